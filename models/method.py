@@ -1,0 +1,63 @@
+"""What every method page is: a module with its own losses and parameter groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from models.structures import Batch, Outputs, StepContext
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that share a learning-rate and a weight-decay multiplier.
+
+    ``lr`` 1/2/10/20 is the family's habit: pretrained weights, their biases, new weights, new biases.
+    """
+
+    name: str
+    parameters: list[nn.Parameter]
+    lr: float = 1.0
+    weight_decay: float = 1.0
+
+
+class Method(nn.Module):
+    """Base of the method pages (the protocol ``Trainable`` with its defaults).
+
+    A page's constructor takes ``num_classes`` (foreground classes C) and keyword options, each with
+    a default and a type annotation (bool, int, float, str): they are what ``params.yaml`` may set under ``model:``.
+    """
+
+    def forward(self, batch: Batch) -> Outputs:
+        raise NotImplementedError
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Named scalar loss parts, already weighted; the training loop minimises their sum."""
+        raise NotImplementedError
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        """Modules that start from scratch (heads): their weights learn at 10x, their biases at 20x."""
+        yield from ()
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Four groups: pretrained weights x1, their biases x2 (no decay), new weights x10, new biases x20 (no decay).
+
+        Frozen parameters (``requires_grad`` False) are left out; empty groups too.
+        """
+        new = {id(p) for module in self.new_modules() for p in module.parameters()}
+        groups = [
+            ParameterGroup("weights", [], 1.0, 1.0),
+            ParameterGroup("biases", [], 2.0, 0.0),
+            ParameterGroup("new_weights", [], 10.0, 1.0),
+            ParameterGroup("new_biases", [], 20.0, 0.0),
+        ]
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                index = 2 * (id(parameter) in new) + name.endswith("bias")
+                groups[index].parameters.append(parameter)
+        return [group for group in groups if group.parameters]
+
+    def after_step(self, context: StepContext) -> None:
+        """Called after each optimiser step, for instance to move a teacher by exponential average."""

@@ -1,0 +1,138 @@
+"""The types that flow between the rooms.
+
+Label convention, everywhere: 0 is background, classes count from 1 to C, 254 is unlabelled
+(the annotator, or a rule, said nothing), 255 is void (ignored by every loss and metric).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+BACKGROUND = 0
+UNLABELLED = 254
+IGNORE = 255
+MAX_CLASSES = 253
+
+Mask: TypeAlias = npt.NDArray[np.uint8]
+"""uint8 [H,W]: 0..C, 255 void."""
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""uint8 [H,W,3] RGB."""
+
+Outputs: TypeAlias = "dict[str, Tensor]"
+"""What a method's forward returns: named tensors, ``logits`` among them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Supervision:
+    """What is known about one image: annotated or generated, a trainer cannot tell.
+
+    Attributes:
+        tags: bool [C]; ``tags[c - 1]`` says that class ``c`` is in the image.
+        seeds: uint8 [H,W]; 0 background, 1..C classes, 254 unlabelled, 255 void.
+        boxes: float32 [N,4] XYXY in pixels (x to the right, y down, right/bottom exclusive), or None.
+        box_classes: int64 [N], 1..C, or None exactly when ``boxes`` is.
+        segments: int32 [H,W] region ids (an oversegmentation or instances), or None.
+    """
+
+    tags: npt.NDArray[np.bool_]
+    seeds: npt.NDArray[np.uint8]
+    boxes: npt.NDArray[np.float32] | None = None
+    box_classes: npt.NDArray[np.int64] | None = None
+    segments: npt.NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cam:
+    """Class activation maps of one image. Background is never stored: it is a rule.
+
+    Attributes:
+        classes: int64 [K], ascending, only the classes of the image's tags, 1..C.
+        scores: float32 [K,h,w] in [0,1], at any grid that covers the whole image.
+        size: (H, W) of the image in pixels.
+    """
+
+    classes: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """A training batch.
+
+    Attributes:
+        image: float32 RGB in [0,1], [B,3,H,W]. Normalisation is the network's business.
+        tags: bool [B,C].
+        seeds: int64 [B,H,W], values as in :class:`Supervision`; crops beyond the image are 255.
+        ids: the B image ids.
+    """
+
+    image: Tensor
+    tags: Tensor
+    seeds: Tensor
+    ids: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Move every tensor to ``device``."""
+        return replace(
+            self,
+            image=self.image.to(device, non_blocking=True),
+            tags=self.tags.to(device, non_blocking=True),
+            seeds=self.seeds.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """When and with which randomness a loss is computed.
+
+    Attributes:
+        step: optimiser step, from 0.
+        total_steps: number of optimiser steps of the training.
+        steps_per_epoch: optimiser steps in one pass over the data.
+        generator: seeded for this step and process, on the device of the batch.
+    """
+
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    generator: torch.Generator | None = field(default=None, compare=False)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far, fractional."""
+        return self.step / max(self.steps_per_epoch, 1)
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A network with its own losses. The training loop adds the named parts up."""
+
+    def forward(self, batch: Batch) -> Outputs: ...
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]: ...
+
+
+@runtime_checkable
+class Localizer(Protocol):
+    """A network that says where a class is."""
+
+    def cams(self, image: Tensor, tags: Tensor) -> Tensor:
+        """Foreground activations, rectified and un-normalised, [B,C,h,w] for image [B,3,H,W], tags [B,C]."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A network that labels every pixel."""
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Logits [B,1+C,h,w], channel 0 background, at the network's grid, for image [B,3,H,W]."""
