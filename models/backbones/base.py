@@ -1,0 +1,109 @@
+"""What every backbone promises, and the à trous conversion of strides to dilations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+NOMINAL_STRIDES = (4, 8, 16, 32)
+
+
+class Backbone(nn.Module):
+    """Image float32 RGB [B,3,H,W] in [0,1] -> ``{"layer1": [B,c1,h1,w1], ..., "layer4": [B,c4,h4,w4]}``.
+
+    Normalisation is part of the network: the buffers ``mean`` and ``std`` [1,3,1,1] travel with its weights.
+    All other state-dict entries keep torchvision's names, so published weights map by name.
+
+    Attributes:
+        channels: feature name -> number of channels.
+        strides: feature name -> stride in image pixels, after strides beyond ``output_stride`` became dilations.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, output_stride: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride must be 8, 16 or 32, not {output_stride}.")
+        self.output_stride = output_stride
+        self.channels = dict(zip(LAYERS, channels, strict=True))
+        self.strides = {name: min(s, output_stride) for name, s in zip(LAYERS, NOMINAL_STRIDES, strict=True)}
+        self.freeze_bn = False
+        self.frozen_stages = 0
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def stages(self) -> list[nn.Module]:
+        """The stem, then one module per layer, in forward order."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        stem, *layers = self.stages()
+        x = stem((image - self.mean) / self.std)
+        features = {}
+        for name, layer in zip(LAYERS, layers, strict=True):
+            x = layer(x)
+            features[name] = x
+        return features
+
+    def freeze(self, freeze_bn: bool, frozen_stages: int) -> None:
+        """Hold weights still: ``frozen_stages`` counts from the stem (1: stem, 2: stem and layer1, ...).
+
+        ``freeze_bn`` keeps every batch norm on its stored statistics, without affine gradients, as
+        PSA, SEAM and IRN train. Both survive ``train()``.
+        """
+        if not 0 <= frozen_stages <= len(self.stages()):
+            raise ValueError(f"frozen_stages must be 0..{len(self.stages())}, not {frozen_stages}.")
+        self.freeze_bn, self.frozen_stages = freeze_bn, frozen_stages
+        for module in self._frozen():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        norms = [m for m in self.modules() if self.freeze_bn and isinstance(m, nn.BatchNorm2d)]
+        return self.stages()[: self.frozen_stages] + norms
+
+
+def limit_stride(layers: Sequence[nn.Module], output_stride: int) -> None:
+    """Turn the strides of ``layer1..layer4`` beyond ``output_stride`` into dilations, in place.
+
+    À trous (Chen et al. 2015, DeepLab v1): the convolution that loses its stride keeps its dilation and all
+    that follow are spread twice as far, so the dense map holds the strided network's values at every n-th cell.
+    """
+    dilation = 1
+    for layer, stride in zip(layers, NOMINAL_STRIDES, strict=True):
+        if stride > output_stride:
+            dilation = _dilate(layer, dilation)
+
+
+def _dilate(layer: nn.Module, dilation: int) -> int:
+    """Remove the stride of one layer whose input is already spread by ``dilation``; return the new spread."""
+    for conv in (m for m in layer.modules() if isinstance(m, nn.Conv2d)):
+        if conv.kernel_size != (1, 1):
+            conv.dilation = (dilation, dilation)
+            conv.padding = (dilation * (conv.kernel_size[0] // 2), dilation * (conv.kernel_size[1] // 2))
+            dilation *= conv.stride[0]
+        conv.stride = (1, 1)
+    return dilation
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation of convolutions (fan out), unit batch norms (He et al. 2015), from torch's global generator."""
+    for m in module.modules():
+        if isinstance(m, nn.Conv2d):
+            nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)

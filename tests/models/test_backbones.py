@@ -1,0 +1,93 @@
+"""One body over every registered backbone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.backbones import BACKBONES
+from models.backbones.base import NOMINAL_STRIDES, Backbone
+from models.doors import resolve
+
+
+def build(name: str, **options: object) -> Backbone:
+    torch.manual_seed(0)
+    backbone: Backbone = resolve(BACKBONES, name, "backbone")(**options)
+    return backbone.eval()
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_features_have_the_declared_channels_and_strides(name: str, output_stride: int, image: torch.Tensor) -> None:
+    backbone = build(name, output_stride=output_stride)
+    with torch.inference_mode():
+        features = backbone(image)
+    assert list(features) == list(backbone.channels) == ["layer1", "layer2", "layer3", "layer4"]
+    assert list(backbone.strides.values()) == [min(stride, output_stride) for stride in NOMINAL_STRIDES]
+    for key, feature in features.items():
+        stride = backbone.strides[key]
+        assert feature.shape == (1, backbone.channels[key], 64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_dilated_features_hold_the_strided_ones(name: str, image: torch.Tensor) -> None:
+    """À trous is exact: every n-th cell of the dense map is the strided network's value."""
+    strided, image = build(name, output_stride=32).double(), image.double()
+    with torch.inference_mode():
+        coarse = strided(image)["layer4"]
+        for output_stride, step in ((16, 2), (8, 4)):
+            dense = build(name, output_stride=output_stride).double()
+            dense.load_state_dict(strided.state_dict())
+            torch.testing.assert_close(dense(image)["layer4"][..., ::step, ::step], coarse)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_entries_and_values_are_those_of_torchvision(name: str, image: torch.Tensor) -> None:
+    import torchvision
+
+    reference = torchvision.models.get_model(name).eval()
+    backbone = build(name, output_stride=32)
+    theirs = {k: v for k, v in reference.state_dict().items() if not k.startswith(("fc.", "classifier."))}
+    assert set(backbone.state_dict()) - {"mean", "std"} == set(theirs)
+    backbone.load_state_dict(theirs, strict=False)
+    pooled = backbone(image)["layer4"].mean((2, 3))
+    head = reference.fc if hasattr(reference, "fc") else reference.classifier
+    torch.testing.assert_close(head(pooled), reference((image - backbone.mean) / backbone.std), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_width_shrinks_the_network(name: str, image: torch.Tensor) -> None:
+    half, full = build(name, width=0.5), build(name)
+    assert sum(p.numel() for p in half.parameters()) < 0.5 * sum(p.numel() for p in full.parameters())
+    assert half(image)["layer4"].shape[1] == half.channels["layer4"]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18"])
+def test_frozen_parts_do_not_move_in_training(name: str, image: torch.Tensor) -> None:
+    backbone = build(name, freeze_bn=True, frozen_stages=2).train()
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    feature = backbone(image)["layer4"]
+    (feature / feature.detach().max()).sum().backward()
+    torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], 0.1).step()
+    moved = {k for k, v in backbone.state_dict().items() if not torch.equal(v, before[k])}
+    stem_and_layer1 = {id(p) for stage in backbone.stages()[:2] for p in stage.parameters()}
+    frozen = {k for k, p in backbone.named_parameters() if id(p) in stem_and_layer1 or p.ndim == 1}
+    assert moved == {k for k, _ in backbone.named_parameters()} - frozen
+
+
+def test_training_without_freezing_updates_the_statistics(image: torch.Tensor) -> None:
+    backbone = build("resnet18").train()
+    backbone(image)
+    assert not torch.equal(backbone.get_buffer("bn1.running_mean"), torch.zeros(64))
+
+
+def test_impossible_options_are_refused() -> None:
+    with pytest.raises(ValueError, match="8, 16 or 32"):
+        build("resnet18", output_stride=4)
+    with pytest.raises(ValueError, match=r"frozen_stages must be 0\.\.5"):
+        build("resnet18", frozen_stages=6)
