@@ -1,0 +1,37 @@
+"""The one table from (kind, name) to a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PRODUCERS: dict[str, tuple[str, ...]] = {
+    "catalogues": ("prepare",),
+    "supervision": ("annotate", "make_pseudo_masks"),
+    "checkpoints": ("import_weights", "train"),
+    "cams": ("export_cams", "refine_cams"),
+    "masks": ("predict_masks",),
+    "evaluations": ("evaluate",),
+}
+"""Each kind of artefact and the verbs (sections of params.yaml) that make it: they share one name space."""
+
+VERBS: tuple[str, ...] = tuple(verb for verbs in PRODUCERS.values() for verb in verbs)
+
+SCRATCH = Path(".scratch")
+"""Resume state and unfinished work: outside DVC's outputs, git-ignored, safe to delete."""
+
+
+def kind_of(verb: str) -> str:
+    """The kind of artefact that a verb makes."""
+    return next(kind for kind, verbs in PRODUCERS.items() if verb in verbs)
+
+
+def artifact(work: str | Path, kind: str, name: str) -> Path:
+    """Where the artefact ``name`` of ``kind`` lies under a book's work folder."""
+    if kind not in PRODUCERS:
+        raise KeyError(f"no artefact kind '{kind}': {', '.join(PRODUCERS)}")
+    return Path(work) / kind / name
+
+
+def code_fingerprint(work: str | Path, verb: str, name: str) -> Path:
+    """The file whose content changes when the code behind a stage does."""
+    return Path(work) / "code" / verb / name

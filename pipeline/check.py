@@ -1,0 +1,200 @@
+"""Validate a whole recipe book in about a second: every name, option and file, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.backbones import BACKBONES
+from models.errors import ConfigurationError, closest
+from models.heads import HEADS
+from models.methods import METHODS
+from models.pseudo_masks import RULES
+from models.refiners import REFINERS
+from pipeline.annotations import ANNOTATORS
+from pipeline.artifacts import PRODUCERS, kind_of
+from pipeline.datasets import READERS
+from pipeline.params import Book, explain
+from pipeline.signatures import has_method, options_model
+
+DOORS: dict[str, Mapping[str, str]] = {
+    "reader": READERS, "kind": ANNOTATORS, "method": METHODS, "refiner": REFINERS, "rule": RULES, "crf": REFINERS,
+    "backbone": BACKBONES, "head": HEADS,
+}  # fmt: skip
+"""Keys of params.yaml whose value names a part of a door."""
+
+REFERENCES = {
+    "data": "catalogues", "supervision": "supervision", "init": "checkpoints", "checkpoint": "checkpoints", "cams": "cams",
+}  # fmt: skip
+"""Keys whose value names an artefact that another entry makes."""
+
+OPTIONS: dict[tuple[str, str], str] = {
+    ("prepare", "options"): "reader",
+    ("annotate", "options"): "kind",
+    ("train", "model"): "method",
+    ("train", "loader"): "pipeline.loaders:LoaderOptions",
+    ("train", "settings"): "stages.train:TrainSettings",
+    ("export_cams", "options"): "stages.export_cams:export_cams",
+    ("refine_cams", "options"): "refiner",
+    ("make_pseudo_masks", "options"): "rule",
+    ("predict_masks", "options"): "stages.predict_masks:predict_masks",
+    ("predict_masks", "crf_options"): "crf",
+    ("evaluate", "options"): "stages.evaluate:EvaluateOptions",
+}
+"""Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
+
+SUPPLIED = {"samples", "localizer", "segmenter", "device", "crf", "class_names", "refine"}
+"""Arguments of stages that the composition root gives."""
+
+
+def check(book: Book) -> None:
+    """Resolve every name and option of ``book``.
+
+    Raises:
+        ConfigurationError: all problems, one a line, each with its key and the remedy.
+    """
+    problems = [problem for verb, name in book.entries() for problem in _entry_problems(book, verb, name)]
+    problems += list(_duplicates(book)) + list(_table_problems(book))
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def check_files(book: Book) -> None:
+    """Every file and folder that the book reads from outside must be there.
+
+    Raises:
+        ConfigurationError: names each missing path, the key that asks for it, and how to provide it.
+    """
+    missing = []
+    for verb, key in (("prepare", "root"), ("import_weights", "file")):
+        for name, entry in getattr(book, verb).items():
+            path = getattr(entry, key)
+            if not Path(path).exists():
+                missing.append(f"  {verb}.{name}.{key}: {path} does not exist.{_remedy(book, path)}")
+    if missing:
+        raise ConfigurationError(f"{book.book.params} needs input that is not there\n" + "\n".join(missing))
+
+
+def _remedy(book: Book, path: str) -> str:
+    for source, variable in book.book.sources.items():
+        if path == source or path.startswith(source + "/"):
+            return (
+                f" Link it: `python -m pipeline link {source} /where/it/is`, "
+                f"or set {variable}=/where/it/is and use `python -m pipeline run`."
+            )
+    return ""
+
+
+def parts(book: Book, verb: str, name: str) -> tuple[str, ...]:
+    """Modules behind the door names of an entry: its method, backbone, head, refiner, rule, reader, annotator."""
+    entry = book.entry(verb, name)
+    found = list(_own_parts(verb, entry))
+    checkpoint = getattr(entry, "checkpoint", None)
+    if checkpoint in book.train:
+        found += parts(book, "train", checkpoint)
+    return tuple(dict.fromkeys(found))
+
+
+def _own_parts(verb: str, entry: Any) -> Iterator[str]:
+    for key, door in DOORS.items():
+        value = getattr(entry, key, None)
+        if isinstance(value, str) and value in door:
+            yield door[value].partition(":")[0]
+    if verb == "train" and entry.method in METHODS:
+        model = options_model(METHODS[entry.method])
+        for key in ("backbone", "head"):
+            field = model.model_fields.get(key)
+            value = entry.model.get(key, field.default if field else None)
+            if isinstance(value, str) and value in DOORS[key]:
+                yield DOORS[key][value].partition(":")[0]
+
+
+def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
+    entry = book.entry(verb, name)
+    where = f"{verb}.{name}"
+    for key, kind in REFERENCES.items():
+        value = getattr(entry, key, None)
+        if value is not None and book.producer(kind, value) is None:
+            yield f"{where}.{key}: nothing makes {kind} '{value}'.{closest(value, book.names(kind))}"
+    if verb == "evaluate":
+        kind, _, value = entry.of.partition("/")
+        if book.producer(kind, value) is None:
+            yield f"{where}.of: nothing makes {kind} '{value}'.{closest(value, book.names(kind))}"
+    for key, door in DOORS.items():
+        value = getattr(entry, key, None)
+        if value is not None and value not in door:
+            yield f"{where}.{key}: unknown {key} '{value}'.{closest(str(value), door)}"
+    yield from _option_problems(verb, name, entry)
+    yield from _role_problems(book, where, entry, verb)
+    yield from _split_problems(book, where, entry)
+
+
+def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
+    for (owner, field), target in OPTIONS.items():
+        if owner != verb:
+            continue
+        if ":" not in target:
+            part = getattr(entry, target)
+            if part is None or part not in DOORS[target]:
+                continue
+            target = DOORS[target][part]
+        model = options_model(target)
+        given: dict[str, Any] = getattr(entry, field)
+        supplied = {key: None for key, info in model.model_fields.items() if info.is_required() and key in SUPPLIED}
+        try:
+            model.model_validate(given | supplied)
+        except ValidationError as error:
+            yield from (line.strip() for line in explain(error, model, f"{verb}.{name}.{field}"))
+        for key in ("backbone", "head"):
+            if key in given and given[key] not in DOORS[key]:
+                yield f"{verb}.{name}.{field}.{key}: unknown {key} '{given[key]}'.{closest(str(given[key]), DOORS[key])}"
+
+
+def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
+    """A page must be able to do what a verb asks of it: localise for CAMs, segment for masks."""
+    needed = {"export_cams": ("cams", "localise"), "predict_masks": ("scores", "segment")}.get(verb)
+    if needed is None:
+        return
+    made = book.producer("checkpoints", entry.checkpoint)
+    if made is None:
+        return
+    if made[0] != "train":
+        yield f"{where}.checkpoint: '{entry.checkpoint}' is imported weights, not a trained method."
+    elif made[1].method in METHODS and not has_method(METHODS[made[1].method], needed[0]):
+        able = [name for name, target in METHODS.items() if has_method(target, needed[0])]
+        yield (
+            f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{made[1].method}', which cannot {needed[1]}; "
+            f"methods that can: {', '.join(able)}."
+        )
+
+
+def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
+    """Supervision and CAMs must come from the data set that the entry names."""
+    for key in ("supervision", "cams"):
+        value = getattr(entry, key, None)
+        made = book.producer(REFERENCES[key], value) if value else None
+        if made and made[1].data != entry.data:
+            yield f"{where}.{key}: '{value}' belongs to data '{made[1].data}', not to '{entry.data}'."
+
+
+def _duplicates(book: Book) -> Iterator[str]:
+    for kind, verbs in PRODUCERS.items():
+        seen: dict[str, str] = {}
+        for verb, name in book.entries():
+            if kind_of(verb) == kind and name in seen:
+                yield f"{verb}.{name}: '{seen[name]}.{name}' already makes {kind} '{name}'. Rename one of them."
+            elif verb in verbs:
+                seen[name] = verb
+
+
+def _table_problems(book: Book) -> Iterator[str]:
+    bound = book.table.bound
+    if bound is not None and bound not in book.evaluate:
+        yield f"table.bound: no evaluation '{bound}'.{closest(bound, book.evaluate)}"
+
+
+__all__ = ["ConfigurationError", "check", "check_files", "parts"]

@@ -1,0 +1,233 @@
+"""params.yaml -> validated objects. Every name resolves here, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from models.errors import ConfigurationError, closest
+from pipeline.artifacts import PRODUCERS, VERBS, kind_of
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+"""Names become file names, DVC stage names and Prefect keys: lower case, digits, underscores."""
+
+Options = dict[str, Any]
+
+
+class Entry(BaseModel):
+    """One entry of a section of params.yaml: one DVC stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PrepareEntry(Entry):
+    reader: str
+    root: str
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    options: Options = {}
+
+
+class AnnotateEntry(Entry):
+    data: Name
+    split: str
+    kind: str
+    options: Options = {}
+
+
+class ImportWeightsEntry(Entry):
+    architecture: str
+    file: str
+    download: bool = False
+
+
+class TrainEntry(Entry):
+    data: Name
+    supervision: Name
+    method: str
+    init: Name
+    seed: int = 0
+    model: Options = {}
+    loader: Options = {}
+    settings: Options = {}
+
+
+class ExportCamsEntry(Entry):
+    data: Name
+    supervision: Name
+    checkpoint: Name
+    dtype: Literal["float16", "uint8"] = "float16"
+    options: Options = {}
+
+
+class RefineCamsEntry(Entry):
+    data: Name
+    cams: Name
+    refiner: str
+    dtype: Literal["float16", "uint8"] = "float16"
+    options: Options = {}
+
+
+class MakePseudoMasksEntry(Entry):
+    data: Name
+    cams: Name
+    rule: str
+    options: Options = {}
+
+
+class PredictMasksEntry(Entry):
+    data: Name
+    split: str
+    checkpoint: Name
+    options: Options = {}
+    crf: str | None = None
+    crf_options: Options = {}
+
+
+class EvaluateEntry(Entry):
+    data: Name
+    of: Annotated[str, StringConstraints(pattern=r"^(cams|supervision|masks)/[a-z0-9][a-z0-9_]*$")]
+    options: Options = {}
+
+
+class TableSettings(Entry):
+    """Rows of the results table; ``bound`` names the evaluation that counts as full supervision."""
+
+    title: str = ""
+    bound: Name | None = None
+
+
+class BookSettings(Entry):
+    root: str
+    path: str
+    params: str
+    work: str
+    sources: dict[str, str] = {}
+    """Project-relative path of an input that lies outside -> environment variable that may name it."""
+
+
+class Book(BaseModel):
+    """A recipe book: one params.yaml over the shared dvc.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    book: BookSettings
+    table: TableSettings = TableSettings()
+    prepare: dict[Name, PrepareEntry] = {}
+    annotate: dict[Name, AnnotateEntry] = {}
+    import_weights: dict[Name, ImportWeightsEntry] = {}
+    train: dict[Name, TrainEntry] = {}
+    export_cams: dict[Name, ExportCamsEntry] = {}
+    refine_cams: dict[Name, RefineCamsEntry] = {}
+    make_pseudo_masks: dict[Name, MakePseudoMasksEntry] = {}
+    predict_masks: dict[Name, PredictMasksEntry] = {}
+    evaluate: dict[Name, EvaluateEntry] = {}
+
+    @property
+    def name(self) -> str:
+        """Short name, for MLflow experiments and titles."""
+        return Path(self.book.work).name
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """(verb, name) of every entry, in the order of the algebra."""
+        for verb in VERBS:
+            yield from ((verb, name) for name in getattr(self, verb))
+
+    def entry(self, verb: str, name: str) -> Any:
+        """The entry ``name`` of section ``verb``.
+
+        Raises:
+            ConfigurationError: no such entry; the message has the closest one.
+        """
+        section = getattr(self, verb)
+        if name not in section:
+            raise ConfigurationError(
+                f"{self.book.params} has no entry '{name}' under '{verb}:'.{closest(name, section)}"
+            )
+        return section[name]
+
+    def producer(self, kind: str, name: str) -> tuple[str, Any] | None:
+        """(verb, entry) that makes the artefact ``name`` of ``kind``, or None."""
+        for verb in PRODUCERS[kind]:
+            if name in getattr(self, verb):
+                return verb, getattr(self, verb)[name]
+        return None
+
+    def names(self, kind: str) -> list[str]:
+        """Every name that an artefact of ``kind`` has in this book."""
+        return [name for verb, name in self.entries() if kind_of(verb) == kind]
+
+
+def load_book(folder: str | Path = ".") -> Book:
+    """Read and validate the shape of ``folder/params.yaml`` (names are resolved by ``pipeline.check``).
+
+    Raises:
+        ConfigurationError: no such file, not YAML, an unknown or missing key, a value of the wrong type;
+            all problems are reported together.
+    """
+    path = Path(folder) / "params.yaml"
+    if not path.is_file():
+        raise ConfigurationError(
+            f"No recipe book at {path}: expected a params.yaml there. "
+            f"Run from the project's root; name another book with --book.{closest(str(folder), _known_books())}"
+        )
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: expected sections (book:, prepare:, train:, ...), found {content!r:.60}")
+    try:
+        return Book.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(explain(error, Book))) from None
+
+
+def _known_books() -> list[str]:
+    return [".", *(str(path.parent) for path in Path("recipes").glob("*/params.yaml"))]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML where a key that stands twice in one mapping is an error, not a silent override."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"key '{key}' stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    """One line per problem: where, what was expected, what was found, the closest valid key."""
+    lines = []
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"] if part != "[key]"]
+        where = ".".join(filter(None, [prefix, *location]))
+        if problem["type"] == "extra_forbidden":
+            known = _fields_at(model, location[:-1])
+            lines.append(f"  {where}: unknown key '{location[-1]}'.{closest(location[-1], known)}")
+        elif problem["type"] == "missing":
+            lines.append(f"  {where}: missing. Add '{location[-1]}:'.")
+        else:
+            lines.append(f"  {where}: {problem['msg']}, found {problem['input']!r:.80}")
+    return lines
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    """Field names of the model that lies at ``location`` (section, entry name, ...) below ``model``."""
+    current: Any = model
+    for part in location:
+        fields = getattr(current, "model_fields", None)
+        if fields and part in fields:
+            annotation = fields[part].annotation
+            arguments = getattr(annotation, "__args__", ())
+            current = arguments[-1] if arguments else annotation
+    return list(getattr(current, "model_fields", {}))

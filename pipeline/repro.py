@@ -1,0 +1,96 @@
+"""Run a book's DAG with DVC, and link what lies outside the project to where the book reads it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.errors import ConfigurationError, DataError, closest
+from pipeline.artifacts import SCRATCH
+from pipeline.params import Book
+
+
+def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
+    """``dvc repro`` of the book, or of some of its stages.
+
+    Raises:
+        ConfigurationError: a target is no stage of the book.
+        subprocess.CalledProcessError: a stage failed (it has said why); ``returncode`` is the stage's own.
+    """
+    stages = ["code", *(f"{verb}@{name}" for verb, name in book.entries())]
+    for target in targets:
+        if target not in stages:
+            raise ConfigurationError(f"{book.book.params} has no stage '{target}'.{closest(target, stages)}")
+    dvc_yaml = str(Path(book.book.path) / "dvc.yaml")
+    names = [f"{dvc_yaml}:{target}" for target in targets] or [dvc_yaml]
+    SCRATCH.mkdir(exist_ok=True)
+    told = SCRATCH / f"exit_code.{os.getpid()}"
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *names, *(["--force"] if force else [])]
+    done = subprocess.run(command, env=_environment() | {"WEAK2MASK_EXIT_FILE": str(told.absolute())}, check=False)
+    code = int(told.read_text()) if told.exists() else done.returncode
+    told.unlink(missing_ok=True)
+    if done.returncode:
+        raise subprocess.CalledProcessError(code if 0 < code < 128 else 1, command)
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment, with this interpreter first: dvc.yaml says ``python``."""
+    own = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": own + os.pathsep + os.environ.get("PATH", "")}
+
+
+def link_sources(book: Book) -> None:
+    """Link each source of the book whose environment variable is set.
+
+    Raises:
+        ConfigurationError: the variable names a path that does not exist.
+    """
+    for source, variable in book.book.sources.items():
+        if target := os.environ.get(variable):
+            if not Path(target).exists():
+                raise ConfigurationError(f"{variable}={target}: no such file or folder. Set it to where {source} lies.")
+            link(Path(source), Path(target))
+
+
+def link(source: Path, target: Path) -> None:
+    """Make ``source`` a symbolic link to ``target``; an older link is replaced, real files never.
+
+    Raises:
+        ConfigurationError: the target does not exist, or real files lie at ``source``.
+    """
+    if not target.exists():
+        raise ConfigurationError(f"{target}: no such file or folder, so {source} cannot be linked to it.")
+    if source.is_symlink():
+        if source.resolve() == target.resolve():
+            return
+        source.unlink()
+    elif source.exists():
+        if source.resolve() == target.resolve():
+            return
+        raise ConfigurationError(f"{source} is there already and is no link. Move it away, or use it as it is.")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.symlink_to(target.resolve(), target_is_directory=target.is_dir())
+
+
+def export_masks(book: Book, name: str, out: Path) -> int:
+    """Write the masks of ``masks/NAME`` or ``supervision/NAME`` as palette PNG; returns how many.
+
+    Raises:
+        ConfigurationError: no such artefact in the book.
+        DataError: the artefact has not been made, or ``out`` holds files.
+    """
+    from pipeline.artifacts import artifact
+    from pipeline.stores import MaskStore, SupervisionStore, export_png
+
+    kind, _, short = name.partition("/")
+    known = [f"{kind}/{name}" for kind in ("masks", "supervision") for name in book.names(kind)]
+    if name not in known:
+        raise ConfigurationError(f"{book.book.params} makes no '{name}'.{closest(name, known)}")
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} is not empty. Name a new folder: nothing is overwritten.")
+    store = (MaskStore if kind == "masks" else SupervisionStore)(artifact(book.book.work, kind, short))
+    export_png(store, out)
+    return len(store)
