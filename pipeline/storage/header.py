@@ -1,0 +1,66 @@
+"""Which images a store holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import DataError
+from models.structures import MAX_CLASSES
+
+VERSION = 1
+"""Of the layout on disk; a store of another version is refused."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Which images a store holds.
+
+    dict[str, Any]:
+        ids: image ids, in the order of the store.
+        sizes: (H, W) in pixels of each image.
+        class_names: the C foreground classes; class ``c`` is ``class_names[c - 1]``.
+        catalogue: digest of the catalogue that the ids come from.
+
+    Raises:
+        DataError: no images, an id twice, not one size per id, or more classes than a uint8 mask can hold.
+    """
+
+    ids: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    class_names: tuple[str, ...]
+    catalogue: str
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise DataError("A store needs at least one image, found none. Remedy: check the split and its list file.")
+        if len(self.ids) != len(self.sizes):
+            raise DataError(f"A store needs one size per image, found {len(self.sizes)} for {len(self.ids)} ids.")
+        twice = [name for name, count in Counter(self.ids).items() if count > 1]
+        if twice:
+            raise DataError(f"Image ids must be unique, found twice: {few(twice)}. Remedy: mend the list file.")
+        if len(self.class_names) > MAX_CLASSES:
+            raise DataError(f"At most {MAX_CLASSES} classes fit a uint8 mask, found {len(self.class_names)}.")
+
+    def attributes(self) -> dict[str, Any]:
+        """The header as JSON values."""
+        return {
+            "ids": list(self.ids),
+            "sizes": [list(size) for size in self.sizes],
+            "class_names": list(self.class_names),
+            "catalogue": self.catalogue,
+        }
+
+    @classmethod
+    def read(cls, attributes: dict[str, Any]) -> Header:
+        """The inverse of :meth:`attributes`."""
+        sizes = tuple((height, width) for height, width in attributes["sizes"])
+        return cls(tuple(attributes["ids"]), sizes, tuple(attributes["class_names"]), attributes["catalogue"])
+
+
+def few(names: Sequence[str], limit: int = 5) -> str:
+    """The first names of a list that may be long, for a message."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

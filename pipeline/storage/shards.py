@@ -1,0 +1,124 @@
+"""Arrays on disk: the only file that imports zarr.
+
+A store is a Zarr v3 group. Its part ``k`` is one array ``part_0000k`` with one chunk a plane and one shard file in
+all, so that any process can write any part alone: two processes that write into one shard lose data silently
+(zarr-python issue 3682).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Attributes = dict[str, Any]
+
+METADATA = "zarr.json"
+WRITING = "writing_"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The arrays of one part, opened or in memory, and the part's attributes."""
+
+    arrays: Mapping[str, Any]
+    attributes: Attributes
+
+    def loaded(self) -> Part:
+        """Everything decoded at once: 0.6 ms a float16 plane of 375x500, against 1.8 ms for each plane alone."""
+        return Part({name: array[:] for name, array in self.arrays.items()}, self.attributes)
+
+    def planes(self, name: str, rows: slice, grid: Sequence[int]) -> Array:
+        """Rows of one array without their padding, copied: [K,h,w]."""
+        # Cropped after reading: asking Zarr for a part of a chunk takes longer than for the whole chunk.
+        return np.array(self.arrays[name][rows][:, : grid[0], : grid[1]])
+
+
+def array_name(name: str, k: int) -> str:
+    return f"{name}_{k:05d}"
+
+
+def exists(folder: Path, name: str, k: int) -> bool:
+    return (folder / array_name(name, k) / METADATA).is_file()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_group(folder: Path) -> Attributes | None:
+    """The attributes of a store, or None where no Zarr group is."""
+    import zarr
+
+    try:
+        return dict(zarr.open_group(folder, mode="r", zarr_format=3).attrs)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def write_group(folder: Path, attributes: Attributes) -> None:
+    """Write the attributes of a store; its arrays stay."""
+    import zarr
+
+    folder.mkdir(parents=True, exist_ok=True)
+    zarr.open_group(folder, mode="a", zarr_format=3).attrs.put(attributes)
+
+
+def read_part(folder: Path, names: Iterable[str], k: int) -> Part:
+    """Open those arrays of part ``k`` that exist; nothing is decoded yet."""
+    import zarr
+
+    there = [name for name in names if exists(folder, name, k)]
+    arrays = {name: zarr.open_array(folder / array_name(name, k), mode="r") for name in there}
+    return Part(arrays, dict(arrays["part"].attrs))
+
+
+def write_part(folder: Path, name: str, k: int, planes: Sequence[Array], fill: int, attributes: Attributes) -> None:
+    """Write one array of part ``k``: it appears when it is whole.
+
+    Args:
+        planes: one [K,h,w] block for each image, of one dtype; K may be 0 and h, w may differ.
+        fill: value of the padding, and of chunks that are not stored.
+    """
+    import zarr
+    from zarr.codecs import BloscCodec
+
+    data = _stack(planes, fill)
+    target, writing = folder / array_name(name, k), folder / (WRITING + array_name(name, k))
+    remove(writing)
+    array = zarr.create_array(
+        writing,
+        shape=data.shape,
+        dtype=data.dtype,
+        chunks=(1, *data.shape[1:]),
+        shards=data.shape,
+        fill_value=fill,
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        attributes=attributes,
+        zarr_format=3,
+    )
+    array[:] = data
+    remove(target)
+    writing.rename(target)
+
+
+def _stack(planes: Sequence[Array], fill: int) -> Array:
+    """Pad the blocks to the largest grid and pile them up: [rows,H,W], at least one plane of one pixel."""
+    rows = max(1, sum(len(block) for block in planes))
+    height, width = (max(1, *(block.shape[axis] for block in planes)) for axis in (1, 2))
+    stacked = np.full((rows, height, width), fill, planes[0].dtype)
+    row = 0
+    for block in planes:
+        stacked[row : row + len(block), : block.shape[1], : block.shape[2]] = block
+        row += len(block)
+    return stacked

@@ -1,0 +1,113 @@
+"""Writing a store: part by part, from any number of processes, complete or absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from models.errors import DataError
+from pipeline.storage import shards
+from pipeline.storage.header import VERSION, Header, few
+from pipeline.storage.shards import Array, Attributes
+
+PART_SIZE = 64
+SCRATCH = ".partial"
+
+Item = TypeVar("Item")
+
+
+class Writer(Generic[Item]):
+    """Writes a store part by part, then moves it into place. Can be pickled, to write parts in several processes.
+
+    The bytes on disk depend on the content only, never on the number of processes, their order, or an interruption.
+    """
+
+    schema: ClassVar[str]
+    arrays: ClassVar[dict[str, int]] = {"part": 0}
+    """Array name to fill value, in the order of writing; ``part`` comes last, for it marks the part as done."""
+
+    def __init__(self, path: Path, header: Header, part_size: int = PART_SIZE, **extra: Any) -> None:
+        self.path = path
+        self.header = header
+        self.part_size = part_size
+        self.attributes: Attributes = {"schema": self.schema, "version": VERSION, "part_size": part_size}
+        self.attributes |= header.attributes() | extra
+
+    @property
+    def scratch(self) -> Path:
+        """Where the store grows until it is whole."""
+        return self.path.with_name(self.path.name + SCRATCH)
+
+    @property
+    def parts(self) -> list[tuple[str, ...]]:
+        """The ids of each part."""
+        ids = self.header.ids
+        return [ids[start : start + self.part_size] for start in range(0, len(ids), self.part_size)]
+
+    def begin(self, fingerprint: str | None) -> None:
+        """Open the scratch folder, once, before any process writes.
+
+        Finished parts of an interrupted run stay when it had the same header and the same ``fingerprint``, which
+        stands for the parameters, inputs and code that make the content. None never resumes.
+        """
+        started = self.attributes | {"fingerprint": fingerprint}
+        if fingerprint is None or shards.read_group(self.scratch) != started:
+            shards.remove(self.scratch)
+            shards.write_group(self.scratch, started)
+
+    def done(self, k: int) -> bool:
+        """Whether part ``k`` has been written."""
+        return shards.exists(self.scratch, "part", k)
+
+    def write(self, k: int, items: Sequence[Item]) -> None:
+        """Write part ``k``: one item for each of ``parts[k]``, in order.
+
+        Raises:
+            DataError: an item does not fit its image, or there are too many or too few.
+        """
+        expected = len(self.parts[k])
+        if len(items) != expected:
+            raise DataError(f"{self.path}: part {k} holds {expected} images, found {len(items)} results for it.")
+        planes, attributes = self.encode(k * self.part_size, items)
+        for name, fill in self.arrays.items():
+            if name == "part" or any(len(block) for block in planes[name]):
+                shards.write_part(self.scratch, name, k, planes[name], fill, attributes if name == "part" else {})
+
+    def finish(self) -> Path:
+        """Move the whole store into place and return its path.
+
+        Raises:
+            DataError: a part has not been written.
+        """
+        count = len(self.parts)
+        missing = [str(k) for k in range(count) if not self.done(k)]
+        if missing:
+            raise DataError(
+                f"{self.path}: expected {count} parts, not yet written: {few(missing)}. Remedy: run the stage again."
+            )
+        parts = [shards.read_part(self.scratch, ["part"], k).attributes for k in range(count)]
+        shards.write_group(self.scratch, self.attributes | self.merge(parts))
+        self._sweep(count)
+        shards.remove(self.path)
+        self.scratch.rename(self.path)
+        return self.path
+
+    def _sweep(self, count: int) -> None:
+        """Delete what writers that were killed left behind."""
+        keep = {shards.array_name(name, k) for name in self.arrays for k in range(count)} | {shards.METADATA}
+        for entry in self.scratch.iterdir():
+            if entry.name not in keep:
+                shards.remove(entry)
+
+    def encode(self, first: int, items: Sequence[Item]) -> tuple[dict[str, list[Array]], Attributes]:
+        """Check the items, image number ``first`` onwards; their planes [K,h,w] by array name, and attributes."""
+        raise NotImplementedError
+
+    def merge(self, parts: list[Attributes]) -> Attributes:
+        """What the attributes of the store take over from those of its parts."""
+        return {}
+
+    def fail(self, position: int, expected: str, found: object) -> DataError:
+        """The error for an item that does not fit image number ``position``."""
+        return DataError(f"{self.path}: image '{self.header.ids[position]}': expected {expected}, found {found}.")
