@@ -1,0 +1,73 @@
+"""Plain CAM: a multi-label classifier whose last convolution is the localiser (Zhou et al. 2016).
+
+The baseline of the whole family; with ``freeze_bn`` and ``dropout: 0.5`` it is PSA's first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.heads.cam import CamHead, pool
+from models.method import Method
+from models.structures import Batch, Outputs, StepContext
+
+
+class Classifier(Method):
+    """Learns from tags alone.
+
+    Args:
+        num_classes: foreground classes C.
+        backbone: name of a backbone (``models.backbones``).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32; the CAMs come at this grid.
+        freeze_bn: keep the batch norms on their pretrained statistics.
+        frozen_stages: stages that do not learn, counted from the stem.
+        dropout: share of feature channels dropped before the class convolution.
+        pooling: how a class map becomes the image's logit: mean, maximum or log-mean-exp.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: float = 1.0,
+        output_stride: int = 16,
+        freeze_bn: bool = False,
+        frozen_stages: int = 0,
+        dropout: float = 0.0,
+        pooling: Literal["gap", "gmp", "lse"] = "gap",
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        self.head = CamHead(self.backbone.channels, num_classes, dropout=dropout)
+        self.pooling = pooling
+
+    def maps(self, image: Tensor) -> Tensor:
+        """Class maps A_c(x), [B,C,h,w], not rectified."""
+        maps: Tensor = self.head(self.backbone(image))
+        return maps
+
+    def forward(self, batch: Batch) -> Outputs:
+        """``maps`` [B,C,h,w] and the image-level ``logits`` [B,C] pooled from them."""
+        maps = self.maps(batch.image)
+        return {"maps": maps, "logits": pool(maps, self.pooling)}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Soft-margin loss: each class is a yes/no question of its own."""
+        return {"classification": F.multilabel_soft_margin_loss(outputs["logits"], batch.tags.float())}
+
+    def cams(self, image: Tensor, tags: Tensor) -> Tensor:
+        """relu(A_c), [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
+        return self.maps(image).float().relu() * tags[:, :, None, None]
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        yield self.head

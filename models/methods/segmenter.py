@@ -1,0 +1,84 @@
+"""DeepLab: a backbone, a head, cross-entropy on whatever masks it is given (Chen et al. 2015, 2017, 2018).
+
+Fully supervised on annotated masks, the last step of every multi-stage chain on pseudo-masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.heads import HEADS
+from models.losses.cross_entropy import seed_cross_entropy
+from models.method import Method
+from models.structures import Batch, Outputs, StepContext
+
+
+class SegmenterNetwork(Method):
+    """Learns from seeds: background, classes, and pixels about which nothing is said.
+
+    Args:
+        num_classes: foreground classes C; the network answers 1 + C channels.
+        backbone: name of a backbone (``models.backbones``).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32.
+        freeze_bn: keep the backbone's batch norms on their pretrained statistics.
+        frozen_stages: stages of the backbone that do not learn, counted from the stem.
+        head: name of a head (``models.heads``).
+        head_width: hidden channels of the head.
+        dropout: before the head's classifier.
+        balanced: weigh background and foreground pixels alike.
+        label_smoothing: share of the target spread over all channels.
+        align_corners: how logits are enlarged to the crop (DeepLab v1 and the SEAM family: true).
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: float = 1.0,
+        output_stride: int = 16,
+        freeze_bn: bool = False,
+        frozen_stages: int = 0,
+        head: str = "large_fov",
+        head_width: int = 256,
+        dropout: float = 0.1,
+        balanced: bool = False,
+        label_smoothing: float = 0.0,
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        self.head = resolve(HEADS, head, "head")(
+            self.backbone.channels, 1 + num_classes, output_stride=output_stride, width=head_width, dropout=dropout
+        )
+        self.balanced = balanced
+        self.label_smoothing = label_smoothing
+        self.align_corners = align_corners
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Logits [B,1+C,h,w] at the network's grid, for image [B,3,H,W] in [0,1]."""
+        logits: Tensor = self.head(self.backbone(image))
+        return logits
+
+    def forward(self, batch: Batch) -> Outputs:
+        """``logits`` [B,1+C,h,w] at the network's grid."""
+        return {"logits": self.scores(batch.image)}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Cross-entropy at the resolution of the crop; unlabelled and void pixels do not count."""
+        logits = F.interpolate(
+            outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=self.align_corners
+        )
+        loss = seed_cross_entropy(logits, batch.seeds, balanced=self.balanced, label_smoothing=self.label_smoothing)
+        return {"segmentation": loss}
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        yield self.head

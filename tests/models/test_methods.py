@@ -1,0 +1,180 @@
+"""One body over every registered method, and what is special to each."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from models.doors import resolve
+from models.heads import HEADS
+from models.heads.cam import CamHead, pool
+from models.losses.cross_entropy import seed_cross_entropy
+from models.method import Method
+from models.methods import METHODS
+from models.structures import IGNORE, UNLABELLED, Batch, Localizer, Segmenter, StepContext, Trainable
+
+CLASSES = 3
+CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
+SMALL = {"backbone": "resnet18", "width": 0.25}
+VARIANTS = [(name, {}) for name in METHODS]
+VARIANTS += [("classifier", {"pooling": kind}) for kind in ("gmp", "lse")]
+VARIANTS += [("segmenter", {"head": head, "head_width": 16}) for head in HEADS]
+VARIANTS += [("segmenter", {"balanced": True, "label_smoothing": 0.1, "align_corners": True})]
+
+
+def build(name: str, seed: int = 0, **options: object) -> Method:
+    torch.manual_seed(seed)
+    method: Method = resolve(METHODS, name, "method")(CLASSES, **{**SMALL, **options})
+    return method
+
+
+@pytest.fixture
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 64, 64, generator=generator)
+    seeds = torch.randint(0, CLASSES + 1, (2, 64, 64), generator=generator)
+    seeds[:, :8], seeds[:, 8:16] = UNLABELLED, IGNORE
+    return Batch(image, torch.tensor([[True, False, True], [False, True, False]]), seeds, ("a", "b"))
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_forward_gives_finite_losses_and_a_gradient_to_every_parameter(
+    name: str, options: dict[str, object], batch: Batch
+) -> None:
+    method = build(name, **options).train()
+    assert isinstance(method, Trainable)
+    outputs = method(batch)
+    losses = method.losses(outputs, batch, CONTEXT)
+    assert "logits" in outputs
+    assert losses
+    for part in losses.values():
+        assert part.shape == ()
+        assert part.isfinite()
+    sum(losses.values()).backward()  # type: ignore[union-attr]
+    silent = [k for k, p in method.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert not silent
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_a_step_against_the_gradient_lowers_the_loss(name: str, options: dict[str, object], batch: Batch) -> None:
+    method = build(name, **{"dropout": 0.0, **options}).eval()
+    before = sum(method.losses(method(batch), batch, CONTEXT).values())
+    before.backward()  # type: ignore[union-attr]
+    with torch.no_grad():
+        steep = sum(p.grad.square().sum() for p in method.parameters() if p.grad is not None)
+        for p in method.parameters():
+            if p.grad is not None:
+                p -= 1e-3 * before * p.grad / steep
+        after = sum(method.losses(method(batch), batch, CONTEXT).values())
+    torch.testing.assert_close(before - after, 1e-3 * before, rtol=0.2, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_state_round_trip_gives_the_same_answers(name: str, options: dict[str, object], batch: Batch) -> None:
+    method, other = build(name, **options).eval(), build(name, seed=1, **options).eval()
+    other.load_state_dict(method.state_dict())
+    with torch.inference_mode():
+        expected, found = method(batch), other(batch)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert torch.equal(value, found[key])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_parameter_groups_cover_every_trainable_parameter_once(name: str) -> None:
+    method = build(name, freeze_bn=True, frozen_stages=1)
+    grouped = [id(p) for group in method.parameter_groups() for p in group.parameters]
+    assert sorted(grouped) == sorted(id(p) for p in method.parameters() if p.requires_grad)
+    head = {id(p) for module in method.new_modules() for p in module.parameters()}
+    for group in method.parameter_groups():
+        assert {id(p) in head for p in group.parameters} == {group.lr in (10.0, 20.0)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_claims_to_be(name: str, batch: Batch) -> None:
+    method = build(name).eval()
+    assert isinstance(method, Localizer | Segmenter)
+    if isinstance(method, Localizer):
+        cams = method.cams(batch.image, batch.tags)
+        assert cams.shape == (2, CLASSES, 4, 4)
+        assert (cams >= 0).all()
+        assert not cams[~batch.tags].any()
+        assert cams[batch.tags].any()
+    if isinstance(method, Segmenter):
+        assert method.scores(batch.image).shape == (2, 1 + CLASSES, 4, 4)
+
+
+def test_the_mean_of_the_maps_is_the_classifier_on_the_mean_feature() -> None:
+    head = CamHead({"layer4": 6}, CLASSES).eval()
+    feature = torch.randn(2, 6, 5, 7)
+    linear = F.linear(feature.mean((2, 3)), head.classifier.weight[:, :, 0, 0])
+    torch.testing.assert_close(pool(head({"layer4": feature}), "gap"), linear)
+
+
+def test_poolings_agree_on_constant_maps_and_are_ordered_on_others() -> None:
+    constant = torch.full((1, 2, 3, 3), 0.7)
+    for kind in ("gap", "gmp", "lse"):
+        torch.testing.assert_close(pool(constant, kind), torch.full((1, 2), 0.7))
+    maps = torch.randn(1, 2, 3, 3)
+    assert (pool(maps, "gap") < pool(maps, "lse")).all()
+    assert (pool(maps, "lse") < pool(maps, "gmp")).all()
+    with pytest.raises(ValueError, match="gap, gmp, lse"):
+        pool(maps, "max")
+
+
+def test_cut_gradient_stops_at_the_feature() -> None:
+    head = CamHead({"layer4": 6}, CLASSES)
+    feature = torch.randn(1, 6, 4, 4, requires_grad=True)
+    head({"layer4": feature}, cut_gradient=True).sum().backward()
+    assert feature.grad is None
+    assert head.classifier.weight.grad is not None
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_nothing_labelled_is_loss_zero_with_gradient_zero(balanced: bool) -> None:
+    logits = torch.randn(2, 4, 6, 6, requires_grad=True)
+    seeds = torch.full((2, 6, 6), IGNORE)
+    seeds[0] = UNLABELLED
+    loss = seed_cross_entropy(logits, seeds, balanced=balanced, label_smoothing=0.1)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_cross_entropy_is_the_mean_over_labelled_pixels() -> None:
+    logits = torch.randn(1, 3, 1, 4, generator=torch.Generator().manual_seed(3))
+    seeds = torch.tensor([[[0, 2, UNLABELLED, IGNORE]]])
+    log_p = logits.log_softmax(1)
+    expected = -(log_p[0, 0, 0, 0] + log_p[0, 2, 0, 1]) / 2
+    torch.testing.assert_close(seed_cross_entropy(logits, seeds), expected)
+
+
+def test_balanced_cross_entropy_weighs_both_sides_alike() -> None:
+    logits = torch.randn(1, 3, 1, 5, generator=torch.Generator().manual_seed(3))
+    seeds = torch.tensor([[[0, 0, 0, 2, IGNORE]]])
+    log_p = logits.log_softmax(1)
+    expected = -(log_p[0, 0, 0, :3].mean() + log_p[0, 2, 0, 3]) / 2
+    torch.testing.assert_close(seed_cross_entropy(logits, seeds, balanced=True), expected)
+    only_background = seeds.where(seeds == 0, torch.full_like(seeds, IGNORE))
+    torch.testing.assert_close(
+        seed_cross_entropy(logits, only_background, balanced=True), -log_p[0, 0, 0, :3].mean() / 2
+    )
+
+
+@pytest.mark.parametrize(("head", "reach"), [("large_fov", 6), ("aspp_v2", 12), ("aspp_v3", 18)])
+def test_the_rates_of_a_head_follow_the_output_stride(head: str, reach: int) -> None:
+    for output_stride, factor in ((16, 1), (8, 2)):
+        module = resolve(HEADS, head, "head")({"layer4": 8}, 2, output_stride=output_stride, width=4)
+        widest = max(m.dilation[0] for m in module.modules() if isinstance(m, torch.nn.Conv2d))
+        assert widest == reach * factor
+
+
+def test_unknown_parts_get_the_closest_name() -> None:
+    from models.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="Did you mean 'resnet18'"):
+        build("classifier", backbone="resnet_18")
+    with pytest.raises(ConfigurationError, match="Did you mean 'aspp_v3'"):
+        build("segmenter", head="asppv3")
