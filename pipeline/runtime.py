@@ -189,7 +189,7 @@ def fabric(
         strategy=ddp if several else "auto",
         devices=chosen,
         num_nodes=machines,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
     )
     built.launch()
     return built
@@ -212,5 +212,5 @@ def be_deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # only hides reads of unwritten memory, and costs time
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # it costs time, and only hides mistakes
     torch.backends.cudnn.benchmark = False

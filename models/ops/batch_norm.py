@@ -1,0 +1,61 @@
+"""Batch normalisation with the statistics of the batches of all processes, on any device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` whose training statistics are those of the global batch (Peng et al. 2018, MegDet).
+
+    ``torch.nn.SyncBatchNorm`` refuses CPU tensors, and is no ``BatchNorm2d``, so that code which freezes batch norms
+    would miss it. Parameters, buffers and evaluation are those of the base class.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        mean, variance, count = _global_moments(input)
+        if self.track_running_stats:
+            self._track(mean.detach(), variance.detach() * (count / (count - 1).clamp(min=1)))
+        scale = (variance + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
+        shift = (0 if self.bias is None else self.bias) - mean * scale
+        return (input * scale[:, None, None] + shift[:, None, None]).to(input.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+def _global_moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [C], biased variance [C] and number of values of each channel over all processes, in two passes.
+
+    Gradients flow through both sums, to every process.
+    """
+    values = input.float()
+    count = values.new_full((1,), values.numel() / values.shape[1])
+    total = _sum_over_processes(torch.cat([values.sum((0, 2, 3)), count]))
+    mean, count = total[:-1] / total[-1], total[-1].detach()
+    squares = (values - mean[:, None, None]).square().sum((0, 2, 3))
+    return mean, _sum_over_processes(squares) / count, count
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    from torch.distributed.nn.functional import all_reduce
+
+    summed: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def synchronise_batch_norm(module: nn.Module) -> None:
+    """Make every ``BatchNorm2d`` of ``module`` take its statistics over all processes.
+
+    The class is exchanged in place: parameters, buffers, hooks and references to the layers stay as they are.
+    """
+    for layer in module.modules():
+        if type(layer) is nn.BatchNorm2d:
+            layer.__class__ = SynchronisedBatchNorm2d

@@ -1,0 +1,279 @@
+"""The training loop of every method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.ema import Ema
+from models.errors import ConfigurationError, TrainingError
+from models.method import Method
+from models.ops.batch_norm import synchronise_batch_norm
+from models.optim import build_optimizer, lr_factor, set_lr
+from models.structures import Batch, Outputs, StepContext
+
+State: TypeAlias = dict[str, Any]
+"""All that a training needs to go on: tensors, numbers and strings in dicts and lists."""
+
+Row: TypeAlias = dict[str, float]
+"""A line of the history: step, epoch, lr, total and each loss part."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to minimise a method's losses. Exactly one of ``epochs`` and ``steps`` says for how long.
+
+    Attributes:
+        epochs: passes over the data. steps: optimiser steps.
+        optimizer: "sgd" (with ``momentum``) or "adamw". lr: base rate; a parameter group multiplies it.
+        schedule: "poly" (``(1 - step/steps)^power``), "cosine" or "constant", after ``warmup_steps`` of linear rise.
+        accumulate: parts in which an optimiser step's batch goes through the network. The gradient is that of the
+            whole batch, except for batch statistics and for losses that divide by a count of pixels of their part.
+        clip_norm: largest norm of the gradient, 0 for no limit.
+        ema: decay of the average of the weights that becomes the result, 0 for the last weights.
+        log_every: optimiser steps averaged in a row of the history.
+        save_every_seconds: how often the state for a resume is saved (read by the caller).
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    power: float = 0.9
+    warmup_steps: int = 0
+    accumulate: int = 1
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    channels_last: bool = False
+    log_every: int = 20
+    save_every_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if (self.epochs > 0) == (self.steps > 0):
+            raise ConfigurationError(
+                f"settings: expected either epochs or steps above 0, found epochs {self.epochs}, steps {self.steps}."
+            )
+        if self.accumulate < 1 or self.log_every < 1:
+            raise ConfigurationError("settings: accumulate and log_every must be at least 1.")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        return self.steps or self.epochs * steps_per_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training leaves beside the weights in its method: the history and the number of optimiser steps."""
+
+    history: list[Row]
+    steps: int
+
+
+class Source(Protocol):
+    """Where batches come from: ``accumulate`` of them for every optimiser step, from any step onwards."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]: ...
+
+
+class Runtime(Protocol):
+    """What the loop asks of Lightning Fabric: devices, precision and the exchange of gradients."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def world_size(self) -> int: ...
+    @property
+    def global_rank(self) -> int: ...
+    @property
+    def strategy(self) -> Any: ...
+
+    def setup_module(self, module: nn.Module) -> Any: ...
+    def setup_optimizers(self, *optimizers: torch.optim.Optimizer) -> Any: ...
+    def backward(self, tensor: Tensor) -> None: ...
+    def no_backward_sync(self, module: Any, enabled: bool) -> AbstractContextManager[Any]: ...
+    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any: ...
+    def all_reduce(self, data: Any, *, reduce_op: str) -> Any: ...
+
+
+def train(
+    method: Method,
+    source: Source,
+    fabric: Runtime,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    state: State | None = None,
+    on_row: Callable[[Row], None] = lambda row: None,
+    on_step: Callable[[int, Callable[[], State]], None] = lambda done, snapshot: None,
+) -> TrainResult:
+    """Minimise the sum of ``method``'s losses; the result is the method itself, changed in place.
+
+    Randomness is a function of (seed, step, process), so a training that goes on from a state gives, on a CPU, the
+    same bytes as one that was never interrupted. With several processes the global batches are those of one process
+    and gradients are averaged: the same result up to rounding for losses that are means over images. It is only
+    nearly so for a loss that divides by its own count of pixels (each process divides by the count of its images),
+    and with dropout (each process draws its own).
+
+    Args:
+        state: from an earlier ``snapshot()`` of the same training, or None to begin.
+        on_row: called with every new row of the history.
+        on_step: called after every optimiser step with the number of steps done and a function that takes the state.
+
+    Raises:
+        TrainingError: a loss part is not finite; the message names step, part and images.
+    """
+    total, per_epoch = settings.total_steps(source.steps_per_epoch), source.steps_per_epoch
+    run = _Run(method, fabric, settings)
+    start = run.restore(state) if state is not None else 0
+    batches = source.batches(start, total)
+    for step in range(start, total):
+        rate = run.set_learning_rate(step, total)
+        for part in range(settings.accumulate):
+            batch = run.place(next(batches))
+            context = StepContext(step, total, per_epoch, step_generator(fabric, seed, step, part))
+            with fabric.no_backward_sync(run.network, enabled=part < settings.accumulate - 1):
+                outputs = run.network(_Held(batch))
+                losses = method.losses(outputs, batch, context)
+                run.meter.add(losses, batch.ids, step)
+                fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
+        run.update(context)
+        done = step + 1
+        if done % settings.log_every == 0 or done == total:
+            run.history.append({"step": done, "epoch": done / per_epoch, "lr": rate} | run.meter.averages(fabric))
+            on_row(run.history[-1])
+        on_step(done, partial(run.snapshot, done))
+    if run.ema is not None:
+        method.load_state_dict(run.ema.average)
+    return TrainResult(run.history, total)
+
+
+class _Run:
+    """The moving parts of a training, in the order in which an optimiser step uses them."""
+
+    def __init__(self, method: Method, fabric: Runtime, settings: TrainSettings) -> None:
+        self.method, self.fabric, self.settings = method.train(), fabric, settings
+        if fabric.world_size > 1:
+            synchronise_batch_norm(method)
+        if settings.channels_last:
+            method.to(memory_format=torch.channels_last)
+        self.network = fabric.setup_module(_Forward(method))
+        groups = method.parameter_groups()
+        built = build_optimizer(
+            groups, settings.optimizer, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+        self.optimizer = fabric.setup_optimizers(built)
+        self.ema = Ema(method, settings.ema) if settings.ema else None
+        self.meter = _Meter()
+        self.history: list[Row] = []
+
+    def set_learning_rate(self, step: int, total: int) -> float:
+        """Set every group's rate for this step; returns the base rate."""
+        s = self.settings
+        factor = lr_factor(step, total, s.schedule, power=s.power, warmup_steps=s.warmup_steps)
+        set_lr(self.optimizer, factor)
+        return s.lr * factor
+
+    def place(self, batch: Batch) -> Batch:
+        batch = batch.to(self.fabric.device)
+        if self.settings.channels_last:
+            return replace(batch, image=batch.image.contiguous(memory_format=torch.channels_last))
+        return batch
+
+    def update(self, context: StepContext) -> None:
+        if self.settings.clip_norm:
+            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.method.after_step(context)
+        if self.ema is not None:
+            self.ema.update(self.method)
+
+    def snapshot(self, done: int) -> State:
+        """Everything that the next step depends on; the tensors are not copied."""
+        return {
+            "done": done,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else {},
+            "meter": self.meter.sums,
+            "history": self.history,
+        }
+
+    def restore(self, state: State) -> int:
+        """Take over a snapshot; returns the number of steps done."""
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.meter.sums = state["meter"]
+        self.history = state["history"]
+        return int(state["done"])
+
+
+class _Meter:
+    """Adds up loss parts between two rows of the history, and stops at the first that is not finite."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, list[float]] = {}
+
+    def add(self, losses: dict[str, Tensor], ids: tuple[str, ...], step: int) -> None:
+        numbers = torch.stack([part.detach().float() for part in losses.values()]).tolist()
+        values = dict(zip(losses, numbers, strict=True))
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            raise TrainingError(
+                f"Step {step}: loss part '{bad[0]}' is not finite ({found}; images: {', '.join(ids)}). "
+                "Remedy: a smaller lr, clip_norm, warmup_steps, or precision 32-true."
+            )
+        for name, value in {"total": sum(values.values()), **values}.items():
+            summed = self.sums.setdefault(name, [0.0, 0])
+            summed[0] += value
+            summed[1] += 1
+
+    def averages(self, fabric: Runtime) -> Row:
+        """Means since the last call, over all processes."""
+        names, sums = list(self.sums), list(self.sums.values())
+        self.sums = {}
+        means = torch.tensor([value / count for value, count in sums], dtype=torch.float64)
+        return dict(zip(names, fabric.all_reduce(means, reduce_op="mean").tolist(), strict=True))
+
+
+class _Held:
+    """Keeps a batch from Fabric, which would cast its image to half precision and cannot rebuild frozen types."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
+class _Forward(nn.Module):
+    """What is wrapped for several processes and autocast: the forward of a method, on a held batch."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, held: _Held) -> Outputs:
+        return self.method(held.batch)  # type: ignore[no-any-return]
+
+
+def step_generator(fabric: Runtime, seed: int, step: int, part: int) -> torch.Generator:
+    """Seed torch (dropout) and a generator (losses) from when and where this is, and from nothing else."""
+    words = np.random.SeedSequence([seed, step, part, fabric.global_rank]).generate_state(2)
+    torch.manual_seed(int(words[0]))
+    return torch.Generator(fabric.device).manual_seed(int(words[1]))

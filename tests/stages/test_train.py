@@ -1,0 +1,205 @@
+"""The training loop, on a network of a few weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.errors import ConfigurationError, TrainingError
+from models.method import Method
+from models.structures import Batch, Outputs, StepContext
+from stages.train import Row, State, TrainSettings, step_generator, train
+
+SETTINGS = TrainSettings(steps=6, lr=0.05, log_every=2)
+
+
+class Tiny(Method):
+    """A classifier of two classes; ``poison`` makes one loss part NaN at that step."""
+
+    def __init__(self, num_classes: int = 2, dropout: float = 0.0, norm: bool = False, poison: int = -1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Conv2d(4, num_classes, 1)
+        self.poison = poison
+        self.finished: list[int] = []
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        yield self.classifier
+
+    def forward(self, batch: Batch) -> Outputs:
+        features = self.dropout(functional.relu(self.norm(self.conv(batch.image))))
+        return {"logits": self.classifier(features).mean((2, 3))}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        bce = functional.binary_cross_entropy_with_logits(outputs["logits"], batch.tags.float())
+        noise = torch.rand((), generator=context.generator, device=bce.device)
+        decay = outputs["logits"].square().mean() * noise * 0.1
+        return {"tags": bce, "size": decay * float("nan") if context.step == self.poison else decay}
+
+    def after_step(self, context: StepContext) -> None:
+        self.finished.append(context.step)
+
+
+class Made:
+    """Batches that are a function of the step, cut into ``accumulate`` parts."""
+
+    steps_per_epoch = 3
+
+    def __init__(self, accumulate: int = 1, batch: int = 4) -> None:
+        self.accumulate, self.batch = accumulate, batch
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        for step in range(start, stop):
+            generator = torch.Generator().manual_seed(step)
+            image = torch.rand(self.batch, 3, 8, 8, generator=generator)
+            tags = torch.rand(self.batch, 2, generator=generator) > 0.5
+            seeds = torch.zeros(self.batch, 8, 8, dtype=torch.long)
+            ids = [f"{step}_{i}" for i in range(self.batch)]
+            for rows in torch.arange(self.batch).chunk(self.accumulate):
+                yield Batch(image[rows], tags[rows], seeds[rows], tuple(ids[i] for i in rows))
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Any:
+    from lightning_fabric import Fabric
+
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def tiny(**options: Any) -> Tiny:
+    torch.manual_seed(0)
+    return Tiny(**options)
+
+
+def weights(method: nn.Module) -> dict[str, bytes]:
+    return {name: value.detach().numpy().tobytes() for name, value in method.state_dict().items()}
+
+
+def test_it_learns_and_keeps_a_history(fabric: Any) -> None:
+    rows: list[Row] = []
+    method = tiny()
+    result = train(method, Made(), fabric, replace(SETTINGS, steps=5), seed=1, on_row=rows.append)
+    assert rows == result.history
+    assert [row["step"] for row in rows] == [2, 4, 5]
+    assert rows[-1]["epoch"] == pytest.approx(5 / 3)
+    assert rows[0]["lr"] > rows[1]["lr"] > rows[2]["lr"] > 0
+    for row in rows:
+        assert row["total"] == pytest.approx(row["tags"] + row["size"])
+    assert method.finished == [0, 1, 2, 3, 4]
+    assert weights(method) != weights(tiny())
+
+
+def test_the_loss_falls_when_the_batch_stays(fabric: Any) -> None:
+    class Same(Made):
+        def batches(self, start: int, stop: int) -> Iterator[Batch]:
+            for _ in range(start, stop):
+                yield from super().batches(0, 1)
+
+    result = train(tiny(), Same(), fabric, replace(SETTINGS, steps=40, lr=0.1, weight_decay=0.0), seed=1)
+    assert result.history[-1]["tags"] < 0.9 * result.history[0]["tags"]
+
+
+def test_the_first_rows_are_the_plain_arithmetic_of_sgd(fabric: Any) -> None:
+    method, by_hand = tiny(), tiny()
+    train(method, Made(), fabric, replace(SETTINGS, steps=1, momentum=0.0, weight_decay=0.0), seed=1)
+    batch = next(Made().batches(0, 1))
+    losses = by_hand.losses(by_hand(batch), batch, StepContext(0, 1, 3, step_generator(fabric, 1, 0, 0)))
+    sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+    factors = {"conv.weight": 1, "conv.bias": 2, "classifier.weight": 10, "classifier.bias": 20}
+    for name, parameter in by_hand.named_parameters():
+        assert parameter.grad is not None
+        expected = parameter.detach() - SETTINGS.lr * factors[name] * parameter.grad
+        torch.testing.assert_close(method.get_parameter(name).detach(), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_going_on_from_any_step_gives_the_same_bytes(
+    fabric: Any, optimizer: Literal["sgd", "adamw"], ema: float
+) -> None:
+    import io
+
+    settings = replace(SETTINGS, optimizer=optimizer, ema=ema, log_every=4)
+    taken: dict[int, bytes] = {}
+
+    def keep(done: int, snapshot: Any) -> None:
+        torch.save(snapshot(), file := io.BytesIO())
+        taken[done] = file.getvalue()
+
+    whole = tiny(dropout=0.5, norm=True)
+    history = train(whole, Made(), fabric, settings, seed=1, on_step=keep).history
+    for done in (1, 3, 5, 6):
+        state: State = torch.load(io.BytesIO(taken[done]), weights_only=True)
+        resumed = Tiny(dropout=0.5, norm=True)
+        result = train(resumed, Made(), fabric, settings, seed=1, state=state)
+        assert result.history == history
+        assert weights(resumed) == weights(whole)
+
+
+def test_accumulated_parts_are_the_whole_batch_up_to_rounding(fabric: Any) -> None:
+    class NoNoise(Tiny):
+        def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+            return {"tags": super().losses(outputs, batch, context)["tags"]}
+
+    torch.manual_seed(0)
+    whole = NoNoise()
+    torch.manual_seed(0)
+    parts = NoNoise()
+    one = train(whole, Made(), fabric, SETTINGS, seed=1)
+    two = train(parts, Made(2), fabric, replace(SETTINGS, accumulate=2), seed=1)
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert two.history[-1]["total"] == pytest.approx(one.history[-1]["total"], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_part_and_images(fabric: Any) -> None:
+    with pytest.raises(TrainingError, match=r"Step 3: loss part 'size' is not finite .*images: 3_0, 3_1, 3_2, 3_3"):
+        train(tiny(poison=3), Made(), fabric, SETTINGS, seed=1)
+
+
+def test_the_result_with_ema_is_the_average(fabric: Any) -> None:
+    last, average = tiny(), tiny()
+    train(last, Made(), fabric, SETTINGS, seed=1)
+    train(average, Made(), fabric, replace(SETTINGS, ema=0.9), seed=1)
+    start = tiny()
+    far = (last.conv.weight - start.conv.weight).norm()
+    near = (average.conv.weight - start.conv.weight).norm()
+    assert 0 < near < far
+
+
+def test_clipping_bounds_the_step(fabric: Any) -> None:
+    settings = replace(SETTINGS, steps=1, momentum=0.0, weight_decay=0.0, clip_norm=1e-3)
+    method, start = tiny(), tiny()
+    train(method, Made(), fabric, settings, seed=1)
+    moved = torch.cat([(a - b).flatten() for a, b in zip(method.parameters(), start.parameters(), strict=True)])
+    assert 0 < moved.norm() <= 1.001 * SETTINGS.lr * 20 * 1e-3
+
+
+def test_bf16_autocast_and_channels_last_train_in_float32_weights() -> None:
+    from lightning_fabric import Fabric
+
+    mixed = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    method = tiny()
+    seen: list[torch.dtype] = []
+    method.conv.register_forward_hook(lambda module, given, out: seen.extend([given[0].dtype, out.dtype]))
+    result = train(method, Made(), mixed, replace(SETTINGS, channels_last=True), seed=1)
+    assert seen[:2] == [torch.float32, torch.bfloat16]
+    assert method.conv.weight.dtype == torch.float32
+    plain = train(tiny(), Made(), Fabric(accelerator="cpu", devices=1), SETTINGS, seed=1)
+    assert result.history[-1]["total"] == pytest.approx(plain.history[-1]["total"], rel=0.02)
+
+
+def test_settings_need_one_length() -> None:
+    with pytest.raises(ConfigurationError, match="either epochs or steps"):
+        TrainSettings()
+    with pytest.raises(ConfigurationError, match="either epochs or steps"):
+        TrainSettings(epochs=1, steps=1)
+    assert TrainSettings(epochs=2).total_steps(5) == 10
