@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -130,14 +131,16 @@ def _checked(folder: str, files: bool = False):  # type: ignore[no-untyped-def]
 
 def _stage(verb: str, name: str, folder: str) -> None:
     """Run one binder as one tracked run."""
-    from pipeline import run as binders
     from pipeline import tracking
+    from pipeline.artifacts import artifact, kind_of
     from pipeline.params import load_book
 
     book = load_book(folder)
     entry = book.entry(verb, name)
-    with tracking.run(f"{verb}@{name}", book.name, entry.model_dump(), binders.outputs(book, verb, name)) as log:
-        getattr(binders, verb)(book, name, log)
+    binder = import_module(f"pipeline.binders.{verb}")
+    outputs = [artifact(book.book.work, kind_of(verb), name)]
+    with tracking.run(f"{verb}@{name}", book.name, entry.model_dump(), outputs) as log:
+        binder.run(book, name, log)
 
 
 def _add_stage(verb: str, summary: str) -> None:

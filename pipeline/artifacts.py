@@ -6,6 +6,7 @@ from pathlib import Path
 
 PRODUCERS: dict[str, tuple[str, ...]] = {
     "catalogues": ("prepare",),
+    "ground_truth": ("prepare",),
     "supervision": ("annotate", "make_pseudo_masks"),
     "checkpoints": ("import_weights", "train"),
     "cams": ("export_cams", "refine_cams"),
@@ -14,7 +15,7 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
 }
 """Each kind of artefact and the verbs (sections of params.yaml) that make it: they share one name space."""
 
-VERBS: tuple[str, ...] = tuple(verb for verbs in PRODUCERS.values() for verb in verbs)
+VERBS: tuple[str, ...] = tuple(dict.fromkeys(verb for verbs in PRODUCERS.values() for verb in verbs))
 
 SCRATCH = Path(".scratch")
 """Resume state and unfinished work: outside DVC's outputs, git-ignored, safe to delete."""

@@ -21,8 +21,7 @@ from pipeline.params import Book, explain
 from pipeline.signatures import has_method, options_model
 
 DOORS: dict[str, Mapping[str, str]] = {
-    "reader": READERS, "kind": ANNOTATORS, "method": METHODS, "refiner": REFINERS, "rule": RULES, "crf": REFINERS,
-    "backbone": BACKBONES, "head": HEADS,
+    "reader": READERS, "kind": ANNOTATORS, "method": METHODS, "refiner": REFINERS, "rule": RULES, "backbone": BACKBONES, "head": HEADS,
 }  # fmt: skip
 """Keys of params.yaml whose value names a part of a door."""
 
@@ -41,12 +40,12 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("refine_cams", "options"): "refiner",
     ("make_pseudo_masks", "options"): "rule",
     ("predict_masks", "options"): "stages.predict_masks:predict_masks",
-    ("predict_masks", "crf_options"): "crf",
-    ("evaluate", "options"): "stages.evaluate:EvaluateOptions",
+    ("predict_masks", "crf"): "models.refiners.dense_crf:SegmentationCrf",
+    ("evaluate", "options"): "stages.evaluate:score_masks",
 }
 """Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
 
-SUPPLIED = {"samples", "localizer", "segmenter", "device", "crf", "class_names", "refine"}
+SUPPLIED = {"samples", "localizer", "segmenter", "pairs", "triples", "device", "crf", "class_names"}
 """Arguments of stages that the composition root gives."""
 
 
@@ -139,11 +138,13 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
             continue
         if ":" not in target:
             part = getattr(entry, target)
-            if part is None or part not in DOORS[target]:
+            if part not in DOORS[target]:
                 continue
             target = DOORS[target][part]
+        if verb == "evaluate" and entry.of.startswith("cams/"):
+            target = "stages.evaluate:score_cams"
         model = options_model(target)
-        given: dict[str, Any] = getattr(entry, field)
+        given: dict[str, Any] = getattr(entry, field) or {}
         supplied = {key: None for key, info in model.model_fields.items() if info.is_required() and key in SUPPLIED}
         try:
             model.model_validate(given | supplied)

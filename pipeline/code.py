@@ -1,7 +1,7 @@
 """Code is a dependency: a fingerprint of the source that stands behind each stage of a book.
 
 DVC's ``code`` stage writes one small file per recipe entry; the entry's stage depends on it. A file
-changes only when the code that the entry runs does: the binder of its verb in ``pipeline/run.py``,
+changes only when the code that the entry runs does: the binder of its verb (``pipeline/binders/VERB.py``),
 everything that the binder imports, and the parts of the doors that the entry names. Comments,
 docstrings and layout do not count.
 """
@@ -40,9 +40,8 @@ def write_fingerprints(book: Book, folder: Path) -> None:
 
 def fingerprint(verb: str, named: tuple[str, ...]) -> str:
     """sha256 over the binder of ``verb`` and the import closure of it and of ``named`` (modules)."""
-    binder = _binder(verb)
-    digest = hashlib.sha256(_plain(binder).encode())
-    for module in sorted(closure(tuple(_imports(binder)) + named)):
+    digest = hashlib.sha256()
+    for module in sorted(closure((f"pipeline.binders.{verb}", *named))):
         digest.update(f"\n# {module}\n{_source(module)}".encode())
     return digest.hexdigest()
 
@@ -76,13 +75,6 @@ def _source(module: str) -> str:
 @cache
 def _module_imports(module: str) -> tuple[str, ...]:
     return tuple(_imports(_tree(module)))
-
-
-def _binder(verb: str) -> ast.FunctionDef:
-    for node in _tree("pipeline.run").body:
-        if isinstance(node, ast.FunctionDef) and node.name == verb:
-            return node
-    raise LookupError(f"pipeline/run.py has no binder '{verb}'")
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:

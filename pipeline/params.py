@@ -50,6 +50,7 @@ class TrainEntry(Entry):
     method: str
     init: Name
     seed: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     model: Options = {}
     loader: Options = {}
     settings: Options = {}
@@ -83,8 +84,7 @@ class PredictMasksEntry(Entry):
     split: str
     checkpoint: Name
     options: Options = {}
-    crf: str | None = None
-    crf_options: Options = {}
+    crf: Options | None = None
 
 
 class EvaluateEntry(Entry):

@@ -1,0 +1,111 @@
+"""What the binders share: where inputs lie, what identifies a stage's work, how parts are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.structures import Image
+from pipeline.artifacts import artifact, code_fingerprint
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.tracking import dvc_md5
+from pipeline.params import Book
+from pipeline.runtime import map_parts
+from pipeline.stores import Header
+
+
+class Log(Protocol):
+    """What a binder tells the tracker; a tracker that fails never stops a stage."""
+
+    def metrics(self, values: dict[str, float], step: int | None = None) -> None: ...
+
+    def picture(self, name: str, image: Image) -> None: ...
+
+    def tags(self, values: dict[str, str]) -> None: ...
+
+
+class PartWriter(Protocol):
+    """A store being written part by part."""
+
+    @property
+    def parts(self) -> list[tuple[str, ...]]: ...
+
+    def done(self, k: int) -> bool: ...
+
+    def write(self, k: int, items: Any) -> None: ...
+
+    def finish(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One entry of a book and the artefacts it names."""
+
+    book: Book
+    verb: str
+    name: str
+
+    @property
+    def entry(self) -> Any:
+        """The validated entry of params.yaml."""
+        return self.book.entry(self.verb, self.name)
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where an artefact of the book lies."""
+        return artifact(self.book.book.work, kind, name)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that the entry names under ``data:``."""
+        return Catalogue.load(self.path("catalogues", self.entry.data))
+
+    def fingerprint(self, *inputs: Path) -> str:
+        """Identity of this stage's work: its parameters, its inputs' content, its code.
+
+        Unfinished work is picked up again only under an equal fingerprint.
+        """
+        code = code_fingerprint(self.book.book.work, self.verb, self.name)
+        known = {
+            "entry": self.entry.model_dump(mode="json"),
+            "inputs": [dvc_md5(path) for path in inputs],
+            "code": code.read_text() if code.exists() else None,
+        }
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def header(catalogue: Catalogue, ids: Iterable[str]) -> Header:
+    """The header of a store over some images of a catalogue."""
+    chosen = tuple(ids)
+    return Header(chosen, tuple(catalogue.size(id) for id in chosen), catalogue.class_names, catalogue.digest)
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """Makes one part of a store; picklable, so that any process can."""
+
+    writer: PartWriter
+    make: Callable[[tuple[str, ...]], Iterable[Any]]
+
+    def __call__(self, k: int) -> None:
+        self.writer.write(k, list(self.make(self.writer.parts[k])))
+
+
+def write_parts(
+    writer: PartWriter, make: Callable[[tuple[str, ...]], Iterable[Any]], desc: str, workers: int | None = None
+) -> None:
+    """Make the parts that are not there yet, in worker processes, and move the store into place.
+
+    Args:
+        writer: the store being written.
+        make: picklable; from the ids of a part to one item for each, in order.
+        desc: for the progress bar.
+        workers: number of processes; 0 stays in this one. None decides by the machine.
+    """
+    missing = [k for k in range(len(writer.parts)) if not writer.done(k)]
+    if missing:
+        map_parts(PartTask(writer, make), missing, desc, workers)
+    writer.finish()

@@ -1,0 +1,85 @@
+"""evaluate: Masks, Supervision or Cams x ground truth -> metrics and plots."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from models.errors import DataError
+from pipeline.binders.common import Log, Workspace
+from pipeline.datasets.catalogue import GroundTruth
+from pipeline.params import Book
+from pipeline.runtime import map_parts
+from pipeline.stores import CamStore, MaskStore, SupervisionStore
+from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
+
+STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}
+PART_SIZE = 64
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Counts one part of the images; picklable."""
+
+    here: Workspace
+    kind: str
+
+    def __call__(self, k: int) -> MaskScore | CamScore:
+        here, entry = self.here, self.here.entry
+        catalogue = here.catalogue
+        truth = GroundTruth(catalogue, here.path("ground_truth", entry.data))
+        store = STORES[self.kind](here.path(*entry.of.split("/")))
+        ids = store.ids[k * PART_SIZE : (k + 1) * PART_SIZE]
+        if self.kind == "cams":
+            triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
+            return score_cams(triples, catalogue.class_names, **entry.options)
+        masks = ((id, getattr(item, "seeds", item), truth.mask(id)) for id, item in store.items(ids))
+        return score_masks(masks, catalogue.class_names, **entry.options)
+
+
+def run(book: Book, name: str, log: Log) -> None:
+    """Write ``evaluations/NAME``: metrics.json, classes.csv, confusion.csv, sweep.csv."""
+    here = Workspace(book, "evaluate", name)
+    entry, catalogue = here.entry, here.catalogue
+    kind, _, source = entry.of.partition("/")
+    store = STORES[kind](here.path(kind, source))
+    store.require((), f"evaluate.{name}", catalogue.digest)
+    parts = range(-(-len(store) // PART_SIZE))
+    score = reduce(lambda a, b: a.merge(b), map_parts(_Score(here, kind), parts, f"evaluate {name}"))
+    evaluation = score.evaluation()
+    labels = {"kind": kind, "of": entry.of, "split": _split(catalogue.splits, store.ids)}
+    _write(here.path("evaluations", name), evaluation, labels)
+    log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
+    log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})
+    log.tags(labels)
+
+
+def _split(splits: dict[str, tuple[str, ...]], ids: tuple[str, ...]) -> str:
+    """Name of the split that the ids are; DataError where they are none."""
+    for name, members in splits.items():
+        if members == ids:
+            return name
+    raise DataError(f"The {len(ids)} images to evaluate are no split of the catalogue ({', '.join(splits)}).")
+
+
+def _write(folder: Path, evaluation: Evaluation, labels: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = dict(evaluation.metrics)
+    classes = metrics.pop("classes")
+    content = json.dumps({**labels, **metrics}, indent=1, sort_keys=True)
+    (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
+    _write_table(folder / "classes.csv", Table(("class", "iou"), tuple(classes.items())))
+    _write_table(folder / "confusion.csv", evaluation.tables["confusion"])
+    # DVC wants every declared plot to be there: masks have no threshold, so theirs is a sweep without rows.
+    _write_table(folder / "sweep.csv", evaluation.tables.get("threshold_curve", Table(("threshold", "miou"), ())))
+
+
+def _write_table(path: Path, table: Table) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.columns)
+        writer.writerows(table.rows)

@@ -1,0 +1,51 @@
+"""export_cams: Checkpoint -> Cams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.structures import Cam
+from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.params import Book
+from pipeline.stores import CamStore, SupervisionStore
+
+
+@dataclass(frozen=True)
+class _Export:
+    here: Workspace
+    device: str
+
+    def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
+        from pipeline.checkpoints import load_method
+        from stages.export_cams import export_cams
+
+        entry, catalogue = self.here.entry, self.here.catalogue
+        tags = SupervisionStore(self.here.path("supervision", entry.supervision))
+        method = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
+        samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
+        for _, cam in export_cams(samples, method, device=self.device, **entry.options):
+            yield cam
+
+
+def run(book: Book, name: str, log: Log) -> None:
+    """Write ``cams/NAME`` for every image of the supervision."""
+    from pipeline import runtime
+
+    here = Workspace(book, "export_cams", name)
+    entry, catalogue = here.entry, here.catalogue
+    source = here.path("supervision", entry.supervision)
+    tags = SupervisionStore(source)
+    tags.require((), f"export_cams.{name}", catalogue.digest)
+    writer = CamStore.create(
+        here.path("cams", name),
+        header(catalogue, tags.ids),
+        [tuple(int(c) + 1 for c in np.flatnonzero(tags.tags(id))) for id in tags.ids],
+        dtype=entry.dtype,
+        fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
+    )
+    device = runtime.device()
+    write_parts(writer, _Export(here, device), f"export_cams {name}", workers=None if device == "cpu" else 0)
+    log.metrics({"images": len(tags), "maps": sum(len(keys) for keys in CamStore(here.path("cams", name)).keys)})

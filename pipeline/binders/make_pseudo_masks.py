@@ -1,0 +1,47 @@
+"""make_pseudo_masks: Cams -> Supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from models.doors import resolve
+from models.pseudo_masks import RULES
+from models.structures import Supervision
+from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.params import Book
+from pipeline.stores import CamStore, SupervisionStore
+from stages.make_pseudo_masks import make_pseudo_masks
+
+
+@dataclass(frozen=True)
+class _Make:
+    here: Workspace
+
+    def __call__(self, ids: tuple[str, ...]) -> Iterator[Supervision]:
+        entry, catalogue = self.here.entry, self.here.catalogue
+        rule = resolve(RULES, entry.rule, "rule")(**entry.options)
+        cams = CamStore(self.here.path("cams", entry.cams))
+        samples = (
+            (id, partial(catalogue.image, id), cam, np.isin(np.arange(1, catalogue.num_classes + 1), cam.classes))
+            for id, cam in cams.items(ids)
+        )
+        for _, supervision in make_pseudo_masks(samples, rule):
+            yield supervision
+
+
+def run(book: Book, name: str, log: Log) -> None:
+    """Write ``supervision/NAME``."""
+    here = Workspace(book, "make_pseudo_masks", name)
+    entry, catalogue = here.entry, here.catalogue
+    source = here.path("cams", entry.cams)
+    cams = CamStore(source)
+    cams.require((), f"make_pseudo_masks.{name}", catalogue.digest)
+    writer = SupervisionStore.create(
+        here.path("supervision", name), header(catalogue, cams.ids), fingerprint=here.fingerprint(source)
+    )
+    write_parts(writer, _Make(here), f"make_pseudo_masks {name}")
+    log.metrics({"images": len(cams)})

@@ -1,0 +1,61 @@
+"""train: Supervision x Checkpoint -> Checkpoint, for any method."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from models.doors import resolve
+from models.methods import METHODS
+from pipeline.artifacts import SCRATCH
+from pipeline.binders.common import Log, Workspace
+from pipeline.params import Book
+from pipeline.stores import SupervisionStore
+
+
+def run(book: Book, name: str, log: Log) -> None:
+    """Write ``checkpoints/NAME`` and ``histories/NAME.csv``; an interrupted training goes on where it was."""
+    import torch
+
+    from pipeline import runtime
+    from pipeline.checkpoints import load_init, save_checkpoint
+    from pipeline.loaders import LoaderOptions, TrainLoader
+    from pipeline.resume import Resume
+    from stages.train import Row, TrainSettings, train
+
+    here = Workspace(book, "train", name)
+    entry, catalogue = here.entry, here.catalogue
+    sources = here.path("supervision", entry.supervision), here.path("checkpoints", entry.init)
+    supervision = SupervisionStore(sources[0])
+    supervision.require((), f"train.{name}", catalogue.digest)
+    settings = TrainSettings(**entry.settings)
+    fabric = runtime.fabric(entry.precision)
+    torch.manual_seed(entry.seed)
+    method = resolve(METHODS, entry.method, "method")(catalogue.num_classes, **entry.model)
+    load_init(method, sources[1], catalogue.class_names)
+    loader = TrainLoader(catalogue, supervision, LoaderOptions(**entry.loader), fabric, settings.accumulate, entry.seed)
+    resume = Resume(
+        SCRATCH / "checkpoints" / here.fingerprint(*sources), settings.save_every_seconds, fabric.is_global_zero
+    )
+
+    def on_row(row: Row) -> None:
+        log.metrics({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
+
+    with resume.stopping_at_a_step():
+        result = train(
+            method, loader, fabric, settings,
+            seed=entry.seed, state=resume.load(), on_row=on_row, on_step=resume.on_step,
+        )  # fmt: skip
+    if fabric.is_global_zero:
+        recipe = {"method": entry.method, "options": entry.model, "name": name}
+        save_checkpoint(here.path("checkpoints", name), method, recipe=recipe, class_names=catalogue.class_names)
+        _write_history(here.path("checkpoints", name).parent.parent / "histories" / f"{name}.csv", result.history)
+        resume.finish()
+
+
+def _write_history(path: Path, history: list[dict[str, float]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)

@@ -1,0 +1,116 @@
+"""params.yaml: what is wrong is said at once, all together, with the closest valid name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models.errors import ConfigurationError
+from pipeline.check import check, check_files, parts
+from pipeline.params import load_book
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return loaded
+
+
+def said(folder: Path, content: dict[str, Any] | str) -> str:
+    """The message that a book with this content ends in."""
+    text = content if isinstance(content, str) else yaml.safe_dump(content)
+    (folder / "params.yaml").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        check(load_book(folder))
+    return str(caught.value)
+
+
+def test_no_book(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No recipe book at .*params.yaml"):
+        load_book(tmp_path)
+
+
+def test_not_yaml(tmp_path: Path) -> None:
+    assert "line 1" in said(tmp_path, "train: {classifier: [1, 2\n")
+
+
+def test_key_that_stands_twice(tmp_path: Path) -> None:
+    assert "'seed' stands twice" in said(tmp_path, "train:\n  a:\n    seed: 1\n    seed: 2\n")
+
+
+def test_unknown_section(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["trian"] = content.pop("train")
+    assert "unknown key 'trian'. Did you mean 'train'?" in said(tmp_path, content)
+
+
+def test_unknown_key(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["train"]["classifier"]["supervison"] = "tags"
+    message = said(tmp_path, content)
+    assert "train.classifier.supervison: unknown key 'supervison'. Did you mean 'supervision'?" in message
+
+
+def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["train"]["classifier"]["seed"] = "seven"
+    del content["evaluate"]["cam"]["of"]
+    message = said(tmp_path, content)
+    assert "train.classifier.seed" in message
+    assert "'seven'" in message
+    assert "evaluate.cam.of: missing" in message
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "key", "value", "expected"),
+    [
+        ("train", "classifier", "init", "randon", "nothing makes checkpoints 'randon'. Did you mean 'random'?"),
+        ("train", "classifier", "supervision", "tag", "Did you mean 'tags'?"),
+        ("train", "classifier", "method", "clasifier", "unknown method 'clasifier'. Did you mean 'classifier'?"),
+        ("refine_cams", "cam_crf", "refiner", "dense_crv", "Did you mean 'dense_crf'?"),
+        ("make_pseudo_masks", "cam_crf", "rule", "constnt", "Did you mean 'constant'?"),
+        ("prepare", "toy", "reader", "toi", "Did you mean 'toy'?"),
+        ("annotate", "tags", "kind", "tag", "Did you mean 'tags'?"),
+        ("evaluate", "cam", "of", "cams/cma", "nothing makes cams 'cma'. Did you mean 'cam'?"),
+        ("train", "classifier", "model", {"backbone": "resnet81"}, "unknown backbone 'resnet81'. Did you mean 'resnet18'?"),
+        ("train", "classifier", "model", {"dropuot": 0.5}, "unknown key 'dropuot'. Did you mean 'dropout'?"),
+        ("train", "classifier", "settings", {"lr": "fast"}, "train.classifier.settings.lr"),
+        ("export_cams", "cam", "checkpoint", "segmenter", "cannot localise; methods that can: classifier"),
+        ("predict_masks", "full", "checkpoint", "classifier", "cannot segment; methods that can: segmenter"),
+        ("export_cams", "cam", "checkpoint", "random", "imported weights, not a trained method"),
+    ],
+)  # fmt: skip
+def test_every_name_resolves(
+    tmp_path: Path, content: dict[str, Any], section: str, entry: str, key: str, value: Any, expected: str
+) -> None:
+    content[section][entry][key] = value
+    assert expected in said(tmp_path, content)
+
+
+def test_two_makers_of_one_artefact(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["refine_cams"]["cam"] = dict(content["refine_cams"]["cam_crf"])
+    assert "already makes cams 'cam'" in said(tmp_path, content)
+
+
+def test_data_of_two_kinds(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["prepare"]["other"] = dict(content["prepare"]["toy"])
+    content["train"]["classifier"]["data"] = "other"
+    assert "'tags' belongs to data 'toy', not to 'other'" in said(tmp_path, content)
+
+
+def test_missing_input_file_names_key_and_remedy(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["prepare"]["toy"]["root"] = "data/nowhere"
+    content["book"]["sources"] = {"data/nowhere": "WEAK2MASK_NOWHERE"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigurationError, match=r"prepare\.toy\.root: data/nowhere does not exist.*WEAK2MASK_NOWHERE"):
+        check_files(load_book(tmp_path))
+
+
+def test_parts_of_an_entry() -> None:
+    book = load_book(ROOT)
+    assert "models.backbones.resnet" in parts(book, "train", "classifier")
+    assert "models.heads.large_fov" in parts(book, "train", "segmenter")
+    assert "models.methods.classifier" in parts(book, "export_cams", "cam")
+    assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)

@@ -1,0 +1,74 @@
+"""Laws of the house that import-linter cannot say."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(path for room in ("models", "stages", "pipeline") for path in (ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of the packages that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", ["zarr", "mlflow", "lightning_fabric", "pydensecrf", "safetensors"])
+def test_a_third_party_service_has_one_file(package: str) -> None:
+    users = [str(path.relative_to(ROOT)) for path in SOURCES if package in imported(path)]
+    assert len(users) == 1, f"{package} is imported in {users}"
+
+
+def test_ground_truth_is_opened_by_three_verbs_only() -> None:
+    users = {
+        path.stem
+        for path in (ROOT / "pipeline" / "binders").glob("*.py")
+        if "GroundTruth" in path.read_text(encoding="utf-8")
+    }
+    assert users <= {"prepare", "annotate", "evaluate"}
+
+
+def test_only_those_verbs_depend_on_ground_truth() -> None:
+    """A leak would be visible in the graph: the stanza of another verb would name the ground truth."""
+    import yaml
+
+    stanzas = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for verb, stanza in stanzas.items():
+        dependencies = stanza.get("do", stanza)["deps"]
+        reads = any("ground_truth" in str(dependency) for dependency in dependencies)
+        assert reads == (verb in {"annotate", "evaluate"}), verb
+
+
+def test_every_verb_has_a_binder_and_a_stanza() -> None:
+    import yaml
+
+    from pipeline.artifacts import VERBS
+
+    stanzas = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    binders = {path.stem for path in (ROOT / "pipeline" / "binders").glob("*.py")} - {"__init__", "common"}
+    assert set(stanzas) - {"code"} == set(VERBS) == binders
+
+
+def test_every_door_opens() -> None:
+    from models.doors import resolve
+    from pipeline.check import DOORS
+
+    for what, door in DOORS.items():
+        for name in door:
+            assert callable(resolve(door, name, what)), name
+
+
+def test_no_door_imports_its_parts() -> None:
+    """A door is strings: opening one part must not import, or fingerprint, its neighbours."""
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            assert imported(path) <= {"__future__", "typing", "collections"}, path

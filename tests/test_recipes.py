@@ -1,0 +1,56 @@
+"""Every recipe book that is shipped holds, and its graph is DVC's graph."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.check import check
+from pipeline.params import load_book
+
+ROOT = Path(__file__).parent.parent
+BOOKS = [".", *sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("recipes/*/params.yaml"))]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("folder", BOOKS)
+def test_book_holds(folder: str) -> None:
+    book = load_book(folder)
+    check(book)
+    assert book.book.path == folder
+    assert book.book.params == str(Path(folder) / "params.yaml")
+    assert (ROOT / folder / book.book.root).resolve() == ROOT
+
+
+@pytest.mark.parametrize("folder", BOOKS[1:])
+def test_book_has_no_second_copy_of_the_graph(folder: str) -> None:
+    link = ROOT / folder / "dvc.yaml"
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / "dvc.yaml"
+
+
+@pytest.mark.parametrize("folder", BOOKS)
+def test_dvc_sees_one_stage_an_entry(folder: str) -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only", str(Path(folder) / "dvc.yaml")],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    expected = {"code"} | {f"{verb}@{name}" for verb, name in load_book(folder).entries()}
+    assert {name.rpartition(":")[2] for name in listed} == expected
+
+
+def test_check_imports_no_torch() -> None:
+    """It must end in a second or two."""
+    code = "import sys; from pipeline.check import check; from pipeline.params import load_book; check(load_book('.')); "
+    code += "sys.exit('torch' in sys.modules)"
+    start = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert time.monotonic() - start < 30
