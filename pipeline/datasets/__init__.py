@@ -1,0 +1,9 @@
+"""Readers of data sets, by the name that a recipe calls them."""
+
+from __future__ import annotations
+
+READERS = {
+    "toy": "pipeline.datasets.toy:toy",
+    "voc": "pipeline.datasets.voc:voc",
+    "folder": "pipeline.datasets.folder:folder",
+}

@@ -1,0 +1,224 @@
+"""The Catalogue: what ``prepare`` found out about a data set, and the door to its ground truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ConfigurationError, DataError, closest
+from models.structures import IGNORE, Image, Mask
+from pipeline.datasets.images import BadFileError, read_image, read_indices
+
+FILE = "catalogue.json"
+SCHEMA = "weak2mask-catalogue"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image. Paths are relative to the catalogue's root, with forward slashes.
+
+    Attributes:
+        id: the image's name, without folder and suffix.
+        image: its file.
+        size: (H, W) in pixels, after the orientation was applied where the catalogue is ``upright``.
+        mask: PNG of class values, or None.
+        instances: PNG of instance numbers (0 none, 255 void), or None.
+        tags: published image labels, ascending, 1..C; None where the data set publishes none.
+        sha256: of the image file.
+        mask_sha256: of the mask file, or None.
+    """
+
+    id: str
+    image: str
+    size: tuple[int, int]
+    mask: str | None = None
+    instances: str | None = None
+    tags: tuple[int, ...] | None = None
+    sha256: str = ""
+    mask_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Checked images, their splits and class names.
+
+    Attributes:
+        name: of the catalogue, as the recipe calls it.
+        class_names: C foreground names; class c is ``class_names[c - 1]``.
+        splits: split name to ids, in order.
+        entries: by id.
+        root: where the files lie: relative to the project root, or "." for the catalogue's own folder.
+        mask_values: the value of each class in the mask files (1..C unless given); values not listed become void.
+        left_out: id to reason, for images that ``on_bad_image: skip`` left out.
+        upright: EXIF orientation is applied to the images.
+        folder: where the catalogue itself lies; no part of its content.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
+    entries: dict[str, Entry]
+    root: str = "."
+    mask_values: tuple[int, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    upright: bool = False
+    folder: Path = Path(".")
+
+    def __post_init__(self) -> None:
+        if not self.mask_values:
+            object.__setattr__(self, "mask_values", tuple(range(1, self.num_classes + 1)))
+
+    @property
+    def num_classes(self) -> int:
+        """C, background not counted."""
+        return len(self.class_names)
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """Ids of a split, in order.
+
+        Raises:
+            ConfigurationError: no such split.
+        """
+        if split not in self.splits:
+            raise ConfigurationError(f"Catalogue '{self.name}' has no split '{split}'.{closest(split, self.splits)}")
+        return self.splits[split]
+
+    def entry(self, id: str) -> Entry:
+        """Raises DataError when the image is not in the catalogue (or was left out, with the reason)."""
+        if id not in self.entries:
+            reason = f" It was left out: {self.left_out[id]}." if id in self.left_out else ""
+            raise DataError(f"Catalogue '{self.name}' has no image '{id}'.{reason}")
+        return self.entries[id]
+
+    def size(self, id: str) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.entry(id).size
+
+    def image(self, id: str) -> Image:
+        """uint8 [H,W,3] RGB.
+
+        Raises:
+            DataError: the file is gone, damaged, or of another size than ``prepare`` saw.
+        """
+        entry = self.entry(id)
+        path = self.path(entry.image)
+        try:
+            image = read_image(path, upright=self.upright)
+        except BadFileError as bad:
+            raise self.changed(path, bad.expected, bad.found) from None
+        if image.shape[:2] != entry.size:
+            raise self.changed(path, f"size {entry.size} (H, W)", str(image.shape[:2]))
+        return image
+
+    def path(self, relative: str) -> Path:
+        """A file of the data set on this machine."""
+        return (self.folder if self.root == "." else Path(self.root)) / relative
+
+    def changed(self, path: Path, expected: str, found: str) -> DataError:
+        """The error for a file that is no longer what ``prepare`` checked."""
+        return DataError(
+            f"{path}: expected {expected}, found {found}.\n"
+            f"The data set changed after catalogue '{self.name}' was made: restore the file or run prepare again."
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the content of catalogue.json."""
+        return hashlib.sha256(self.content().encode()).hexdigest()
+
+    def content(self) -> str:
+        """The text of catalogue.json: sorted keys, nothing of this machine."""
+        plain = {key: value for key, value in asdict(self).items() if key != "folder"}
+        return json.dumps({"schema": SCHEMA, "version": VERSION, **plain}, sort_keys=True, indent=1) + "\n"
+
+    def save(self, folder: Path) -> None:
+        """Write catalogue.json, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{FILE}.partial"
+        partial.write_text(self.content(), encoding="utf-8")
+        partial.replace(folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Catalogue:
+        """Read a catalogue.
+
+        Raises:
+            DataError: there is none, or it is of another version.
+        """
+        path = Path(folder) / FILE
+        try:
+            plain = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{path}: expected a catalogue, found no such file. Run prepare first.") from None
+        except ValueError as error:
+            raise DataError(f"{path}: expected a catalogue, found damaged JSON ({error}). Run prepare again.") from None
+        found = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
+        if found != (SCHEMA, VERSION):
+            raise DataError(f"{path}: expected {SCHEMA} version {VERSION}, found {found}. Run prepare again.")
+        return cls(**_typed(plain), folder=Path(folder))
+
+
+class GroundTruth:
+    """The only door to ground-truth masks: none but prepare, annotate and evaluate may hold one."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        lookup = np.full(256, IGNORE, dtype=np.uint8)
+        lookup[0] = 0
+        lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
+        self._lookup = lookup
+
+    def mask(self, id: str) -> Mask:
+        """uint8 [H,W]: 0 background, 1..C, and 255 for void and for classes that the catalogue does not keep.
+
+        Raises:
+            DataError: the image has no mask, or its file changed.
+        """
+        entry = self.catalogue.entry(id)
+        if entry.mask is None:
+            raise DataError(
+                f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
+                "and no labels can be derived for it. Name its mask folder in the data set's options."
+            )
+        return self._lookup[self._indices(entry.mask, entry.size)]
+
+    def instances(self, id: str) -> npt.NDArray[np.int32] | None:
+        """int32 [H,W] instance numbers, 0 none; None where the data set has no instances."""
+        entry = self.catalogue.entry(id)
+        if entry.instances is None:
+            return None
+        numbers = self._indices(entry.instances, entry.size)
+        return np.where(numbers == IGNORE, 0, numbers).astype(np.int32)
+
+    def _indices(self, relative: str, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+        path = self.catalogue.path(relative)
+        try:
+            indices = read_indices(path)
+        except BadFileError as bad:
+            raise self.catalogue.changed(path, bad.expected, bad.found) from None
+        if indices.shape != size or indices.max(initial=0) > IGNORE:
+            raise self.catalogue.changed(path, f"values 0..255 of size {size}", f"size {indices.shape}")
+        return indices
+
+
+def _typed(plain: Mapping[str, Any]) -> dict[str, Any]:
+    entries = {
+        id: Entry(**{**entry, "size": tuple(entry["size"]), "tags": _tuple(entry["tags"])})
+        for id, entry in plain["entries"].items()
+    }
+    splits = {name: tuple(ids) for name, ids in plain["splits"].items()}
+    tuples = {"class_names": tuple(plain["class_names"]), "mask_values": tuple(plain["mask_values"])}
+    return {**plain, **tuples, "splits": splits, "entries": entries}
+
+
+def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
+    return None if values is None else tuple(values)

@@ -1,0 +1,69 @@
+"""Read one image of a data set, with its mask, and say everything that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.structures import IGNORE
+from pipeline.datasets.images import BadFileError, read_image, read_indices
+from pipeline.datasets.listing import Listed
+from stages.prepare import Problem
+
+
+@dataclass(frozen=True)
+class Finding:
+    """size (H, W) of the image, or None when it cannot be read; sha256 of the files; problems."""
+
+    size: tuple[int, int] | None
+    sha256: str
+    mask_sha256: str | None
+    problems: tuple[Problem, ...]
+
+
+def inspect(listed: Listed, *, root: Path, mask_maximum: int, upright: bool, num_classes: int) -> Finding:
+    """Read the files of one image once. Never raises for a bad file: it becomes a problem of the finding."""
+    problems: list[Problem] = []
+    size = _image_size(listed, root, upright, problems)
+    for relative, limit in ((listed.mask, mask_maximum), (listed.instances, IGNORE)):
+        if relative is not None:
+            _check_indices(listed, root / relative, size, limit, problems)
+    wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
+    expected = f"tags within 1..{num_classes}"
+    problems += [Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags]
+    mask_sha = None if listed.mask is None else _sha256(root / listed.mask)
+    return Finding(size, _sha256(root / listed.image), mask_sha, tuple(problems))
+
+
+def _image_size(listed: Listed, root: Path, upright: bool, problems: list[Problem]) -> tuple[int, int] | None:
+    try:
+        image = read_image(root / listed.image, upright=upright)
+    except BadFileError as bad:
+        problems.append(Problem(listed.id, str(root / listed.image), bad.expected, bad.found))
+        return None
+    return image.shape[0], image.shape[1]
+
+
+def _check_indices(
+    listed: Listed, path: Path, size: tuple[int, int] | None, maximum: int, problems: list[Problem]
+) -> None:
+    try:
+        indices = read_indices(path)
+    except BadFileError as bad:
+        problems.append(Problem(listed.id, str(path), bad.expected, bad.found))
+        return
+    if size is not None and indices.shape != size:
+        expected = f"the size of its image, {size[0]} x {size[1]} (H x W)"
+        problems.append(Problem(listed.id, str(path), expected, f"{indices.shape[0]} x {indices.shape[1]}"))
+    wrong = indices[(indices < 0) | ((indices > maximum) & (indices != IGNORE))]
+    if wrong.size:
+        values = ", ".join(str(value) for value in np.unique(wrong)[:5])
+        found = f"{values} ({wrong.size} pixels)"
+        problems.append(Problem(listed.id, str(path), f"values 0..{maximum} or 255 (void)", found))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -1,0 +1,52 @@
+"""What a reader says about a data set before any of its files was opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.prepare import Problem
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One image as a list of the data set names it. Paths are relative to the listing's root.
+
+    Attributes:
+        id: the image's name.
+        image, mask, instances, tags: as in :class:`pipeline.datasets.catalogue.Entry`.
+        where: the list, or the line of the table, that names it.
+    """
+
+    id: str
+    image: str
+    mask: str | None = None
+    instances: str | None = None
+    tags: tuple[int, ...] | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A data set by name only.
+
+    Attributes:
+        root: folder of the files, relative to the project root; "." for the catalogue's own folder.
+        class_names: C names.
+        splits: split name to images, in order. An image may stand in several splits, but once in each.
+        mask_values: value of each class in the mask files.
+        mask_maximum: largest class value that a mask file may hold besides 255.
+        problems: what is wrong with the lists themselves.
+        upright: apply EXIF orientation.
+        make: draws the files into the catalogue's own folder first, with so many processes (toy).
+    """
+
+    root: str
+    class_names: tuple[str, ...]
+    splits: dict[str, list[Listed]]
+    mask_values: tuple[int, ...]
+    mask_maximum: int
+    problems: list[Problem] = field(default_factory=list)
+    upright: bool = False
+    make: Callable[[Path, int], None] | None = None

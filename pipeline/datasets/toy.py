@@ -1,0 +1,89 @@
+"""toy: a data set that the project draws itself, so that everything runs without a download.
+
+Six animals on four backgrounds, one to four classes an image. Built so that weak labels are hard in the usual
+ways: what tells two animals apart is a small head, so a classifier has no reason to look at the body; wasps come
+with tigerfish; toads sit in ponds; leaves, pebbles and twigs have colours of animals; animals overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PILImage
+
+from models.errors import ConfigurationError
+from pipeline.datasets.images import write_indices
+from pipeline.datasets.listing import Listed, Listing
+from pipeline.datasets.parallel import in_processes
+from pipeline.datasets.toy_animals import ANIMALS
+from pipeline.datasets.toy_scenes import make_scene
+
+SMALLEST = 32
+
+
+def toy(
+    root: str = ".", *, seed: int = 0, train: int = 240, val: int = 80, min_size: int = 128, max_size: int = 192
+) -> Listing:
+    """List the scenes; ``make`` draws them.
+
+    Args:
+        root: not used: the files lie in the catalogue's own folder.
+        seed: equal seeds draw equal files.
+        train: number of training images.
+        val: number of validation images; they do not change with ``train``.
+        min_size: smallest height and width in pixels.
+        max_size: largest height and width in pixels.
+
+    Raises:
+        ConfigurationError: sizes or counts that no scene fits.
+    """
+    if not SMALLEST <= min_size <= max_size:
+        raise ConfigurationError(f"toy: expected {SMALLEST} <= min_size <= max_size, found {min_size} and {max_size}.")
+    if train < 1 or val < 1 or seed < 0:
+        raise ConfigurationError(f"toy: expected train >= 1, val >= 1, seed >= 0, found {train}, {val}, {seed}.")
+    splits = {name: [_listed(name, k) for k in range(count)] for name, count in (("train", train), ("val", val))}
+    classes = range(1, len(ANIMALS) + 1)
+    return Listing(
+        root=".",
+        class_names=tuple(animal.name for animal in ANIMALS),
+        splits=splits,
+        mask_values=tuple(classes),
+        mask_maximum=len(classes),
+        make=partial(draw, jobs=list(_jobs(seed, train, val)), min_size=min_size, max_size=max_size),
+    )
+
+
+def draw(
+    folder: Path, workers: int, *, jobs: list[tuple[str, tuple[int, int, int]]], min_size: int, max_size: int
+) -> None:
+    """Write images/, masks/ and instances/ under ``folder``; ``jobs`` are ids with the seed of each scene."""
+    for kind in ("images", "masks", "instances"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    one = partial(_draw_one, folder=folder, min_size=min_size, max_size=max_size)
+    for _ in in_processes(one, jobs, workers):
+        pass
+
+
+def _jobs(seed: int, train: int, val: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    for number, (name, count) in enumerate((("train", train), ("val", val))):
+        yield from ((_id(name, k), (seed, number, k)) for k in range(count))
+
+
+def _id(split: str, k: int) -> str:
+    return f"{split}_{k:05d}"
+
+
+def _listed(split: str, k: int) -> Listed:
+    id = _id(split, k)
+    return Listed(id, f"images/{id}.png", f"masks/{id}.png", f"instances/{id}.png", where=f"{split} {k}")
+
+
+def _draw_one(job: tuple[str, tuple[int, int, int]], folder: Path, min_size: int, max_size: int) -> None:
+    id, seed = job
+    scene = make_scene(np.random.default_rng(seed), min_size, max_size)
+    PILImage.fromarray(scene.image).save(folder / "images" / f"{id}.png", compress_level=4)
+    write_indices(folder / "masks" / f"{id}.png", scene.mask)
+    write_indices(folder / "instances" / f"{id}.png", scene.instances)
