@@ -1,0 +1,120 @@
+"""Dataset IoU, precision, recall and pixel accuracy from one streaming confusion matrix."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models.structures import IGNORE, UNLABELLED, Mask
+
+Counts = npt.NDArray[np.int64]
+Fractions = npt.NDArray[np.float64]
+Absent = Literal["zero", "skip"]
+
+EPS = 1e-10  # arvijj/hfpl@1038a68 eval_cam_voc.py
+
+
+class ConfusionMatrix:
+    """Pixel counts of true label against predicted label.
+
+    Truth 255 is ignored. A prediction of 254 or 255 is an error of the true label and belongs to no predicted one.
+
+    Two conventions for a label that is neither in the truth nor in the prediction:
+    ``absent="zero"`` counts it as 0 (HFPL, SEAM, SPML); ``absent="skip"`` leaves it out of the mean, and labels above
+    the largest one seen do not exist (IRN, chainercv).
+
+    Attributes:
+        counts: int64 [1+C,1+C], rows truth, columns prediction.
+        missed: int64 [1+C], pixels of each true label whose prediction is 254 or 255.
+        largest: largest label seen in a truth or a prediction, void area included; -1 before the first image.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        """Start from zero counts, for ``num_classes`` foreground classes."""
+        self.labels = num_classes + 1
+        self.counts: Counts = np.zeros((self.labels, self.labels), np.int64)
+        self.missed: Counts = np.zeros(self.labels, np.int64)
+        self.largest = -1
+
+    def update(self, prediction: Mask, truth: Mask) -> None:
+        """Add one image; both uint8 [H,W].
+
+        Raises:
+            ValueError: another type, unequal shapes, or a label that is no class.
+        """
+        joint = _joint_histogram(prediction, truth)
+        strange = joint[:, self.labels : UNLABELLED].sum() + joint[self.labels : IGNORE].sum()
+        if strange:
+            raise ValueError(f"{strange} pixels have a label outside 0..{self.labels - 1} (254, 255 apart)")
+        seen = np.flatnonzero(joint[: self.labels].any(1) | joint[:, : self.labels].any(0))
+        self.largest = max(self.largest, int(seen.max(initial=-1)))
+        self.counts += joint[: self.labels, : self.labels]
+        self.missed += joint[: self.labels, UNLABELLED:].sum(1)
+
+    def merge(self, other: Self) -> Self:
+        """Add the counts of ``other``."""
+        self.counts += other.counts
+        self.missed += other.missed
+        self.largest = max(self.largest, other.largest)
+        return self
+
+    def iou(self, absent: Absent = "zero", *, covered: bool = False, eps: float = EPS) -> Fractions:
+        """Intersection over union of each label.
+
+        Args:
+            absent: ``"zero"``: [1+C], 0 for absent labels; ``"skip"``: [largest+1], NaN for them.
+            covered: judge only the pixels that have a predicted label (a pseudo-mask with an ignore band).
+            eps: added to the union in the convention ``"zero"`` (HFPL 1e-10, SPML 1e-12).
+        """
+        hits = np.diagonal(self.counts)
+        missed = 0 if covered else self.missed
+        return self._ratio(hits, self.counts.sum(1) + missed + self.counts.sum(0) - hits, absent, eps)
+
+    def precision(self, absent: Absent = "zero") -> Fractions:
+        """Share of each predicted label that is right, shaped as :meth:`iou`."""
+        return self._ratio(np.diagonal(self.counts), self.counts.sum(0), absent, EPS)
+
+    def recall(self, absent: Absent = "zero") -> Fractions:
+        """Share of each true label that is found, shaped as :meth:`iou`."""
+        return self._ratio(np.diagonal(self.counts), self.counts.sum(1) + self.missed, absent, EPS)
+
+    def miou(self, absent: Absent = "zero", *, covered: bool = False) -> float:
+        """Mean of :meth:`iou` over the labels, background included."""
+        return mean(self.iou(absent, covered=covered))
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the pixels with a truth that are right."""
+        return float(np.trace(self.counts) / max(self.counts.sum() + self.missed.sum(), 1))
+
+    @property
+    def coverage(self) -> float:
+        """Share of the pixels with a truth that have a predicted label, not 254 or 255."""
+        return float(self.counts.sum() / max(self.counts.sum() + self.missed.sum(), 1))
+
+    def _ratio(self, part: Counts, whole: Counts, absent: Absent, eps: float) -> Fractions:
+        if absent == "zero":
+            return part / (whole + eps)
+        seen = slice(self.largest + 1)
+        return np.where(whole[seen] > 0, part[seen] / np.maximum(whole[seen], 1), np.nan)
+
+
+def mean(values: Fractions) -> float:
+    """Mean over the entries that are not NaN; 0 where there is none."""
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else 0.0
+
+
+def _joint_histogram(prediction: Mask, truth: Mask) -> Counts:
+    """Number of pixels of each (truth, prediction) pair of byte values, [256,256]."""
+    if prediction.shape != truth.shape or prediction.dtype != np.uint8 or truth.dtype != np.uint8:
+        raise ValueError(
+            f"masks must be uint8 of one shape, found prediction {prediction.dtype} {prediction.shape}, "
+            f"truth {truth.dtype} {truth.shape}"
+        )
+    pair = truth.ravel().astype(np.intp)
+    pair <<= 8
+    pair |= prediction.ravel()
+    return np.bincount(pair, minlength=1 << 16).reshape(256, 256)

@@ -1,0 +1,98 @@
+"""Rules that turn a CAM into a pseudo-mask: the background is decided here, never stored.
+
+A rule is built from keyword options and called as ``rule(cam, image, tags) -> seeds uint8 [H,W]`` at image size.
+Only tagged classes appear in the result. An image whose tags are all off is background everywhere: tags are
+taken as complete, so nothing else can be there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ConfigurationError
+from models.ops.background import check_band, class_map, complement_background, power_background, tagged, winner
+from models.structures import IGNORE, Cam, Image, Mask
+
+RULES: dict[str, str] = {
+    "constant": "models.pseudo_masks:Constant",
+    "power": "models.pseudo_masks:Power",
+    "complement": "models.pseudo_masks:Complement",
+    "two_threshold": "models.pseudo_masks:TwoThreshold",
+    "ir_label": "models.refiners.ir_label:IrLabel",
+}
+
+
+class Rule(Protocol):
+    """What make_pseudo_masks calls. ``image`` is None unless the rule says that it needs one."""
+
+    needs_image: ClassVar[bool]
+
+    def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask: ...
+
+
+class Constant:
+    """The best class where its score is above a constant (the CAM evaluation of HFPL, SEAM and IRN)."""
+
+    needs_image: ClassVar[bool] = False
+
+    def __init__(self, threshold: float = 0.25) -> None:
+        """``threshold``: score of the background, in [0,1]."""
+        if not 0 <= threshold <= 1:
+            raise ConfigurationError(f"constant: threshold must be in [0,1], found {threshold}.")
+        self.threshold = threshold
+
+    def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
+        classes, scores = tagged(cam, tags)
+        return class_map(winner(scores, self.threshold), classes)
+
+
+class Power:
+    """The best class where its score is above ``(1 - max)^alpha`` (PSA; HFPL's walk prior has alpha 6)."""
+
+    needs_image: ClassVar[bool] = False
+
+    def __init__(self, alpha: float = 6.0) -> None:
+        """``alpha``: exponent; pixels are foreground from a score of .50 (1), .28 (4), .22 (6), .12 (16) on."""
+        if alpha <= 0:
+            raise ConfigurationError(f"power: alpha must be above 0, found {alpha}.")
+        self.alpha = alpha
+
+    def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
+        classes, scores = tagged(cam, tags)
+        return class_map(winner(scores, power_background(scores, self.alpha) if len(scores) else 0), classes)
+
+
+class Complement:
+    """The best class where its score is above ``1 - sum``: for posteriors, such as a refined CAM's (ICAM)."""
+
+    needs_image: ClassVar[bool] = False
+
+    def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
+        classes, scores = tagged(cam, tags)
+        return class_map(winner(scores, complement_background(scores)), classes)
+
+
+class TwoThreshold:
+    """Foreground above ``high``, background up to ``low``, unsure between (RTC, AFA)."""
+
+    needs_image: ClassVar[bool] = False
+
+    def __init__(self, high: float = 0.5, low: float = 0.35, unsure: int = IGNORE) -> None:
+        """Set the band.
+
+        Args:
+            high: above it a pixel has its best class.
+            low: up to it a pixel is background; at most ``high``.
+            unsure: value of the pixels between, 255 void or 254 unlabelled.
+        """
+        check_band("two_threshold", high, low, unsure)
+        self.high, self.low, self.unsure = high, low, unsure
+
+    def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
+        classes, scores = tagged(cam, tags)
+        sure = winner(scores, self.high)
+        band = (sure == 0) & (winner(scores, self.low) != 0)
+        return np.where(band, np.uint8(self.unsure), class_map(sure, classes))

@@ -1,0 +1,98 @@
+"""IRN's labels of confident pixels, from two dense CRFs started at a high and at a low background."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ConfigurationError
+from models.ops.background import check_band, tagged, winner
+from models.ops.resize import resize_bilinear
+from models.refiners.crf_unary import unary_from_labels
+from models.refiners.dense_crf import PRESETS, CrfSettings, MeanField, crf_settings
+from models.structures import IGNORE, Cam, Image, Mask
+
+
+def ir_label(
+    image: Image,
+    cam: Cam,
+    fg_threshold: float = 0.3,
+    bg_threshold: float = 0.05,
+    *,
+    unsure: int = IGNORE,
+    certainty: float = 0.7,
+    settings: CrfSettings = PRESETS["irn"],
+) -> Mask:
+    """IRN's label of confident pixels: two label-CRFs, started at a high and at a low constant background.
+
+    A pixel has the class of the first run where that is foreground, background where both runs say so, else ``unsure``.
+
+    Args:
+        image: uint8 RGB [H,W,3], the size of ``cam.size``.
+        cam: scores at any grid; without classes the whole image is background.
+        fg_threshold: background score of the first run (IRN .30).
+        bg_threshold: background score of the second run (IRN .05).
+        unsure: value of the pixels on which the runs disagree, 255 or 254.
+        certainty: probability of the starting labels.
+        settings: numbers of the CRF.
+
+    Returns:
+        uint8 [H,W].
+
+    Source: jiwoon-ahn/irn@a2ece00 step/cam_to_ir_label.py.
+    """
+    if not len(cam.classes):
+        return np.zeros(cam.size, np.uint8)
+    scores = resize_bilinear(cam.scores, cam.size)
+    field = MeanField(image, 1 + len(scores), settings)
+    keys = np.array([0, *cam.classes], np.uint8)
+    foreground, background = (
+        keys[field(unary_from_labels(winner(scores, threshold), len(keys), certainty)).argmax(0)]
+        for threshold in (fg_threshold, bg_threshold)
+    )
+    return np.where((foreground == 0) & (background != 0), np.uint8(unsure), foreground)
+
+
+class IrLabel:
+    """Pixels on which two label-CRFs agree (IRN): the rule of :func:`ir_label`."""
+
+    needs_image: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        high: float = 0.3,
+        low: float = 0.05,
+        unsure: int = IGNORE,
+        preset: str = "irn",
+        certainty: float = 0.7,
+    ) -> None:
+        """Set the two starts.
+
+        Args:
+            high: constant background of the run that decides foreground.
+            low: constant background of the run that decides background; at most ``high``.
+            unsure: value of the pixels on which the runs disagree, 255 void or 254 unlabelled.
+            preset: numbers of the CRF.
+            certainty: probability of the starting labels, in (0,1).
+        """
+        check_band("ir_label", high, low, unsure)
+        if not 0 < certainty < 1:
+            raise ConfigurationError(f"ir_label: certainty must be in (0,1), found {certainty}.")
+        self.high, self.low, self.unsure = high, low, unsure
+        self.certainty, self.settings = certainty, crf_settings(preset)
+
+    def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
+        if image is None:
+            raise ValueError("ir_label needs the image")
+        classes, scores = tagged(cam, tags)
+        return ir_label(
+            image,
+            Cam(classes, scores, cam.size),
+            self.high,
+            self.low,
+            unsure=self.unsure,
+            certainty=self.certainty,
+            settings=self.settings,
+        )

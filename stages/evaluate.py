@@ -1,0 +1,225 @@
+"""evaluate: Masks or Cams against ground truth -> metrics and plot tables.
+
+The scores of a part of the images can be made in another process (``score_masks``, ``score_cams``) and merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from models.errors import DataError
+from models.metrics.cam_sweep import PUBLISHED_THRESHOLDS, CamSweep
+from models.metrics.confusion import ConfusionMatrix, Fractions, mean
+from models.metrics.contour import ContourScore
+from models.ops.background import class_map, winner
+from models.ops.resize import resize_bilinear
+from models.structures import Cam, Mask
+
+BOUND_TH = 0.008
+"""Share of the image diagonal within which two contours match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A plot's numbers: named columns and rows of scalars."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics that JSON can hold (scores in percent, full precision) and tables to plot."""
+
+    metrics: dict[str, Any]
+    tables: dict[str, Table]
+
+
+class MaskScore:
+    """Everything that is counted about masks; picklable, mergeable, constant in size."""
+
+    def __init__(self, class_names: Sequence[str], bound_th: float = BOUND_TH) -> None:
+        """``class_names``: the C foreground classes."""
+        self.class_names = tuple(class_names)
+        self.images = 0
+        self.confusion = ConfusionMatrix(len(self.class_names))
+        self.contour = ContourScore(len(self.class_names), bound_th)
+
+    def update(self, prediction: Mask, truth: Mask) -> None:
+        """Add one image; both uint8 [H,W]. ValueError for unequal shapes or labels that are no class."""
+        self.confusion.update(prediction, truth)
+        self.contour.update(prediction, truth)
+        self.images += 1
+
+    def merge(self, other: Self) -> Self:
+        """Add what another part counted."""
+        self.confusion.merge(other.confusion)
+        self.contour.merge(other.contour)
+        self.images += other.images
+        return self
+
+    def evaluation(self) -> Evaluation:
+        """Metrics of all the images so far.
+
+        ``coverage`` is the share of the judged pixels that have a label; pixels at 254 or 255 (a pseudo-mask's ignore
+        band) count as errors in everything but ``miou_covered``.
+        """
+        _require_images(self.images)
+        metrics = {
+            "images": self.images,
+            **_confusion_metrics(self.confusion, self.class_names),
+            "boundary_f": 100 * self.contour.mean_f,
+            "coverage": 100 * self.confusion.coverage,
+            "miou_covered": 100 * self.confusion.miou(covered=True),
+        }
+        return Evaluation(metrics, {"confusion": confusion_table(self.confusion, self.class_names)})
+
+
+class CamScore:
+    """Everything that is counted about CAMs: the threshold sweep, and contours at one fixed threshold."""
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        fixed_threshold: float = 0.25,
+        thresholds: Sequence[float] = PUBLISHED_THRESHOLDS,
+        bound_th: float = BOUND_TH,
+    ) -> None:
+        """``fixed_threshold``: background score of ``miou_fixed`` and ``boundary_f`` (HFPL .25)."""
+        self.sweep = CamSweep(len(class_names), thresholds)
+        self.fixed_threshold = fixed_threshold
+        self.fixed = MaskScore(class_names, bound_th)
+
+    def update(self, cam: Cam, truth: Mask) -> None:
+        """Add one image; the scores are upsampled bilinearly to the truth uint8 [H,W]. ValueError as for masks."""
+        if truth.shape != tuple(cam.size):
+            raise ValueError(f"the CAM is of an image {cam.size}, the truth is {truth.shape}")
+        scores = resize_bilinear(cam.scores, cam.size)
+        self.sweep.update(cam.classes, scores, truth)
+        self.fixed.update(class_map(winner(scores, self.fixed_threshold), cam.classes), truth)
+
+    def merge(self, other: Self) -> Self:
+        """Add what another part counted."""
+        self.sweep.merge(other.sweep)
+        self.fixed.merge(other.fixed)
+        return self
+
+    def evaluation(self) -> Evaluation:
+        """Metrics of all the images so far.
+
+        ``miou``, ``classes``, ``pixel_accuracy``, ``precision`` and ``recall`` are at the best threshold (``miou_best``
+        says so by name), ``miou_fixed`` and ``boundary_f`` at ``fixed_threshold``.
+        """
+        _require_images(self.fixed.images)
+        names, curve = self.fixed.class_names, self.sweep.curve()
+        best = int(curve.argmax())
+        confusion = self.sweep.confusion(best)
+        metrics = {
+            "images": self.fixed.images,
+            **_confusion_metrics(confusion, names),
+            "boundary_f": 100 * self.fixed.contour.mean_f,
+            "miou_best": 100 * float(curve[best]),
+            "best_threshold": float(self.sweep.thresholds[best]),
+            "miou_fixed": 100 * self.fixed.confusion.miou(),
+            "fixed_threshold": self.fixed_threshold,
+        }
+        tables = {
+            "confusion": confusion_table(confusion, names),
+            "threshold_curve": curve_table(self.sweep.thresholds, curve),
+        }
+        return Evaluation(metrics, tables)
+
+
+def score_masks(
+    pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: float = BOUND_TH
+) -> MaskScore:
+    """Count over (id, prediction, truth), to be merged with other parts.
+
+    Raises:
+        DataError: a mask of another size than its truth or with a label that is no class, named by its id.
+    """
+    score = MaskScore(class_names, bound_th)
+    for name, prediction, truth in pairs:
+        _update(score, name, prediction, truth)
+    return score
+
+
+def score_cams(
+    triples: Iterable[tuple[str, Cam, Mask]],
+    class_names: Sequence[str],
+    fixed_threshold: float = 0.25,
+    *,
+    bound_th: float = BOUND_TH,
+) -> CamScore:
+    """Count over (id, cam, truth), to be merged with other parts. Raises as :func:`score_masks`."""
+    score = CamScore(class_names, fixed_threshold, bound_th=bound_th)
+    for name, cam, truth in triples:
+        _update(score, name, cam, truth)
+    return score
+
+
+def evaluate_masks(
+    pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: float = BOUND_TH
+) -> Evaluation:
+    """Judge masks uint8 [H,W] against the truth: :func:`score_masks` over all the images."""
+    return score_masks(pairs, class_names, bound_th=bound_th).evaluation()
+
+
+def evaluate_cams(
+    triples: Iterable[tuple[str, Cam, Mask]],
+    class_names: Sequence[str],
+    fixed_threshold: float = 0.25,
+    *,
+    bound_th: float = BOUND_TH,
+) -> Evaluation:
+    """Judge CAMs against the truth over the background thresholds 0.00 to 0.59: :func:`score_cams` over all images."""
+    return score_cams(triples, class_names, fixed_threshold, bound_th=bound_th).evaluation()
+
+
+def confusion_table(confusion: ConfusionMatrix, class_names: Sequence[str]) -> Table:
+    """One row per (actual, predicted) pair; "unlabelled" gathers predictions of 254 and 255."""
+    names = ("background", *class_names)
+    counts = np.column_stack([confusion.counts, confusion.missed])
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    rows = [
+        (actual, predicted, int(counts[i, j]), 100 * float(share[i, j]))
+        for i, actual in enumerate(names)
+        for j, predicted in enumerate((*names, "unlabelled"))
+    ]
+    return Table(("actual", "predicted", "pixels", "percent_of_actual"), tuple(rows))
+
+
+def curve_table(thresholds: Fractions, curve: Fractions) -> Table:
+    """mIoU in percent against the background threshold."""
+    rows = [(float(t), 100 * float(v)) for t, v in zip(thresholds, curve, strict=True)]
+    return Table(("threshold", "miou"), tuple(rows))
+
+
+def _confusion_metrics(confusion: ConfusionMatrix, class_names: Sequence[str]) -> dict[str, Any]:
+    iou = confusion.iou()
+    return {
+        "miou": 100 * mean(iou),
+        "miou_absent_skip": 100 * confusion.miou("skip"),
+        "pixel_accuracy": 100 * confusion.pixel_accuracy,
+        "precision": 100 * mean(confusion.precision()),
+        "recall": 100 * mean(confusion.recall()),
+        "classes": {name: 100 * float(v) for name, v in zip(("background", *class_names), iou, strict=True)},
+    }
+
+
+def _update(score: Any, name: str, judged: Any, truth: Mask) -> None:
+    try:
+        score.update(judged, truth)
+    except ValueError as error:
+        raise DataError(
+            f"Image '{name}' cannot be evaluated: {error}. Make its masks again from this data set."
+        ) from error
+
+
+def _require_images(images: int) -> None:
+    if not images:
+        raise DataError("Nothing to evaluate: expected at least one image with a ground-truth mask, found none.")

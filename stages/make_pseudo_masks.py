@@ -1,0 +1,29 @@
+"""make_pseudo_masks: Cams -> Supervision, by a rule that says what background is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from models.pseudo_masks import Rule
+from models.structures import Cam, Image, Supervision
+
+Sample = tuple[str, Callable[[], Image], Cam, npt.NDArray[np.bool_]]
+
+
+def make_pseudo_masks(samples: Iterable[Sample], rule: Rule) -> Iterator[tuple[str, Supervision]]:
+    """Label the pixels of each image from its CAM.
+
+    Args:
+        samples: (id, function that reads the image uint8 RGB [H,W,3], cam, tags bool [C]). The image is read only
+            for a rule that needs it.
+        rule: from the door ``models.pseudo_masks.RULES``.
+
+    Yields:
+        (id, supervision with the given tags and the rule's seeds), in order.
+    """
+    for name, load_image, cam, tags in samples:
+        image = load_image() if rule.needs_image else None
+        yield name, Supervision(tags, rule(cam, image, tags))
