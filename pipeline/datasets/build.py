@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,62 +13,83 @@ from models.doors import resolve
 from models.errors import ConfigurationError
 from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
-from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
 from pipeline.datasets.checking import Finding, inspect
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
 
-Progress = Callable[[Iterable[Finding], int, str], Iterable[Finding]]
-
 
 def make_catalogue(
     reader: str,
     folder: Path,
+    truth_folder: Path,
     options: Mapping[str, Any],
     *,
-    root: str = ".",
     on_bad_image: OnBadImage = "stop",
     workers: int = 1,
-    progress: Progress = lambda items, total, desc: items,
 ) -> Catalogue:
-    """Write ``folder`` (catalogue.json, and the files where the reader draws them), whole or not at all.
+    """Write the catalogue and the ground truth (with the files, where the reader draws them), whole or not at all.
 
     Args:
         reader: a name of the door ``READERS``.
         folder: where the catalogue goes; its name is the catalogue's name. What lies there is replaced.
-        options: the reader's.
-        root: folder of the data set, relative to the project root.
+        truth_folder: where the ground truth goes.
+        options: the reader's, ``root`` (relative to the project root) among them.
         on_bad_image: "stop" or "skip".
         workers: processes that read images.
-        progress: wraps the findings as they come: (findings, total, description).
 
     Raises:
         ConfigurationError: unknown reader, or options that do not hold.
         DataError: bad images, all of them in one message.
     """
-    listing: Listing = resolve(READERS, reader, "reader")(root, **options)
+    listing: Listing = resolve(READERS, reader, "reader")(**options)
     _check_classes(listing.class_names)
-    partial_folder = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial_folder, ignore_errors=True)
-    partial_folder.mkdir(parents=True)
-    if listing.make is not None:
-        listing.make(partial_folder, workers)
-    files = partial_folder if listing.root == "." else Path(listing.root)
     listed, problems = _unique(listing)
-    findings = _read(listing, files, listed, workers, progress)
-    problems += [problem for finding in findings.values() for problem in finding.problems]
-    splits = {name: [item.id for item in items] for name, items in listing.splits.items()}
-    kept, left_out = prepare(splits, problems, on_bad_image)
-    catalogue = _catalogue(folder, listing, listed, findings, kept, left_out)
-    catalogue.save(partial_folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial_folder.replace(folder)
+    with _whole(folder, truth_folder) as (images, truth):
+        if listing.make is not None:
+            listing.make(images, truth, workers)
+        roots = (images, truth) if listing.root == "." else (Path(listing.root), Path(listing.root))
+        findings = _read(listing, roots, listed, workers)
+        problems += [problem for finding in findings.values() for problem in finding.problems]
+        splits = {name: [item.id for item in items] for name, items in listing.splits.items()}
+        kept, left_out = prepare(splits, problems, on_bad_image)
+        ids = dict.fromkeys(id for split in kept.values() for id in split)
+        catalogue = Catalogue(
+            name=folder.name,
+            class_names=listing.class_names,
+            splits=kept,
+            entries={id: _entry(listed[id], findings[id]) for id in ids},
+            root=listing.root,
+            mask_values=listing.mask_values,
+            left_out=left_out,
+            upright=listing.upright,
+            folder=folder,
+        )
+        catalogue.save(images)
+        GroundTruth.save(truth, listing.root, _truth_entries(ids, listed, findings))
     return catalogue
 
 
+@contextmanager
+def _whole(*folders: Path) -> Iterator[tuple[Path, ...]]:
+    """Scratch folders beside ``folders``, moved into place when the work is done."""
+    partials = tuple(folder.with_name(f"{folder.name}.partial") for folder in folders)
+    for scratch in partials:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+    try:
+        yield partials
+        for folder, scratch in zip(folders, partials, strict=True):
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.replace(folder)
+    finally:
+        for scratch in partials:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
 def _unique(listing: Listing) -> tuple[dict[str, Listed], list[Problem]]:
-    """Each image once, and what is wrong with the ids."""
+    """Each image once, and what is wrong with the lists and the ids."""
     problems = list(listing.problems)
     listed: dict[str, Listed] = {}
     for split, items in listing.splits.items():
@@ -81,56 +103,34 @@ def _unique(listing: Listing) -> tuple[dict[str, Listed], list[Problem]]:
     return listed, problems
 
 
-def _read(
-    listing: Listing, files: Path, listed: Mapping[str, Listed], workers: int, progress: Progress
-) -> dict[str, Finding]:
+def _read(listing: Listing, roots: Sequence[Path], listed: Mapping[str, Listed], workers: int) -> dict[str, Finding]:
     """Findings by id; images with a bad id are not opened, for their path may lead anywhere."""
     good = [item for item in listed.values() if id_problem(item.id, item.where) is None]
     one = partial(
         inspect,
-        root=files,
+        root=roots[0],
+        truth_root=roots[1],
         mask_maximum=listing.mask_maximum,
         upright=listing.upright,
         num_classes=len(listing.class_names),
     )
-    stream: Iterator[Finding] = in_processes(one, good, workers)
-    return {item.id: finding for item, finding in zip(good, progress(stream, len(good), "images"), strict=True)}
-
-
-def _catalogue(
-    folder: Path,
-    listing: Listing,
-    listed: Mapping[str, Listed],
-    findings: Mapping[str, Finding],
-    splits: dict[str, tuple[str, ...]],
-    left_out: dict[str, str],
-) -> Catalogue:
-    ids = dict.fromkeys(id for split in splits.values() for id in split)
-    return Catalogue(
-        name=folder.name,
-        class_names=listing.class_names,
-        splits=splits,
-        entries={id: _entry(listed[id], findings[id]) for id in ids},
-        root=listing.root,
-        mask_values=listing.mask_values,
-        left_out=left_out,
-        upright=listing.upright,
-        folder=folder,
-    )
+    findings = in_processes(one, good, workers, "reading images")
+    return {item.id: finding for item, finding in zip(good, findings, strict=True)}
 
 
 def _entry(listed: Listed, finding: Finding) -> Entry:
     assert finding.size is not None, "an image without size has a problem and is left out"
-    return Entry(
-        id=listed.id,
-        image=listed.image,
-        size=finding.size,
-        mask=listed.mask,
-        instances=listed.instances,
-        tags=listed.tags,
-        sha256=finding.sha256,
-        mask_sha256=finding.mask_sha256,
-    )
+    return Entry(listed.id, listed.image, finding.size, listed.tags, finding.sha256)
+
+
+def _truth_entries(
+    ids: Mapping[str, None], listed: Mapping[str, Listed], findings: Mapping[str, Finding]
+) -> dict[str, TruthEntry]:
+    return {
+        id: TruthEntry(mask, listed[id].instances, findings[id].mask_sha256)
+        for id in ids
+        if (mask := listed[id].mask) is not None
+    }
 
 
 def _check_classes(names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The Catalogue: what ``prepare`` found out about a data set, and the door to its ground truth."""
+"""What ``prepare`` found out about a data set: the Catalogue, and apart from it the door to the ground truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from models.structures import IGNORE, Image, Mask
 from pipeline.datasets.images import BadFileError, read_image, read_indices
 
 FILE = "catalogue.json"
+TRUTH_FILE = "ground_truth.json"
 SCHEMA = "weak2mask-catalogue"
+TRUTH_SCHEMA = "weak2mask-ground-truth"
 VERSION = 1
 
 
@@ -30,21 +32,15 @@ class Entry:
         id: the image's name, without folder and suffix.
         image: its file.
         size: (H, W) in pixels, after the orientation was applied where the catalogue is ``upright``.
-        mask: PNG of class values, or None.
-        instances: PNG of instance numbers (0 none, 255 void), or None.
         tags: published image labels, ascending, 1..C; None where the data set publishes none.
         sha256: of the image file.
-        mask_sha256: of the mask file, or None.
     """
 
     id: str
     image: str
     size: tuple[int, int]
-    mask: str | None = None
-    instances: str | None = None
     tags: tuple[int, ...] | None = None
     sha256: str = ""
-    mask_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Catalogue:
         splits: split name to ids, in order.
         entries: by id.
         root: where the files lie: relative to the project root, or "." for the catalogue's own folder.
-        mask_values: the value of each class in the mask files (1..C unless given); values not listed become void.
+        mask_values: the data set's own value of each class (1..C unless given), as its masks and points have it.
         left_out: id to reason, for images that ``on_bad_image: skip`` left out.
         upright: EXIF orientation is applied to the images.
         folder: where the catalogue itself lies; no part of its content.
@@ -137,15 +133,12 @@ class Catalogue:
 
     def content(self) -> str:
         """The text of catalogue.json: sorted keys, nothing of this machine."""
-        plain = {key: value for key, value in asdict(self).items() if key != "folder"}
-        return json.dumps({"schema": SCHEMA, "version": VERSION, **plain}, sort_keys=True, indent=1) + "\n"
+        return _text({"schema": SCHEMA, **{key: value for key, value in asdict(self).items() if key != "folder"}})
 
     def save(self, folder: Path) -> None:
-        """Write catalogue.json, whole or not at all."""
+        """Write catalogue.json into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{FILE}.partial"
-        partial.write_text(self.content(), encoding="utf-8")
-        partial.replace(folder / FILE)
+        (folder / FILE).write_text(self.content(), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Catalogue:
@@ -154,24 +147,36 @@ class Catalogue:
         Raises:
             DataError: there is none, or it is of another version.
         """
-        path = Path(folder) / FILE
-        try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(f"{path}: expected a catalogue, found no such file. Run prepare first.") from None
-        except ValueError as error:
-            raise DataError(f"{path}: expected a catalogue, found damaged JSON ({error}). Run prepare again.") from None
-        found = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
-        if found != (SCHEMA, VERSION):
-            raise DataError(f"{path}: expected {SCHEMA} version {VERSION}, found {found}. Run prepare again.")
-        return cls(**_typed(plain), folder=Path(folder))
+        return cls(**_typed(_read(Path(folder) / FILE, SCHEMA)), folder=Path(folder))
+
+
+@dataclass(frozen=True)
+class TruthEntry:
+    """Ground truth of one image.
+
+    Attributes:
+        mask: PNG of class values.
+        instances: PNG of instance numbers (0 none, 255 void), or None.
+        sha256: of the mask file.
+    """
+
+    mask: str
+    instances: str | None = None
+    sha256: str = ""
 
 
 class GroundTruth:
-    """The only door to ground-truth masks: none but prepare, annotate and evaluate may hold one."""
+    """The only door to ground-truth masks: none but prepare, annotate and evaluate may hold one.
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    It is an artefact of its own, so that the graph shows who depends on it.
+
+    Args:
+        catalogue: of the same images.
+        folder: where ``prepare`` wrote ground_truth.json. It is read when the first mask is asked for.
+    """
+
+    def __init__(self, catalogue: Catalogue, folder: Path) -> None:
+        self.catalogue, self.folder = catalogue, Path(folder)
         lookup = np.full(256, IGNORE, dtype=np.uint8)
         lookup[0] = 0
         lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
@@ -183,31 +188,65 @@ class GroundTruth:
         Raises:
             DataError: the image has no mask, or its file changed.
         """
-        entry = self.catalogue.entry(id)
-        if entry.mask is None:
+        size = self.catalogue.size(id)
+        if id not in self._entries:
             raise DataError(
                 f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
                 "and no labels can be derived for it. Name its mask folder in the data set's options."
             )
-        return self._lookup[self._indices(entry.mask, entry.size)]
+        return self._lookup[self._indices(self._entries[id].mask, size)]
 
     def instances(self, id: str) -> npt.NDArray[np.int32] | None:
         """int32 [H,W] instance numbers, 0 none; None where the data set has no instances."""
-        entry = self.catalogue.entry(id)
-        if entry.instances is None:
+        entry = self._entries.get(id)
+        if entry is None or entry.instances is None:
             return None
-        numbers = self._indices(entry.instances, entry.size)
+        numbers = self._indices(entry.instances, self.catalogue.size(id))
         return np.where(numbers == IGNORE, 0, numbers).astype(np.int32)
 
+    @staticmethod
+    def save(folder: Path, root: str, entries: Mapping[str, TruthEntry]) -> None:
+        """Write ground_truth.json into ``folder``; ``root`` as in :class:`Catalogue`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        plain = {"schema": TRUTH_SCHEMA, "root": root, "entries": {id: asdict(entry) for id, entry in entries.items()}}
+        (folder / TRUTH_FILE).write_text(_text(plain), encoding="utf-8")
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return _read(self.folder / TRUTH_FILE, TRUTH_SCHEMA)
+
+    @cached_property
+    def _entries(self) -> dict[str, TruthEntry]:
+        return {id: TruthEntry(**entry) for id, entry in self._content["entries"].items()}
+
     def _indices(self, relative: str, size: tuple[int, int]) -> npt.NDArray[np.int32]:
-        path = self.catalogue.path(relative)
+        root = self._content["root"]
+        path = (self.folder if root == "." else Path(root)) / relative
         try:
             indices = read_indices(path)
         except BadFileError as bad:
             raise self.catalogue.changed(path, bad.expected, bad.found) from None
         if indices.shape != size or indices.max(initial=0) > IGNORE:
-            raise self.catalogue.changed(path, f"values 0..255 of size {size}", f"size {indices.shape}")
+            found = f"values up to {indices.max(initial=0)} of size {indices.shape}"
+            raise self.catalogue.changed(path, f"values 0..255 of size {size}", found)
         return indices
+
+
+def _text(plain: Mapping[str, Any]) -> str:
+    return json.dumps({"version": VERSION, **plain}, sort_keys=True, indent=1) + "\n"
+
+
+def _read(path: Path, schema: str) -> dict[str, Any]:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: expected a {schema} file, found no such file. Run prepare first.") from None
+    except ValueError as error:
+        raise DataError(f"{path}: expected a {schema} file, found damaged JSON ({error}). Run prepare again.") from None
+    found = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
+    if found != (schema, VERSION):
+        raise DataError(f"{path}: expected {schema} version {VERSION}, found {found}. Run prepare again.")
+    return dict(plain)
 
 
 def _typed(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,21 +20,23 @@ class Finding:
 
     size: tuple[int, int] | None
     sha256: str
-    mask_sha256: str | None
+    mask_sha256: str
     problems: tuple[Problem, ...]
 
 
-def inspect(listed: Listed, *, root: Path, mask_maximum: int, upright: bool, num_classes: int) -> Finding:
+def inspect(
+    listed: Listed, *, root: Path, truth_root: Path, mask_maximum: int, upright: bool, num_classes: int
+) -> Finding:
     """Read the files of one image once. Never raises for a bad file: it becomes a problem of the finding."""
     problems: list[Problem] = []
     size = _image_size(listed, root, upright, problems)
     for relative, limit in ((listed.mask, mask_maximum), (listed.instances, IGNORE)):
         if relative is not None:
-            _check_indices(listed, root / relative, size, limit, problems)
+            _check_indices(listed, truth_root / relative, size, limit, problems)
     wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
     expected = f"tags within 1..{num_classes}"
     problems += [Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags]
-    mask_sha = None if listed.mask is None else _sha256(root / listed.mask)
+    mask_sha = "" if listed.mask is None else _sha256(truth_root / listed.mask)
     return Finding(size, _sha256(root / listed.image), mask_sha, tuple(problems))
 
 

@@ -15,7 +15,8 @@ class Listed:
 
     Attributes:
         id: the image's name.
-        image, mask, instances, tags: as in :class:`pipeline.datasets.catalogue.Entry`.
+        image, tags: as in :class:`pipeline.datasets.catalogue.Entry`.
+        mask, instances: as in :class:`pipeline.datasets.catalogue.TruthEntry`.
         where: the list, or the line of the table, that names it.
     """
 
@@ -32,14 +33,14 @@ class Listing:
     """A data set by name only.
 
     Attributes:
-        root: folder of the files, relative to the project root; "." for the catalogue's own folder.
+        root: folder of the files, relative to the project root; "." for the artefacts' own folders.
         class_names: C names.
         splits: split name to images, in order. An image may stand in several splits, but once in each.
         mask_values: value of each class in the mask files.
         mask_maximum: largest class value that a mask file may hold besides 255.
         problems: what is wrong with the lists themselves.
         upright: apply EXIF orientation.
-        make: draws the files into the catalogue's own folder first, with so many processes (toy).
+        make: draws the images and the masks into two folders first, with so many processes (toy).
     """
 
     root: str
@@ -49,4 +50,4 @@ class Listing:
     mask_maximum: int
     problems: list[Problem] = field(default_factory=list)
     upright: bool = False
-    make: Callable[[Path, int], None] | None = None
+    make: Callable[[Path, Path, int], None] | None = None

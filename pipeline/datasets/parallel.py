@@ -1,27 +1,31 @@
-"""Map a function over items in several processes, in order."""
+"""Map a function over many small items in worker processes."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pipeline.runtime import map_parts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+CHUNK = 16
 FEW = 32
-"""Starting a process costs more than so many images."""
+"""Starting processes costs more than so many images."""
 
 
-def in_processes(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """Yield ``function(item)`` in the order of the items, whatever the number of workers.
+@dataclass(frozen=True)
+class _Chunks(Generic[Item, Result]):
+    function: Callable[[Item], Result]
+    items: Sequence[Item]
 
-    Processes are started afresh (spawn): a fork of a process with threads may hang.
-    """
-    if workers <= 1 or len(items) <= FEW:
-        yield from map(function, items)
-        return
-    context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(16, len(items) // (4 * workers)))
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=context) as pool:
-        yield from pool.map(function, items, chunksize=chunk)
+    def __call__(self, k: int) -> list[Result]:
+        return [self.function(item) for item in self.items[k * CHUNK : (k + 1) * CHUNK]]
+
+
+def in_processes(function: Callable[[Item], Result], items: Sequence[Item], workers: int, desc: str) -> list[Result]:
+    """``function(item)`` for every item, in order, whatever the number of workers. ``function`` is picklable."""
+    chunks = range(-(-len(items) // CHUNK))
+    used = 0 if workers <= 1 or len(items) <= FEW else workers
+    return [result for part in map_parts(_Chunks(function, items), chunks, desc, used) for result in part]

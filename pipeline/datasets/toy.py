@@ -30,7 +30,7 @@ def toy(
     """List the scenes; ``make`` draws them.
 
     Args:
-        root: not used: the files lie in the catalogue's own folder.
+        root: not used: the files lie in the artefacts' own folders.
         seed: equal seeds draw equal files.
         train: number of training images.
         val: number of validation images; they do not change with ``train``.
@@ -57,14 +57,19 @@ def toy(
 
 
 def draw(
-    folder: Path, workers: int, *, jobs: list[tuple[str, tuple[int, int, int]]], min_size: int, max_size: int
+    images: Path,
+    truth: Path,
+    workers: int,
+    *,
+    jobs: list[tuple[str, tuple[int, int, int]]],
+    min_size: int,
+    max_size: int,
 ) -> None:
-    """Write images/, masks/ and instances/ under ``folder``; ``jobs`` are ids with the seed of each scene."""
-    for kind in ("images", "masks", "instances"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    one = partial(_draw_one, folder=folder, min_size=min_size, max_size=max_size)
-    for _ in in_processes(one, jobs, workers):
-        pass
+    """Write images/ under ``images``, masks/ and instances/ under ``truth``; ``jobs`` are ids and scene seeds."""
+    for folder in (images / "images", truth / "masks", truth / "instances"):
+        folder.mkdir(parents=True, exist_ok=True)
+    one = partial(_draw_one, images=images, truth=truth, min_size=min_size, max_size=max_size)
+    in_processes(one, jobs, workers, "drawing")
 
 
 def _jobs(seed: int, train: int, val: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
@@ -81,9 +86,9 @@ def _listed(split: str, k: int) -> Listed:
     return Listed(id, f"images/{id}.png", f"masks/{id}.png", f"instances/{id}.png", where=f"{split} {k}")
 
 
-def _draw_one(job: tuple[str, tuple[int, int, int]], folder: Path, min_size: int, max_size: int) -> None:
+def _draw_one(job: tuple[str, tuple[int, int, int]], images: Path, truth: Path, min_size: int, max_size: int) -> None:
     id, seed = job
     scene = make_scene(np.random.default_rng(seed), min_size, max_size)
-    PILImage.fromarray(scene.image).save(folder / "images" / f"{id}.png", compress_level=4)
-    write_indices(folder / "masks" / f"{id}.png", scene.mask)
-    write_indices(folder / "instances" / f"{id}.png", scene.instances)
+    PILImage.fromarray(scene.image).save(images / "images" / f"{id}.png", compress_level=4)
+    write_indices(truth / "masks" / f"{id}.png", scene.mask)
+    write_indices(truth / "instances" / f"{id}.png", scene.instances)
