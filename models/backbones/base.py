@@ -98,12 +98,3 @@ def _dilate(layer: nn.Module, dilation: int) -> int:
             dilation *= conv.stride[0]
         conv.stride = (1, 1)
     return dilation
-
-
-def initialise(module: nn.Module) -> None:
-    """He initialisation of convolutions (fan out), unit batch norms (He et al. 2015), from torch's global generator."""
-    for m in module.modules():
-        if isinstance(m, nn.Conv2d):
-            nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-            if m.bias is not None:
-                nn.init.zeros_(m.bias)

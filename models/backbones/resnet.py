@@ -7,7 +7,8 @@ from typing import ClassVar
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from models.backbones.base import Backbone, initialise, limit_stride
+from models.backbones.base import Backbone, limit_stride
+from models.ops.initialise import initialise
 
 
 class ResNet(Backbone):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones.base import initialise
+from models.ops.initialise import initialise
 
 V2_RATES = (6, 12, 18, 24)
 """At output stride 8 (Chen et al. 2018, DeepLab v2, ASPP-L)."""
@@ -33,12 +33,10 @@ class AsppV2(nn.Module):
         super().__init__()
         rates = [rate * 8 // output_stride for rate in V2_RATES]
         self.dropout = nn.Dropout(dropout)
-        self.branches = nn.ModuleList(
-            nn.Conv2d(channels["layer4"], outputs, kernel_size=3, padding=rate, dilation=rate) for rate in rates
-        )
-        for branch in self.branches:
+        branches = [nn.Conv2d(channels["layer4"], outputs, 3, padding=rate, dilation=rate) for rate in rates]
+        for branch in branches:
             nn.init.normal_(branch.weight, std=0.01)
-            nn.init.zeros_(branch.bias)
+        self.branches = nn.ModuleList(branches)
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Logits [B,outputs,h,w]."""
@@ -73,7 +71,8 @@ class AsppV3(nn.Module):
         """[B,c4,h,w] -> [B,width,h,w]."""
         pooled = self.pooling(feature.mean((2, 3), keepdim=True)).expand(-1, -1, *feature.shape[2:])
         projected: Tensor = self.projection(torch.cat([*(branch(feature) for branch in self.branches), pooled], 1))
-        return self.dropout(projected)
+        encoded: Tensor = self.dropout(projected)
+        return encoded
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Logits [B,outputs,h,w]."""

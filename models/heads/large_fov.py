@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from models.backbones.base import initialise
+from models.ops.initialise import initialise
 
 
 class LargeFov(nn.Module):

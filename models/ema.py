@@ -1,0 +1,61 @@
+"""Exponential moving average of a network: a steadier copy of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """Average of the parameters of ``module``; buffers (batch-norm statistics, normalisation) are copied.
+
+    Early in training the average follows faster: the decay of update n is min(decay, (1 + n) / (10 + n)).
+
+    Args:
+        decay: weight of the past, in [0,1).
+    """
+
+    def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"EMA decay must be in [0,1), not {decay}.")
+        self.decay = decay
+        self.updates = 0
+        self.average = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move the average towards ``module``, after an optimiser step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        averaged = {name for name, _ in module.named_parameters()}
+        for name, value in module.state_dict().items():
+            if name in averaged:
+                self.average[name].lerp_(value, 1.0 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    @contextmanager
+    def applied_to(self, module: nn.Module) -> Iterator[None]:
+        """Within the block ``module`` has the averaged weights; afterwards its own again."""
+        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)
+
+    def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
+        """What :meth:`load_state_dict` needs to go on with the same bytes."""
+        return {"updates": self.updates, "average": {k: v.clone() for k, v in self.average.items()}}
+
+    def load_state_dict(self, state: Mapping[str, int | dict[str, Tensor]]) -> None:
+        """Go on from ``state``; entries must be those of the module."""
+        average, updates = state["average"], state["updates"]
+        if not isinstance(average, dict) or not isinstance(updates, int) or average.keys() != self.average.keys():
+            raise ValueError("The EMA state is not of this network.")
+        self.updates = updates
+        for name, value in average.items():
+            self.average[name].copy_(value)
