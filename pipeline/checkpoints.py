@@ -1,0 +1,241 @@
+"""Checkpoints: the weights of a network and the card that says what they are.
+
+A checkpoint is a folder with ``model.safetensors`` (every state-dict entry, normalisation included) and
+``checkpoint.json``. Same network and recipe, same bytes: no date, host or path is in either.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as write_tensors
+from torch import Tensor
+
+from models.doors import resolve
+from models.errors import DataError
+from models.method import Method
+from models.methods import METHODS
+from pipeline.storage.header import few
+
+FORMAT = "weak2mask checkpoint, version 1"
+WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
+BACKBONE = "backbone."
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a checkpoint holds.
+
+    Attributes:
+        method: the page's name in the door, or "" for weights without a page (imported, or random).
+        options: every keyword option of the page, defaults written out so that they may change later.
+        class_names: the C foreground classes, class c is ``class_names[c - 1]``.
+        recipe: how the weights came to be.
+    """
+
+    method: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """What :func:`load_init` did: entries taken over, left as they start, and unused ones of the source."""
+
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        new = f" ({few(self.new)})" if self.new else ""
+        return f"{len(self.loaded)} entries loaded, {len(self.new)} start anew{new}, {len(self.unused)} not used"
+
+
+def build_method(name: str, num_classes: int, options: Mapping[str, Any], seed: int = 0) -> Method:
+    """Build a page with weights drawn from ``seed``; torch's global generator is left as it was.
+
+    Raises:
+        ConfigurationError: no page, backbone or head of that name.
+        TypeError: an option that the page does not have.
+    """
+    page = resolve(METHODS, name, "method")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method: Method = page(num_classes, **options)
+    return method
+
+
+def save_checkpoint(
+    folder: Path, method: Method | None, *, recipe: Mapping[str, Any], class_names: Sequence[str] = ()
+) -> None:
+    """Write ``folder``: complete or absent, replacing what was there.
+
+    Args:
+        method: the trained page, or None for an empty checkpoint ("random": start from scratch).
+        recipe: "method" (the page's name) and "options" (what it was built with), and whatever else is to be kept.
+    """
+    if method is None:
+        write_checkpoint(folder, {}, Card(recipe=dict(recipe)))
+        return
+    name = recipe["method"]
+    parameters = inspect.signature(resolve(METHODS, name, "method")).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    options = defaults | dict(recipe.get("options", {}))
+    write_checkpoint(folder, method.state_dict(), Card(name, options, tuple(class_names), dict(recipe)))
+
+
+def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> None:
+    """Write tensors and card into ``folder``, by way of a scratch folder beside it."""
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    content = {
+        "format": FORMAT,
+        "method": card.method,
+        "options": card.options,
+        "class_names": list(card.class_names),
+        "normalisation": {key: tensors[BACKBONE + key].flatten().tolist() for key in _normalisation(tensors)},
+        "recipe": card.recipe,
+    }
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    scratch = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    (scratch / WEIGHTS).write_bytes(write_tensors(tensors))
+    (scratch / CARD).write_text(text, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+
+
+def read_checkpoint(folder: Path) -> tuple[Card, State]:
+    """Card and tensors (on the CPU) of ``folder``.
+
+    Raises:
+        DataError: no checkpoint there, another format, or a file that is damaged.
+    """
+    card, weights = folder / CARD, folder / WEIGHTS
+    if not card.is_file() or not weights.is_file():
+        raise DataError(
+            f"No checkpoint at {folder}: expected {CARD} and {WEIGHTS}. "
+            "Remedy: run the stage that makes it (dvc repro)."
+        )
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+        found = content["format"]
+        if found == FORMAT:
+            fields = content["method"], content["options"], tuple(content["class_names"]), content["recipe"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{card} is damaged ({error}). Remedy: run the stage that makes it again.") from None
+    if found != FORMAT:
+        raise DataError(
+            f"{card}: expected format '{FORMAT}', found '{found}'. Remedy: make it again with this version."
+        )
+    return Card(*fields), read_safetensors(weights)
+
+
+def read_safetensors(path: Path) -> State:
+    """The tensors of a .safetensors file.
+
+    Raises:
+        DataError: the file is truncated or of another kind.
+    """
+    try:
+        state: State = read_tensors(path.read_bytes())
+    except (SafetensorError, ValueError) as error:
+        raise DataError(f"{path} is no whole .safetensors file ({error}). Remedy: copy or make it again.") from None
+    return state
+
+
+def load_method(folder: Path) -> Method:
+    """The page of a checkpoint with its weights, in eval mode, on the CPU.
+
+    Raises:
+        DataError: the checkpoint has no page, or is of another version of it.
+    """
+    card, state = read_checkpoint(folder)
+    if not card.method:
+        raise DataError(
+            f"{folder} holds weights to start from, not a trained method. Remedy: name a trained checkpoint."
+        )
+    try:
+        method = build_method(card.method, len(card.class_names), card.options)
+    except TypeError as error:
+        raise DataError(
+            f"{folder}: method '{card.method}' no longer takes the options that it was saved with ({error})."
+        ) from None
+    problems = differences(_shapes(method.state_dict()), _shapes(state))
+    if problems:
+        raise DataError(f"{folder} does not fit method '{card.method}' of this version:\n{problems}")
+    method.load_state_dict(state)
+    return method.eval()
+
+
+def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> InitReport:
+    """Start ``method`` from another checkpoint, in place.
+
+    The backbone with its normalisation must be there as a whole, unless the checkpoint is empty. A head
+    is taken over where all its names and shapes agree and the checkpoint was trained for ``class_names``.
+
+    Raises:
+        DataError: the backbone does not fit; the message names the first entries that differ.
+    """
+    card, source = read_checkpoint(folder)
+    target = method.state_dict()
+    if not source:
+        return InitReport((), tuple(target), ())
+    wanted, found = _shapes(target), _shapes(source)
+    backbone = {name: shape for name, shape in wanted.items() if name.startswith(BACKBONE)}
+    problems = differences(backbone, {name: shape for name, shape in found.items() if name in backbone})
+    if problems:
+        made = f"method '{card.method}'" if card.method else f"architecture '{card.recipe.get('architecture', '?')}'"
+        raise DataError(
+            f"{folder} ({made}) does not fit the backbone to be trained:\n{problems}\n"
+            "Remedy: the same backbone and width in both, or another init."
+        )
+    taken = dict(backbone)
+    if card.class_names == tuple(class_names):
+        for part in sorted({name.partition(".")[0] for name in wanted.keys() - backbone.keys()}):
+            entries = {name: shape for name, shape in wanted.items() if name.startswith(part + ".")}
+            if all(found.get(name) == shape for name, shape in entries.items()):
+                taken |= entries
+    method.load_state_dict({name: source[name] for name in taken}, strict=False)
+    return InitReport(tuple(taken), tuple(wanted.keys() - taken.keys()), tuple(found.keys() - taken.keys()))
+
+
+def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> str:
+    """Missing, unexpected and differently shaped entries, a line each with a count and the first few; "" if none."""
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    shapes = [
+        f"{name} (expected {list(shape)}, found {list(found[name])})"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name]) != tuple(shape)
+    ]
+    lines = (
+        f"  {len(names)}{of}: {few(names)}"
+        for names, of in (
+            (missing, f" of {len(expected)} entries missing"),
+            (shapes, f" of {len(expected)} entries of another shape"),
+            (unexpected, " unexpected entries"),
+        )
+        if names
+    )
+    return "\n".join(lines)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def _normalisation(state: Mapping[str, Tensor]) -> list[str]:
+    return [key for key in ("mean", "std") if BACKBONE + key in state]

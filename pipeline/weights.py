@@ -1,0 +1,181 @@
+"""Pretrained weights from elsewhere -> a checkpoint to start from."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.errors import ConfigurationError, DataError, closest
+from pipeline.checkpoints import BACKBONE, Card, State, differences, read_safetensors, write_checkpoint
+
+Normalisation = Literal["imagenet", "half"]
+NORMALISATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and standard deviation of the input in [0,1]: torchvision's, and x / 127.5 - 1 (TensorFlow's models)."""
+
+CLASSIFIERS = ("fc.", "classifier.")
+"""ImageNet's 1000 classes: torchvision's names for what no method here uses."""
+CONTAINERS = ("state_dict", "model", "model_state_dict")
+NETWORK_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Backbone weights under the names of a method's state dict (``backbone.*``), and where they are from."""
+
+    state: State
+    recipe: dict[str, Any]
+
+
+def import_weights(
+    architecture: str, file: Path, download: bool = False, normalisation: Normalisation = "imagenet"
+) -> Imported:
+    """Read weights for ``architecture`` and check that they are whole.
+
+    Args:
+        architecture: a name of ``models.backbones``, or "random" for none at all (``file`` is not read).
+        file: .safetensors, .pth/.pt (tensors only, code is refused) or .npz (no pickles), torchvision's entry names;
+            ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
+        download: get torchvision's ImageNet weights (IMAGENET1K_V1) instead of reading ``file``.
+        normalisation: what the weights expect of their input; a file's own ``mean`` and ``std`` entries win.
+
+    Raises:
+        ConfigurationError: unknown architecture, normalisation or kind of file.
+        DataError: the file is missing, damaged, has code in it or does not fit; or there is no network.
+    """
+    if architecture == "random":
+        return Imported({}, {"architecture": "random"})
+    if architecture not in BACKBONES:
+        raise ConfigurationError(
+            f"Unknown architecture '{architecture}'.{closest(architecture, [*BACKBONES, 'random'])}"
+        )
+    if normalisation not in NORMALISATIONS:
+        raise ConfigurationError(f"Unknown normalisation '{normalisation}'.{closest(normalisation, NORMALISATIONS)}")
+    if download:
+        name, entries = _download(architecture)
+        source = {"torchvision": name}
+    else:
+        entries = read_entries(file)
+        source = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    where = source.get("torchvision", str(file))
+    state = _fitted(architecture, entries, where, normalisation)
+    return Imported(state, {"architecture": architecture, **source})
+
+
+def save_imported(folder: Path, imported: Imported) -> None:
+    """Write imported weights as a checkpoint without a method."""
+    write_checkpoint(folder, imported.state, Card(recipe=imported.recipe))
+
+
+def read_entries(path: Path) -> State:
+    """All tensors of a weights file, by its suffix.
+
+    Raises:
+        ConfigurationError: a suffix that is not known.
+        DataError: the file is missing, damaged, or holds something other than tensors.
+    """
+    readers = {".safetensors": read_safetensors, ".pth": _read_pth, ".pt": _read_pth, ".npz": _read_npz}
+    if path.suffix not in readers:
+        raise ConfigurationError(
+            f"{path}: unknown kind of weights file '{path.suffix}'.{closest(path.suffix, readers)}"
+        )
+    if not path.is_file():
+        raise DataError(f"No weights file at {path}. Remedy: copy it there, or name another file.")
+    return readers[path.suffix](path)
+
+
+def _read_pth(path: Path) -> State:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
+        raise DataError(
+            f"{path} is not a plain file of tensors: it is damaged, or holds Python objects, which could run code on "
+            f"loading and are refused. {reason.strip()[:200]} Remedy: from a trusted source, save its state dict alone."
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or ["end of file"])[0]
+        raise DataError(f"{path} is no whole .pth file ({reason[:200]}). Remedy: copy or download it again.") from None
+    return _tensors(content, path)
+
+
+def _tensors(content: Any, path: Path) -> State:
+    """A state dict out of the containers in which training scripts put it."""
+    for key in CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise DataError(f"{path}: expected a state dict (names to tensors), found {type(content).__name__}.")
+    return dict(content)
+
+
+def _read_npz(path: Path) -> State:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no whole .npz file of plain arrays ({error}; pickled objects are refused). "
+            "Remedy: copy or make it again."
+        ) from None
+
+
+def _fitted(architecture: str, entries: State, where: str, normalisation: str) -> State:
+    """Entries under a backbone's own names, every one there and of its shape."""
+    backbone = resolve(BACKBONES, architecture, "backbone")().state_dict()
+    found = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
+    found = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
+    for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
+        found.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
+    for name in backbone:
+        if name.endswith("num_batches_tracked"):  # older files lack these counters, and nothing reads them
+            found.setdefault(name, backbone[name])
+    problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in found.items()})
+    if problems:
+        raise DataError(
+            f"{where} does not hold weights of '{architecture}' under torchvision's names:\n{problems}\n"
+            "Remedy: name the architecture that the file was made for, or another file."
+        )
+    return {BACKBONE + name: found[name].to(value.dtype) for name, value in backbone.items()}
+
+
+def _download(architecture: str) -> tuple[str, State]:
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(architecture)["IMAGENET1K_V1"]
+    try:
+        with _network_timeout(NETWORK_SECONDS):
+            return str(weights), dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"Could not download {weights} from {weights.url} ({error}). Remedy: get that file on a machine with the "
+            "internet, copy it here and name it: `file: PATH`, `download: false`."
+        ) from None
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
