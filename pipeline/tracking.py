@@ -1,0 +1,179 @@
+"""What a stage tells MLflow: parameters, losses, metrics, pictures, and which output it made.
+
+The telling goes down a pipe to a process of its own (``pipeline.recorder``), so that no stage waits for MLflow's five
+seconds of import, and nothing that MLflow does can lose a stage's finished work.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ConfigurationError, DataError, closest
+
+LOCAL_STORE = "sqlite:///mlflow.db"
+PATIENCE = 120.0  # seconds that a finished stage waits for its record
+
+
+class Log:
+    """Tells nothing to nobody: tracking is off, or another process of the same stage does it."""
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Numbers at a step."""
+
+    def picture(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
+        """RGB uint8 [H,W,3], under a name such as ``overlays/2007_000032.png``."""
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Facts about the run that are no parameters."""
+
+
+class PipeLog(Log):
+    """Tells the recorder, which is a child process. When it has gone, warns once and goes on."""
+
+    def __init__(self, recorder: subprocess.Popen[str]) -> None:
+        self._recorder = recorder
+        self._broken = False
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        self.send("metrics", values={name: float(value) for name, value in values.items()}, step=step, time=_now())
+
+    def picture(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
+        from PIL import Image
+
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(f"expected a picture uint8 [H,W,3], found {picture.dtype} {list(picture.shape)}")
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, "PNG")
+        self.send("picture", name=name, png=base64.b64encode(encoded.getvalue()).decode())
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        self.send("tags", tags={name: str(value) for name, value in values.items()})
+
+    def send(self, event: str, **content: Any) -> None:
+        """One line of JSON to the recorder."""
+        if self._broken:
+            return
+        try:
+            assert self._recorder.stdin is not None
+            self._recorder.stdin.write(json.dumps({"event": event} | content) + "\n")
+            self._recorder.stdin.flush()
+        except (OSError, ValueError) as error:
+            self._broken = True
+            warnings.warn(f"This run is not recorded: the MLflow recorder has ended ({error}).", stacklevel=2)
+
+    def close(self, status: str, outputs: Sequence[str]) -> None:
+        """Say how the stage ended and wait until that is recorded."""
+        self.send("end", status=status, outputs=list(outputs))
+        try:
+            self._recorder.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            warnings.warn(f"MLflow has not recorded this run in {PATIENCE:.0f} s; the stage goes on.", stacklevel=2)
+        except (OSError, ValueError):
+            self._recorder.wait(timeout=PATIENCE)
+
+
+@contextmanager
+def run(stage: str, book: str, parameters: Mapping[str, Any], outputs: Sequence[Path] = ()) -> Iterator[Log]:
+    """Record what happens inside as one MLflow run, FAILED when it raises, KILLED when the process is.
+
+    Args:
+        stage: name of the run ("train@cam").
+        book: name of the experiment.
+        parameters: nested settings; keys are joined by dots.
+        outputs: project-relative paths that the stage writes; their DVC hashes become tags ``dvc.out.PATH``.
+    """
+    if not enabled():
+        yield Log()
+        return
+    log = PipeLog(_start_recorder())
+    log.send("start", stage=stage, book=book, parameters=flatten(parameters), time=_now())
+    try:
+        yield log
+    except BaseException:
+        log.close("FAILED", [])
+        raise
+    log.close("FINISHED", [path.as_posix() for path in outputs])
+
+
+def enabled() -> bool:
+    """Whether this process records: ``WEAK2MASK_TRACKING`` is not off, and it is the first of its group.
+
+    Raises:
+        ConfigurationError: the variable is neither "on" nor "off".
+    """
+    wanted = os.environ.get("WEAK2MASK_TRACKING", "on").strip().lower() or "on"
+    if wanted not in ("on", "off"):
+        raise ConfigurationError(f"WEAK2MASK_TRACKING: unknown value '{wanted}'.{closest(wanted, ('on', 'off'))}")
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    return wanted == "on" and all(rank == "0" for rank in ranks)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one level: ``{"loader": {"crop": 128}}`` becomes ``{"loader.crop": "128"}``."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def dvc_md5(path: Path) -> str:
+    """The hash that DVC 3 gives a file or a folder.
+
+    A file's is the md5 of its bytes. A folder's is the md5 of the JSON list of its files, by relative path, and
+    ".dir" (source: iterative/dvc-data, src/dvc_data/hashfile/tree.py, ``Tree.as_bytes`` and ``digest``).
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    listing = [{"md5": dvc_md5(files[name]), "relpath": name} for name in sorted(files)]
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def store_uri() -> str:
+    """Where the runs are recorded: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_STORE
+
+
+def serve(port: int) -> None:
+    """Run MLflow's user interface on 127.0.0.1 until it is interrupted.
+
+    Raises:
+        DataError: nothing has been recorded yet.
+    """
+    path = Path(store_uri().removeprefix("sqlite:///"))
+    if store_uri() == LOCAL_STORE and not path.is_file():
+        raise DataError(f"{path}: expected recorded runs, found nothing. Remedy: `make run`, or `dvc repro`, first.")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri()]
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true"} | os.environ
+    try:
+        subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, check=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _start_recorder() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipeline.recorder"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8")
