@@ -11,7 +11,7 @@ Scores = npt.NDArray[np.float32]
 def resize_bilinear(maps: Scores, size: tuple[int, int]) -> Scores:
     """Resize maps bilinearly, half-pixel centres, no antialiasing.
 
-    The same numbers as ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`` up to rounding.
+    The same numbers as ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`` but for the last bit.
 
     Args:
         maps: float32 [K,h,w], K may be 0.
@@ -28,9 +28,14 @@ def resize_bilinear(maps: Scores, size: tuple[int, int]) -> Scores:
 
 
 def _resize_axis(maps: Scores, length: int, axis: int) -> Scores:
-    """Linear interpolation along one axis; coordinates before the first centre are clamped to it, as in torch."""
+    """Linear interpolation along one axis; coordinates before the first centre are clamped to it.
+
+    The scale is float32 and the coordinate rounded to float32 once, as torch's fused multiply-add does it, so that
+    the weights are the same numbers.
+    """
     source = maps.shape[axis]
-    position = np.maximum((np.arange(length) + 0.5) * (source / length) - 0.5, 0)
+    scale = float(np.float32(source / length))
+    position = np.maximum(((np.arange(length) + 0.5) * scale - 0.5).astype(np.float32), 0)
     left = np.minimum(position.astype(np.intp), source - 1)
     right = np.minimum(left + 1, source - 1)
     weight = (position - left).astype(maps.dtype).reshape([-1 if a == axis else 1 for a in range(3)])

@@ -37,6 +37,14 @@ class CrfSettings:
     iterations: int = 10
     unary: str = "scores"
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that the kernels cannot have (ConfigurationError)."""
+        for name in ("gaussian_sxy", "bilateral_sxy", "bilateral_srgb", "iterations"):
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(f"Dense CRF: {name} must be above 0, found {getattr(self, name)}.")
+        if self.unary not in UNARIES:
+            raise ConfigurationError(f"Dense CRF: unknown unary '{self.unary}'.{closest(self.unary, UNARIES)}")
+
 
 PRESETS: dict[str, CrfSettings] = {
     "psa": CrfSettings(3, 3, 80, 13, 10, 10, "scores"),  # also SEAM, ICAM and HFPL
@@ -110,7 +118,7 @@ class DenseCrf:
             iterations, gaussian_sxy, ...: as in :class:`CrfSettings`.
 
         Raises:
-            ConfigurationError: unknown preset or unary, or a certainty outside (0,1).
+            ConfigurationError: unknown preset or unary, or numbers out of range.
         """
         overrides = {
             "iterations": iterations,
@@ -123,10 +131,10 @@ class DenseCrf:
         }
         chosen: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         self.settings = replace(crf_settings(preset), **chosen)
-        if self.settings.unary not in UNARIES:
-            raise ConfigurationError(f"Unknown unary '{unary}' of dense_crf.{closest(unary, (*UNARIES, 'preset'))}")
-        if not 0 < certainty < 1:
-            raise ConfigurationError(f"dense_crf: certainty must be in (0,1), found {certainty}.")
+        if not 0 < certainty < 1 or alpha <= 0:
+            raise ConfigurationError(
+                f"dense_crf: expected certainty in (0,1) and alpha above 0, found certainty {certainty}, alpha {alpha}."
+            )
         self.alpha, self.threshold, self.certainty, self.num_labels = alpha, threshold, certainty, num_labels
 
     def __call__(self, image: Image, cam: Cam) -> Cam:

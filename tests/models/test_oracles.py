@@ -61,8 +61,17 @@ PENDING = {
 }
 """Fixtures whose method is not built yet, and the part of the project that brings it."""
 
-ABSOLUTE = {"max_norm": 2e-7, "eval_miou": 1e-10, "eval_contour": 1e-10, "eval_cam_sweep": 1e-10}
-"""Tolerance of the float outputs of a fixture where its README is stricter than 1e-6 of the value."""
+ABSOLUTE = {
+    "max_norm": 2e-7,
+    "cam_export_norm": 5e-7,
+    "eval_miou": 1e-10,
+    "eval_contour": 1e-10,
+    "eval_cam_sweep": 1e-10,
+    "crf_prob": 1e-5,
+    "crf_label": 1e-5,
+    "crf_other": 1e-5,
+}
+"""Tolerance of a fixture's float outputs, from its README, where it differs from 1e-6 of the value."""
 
 
 def _fixtures() -> Iterator[Any]:

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from models.errors import DataError
+from models.structures import Cam
+from stages.evaluate import Evaluation, evaluate_cams, evaluate_masks, score_cams, score_masks
+
+NAMES = ("cat", "dog")
+
+
+def pairs(count: int = 6) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    result = []
+    for i in range(count):
+        truth = np.kron(rng.integers(0, 3, (4, 5)), np.ones((6, 6))).astype(np.uint8)
+        prediction = np.roll(truth, 1, 1)
+        truth[0] = 255
+        result.append((f"i{i}", prediction, truth))
+    return result
+
+
+def triples(count: int = 6) -> list[tuple[str, Cam, np.ndarray]]:
+    rng = np.random.default_rng(1)
+    result = []
+    for name, mask, truth in pairs(count):
+        classes = np.array([1, 2])
+        clean = np.stack([mask == c for c in classes])[:, ::3, ::3].astype(np.float32)
+        noise = rng.random(clean.shape, dtype=np.float32)
+        result.append((name, Cam(classes, 0.6 * clean + 0.4 * noise, truth.shape), truth))
+    return result
+
+
+def test_perfect_masks() -> None:
+    result = evaluate_masks([(n, np.where(t == 255, 0, t).astype(np.uint8), t) for n, _, t in pairs()], NAMES)
+    for key in ("miou", "miou_absent_skip", "pixel_accuracy", "precision", "recall", "boundary_f", "coverage"):
+        assert result.metrics[key] == pytest.approx(100), key
+    assert result.metrics["images"] == 6
+    assert list(result.metrics["classes"]) == ["background", "cat", "dog"]
+
+
+def test_ignore_band_is_reported_as_coverage() -> None:
+    half = []
+    for name, _, truth in pairs():
+        prediction = np.where(truth == 255, 0, truth).astype(np.uint8)
+        prediction[:, ::2] = 254
+        half.append((name, prediction, truth))
+    metrics = evaluate_masks(half, NAMES).metrics
+    assert metrics["coverage"] == pytest.approx(50)
+    assert metrics["miou"] == pytest.approx(50, abs=3)
+    assert metrics["miou_covered"] == pytest.approx(100)
+
+
+def equal(a: Evaluation, b: Evaluation) -> bool:
+    return json.dumps(a.metrics) == json.dumps(b.metrics) and a.tables == b.tables
+
+
+def test_parts_in_other_processes_add_up() -> None:
+    masks, cams = pairs(), triples()
+    parts = [pickle.loads(pickle.dumps(score_masks(masks[k::2], NAMES))) for k in range(2)]  # noqa: S301 own object
+    assert equal(parts[0].merge(parts[1]).evaluation(), evaluate_masks(masks, NAMES))
+    halves = [pickle.loads(pickle.dumps(score_cams(cams[k::2], NAMES, 0.3))) for k in range(2)]  # noqa: S301 own object
+    assert equal(halves[0].merge(halves[1]).evaluation(), evaluate_cams(cams, NAMES, 0.3))
+
+
+def test_cam_metrics_agree_with_masks_made_at_the_threshold() -> None:
+    from models.pseudo_masks import Constant
+
+    result = evaluate_cams(triples(), NAMES, fixed_threshold=0.4).metrics
+    for threshold, key in ((result["best_threshold"], "miou_best"), (0.4, "miou_fixed")):
+        masks = [(n, Constant(threshold)(cam, None, np.ones(2, bool)), truth) for n, cam, truth in triples()]
+        at = evaluate_masks(masks, NAMES).metrics
+        assert result[key] == pytest.approx(at["miou"], abs=1e-9)
+        if key == "miou_fixed":
+            assert result["boundary_f"] == at["boundary_f"]
+        else:
+            assert result["classes"] == pytest.approx(at["classes"])
+            assert result["pixel_accuracy"] == pytest.approx(at["pixel_accuracy"])
+    assert result["miou"] == result["miou_best"] >= result["miou_fixed"]
+    assert result["fixed_threshold"] == 0.4
+
+
+def test_tables_for_plots() -> None:
+    result = evaluate_cams(triples(), NAMES)
+    curve = result.tables["threshold_curve"]
+    assert curve.columns == ("threshold", "miou")
+    assert len(curve.rows) == 60
+    assert max(row[1] for row in curve.rows) == result.metrics["miou_best"]
+    confusion = result.tables["confusion"]
+    assert len(confusion.rows) == 3 * 4
+    assert sum(row[2] for row in confusion.rows) == sum((t != 255).sum() for _, _, t in pairs())
+    json.dumps(confusion.rows)
+
+
+def test_image_without_classes_is_background() -> None:
+    empty = Cam(np.zeros(0, np.int64), np.zeros((0, 4, 5), np.float32), (24, 30))
+    metrics = evaluate_cams([("a", empty, np.zeros((24, 30), np.uint8))], NAMES).metrics
+    assert metrics["classes"]["background"] == pytest.approx(100)
+    assert metrics["miou_absent_skip"] == 100
+
+
+def test_errors_name_the_image() -> None:
+    bad = [*pairs(1), ("odd", np.zeros((3, 3), np.uint8), np.zeros((4, 4), np.uint8))]
+    with pytest.raises(DataError, match=r"'odd'.*one shape"):
+        evaluate_masks(bad, NAMES)
+    cam = Cam(np.array([1]), np.zeros((1, 2, 2), np.float32), (3, 3))
+    with pytest.raises(DataError, match=r"'odd'.*of an image"):
+        evaluate_cams([("odd", cam, np.zeros((4, 4), np.uint8))], NAMES)
+    with pytest.raises(DataError, match="Nothing to evaluate"):
+        evaluate_masks([], NAMES)
