@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Listing:
 
     root: str
     class_names: tuple[str, ...]
-    splits: dict[str, list[Listed]]
+    splits: Mapping[str, list[Listed]]
     mask_values: tuple[int, ...]
     mask_maximum: int
     problems: list[Problem] = field(default_factory=list)

@@ -1,0 +1,64 @@
+"""boxes: a rectangle around each object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.structures import BACKGROUND, UNLABELLED, Supervision
+from pipeline.annotations.common import Region, regions, require, tags_with, unlabelled
+from pipeline.annotations.files import Box, boxes_of_csv, boxes_of_xml
+from pipeline.datasets.catalogue import Catalogue
+from stages.annotate import AnnotationSource, Annotator
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes; inside them the seeds are unlabelled.
+
+    Attributes:
+        file: annotated boxes, relative to the project root: a CSV with columns image, class, x1, y1, x2, y2 (pixels
+            from 0, right and bottom exclusive; class ``background`` with empty corners for an image without objects),
+            or a folder of VOC XML files. None derives the boxes of instances or connected pieces from the masks.
+        background: outside of all boxes the seeds are background; else unlabelled too.
+        min_area: smaller pieces (in pixels) get no derived box, but for the largest of a class.
+    """
+
+    file: str | None = None
+    background: bool = True
+    min_area: int = 16
+
+    def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
+        """Read the annotation file. Raises DataError with everything that is wrong with it."""
+        if self.file is None:
+            return lambda source: self.supervise(source, [around(r) for r in regions(source, self.min_area)])
+        path = Path(self.file)
+        found = boxes_of_xml(path, catalogue, ids) if path.is_dir() else boxes_of_csv(path, catalogue)
+        require(ids, found, self.file, "boxes")
+        return lambda source: self.supervise(source, found[source.id])
+
+    def supervise(self, source: AnnotationSource, boxes: Sequence[Box]) -> Supervision:
+        """Boxes as a Supervision."""
+        seeds = unlabelled(source)
+        if self.background:
+            seeds[:] = BACKGROUND
+        for box in boxes:
+            x1, y1, x2, y2 = box.corners
+            seeds[math.floor(y1) : math.ceil(y2), math.floor(x1) : math.ceil(x2)] = UNLABELLED
+        kept = [(box.corners, box.class_) for box in boxes if box.class_ is not None]
+        return Supervision(
+            tags=tags_with(source, (class_ for _, class_ in kept)),
+            seeds=seeds,
+            boxes=np.array([corners for corners, _ in kept], dtype=np.float32).reshape(-1, 4),
+            box_classes=np.array([class_ for _, class_ in kept], dtype=np.int64),
+        )
+
+
+def around(region: Region) -> Box:
+    """The tight box of a region."""
+    rows, columns = (np.flatnonzero(region.pixels.any(axis=axis)) for axis in (1, 0))
+    return Box((float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)), region.class_)

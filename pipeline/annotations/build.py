@@ -1,0 +1,46 @@
+"""Annotate images of a catalogue with a kind of supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from models.doors import resolve
+from models.structures import Supervision
+from pipeline.annotations import ANNOTATORS
+from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from stages.annotate import AnnotationSource, annotate
+
+
+def annotate_catalogue(
+    kind: str, catalogue: Catalogue, truth: GroundTruth, ids: Sequence[str], options: Mapping[str, Any]
+) -> Iterator[tuple[str, Supervision]]:
+    """Yield (id, supervision) of ``ids``, in order. Any subset gives the same as the whole.
+
+    Args:
+        kind: a name of the door ``ANNOTATORS``.
+        catalogue: of the images.
+        truth: is opened only by kinds that derive their labels.
+        ids: images of the catalogue.
+        options: the kind's.
+
+    Raises:
+        ConfigurationError: unknown kind, or options that do not hold.
+        DataError: annotation files that are missing or wrong, or an image without the mask that is needed.
+    """
+    annotator = resolve(ANNOTATORS, kind, "kind of supervision")(**options).bind(catalogue, ids)
+    return annotate((source(catalogue, truth, id) for id in ids), annotator)
+
+
+def source(catalogue: Catalogue, truth: GroundTruth, id: str) -> AnnotationSource:
+    """What an annotator may look at for one image."""
+    entry = catalogue.entry(id)
+    return AnnotationSource(
+        id=id,
+        size=entry.size,
+        num_classes=catalogue.num_classes,
+        tags=entry.tags,
+        mask=partial(truth.mask, id),
+        instances=partial(truth.instances, id),
+    )

@@ -1,0 +1,181 @@
+"""Annotation files of people: boxes and points as CSV, boxes as VOC XML, points as What's-the-Point JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from models.errors import DataError, closest
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.folder import BACKGROUND_ONLY, SUFFIXES
+from pipeline.datasets.tables import Row, read_table
+from pipeline.datasets.voc import object_boxes
+
+SHOWN = 20
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Box:
+    """XYXY in pixels, right and bottom exclusive. Class None: an object that is there but not asked for."""
+
+    corners: tuple[float, float, float, float]
+    class_: int | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A pixel and its class, 0 background or 1..C."""
+
+    row: int
+    column: int
+    class_: int
+
+
+def boxes_of_csv(path: Path, catalogue: Catalogue) -> dict[str, list[Box]]:
+    """Boxes by id from columns image, class, x1, y1, x2, y2; a ``background`` row says that there is no object.
+
+    Raises:
+        DataError: everything that is wrong, with line numbers.
+    """
+
+    def box(row: Row, class_: int, size: tuple[int, int]) -> Box | None:
+        if class_ == 0:
+            return None
+        x1, y1, x2, y2 = (_number(row, key) for key in ("x1", "y1", "x2", "y2"))
+        clipped = max(x1, 0.0), max(y1, 0.0), min(x2, float(size[1])), min(y2, float(size[0]))
+        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+            height, width = size
+            raise ValueError(f"expected x1 < x2 and y1 < y2 in an image of {width} x {height}, found {x1, y1, x2, y2}")
+        return Box(clipped, class_)
+
+    return _by_image(path, catalogue, ("x1", "y1", "x2", "y2"), box)
+
+
+def points_of_csv(path: Path, catalogue: Catalogue) -> dict[str, list[Point]]:
+    """Points by id from columns image, class, x, y; the class may be ``background``.
+
+    Raises:
+        DataError: everything that is wrong, with line numbers.
+    """
+
+    def point(row: Row, class_: int, size: tuple[int, int]) -> Point:
+        x, y = _number(row, "x"), _number(row, "y")
+        if not (0 <= x < size[1] and 0 <= y < size[0]):
+            raise ValueError(f"expected a point within an image of {size[1]} x {size[0]}, found x={x:g}, y={y:g}")
+        return Point(int(y), int(x), class_)
+
+    return _by_image(path, catalogue, ("x", "y"), point)
+
+
+def boxes_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str]) -> dict[str, list[Box]]:
+    """Boxes by id from VOC XML files; objects that are "difficult" or of classes not kept have class None.
+
+    Raises:
+        DataError: files that are no VOC XML. Files that are not there are left to the caller.
+    """
+    problems, found = [], {}
+    for id in ids:
+        path = folder / f"{id}.xml"
+        if not path.is_file():
+            continue
+        height, width = catalogue.size(id)
+        try:
+            found[id] = [
+                Box(
+                    (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))),
+                    catalogue.class_names.index(name) + 1 if name in catalogue.class_names and not difficult else None,
+                )
+                for name, difficult, (x1, y1, x2, y2) in object_boxes(path)
+            ]
+        except DataError as error:
+            problems.append(str(error))
+    raise_together(problems)
+    return found
+
+
+def points_of_json(path: Path, catalogue: Catalogue, supplementary: bool) -> dict[str, list[Point]]:
+    """Points by id from the JSON of What's the Point (Bearman et al., ECCV 2016): id -> {"main": [...], "supp": [...]}.
+
+    A point has ``x``, ``y`` in pixels, ``cls`` in the data set's own numbers (VOC 1..20) and ``rank``. Points of
+    classes that the catalogue does not keep are left out; points beyond the border move to it.
+
+    Raises:
+        DataError: not such a file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            id: _json_points(points, id, catalogue, supplementary)
+            for id, points in content.items()
+            if id in catalogue.entries
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected a JSON of points as What's the Point publishes them "
+            f"(id -> {{main: [{{x, y, cls, rank}}], supp: ...}}), found {type(error).__name__}: {error}."
+        ) from None
+
+
+def raise_together(problems: Sequence[str]) -> None:
+    """Raises DataError with all problems, at most one screen."""
+    if problems:
+        more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise DataError("\n  ".join([f"Bad annotations ({len(problems)}):", *problems[:SHOWN], *more]))
+
+
+def _json_points(points: Any, id: str, catalogue: Catalogue, supplementary: bool) -> list[Point]:
+    height, width = catalogue.size(id)
+    chosen = [*points["main"], *(points["supp"] if supplementary else [])]
+    return [
+        Point(
+            row=min(max(int(point["y"]), 0), height - 1),
+            column=min(max(int(point["x"]), 0), width - 1),
+            class_=catalogue.mask_values.index(point["cls"]) + 1,
+        )
+        for point in sorted(chosen, key=lambda point: int(point["rank"]))
+        if point["cls"] in catalogue.mask_values
+    ]
+
+
+def _by_image(
+    path: Path,
+    catalogue: Catalogue,
+    columns: Sequence[str],
+    make: Callable[[Row, int, tuple[int, int]], Item | None],
+) -> dict[str, list[Item]]:
+    problems: list[str] = []
+    found: dict[str, list[Item]] = {}
+    for row in read_table(path, ["image", "class", *columns])[1]:
+        name = row.cells["image"]
+        id = name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
+        if id in catalogue.left_out:
+            continue
+        try:
+            if id not in catalogue.entries:
+                raise ValueError(f"expected an image of catalogue '{catalogue.name}', found '{name}'")
+            item = make(row, _class(row, catalogue), catalogue.size(id))
+            found.setdefault(id, []).extend([] if item is None else [item])
+        except ValueError as error:
+            problems.append(f"{row.where}: {error}")
+    raise_together(problems)
+    return found
+
+
+def _class(row: Row, catalogue: Catalogue) -> int:
+    name = row.cells["class"]
+    if name == BACKGROUND_ONLY:
+        return 0
+    if name not in catalogue.class_names:
+        raise ValueError(f"unknown class '{name}'.{closest(name, (*catalogue.class_names, BACKGROUND_ONLY))}")
+    return catalogue.class_names.index(name) + 1
+
+
+def _number(row: Row, key: str) -> float:
+    try:
+        return float(row.cells[key])
+    except ValueError:
+        raise ValueError(f"expected a number of pixels as {key}, found '{row.cells[key]}'") from None

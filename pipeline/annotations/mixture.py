@@ -1,0 +1,53 @@
+"""mixture: some images with one kind of supervision, some with another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from models.doors import resolve
+from models.errors import ConfigurationError
+from pipeline import annotations
+from pipeline.datasets.catalogue import Catalogue
+from stages.annotate import Annotator
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Each image gets one kind, chosen by its id.
+
+    Attributes:
+        parts: kind -> part of the images, adding up to 1.
+        options: kind -> its options.
+        seed: of the choice.
+    """
+
+    parts: dict[str, float]
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
+        """Raises ConfigurationError for unknown kinds, or parts that do not add up."""
+        if abs(sum(self.parts.values()) - 1) > 1e-6 or min(self.parts.values(), default=0) < 0:
+            raise ConfigurationError(f"mixture: expected parts >= 0 that add up to 1, found {self.parts}.")
+        chosen = {id: self.kind(id) for id in ids}
+        bound = {kind: self._bind(kind, catalogue, [id for id in ids if chosen[id] == kind]) for kind in self.parts}
+        return lambda source: bound[chosen[source.id]](source)
+
+    def kind(self, id: str) -> str:
+        """The kind of an image: its hash falls into one of the parts."""
+        place, end = crc32(f"{self.seed}:{id}".encode()) / 2**32, 0.0
+        for kind, part in self.parts.items():
+            end += part
+            if place < end:
+                return kind
+        return next(reversed(self.parts))
+
+    def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
+        if kind == "mixture":
+            raise ConfigurationError("mixture: a mixture of mixtures is not supported; name the kinds side by side.")
+        part = resolve(annotations.ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))
+        annotator: Annotator = part.bind(catalogue, ids)
+        return annotator

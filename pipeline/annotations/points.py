@@ -1,0 +1,91 @@
+"""points: a click on each object (Bearman et al., What's the Point, ECCV 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
+from skimage.draw import disk
+
+from models.structures import BACKGROUND, UNLABELLED, Supervision
+from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled
+from pipeline.annotations.files import Point, points_of_csv, points_of_json
+from pipeline.datasets.catalogue import Catalogue
+from stages.annotate import AnnotationSource, Annotator
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points; all other pixels are unlabelled.
+
+    Attributes:
+        file: annotated points, relative to the project root: the JSON of What's the Point, or a CSV with columns
+            image, class, x, y (pixels from 0; class ``background`` for background). None derives them from masks.
+        supplementary: of the JSON, take the points of the second annotators too.
+        per_object: derived points on each instance or connected piece.
+        background: derived points on the background of each image.
+        jitter: how far derived points stray from the middle: they fall where the distance to the object's border is
+            at least 1 - jitter of the largest. 0 takes the middle, 1 any pixel.
+        min_area: smaller pieces (in pixels) get no derived point, but for the largest of a class.
+        radius: a point labels the pixels within this many pixels; 0 the one pixel.
+        seed: of the derived points.
+    """
+
+    file: str | None = None
+    supplementary: bool = False
+    per_object: int = 1
+    background: int = 0
+    jitter: float = 0.4
+    min_area: int = 16
+    radius: float = 0.0
+    seed: int = 0
+
+    def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
+        """Read the annotation file. Raises DataError with everything that is wrong with it."""
+        if self.file is None:
+            return lambda source: self.supervise(source, self.derive(source))
+        path = Path(self.file)
+        if path.suffix.lower() == ".json":
+            found = points_of_json(path, catalogue, self.supplementary)
+        else:
+            found = points_of_csv(path, catalogue)
+        require(ids, found, self.file, "points")
+        return lambda source: self.supervise(source, found[source.id])
+
+    def derive(self, source: AnnotationSource) -> list[Point]:
+        """Points on the objects and on the background of the ground truth."""
+        rng = generator(self.seed, source.id)
+        points = [
+            Point(row, column, region.class_)
+            for region in regions(source, self.min_area)
+            for row, column in inner_pixels(region.pixels, self.per_object, self.jitter, rng)
+        ]
+        if self.background:
+            ground = source.mask() == BACKGROUND
+            points += [Point(r, c, BACKGROUND) for r, c in inner_pixels(ground, self.background, 0.9, rng)]
+        return points
+
+    def supervise(self, source: AnnotationSource, points: Sequence[Point]) -> Supervision:
+        """Points as a Supervision; where two fall together the first counts."""
+        seeds = unlabelled(source)
+        for point in points:
+            rows, columns = disk((point.row, point.column), self.radius + 0.5, shape=source.size)
+            free = seeds[rows, columns] == UNLABELLED
+            seeds[rows[free], columns[free]] = point.class_
+        return Supervision(tags_with(source, (point.class_ for point in points)), seeds)
+
+
+def inner_pixels(
+    pixels: npt.NDArray[np.bool_], count: int, jitter: float, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Up to ``count`` pixels (row, column) of a region, away from its border."""
+    if not pixels.any():
+        return []
+    depth = distance_transform_edt(np.pad(pixels, 1))[1:-1, 1:-1]
+    candidates = np.argwhere(pixels & (depth >= (1 - jitter) * depth.max()))
+    chosen = rng.choice(len(candidates), size=min(count, len(candidates)), replace=False)
+    return [(int(row), int(column)) for row, column in candidates[chosen]]

@@ -1,0 +1,125 @@
+"""scribbles: a stroke along each object (Lin et al., ScribbleSup, CVPR 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_erosion, distance_transform_edt
+from skimage.graph import MCP_Geometric
+from skimage.morphology import skeletonize
+
+from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask, Supervision
+from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled
+from pipeline.annotations.files import raise_together
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.images import BadFileError, read_indices
+from stages.annotate import AnnotationSource, Annotator
+
+UNMARKED = 255
+"""Value of pixels without a stroke in a scribble file."""
+
+
+@dataclass(frozen=True)
+class Scribbles:
+    """Strokes; all other pixels are unlabelled.
+
+    Attributes:
+        folder: annotated scribbles, relative to the project root: ``ID.png`` with the data set's own class values, 0
+            background, 255 unlabelled. None derives them along the skeletons of the masks.
+        length: part of the longest path through the skeleton that a derived stroke covers.
+        width: of a derived stroke, in pixels.
+        background: draw a stroke on the background too.
+        margin: derived strokes keep this far from the object's border, in pixels, where it is thick enough.
+        min_area: smaller pieces (in pixels) get no stroke, but for the largest of a class.
+        seed: of where the strokes begin.
+    """
+
+    folder: str | None = None
+    length: float = 0.7
+    width: float = 3.0
+    background: bool = True
+    margin: int = 3
+    min_area: int = 64
+    seed: int = 0
+
+    def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
+        """Check the scribble files. Raises DataError with all that are missing or wrong."""
+        if self.folder is None:
+            return self.derive
+        folder = Path(self.folder)
+        require(ids, {path.stem for path in folder.glob("*.png")}, self.folder, "scribble PNGs")
+        problems = [problem for id in ids if (problem := _problem(folder / f"{id}.png", catalogue.size(id)))]
+        raise_together(problems)
+        known = _lookup(catalogue)
+        return lambda source: self.read(source, folder, known)
+
+    def read(self, source: AnnotationSource, folder: Path, lookup: Mask) -> Supervision:
+        """A scribble file as a Supervision; strokes of classes that are not kept are void."""
+        seeds = lookup[read_indices(folder / f"{source.id}.png")]
+        return Supervision(tags_with(source, np.unique(seeds)), seeds)
+
+    def derive(self, source: AnnotationSource) -> Supervision:
+        """Strokes on the objects and on the background of the ground truth."""
+        rng = generator(self.seed, source.id)
+        seeds = unlabelled(source)
+        found = regions(source, self.min_area)
+        for region in found:
+            seeds[self.stroke(region.pixels, rng)] = region.class_
+        if self.background:
+            seeds[self.stroke(source.mask() == BACKGROUND, rng)] = BACKGROUND
+        return Supervision(tags_with(source, (region.class_ for region in found)), seeds)
+
+    def stroke(self, pixels: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        """A part of the longest path through the region's skeleton, widened but inside the region, bool [H,W]."""
+        if not pixels.any():
+            return pixels
+        inner = binary_erosion(pixels, iterations=self.margin) if self.margin else pixels
+        path = longest_path(skeletonize(inner if inner.any() else pixels))
+        count = max(1, round(self.length * len(path)))
+        start = int(rng.integers(0, len(path) - count + 1))
+        line = np.ones(pixels.shape, dtype=bool)
+        line[tuple(path[start : start + count].T)] = False
+        return np.asarray((distance_transform_edt(line) <= self.width / 2) & pixels)
+
+
+def longest_path(skeleton: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Pixels [N,2] from one end of a skeleton to the other: of its largest part, the farthest from the farthest."""
+    pieces = MCP_Geometric(np.where(skeleton, 1.0, -1.0))
+    remaining, best = skeleton.copy(), np.empty((0, 2), dtype=np.intp)
+    while remaining.sum() > len(best):
+        reached = _reach(pieces, np.argwhere(remaining)[0])
+        remaining &= ~np.isfinite(reached)
+        reached = _reach(pieces, _farthest(reached))
+        path = np.array(pieces.traceback(_farthest(reached)), dtype=np.intp)
+        best = path if len(path) > len(best) else best
+    return best
+
+
+def _reach(graph: MCP_Geometric, start: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    return np.asarray(graph.find_costs([start])[0])
+
+
+def _farthest(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    reached = np.where(np.isfinite(costs), costs, -1.0)
+    return np.array(np.unravel_index(int(reached.argmax()), reached.shape), dtype=np.intp)
+
+
+def _lookup(catalogue: Catalogue) -> Mask:
+    lookup = np.full(256, IGNORE, dtype=np.uint8)
+    lookup[[BACKGROUND, UNMARKED]] = BACKGROUND, UNLABELLED
+    lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
+    return lookup
+
+
+def _problem(path: Path, size: tuple[int, int]) -> str | None:
+    try:
+        found = read_indices(path)
+    except BadFileError as bad:
+        return f"{path}: {bad}"
+    if found.shape != size or found.max(initial=0) > UNMARKED:
+        return f"{path}: expected values 0..255 of size {size}, found size {found.shape}, up to {found.max(initial=0)}"
+    return None

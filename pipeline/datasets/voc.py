@@ -1,0 +1,191 @@
+"""voc: the layout of PASCAL VOC 2012, with the SBD masks of train_aug where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from models.errors import ConfigurationError, DataError, closest
+from pipeline.datasets.listing import Listed, Listing
+from stages.prepare import Problem
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""Class c of the devkit's masks is ``VOC_CLASSES[c - 1]``."""
+OWN_LISTS = {"train": "train", "val": "val"}
+
+
+def voc(
+    root: str,
+    *,
+    splits: dict[str, str] = OWN_LISTS,
+    classes: list[str] | None = None,
+    masks: str | None = "SegmentationClass",
+    labels: str | None = None,
+    labels_key: str = "labels",
+    download: bool = False,
+) -> Listing:
+    """List a VOC folder.
+
+    Published image tags come from ``labels``; without it from Annotations/*.xml (objects that are not "difficult")
+    where that folder is; else an image has none, and ``annotate`` derives tags from masks.
+
+    Args:
+        root: VOC2012, VOCdevkit, or the folder that holds VOCdevkit; relative to the project root.
+        splits: split name to list name, a file of ImageSets/Segmentation without suffix.
+        classes: names to keep, in the order of their new numbers; pixels of others become void. None keeps all 20.
+        masks: mask folder, "SegmentationClassAug" where train_aug is a split; None for a data set without masks.
+        labels: JSON file, relative to the project root, with a mapping ``labels_key`` from id to VOC class numbers.
+        labels_key: which mapping of the file.
+        download: fetch VOC 2012 and SBD with torchvision when ``root`` has no VOC folder.
+
+    Raises:
+        ConfigurationError: unknown class, list or label key.
+        DataError: no VOC folder at ``root``, or a file of lists or labels that cannot be read.
+    """
+    names = tuple(classes) if classes is not None else VOC_CLASSES
+    values = tuple(_class_value(name) for name in names)
+    if download:
+        from pipeline.datasets.voc_download import download_voc
+
+        download_voc(Path(root))
+    folder = devkit(Path(root))
+    masks_folder = _masks_folder(folder, masks)
+    problems: list[Problem] = []
+    listed: dict[str, list[Listed]] = {}
+    for split, list_name in splits.items():
+        ids = _ids(folder, list_name)
+        tags = _published_tags(folder, labels, labels_key, ids, problems)
+        listed[split] = [_listed(folder, masks_folder, id, where, tags.get(id), values) for id, where in ids]
+        if not any((folder / item.mask).is_file() for item in listed[split] if item.mask):
+            listed[split] = [Listed(i.id, i.image, None, None, i.tags, i.where) for i in listed[split]]
+    return Listing(folder.as_posix(), names, listed, values, len(VOC_CLASSES), problems)
+
+
+def devkit(root: Path) -> Path:
+    """The folder with JPEGImages and ImageSets, at ``root`` or below.
+
+    Raises:
+        DataError: there is none.
+    """
+    for candidate in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012", root / "VOCdevkit"):
+        if (candidate / "JPEGImages").is_dir() and (candidate / "ImageSets").is_dir():
+            return candidate
+    raise DataError(
+        f"{root}: expected a VOC folder (JPEGImages/, ImageSets/Segmentation/) here or below VOCdevkit/VOC2012, found "
+        "none. Point `root` to it, or set `download: true` where there is internet."
+    )
+
+
+def object_boxes(path: Path) -> list[tuple[str, bool, tuple[float, float, float, float]]]:
+    """(class name, difficult, XYXY with 0-based left/top and exclusive right/bottom) of a VOC annotation XML.
+
+    The file counts pixels from 1 and its right and bottom are inclusive.
+
+    Raises:
+        DataError: not a VOC XML.
+    """
+    try:
+        boxes = []
+        for item in ElementTree.parse(path).getroot().iter("object"):
+            x1, y1, x2, y2 = (float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax"))
+            boxes.append((item.findtext("name", ""), item.findtext("difficult") == "1", (x1 - 1, y1 - 1, x2, y2)))
+        return boxes
+    except (OSError, ElementTree.ParseError, ValueError) as error:
+        raise DataError(f"{path}: expected a VOC annotation XML, found {error}.") from None
+
+
+def _class_value(name: str) -> int:
+    if name not in VOC_CLASSES:
+        raise ConfigurationError(f"voc: unknown class '{name}'.{closest(name, VOC_CLASSES)}")
+    return VOC_CLASSES.index(name) + 1
+
+
+def _masks_folder(folder: Path, masks: str | None) -> str | None:
+    if masks is not None and not (folder / masks).is_dir():
+        there = [path.name for path in folder.iterdir() if path.is_dir()]
+        raise ConfigurationError(
+            f"voc: {folder} has no mask folder '{masks}'.{closest(masks, there)} "
+            "Set `masks` to its name, or to null for a data set without masks."
+        )
+    return masks
+
+
+def _ids(folder: Path, list_name: str) -> list[tuple[str, str]]:
+    """(id, "list line n"). DeepLab-style lists with two paths a line are understood."""
+    lists = folder / "ImageSets" / "Segmentation"
+    path = lists / f"{list_name}.txt"
+    if not path.is_file():
+        known = [other.stem for other in lists.glob("*.txt")]
+        raise ConfigurationError(f"voc: {lists} has no list '{list_name}'.{closest(list_name, known)}")
+    ids = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            word = line.split()[0]
+            id = Path(word).stem if word.endswith((".jpg", ".png")) else word
+            ids.append((id, f"{path} line {number}"))
+    return ids
+
+
+def _listed(
+    folder: Path, masks: str | None, id: str, where: str, tags: Sequence[int] | None, values: tuple[int, ...]
+) -> Listed:
+    instances = f"SegmentationObject/{id}.png"
+    return Listed(
+        id=id,
+        image=f"JPEGImages/{id}.jpg",
+        mask=None if masks is None else f"{masks}/{id}.png",
+        instances=instances if (folder / instances).is_file() else None,
+        tags=None if tags is None else tuple(values.index(tag) + 1 for tag in sorted(set(tags)) if tag in values),
+        where=where,
+    )
+
+
+def _published_tags(
+    folder: Path, labels: str | None, key: str, ids: Sequence[tuple[str, str]], problems: list[Problem]
+) -> Mapping[str, Sequence[int]]:
+    """VOC class numbers by id; every image must have an entry in the file that publishes them."""
+    if labels is not None:
+        tags = _label_file(Path(labels), key)
+        source = labels
+    elif (folder / "Annotations").is_dir():
+        there = [(id, folder / "Annotations" / f"{id}.xml") for id, _ in ids]
+        tags = {id: _xml_tags(id, path, problems) for id, path in there if path.is_file()}
+        source = str(folder / "Annotations")
+    else:
+        return {}
+    for id, where in ids:
+        if id not in tags:
+            problems.append(Problem(id, where, f"image labels in {source}", "none for this id"))
+        elif wrong := [tag for tag in tags[id] if not 1 <= tag <= len(VOC_CLASSES)]:
+            problems.append(Problem(id, f"{source} '{id}'", f"classes 1..{len(VOC_CLASSES)}", str(wrong)))
+    return tags
+
+
+def _label_file(path: Path, key: str) -> dict[str, list[int]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a JSON file of image labels, found {error}.") from None
+    if not isinstance(content, dict) or not isinstance(content.get(key), dict):
+        known = (
+            [name for name, value in content.items() if isinstance(value, dict)] if isinstance(content, dict) else []
+        )
+        raise ConfigurationError(f"{path}: no mapping '{key}' from id to classes.{closest(key, known)}")
+    return {id: [int(value) for value in values] for id, values in content[key].items()}
+
+
+def _xml_tags(id: str, path: Path, problems: list[Problem]) -> list[int]:
+    try:
+        names = {name for name, difficult, _ in object_boxes(path) if not difficult}
+    except DataError as error:
+        problems.append(Problem(id, str(path), "a VOC annotation XML", str(error)))
+        return []
+    unknown = sorted(names - set(VOC_CLASSES))
+    if unknown:
+        problems.append(Problem(id, str(path), "objects of VOC classes", ", ".join(unknown)))
+    return [VOC_CLASSES.index(name) + 1 for name in names if name in VOC_CLASSES]
