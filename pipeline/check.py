@@ -22,6 +22,7 @@ from pipeline.signatures import has_method, options_model
 
 DOORS: dict[str, Mapping[str, str]] = {
     "reader": READERS, "kind": ANNOTATORS, "method": METHODS, "refiner": REFINERS, "rule": RULES, "backbone": BACKBONES, "head": HEADS,
+    "architecture": {**BACKBONES, "random": "models.backbones.base:Backbone"},
 }  # fmt: skip
 """Keys of params.yaml whose value names a part of a door."""
 

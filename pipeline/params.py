@@ -42,6 +42,7 @@ class ImportWeightsEntry(Entry):
     architecture: str
     file: str
     download: bool = False
+    normalisation: Literal["imagenet", "half"] = "imagenet"
 
 
 class TrainEntry(Entry):

@@ -9,23 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.structures import Image
 from pipeline.artifacts import artifact, code_fingerprint
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.tracking import dvc_md5
+from pipeline.tracking import Log, dvc_md5
 from pipeline.params import Book
 from pipeline.runtime import map_parts
 from pipeline.stores import Header
 
 
-class Log(Protocol):
-    """What a binder tells the tracker; a tracker that fails never stops a stage."""
-
-    def metrics(self, values: dict[str, float], step: int | None = None) -> None: ...
-
-    def picture(self, name: str, image: Image) -> None: ...
-
-    def tags(self, values: dict[str, str]) -> None: ...
+__all__ = ["Log", "PartTask", "PartWriter", "Workspace", "header", "write_parts"]
 
 
 class PartWriter(Protocol):

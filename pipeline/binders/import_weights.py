@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.binders.common import Log, Workspace
-from pipeline.checkpoints import import_weights, save_imported
 from pipeline.params import Book
+from pipeline.weights import import_weights, save_imported
 
 
 def run(book: Book, name: str, log: Log) -> None:
     """Write ``checkpoints/NAME``."""
     here = Workspace(book, "import_weights", name)
     entry = here.entry
-    save_imported(here.path("checkpoints", name), import_weights(entry.architecture, Path(entry.file), entry.download))
+    imported = import_weights(entry.architecture, Path(entry.file), entry.download, entry.normalisation)
+    save_imported(here.path("checkpoints", name), imported)
+    log.metrics({"entries": len(imported.state)})

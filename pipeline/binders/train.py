@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from models.doors import resolve
-from models.methods import METHODS
 from pipeline.artifacts import SCRATCH
 from pipeline.binders.common import Log, Workspace
 from pipeline.params import Book
@@ -15,10 +13,8 @@ from pipeline.stores import SupervisionStore
 
 def run(book: Book, name: str, log: Log) -> None:
     """Write ``checkpoints/NAME`` and ``histories/NAME.csv``; an interrupted training goes on where it was."""
-    import torch
-
     from pipeline import runtime
-    from pipeline.checkpoints import load_init, save_checkpoint
+    from pipeline.checkpoints import build_method, load_init, save_checkpoint
     from pipeline.loaders import LoaderOptions, TrainLoader
     from pipeline.resume import Resume
     from stages.train import Row, TrainSettings, train
@@ -30,8 +26,7 @@ def run(book: Book, name: str, log: Log) -> None:
     supervision.require((), f"train.{name}", catalogue.digest)
     settings = TrainSettings(**entry.settings)
     fabric = runtime.fabric(entry.precision)
-    torch.manual_seed(entry.seed)
-    method = resolve(METHODS, entry.method, "method")(catalogue.num_classes, **entry.model)
+    method = build_method(entry.method, catalogue.num_classes, entry.model, entry.seed)
     load_init(method, sources[1], catalogue.class_names)
     loader = TrainLoader(catalogue, supervision, LoaderOptions(**entry.loader), fabric, settings.accumulate, entry.seed)
     resume = Resume(
