@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,7 +132,7 @@ class TrainLoader:
     def steps_per_epoch(self) -> int:
         return len(self.dataset) // self.options.batch_size
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of optimiser steps start..stop-1 for this process, ``accumulate`` for each step.
 
         Raises:
@@ -146,6 +147,8 @@ class TrainLoader:
             collate_fn=_collate,
             prefetch_factor=4 if count else None,
             worker_init_fn=_default_signals,
+            # a forked process needs no imports and shares the cache; macOS cannot fork safely
+            multiprocessing_context="fork" if count and sys.platform == "linux" else None,
         )
         for batch in loader:
             if isinstance(batch, Weak2MaskError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
@@ -85,7 +85,7 @@ class Source(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]: ...
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]: ...
 
 
 class Runtime(Protocol):
@@ -138,23 +138,23 @@ def train(
     total, per_epoch = settings.total_steps(source.steps_per_epoch), source.steps_per_epoch
     run = _Run(method, fabric, settings)
     start = run.restore(state) if state is not None else 0
-    batches = source.batches(start, total)
-    for step in range(start, total):
-        rate = run.set_learning_rate(step, total)
-        for part in range(settings.accumulate):
-            batch = run.place(next(batches))
-            context = StepContext(step, total, per_epoch, step_generator(fabric, seed, step, part))
-            with fabric.no_backward_sync(run.network, enabled=part < settings.accumulate - 1):
-                outputs = run.network(_Held(batch))
-                losses = method.losses(outputs, batch, context)
-                run.meter.add(losses, batch.ids, step)
-                fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
-        run.update(context)
-        done = step + 1
-        if done % settings.log_every == 0 or done == total:
-            run.history.append({"step": done, "epoch": done / per_epoch, "lr": rate} | run.meter.averages(fabric))
-            on_row(run.history[-1])
-        on_step(done, partial(run.snapshot, done))
+    with closing(source.batches(start, total)) as batches:
+        for step in range(start, total):
+            rate = run.set_learning_rate(step, total)
+            for part in range(settings.accumulate):
+                batch = run.place(next(batches))
+                context = StepContext(step, total, per_epoch, step_generator(fabric, seed, step, part))
+                with fabric.no_backward_sync(run.network, enabled=part < settings.accumulate - 1):
+                    outputs = run.network(_Held(batch))
+                    losses = method.losses(outputs, batch, context)
+                    run.meter.add(losses, batch.ids, step)
+                    fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
+            run.update(context)
+            done = step + 1
+            if done % settings.log_every == 0 or done == total:
+                run.history.append({"step": done, "epoch": done / per_epoch, "lr": rate} | run.meter.averages(fabric))
+                on_row(run.history[-1])
+            on_step(done, partial(run.snapshot, done))
     if run.ema is not None:
         method.load_state_dict(run.ema.average)
     return TrainResult(run.history, total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -56,7 +56,7 @@ class Made:
     def __init__(self, accumulate: int = 1, batch: int = 4) -> None:
         self.accumulate, self.batch = accumulate, batch
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         for step in range(start, stop):
             generator = torch.Generator().manual_seed(step)
             image = torch.rand(self.batch, 3, 8, 8, generator=generator)
@@ -99,7 +99,7 @@ def test_it_learns_and_keeps_a_history(fabric: Any) -> None:
 
 def test_the_loss_falls_when_the_batch_stays(fabric: Any) -> None:
     class Same(Made):
-        def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
             for _ in range(start, stop):
                 yield from super().batches(0, 1)
 
