@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.errors import ConfigurationError
 from models.ops.background import check_band, class_map, complement_background, power_background, tagged, winner
-from models.structures import IGNORE, Cam, Image, Mask
+from models.structures import Cam, Image, Mask
 
 RULES: dict[str, str] = {
     "constant": "models.pseudo_masks:Constant",
@@ -70,6 +70,9 @@ class Complement:
 
     needs_image: ClassVar[bool] = False
 
+    def __init__(self) -> None:
+        """There is nothing to set."""
+
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
         classes, scores = tagged(cam, tags)
         return class_map(winner(scores, complement_background(scores)), classes)
@@ -80,7 +83,7 @@ class TwoThreshold:
 
     needs_image: ClassVar[bool] = False
 
-    def __init__(self, high: float = 0.5, low: float = 0.35, unsure: int = IGNORE) -> None:
+    def __init__(self, high: float = 0.5, low: float = 0.35, unsure: int = 255) -> None:
         """Set the band.
 
         Args:

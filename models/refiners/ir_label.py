@@ -12,7 +12,7 @@ from models.ops.background import check_band, tagged, winner
 from models.ops.resize import resize_bilinear
 from models.refiners.crf_unary import unary_from_labels
 from models.refiners.dense_crf import PRESETS, CrfSettings, MeanField, crf_settings
-from models.structures import IGNORE, Cam, Image, Mask
+from models.structures import Cam, Image, Mask
 
 
 def ir_label(
@@ -21,7 +21,7 @@ def ir_label(
     fg_threshold: float = 0.3,
     bg_threshold: float = 0.05,
     *,
-    unsure: int = IGNORE,
+    unsure: int = 255,
     certainty: float = 0.7,
     settings: CrfSettings = PRESETS["irn"],
 ) -> Mask:
@@ -64,7 +64,7 @@ class IrLabel:
         self,
         high: float = 0.3,
         low: float = 0.05,
-        unsure: int = IGNORE,
+        unsure: int = 255,
         preset: str = "irn",
         certainty: float = 0.7,
     ) -> None:
