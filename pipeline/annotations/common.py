@@ -77,6 +77,13 @@ def _objects(mask: Mask, instances: npt.NDArray[np.int32]) -> list[Region]:
     return found
 
 
+def window(pixels: npt.NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice]:
+    """The part of the image that a region fills, with a margin."""
+    rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
+    down, across = ((max(int(at[0]) - margin, 0), int(at[-1]) + margin + 1) for at in (rows, columns))
+    return slice(*down), slice(*across)
+
+
 def require(ids: Sequence[str], there: Collection[str], where: str, what: str) -> None:
     """Every image to annotate must be in the annotation file.
 

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from models.doors import resolve
 from models.errors import ConfigurationError
-from pipeline import annotations
+from pipeline.annotations import ANNOTATORS
 from pipeline.datasets.catalogue import Catalogue
 from stages.annotate import Annotator
 
@@ -48,6 +48,6 @@ class Mixture:
     def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         if kind == "mixture":
             raise ConfigurationError("mixture: a mixture of mixtures is not supported; name the kinds side by side.")
-        part = resolve(annotations.ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))
+        part = resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))
         annotator: Annotator = part.bind(catalogue, ids)
         return annotator

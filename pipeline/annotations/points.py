@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.draw import disk
 
 from models.structures import BACKGROUND, UNLABELLED, Supervision
-from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled
+from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled, window
 from pipeline.annotations.files import Point, points_of_csv, points_of_json
 from pipeline.datasets.catalogue import Catalogue
 from stages.annotate import AnnotationSource, Annotator
@@ -85,7 +85,9 @@ def inner_pixels(
     """Up to ``count`` pixels (row, column) of a region, away from its border."""
     if not pixels.any():
         return []
-    depth = distance_transform_edt(np.pad(pixels, 1))[1:-1, 1:-1]
-    candidates = np.argwhere(pixels & (depth >= (1 - jitter) * depth.max()))
+    part = window(pixels)
+    depth = distance_transform_edt(np.pad(pixels[part], 1))[1:-1, 1:-1]
+    inner = np.argwhere(pixels[part] & (depth >= (1 - jitter) * depth.max()))
+    candidates = np.add(inner, (part[0].start, part[1].start))
     chosen = rng.choice(len(candidates), size=min(count, len(candidates)), replace=False)
     return [(int(row), int(column)) for row, column in candidates[chosen]]

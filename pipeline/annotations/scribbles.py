@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_erosion, distance_transform_edt
+from scipy.ndimage import binary_dilation, binary_erosion
 from skimage.graph import MCP_Geometric
-from skimage.morphology import skeletonize
+from skimage.morphology import disk, skeletonize
 
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask, Supervision
-from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled
+from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled, window
 from pipeline.annotations.files import raise_together
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.images import BadFileError, read_indices
@@ -75,15 +75,19 @@ class Scribbles:
 
     def stroke(self, pixels: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         """A part of the longest path through the region's skeleton, widened but inside the region, bool [H,W]."""
+        stroke = np.zeros_like(pixels)
         if not pixels.any():
-            return pixels
-        inner = binary_erosion(pixels, iterations=self.margin) if self.margin else pixels
-        path = longest_path(skeletonize(inner if inner.any() else pixels))
+            return stroke
+        part = window(pixels, self.margin)
+        region = pixels[part]
+        inner = binary_erosion(region, iterations=self.margin) if self.margin else region
+        path = longest_path(skeletonize(inner if inner.any() else region))
         count = max(1, round(self.length * len(path)))
         start = int(rng.integers(0, len(path) - count + 1))
-        line = np.ones(pixels.shape, dtype=bool)
-        line[tuple(path[start : start + count].T)] = False
-        return np.asarray((distance_transform_edt(line) <= self.width / 2) & pixels)
+        line = np.zeros(region.shape, dtype=bool)
+        line[tuple(path[start : start + count].T)] = True
+        stroke[part] = binary_dilation(line, disk(self.width / 2)) & region
+        return stroke
 
 
 def longest_path(skeleton: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
