@@ -1,8 +1,9 @@
 """The project's memory: the only file that imports mlflow.
 
 ``python -m pipeline.recorder`` reads what one stage tells (``pipeline.tracking``) from standard input, one JSON object
-a line, and records it as one MLflow run. ``MLFLOW_TRACKING_URI`` names the store; the default is ``mlflow.db``, with
-pictures under ``mlruns/``, in the folder it runs in.
+a line, and records it as one MLflow run; given the path of a socket, it records every stage that connects to that.
+``MLFLOW_TRACKING_URI`` names the store; the default is ``mlflow.db``, with pictures under ``mlruns/``, in the folder
+it runs in.
 """
 
 from __future__ import annotations
@@ -14,18 +15,16 @@ import logging
 import os
 import re
 import signal
+import socketserver
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import Any, TextIO
 
-import yaml
-
-from models.errors import DataError
 from pipeline.tracking import dvc_md5, store_uri
 
 MOST_PARAMETERS = 100  # what MLflow takes in one batch
@@ -33,16 +32,6 @@ MOST_METRICS = 500  # a metric costs 23 ms alone on SQLite, 0.3 ms in a batch
 SECONDS = 5.0  # after which the next metric takes the waiting ones along, so that a training can be watched
 FEW_FILES = 16  # a folder of no more files has each of them hashed too: DVC may track them one by one
 OUTPUT_TAG = "dvc.out."
-
-
-@dataclass(frozen=True)
-class RecordedStage:
-    """A stage of dvc.lock, one of its outputs, and the MLflow run that made it, or None."""
-
-    stage: str
-    output: str
-    md5: str
-    run_id: str | None
 
 
 @contextmanager
@@ -55,7 +44,7 @@ def _first_use(uri: str) -> Iterator[None]:
         return
     path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=60):
+    with FileLock(f"{path}.lock", timeout=300):
         yield
 
 
@@ -95,13 +84,12 @@ class Recorder:
         self.client.set_terminated(self.run_id, status)
         self.run_id = ""
 
-    def _on_start(self, stage: str, book: str, parameters: dict[str, str], time: int) -> None:
+    def _on_start(self, name: str, book: str, parameters: dict[str, str], tags: dict[str, str], time: int) -> None:
         from mlflow.entities import Param
         from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
         self.client = connect()
-        tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), "mlflow.source.name": stage} | _git_tags()
-        run = self.client.create_run(self._experiment(book), start_time=time, run_name=stage, tags=tags)
+        run = self.client.create_run(self._experiment(book), start_time=time, run_name=name, tags=tags | _git_tags())
         self.run_id = run.info.run_id
         pairs = [Param(_key(name), value[:MAX_PARAM_VAL_LENGTH]) for name, value in parameters.items()]
         for start in range(0, len(pairs), MOST_PARAMETERS):
@@ -182,30 +170,6 @@ def _events(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "end", {"status": "KILLED", "outputs": []}
 
 
-def find_runs(lock: Path) -> list[RecordedStage]:
-    """Every stage of a ``dvc.lock`` with the newest run that made exactly its output: also when DVC restored it.
-
-    Raises:
-        DataError: no such file.
-    """
-    if not lock.is_file():
-        raise DataError(f"{lock}: expected DVC's record of finished stages, found nothing. Remedy: `dvc repro` first.")
-    stages = (yaml.safe_load(lock.read_text()) or {}).get("stages", {})
-    client = connect()
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return [_find(client, experiments, stage, entry.get("outs", [])) for stage, entry in stages.items()]
-
-
-def _find(client: Any, experiments: list[str], stage: str, outs: list[dict[str, Any]]) -> RecordedStage:
-    for out in outs:
-        query = f"tags.`{OUTPUT_TAG}{out['path']}` = '{out['md5']}'"
-        runs = client.search_runs(experiments, query, max_results=1, order_by=["attributes.start_time DESC"])
-        if runs:
-            return RecordedStage(stage, out["path"], out["md5"], runs[0].info.run_id)
-    first = outs[0] if outs else {"path": "", "md5": ""}
-    return RecordedStage(stage, first["path"], first["md5"], None)
-
-
 def _hashes(path: Path) -> Iterator[tuple[str, str]]:
     if not path.exists():
         return
@@ -236,6 +200,21 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def _record_all(path: str) -> None:
+    """Record every stage that connects to the socket ``path``, until standard input ends."""
+
+    class OneStage(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            record(line.decode() for line in self.rfile)
+
+    with socketserver.ThreadingUnixStreamServer(path, OneStage) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+        server.shutdown()
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage; its end is told down the pipe
-    record(sys.stdin)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage; its end is told here
+    _record_all(sys.argv[1]) if len(sys.argv) > 1 else record(sys.stdin)

@@ -106,7 +106,7 @@ def print_runs(book: Book) -> None:
     Raises:
         DataError: the book has no dvc.lock yet.
     """
-    from pipeline.recorder import find_runs
+    from pipeline.runs import find_runs
 
     found = find_runs(Path(book.book.path) / "dvc.lock")
     cells = tuple((stage.stage, stage.output, stage.md5[:8], stage.run_id or NONE) for stage in found)

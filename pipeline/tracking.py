@@ -1,7 +1,7 @@
 """What a stage tells MLflow: parameters, losses, metrics, pictures, and which output it made.
 
-The telling goes down a pipe to a process of its own (``pipeline.recorder``), so that no stage waits for MLflow's five
-seconds of import, and nothing that MLflow does can lose a stage's finished work.
+The telling goes to another process (``pipeline.recorder``), so that a stage does not wait for MLflow's import, and
+nothing that MLflow does can lose a stage's finished work.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.recording import PATIENCE, Channel, open_channel
 
 LOCAL_STORE = "sqlite:///mlflow.db"
-PATIENCE = 120.0  # seconds that a finished stage waits for its record
 
 
 class Log:
@@ -42,11 +42,11 @@ class Log:
         """Facts about the run that are no parameters."""
 
 
-class PipeLog(Log):
-    """Tells the recorder, which is a child process. When it has gone, warns once and goes on."""
+class RecordedLog(Log):
+    """Tells a recorder, which is another process. When that has gone, warns once and goes on."""
 
-    def __init__(self, recorder: subprocess.Popen[str]) -> None:
-        self._recorder = recorder
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._broken = False
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -69,9 +69,7 @@ class PipeLog(Log):
         if self._broken:
             return
         try:
-            assert self._recorder.stdin is not None
-            self._recorder.stdin.write(json.dumps({"event": event} | content) + "\n")
-            self._recorder.stdin.flush()
+            self._channel.send(json.dumps({"event": event} | content))
         except (OSError, ValueError) as error:
             self._broken = True
             warnings.warn(f"This run is not recorded: the MLflow recorder has ended ({error}).", stacklevel=2)
@@ -80,11 +78,9 @@ class PipeLog(Log):
         """Say how the stage ended and wait until that is recorded."""
         self.send("end", status=status, outputs=list(outputs))
         try:
-            self._recorder.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
+            self._channel.close()
+        except TimeoutError:
             warnings.warn(f"MLflow has not recorded this run in {PATIENCE:.0f} s; the stage goes on.", stacklevel=2)
-        except (OSError, ValueError):
-            self._recorder.wait(timeout=PATIENCE)
 
 
 @contextmanager
@@ -100,8 +96,9 @@ def run(stage: str, book: str, parameters: Mapping[str, Any], outputs: Sequence[
     if not enabled():
         yield Log()
         return
-    log = PipeLog(_start_recorder())
-    log.send("start", stage=stage, book=book, parameters=flatten(parameters), time=_now())
+    log = RecordedLog(open_channel())
+    tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), "mlflow.source.name": stage}
+    log.send("start", name=stage, book=book, parameters=flatten(parameters), tags=tags, time=_now())
     try:
         yield log
     except BaseException:
@@ -172,8 +169,3 @@ def serve(port: int) -> None:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _start_recorder() -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipeline.recorder"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8")

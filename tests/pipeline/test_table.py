@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.errors import DataError
-from pipeline import recorder
+from pipeline import runs as runs_module
 from pipeline.table import Row, book_results, print_results, print_runs, read_rows, results_table
 
 MASKS = {"kind": "masks", "of": "masks/s", "split": "val", "miou": 45.678, "pixel_accuracy": 88.0, "boundary_f": 30.04}
@@ -102,11 +102,11 @@ def test_broken_metrics(tmp_path: Path, content: Any, message: str) -> None:
 
 def test_runs(book: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = [
-        recorder.RecordedStage("train@cam", "work/toy/checkpoints/cam", "0123456789.dir", "f" * 32),
-        recorder.RecordedStage("code", "work/toy/code", "abcdefabcdef", None),
+        runs_module.RecordedStage("train@cam", "work/toy/checkpoints/cam", "0123456789.dir", "f" * 32),
+        runs_module.RecordedStage("code", "work/toy/code", "abcdefabcdef", None),
     ]
     runs = {Path(book.book.path) / "dvc.lock": found}
-    monkeypatch.setattr(recorder, "find_runs", runs.__getitem__)
+    monkeypatch.setattr(runs_module, "find_runs", runs.__getitem__)
     print_runs(book)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["train@cam", "work/toy/checkpoints/cam", "01234567", "f" * 32] in lines

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError, DataError
-from pipeline import tracking
-from pipeline.recorder import connect, find_runs, record
+from pipeline import recording, tracking
+from pipeline.recorder import connect, record
+from pipeline.runs import find_runs
 
 STAGES = """
 import os, signal, sys
@@ -41,7 +42,7 @@ with tracking.run(f"train@{name}", "toy", settings, [Path("work/out_" + name)]) 
 
 
 def environment(folder: Path, **extra: str) -> dict[str, str]:
-    hidden = ("WEAK2MASK_TRACKING", "DVC_STAGE", "RANK", "LOCAL_RANK", "NODE_RANK")
+    hidden = ("WEAK2MASK_TRACKING", "WEAK2MASK_RECORDER", "DVC_STAGE", "RANK", "LOCAL_RANK", "NODE_RANK")
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
     root = str(Path(tracking.__file__).parents[1])
     return kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONPATH": root} | extra
@@ -137,11 +138,44 @@ def test_what_is_recorded_is_committed_as(tmp_path: Path, runs: Any, monkeypatch
 
 def told(stage: str) -> io.StringIO:
     events = [
-        {"event": "start", "stage": stage, "book": "toy", "parameters": {}, "time": 1},
+        {"event": "start", "name": stage, "book": "toy", "parameters": {}, "tags": {}, "time": 1},
         {"event": "metrics", "values": {"loss": 1.0}, "step": 0, "time": 1},
         {"event": "end", "status": "FINISHED", "outputs": []},
     ]
     return io.StringIO("".join(json.dumps(event) + "\n" for event in events))
+
+
+def test_stages_share_a_recorder(
+    runs: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    for name in ("WEAK2MASK_TRACKING", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(recording, "OwnRecorder", lambda: pytest.fail("a second recorder was started"))
+    with recording.shared_recorder():
+        with tracking.run("annotate@shared", "toy", {"kind": "tags"}) as log:
+            log.metrics({"images": 3})
+        first = connect().search_runs(["1"], "attributes.run_name = 'annotate@shared'")
+        with pytest.raises(ZeroDivisionError), tracking.run("train@shared", "toy", {}):
+            raise ZeroDivisionError
+        killed = subprocess.Popen([sys.executable, "-c", STAGES, "killed"], cwd=project, env=os.environ)
+        killed.wait(60)
+    assert [(run.info.status, run.data.metrics, run.data.params) for run in first] == [
+        ("FINISHED", {"images": 3}, {"kind": "tags"})
+    ]
+    (second,) = connect().search_runs(["1"], "attributes.run_name = 'train@shared'")
+    assert second.info.status == "FAILED"
+    endings = [run.info.status for run in connect().search_runs(["1"], "attributes.run_name = 'train@killed'")]
+    assert endings == ["KILLED", "KILLED"]
+    assert recording.SHARED not in os.environ
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_shared_recorder_that_has_gone_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(recording.SHARED, str(tmp_path / "socket"))
+    own = object()
+    monkeypatch.setattr(recording, "OwnRecorder", lambda: own)
+    assert recording.open_channel() is own
 
 
 def test_an_unreachable_server_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,13 +195,13 @@ def test_a_torn_line_ends_a_killed_run(runs: Any) -> None:
 
 
 def test_a_recorder_that_died_costs_no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def dead() -> subprocess.Popen[str]:
-        process = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, text=True)
-        process.wait()
-        return process
+    class Dead(recording.OwnRecorder):
+        def __init__(self) -> None:
+            self._process = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, text=True)
+            self._process.wait()
 
     monkeypatch.delenv("WEAK2MASK_TRACKING", raising=False)
-    monkeypatch.setattr(tracking, "_start_recorder", dead)
+    monkeypatch.setattr(tracking, "open_channel", Dead)
     with warnings.catch_warnings(record=True) as caught, tracking.run("train@a", "toy", {}) as log:
         for step in range(1000):
             log.metrics({"loss": 0.0}, step)
@@ -183,7 +217,7 @@ def test_nothing_is_started_when_off_or_not_the_first_process(
 ) -> None:
     for name, value in setting.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(tracking, "_start_recorder", lambda: pytest.fail("a recorder was started"))
+    monkeypatch.setattr(tracking, "open_channel", lambda: pytest.fail("a recorder was started"))
     with warnings.catch_warnings(action="error"), tracking.run("train@a", "toy", {"a": 1}) as log:
         log.metrics({"loss": 1.0})
         log.picture("a.png", np.zeros((2, 2, 3), np.uint8))
