@@ -212,5 +212,5 @@ def be_deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # it costs time, and only hides mistakes
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, hides mistakes
     torch.backends.cudnn.benchmark = False

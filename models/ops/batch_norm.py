@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
@@ -24,11 +26,27 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         return (input * scale[:, None, None] + shift[:, None, None]).to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum of a tensor over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        summed = values.clone()
+        distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return _SumOverProcesses.forward(ctx, gradient.contiguous())
 
 
 def _global_moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,17 +56,10 @@ def _global_moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     values = input.float()
     count = values.new_full((1,), values.numel() / values.shape[1])
-    total = _sum_over_processes(torch.cat([values.sum((0, 2, 3)), count]))
+    total = _SumOverProcesses.apply(torch.cat([values.sum((0, 2, 3)), count]))
     mean, count = total[:-1] / total[-1], total[-1].detach()
     squares = (values - mean[:, None, None]).square().sum((0, 2, 3))
-    return mean, _sum_over_processes(squares) / count, count
-
-
-def _sum_over_processes(values: Tensor) -> Tensor:
-    from torch.distributed.nn.functional import all_reduce
-
-    summed: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
-    return summed
+    return mean, _SumOverProcesses.apply(squares) / count, count
 
 
 def synchronise_batch_norm(module: nn.Module) -> None:

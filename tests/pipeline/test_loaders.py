@@ -68,7 +68,8 @@ def test_a_batch_is_what_structures_promises() -> None:
     assert (batch.image.dtype, tuple(batch.image.shape)) == (torch.float32, (4, 3, 24, 24))
     assert (batch.seeds.dtype, tuple(batch.seeds.shape)) == (torch.int64, (4, 24, 24))
     assert (batch.tags.dtype, tuple(batch.tags.shape)) == (torch.bool, (4, 2))
-    assert 0 <= batch.image.min() and batch.image.max() <= 1
+    assert batch.image.min() >= 0
+    assert batch.image.max() <= 1
 
 
 def test_image_and_seeds_stay_on_each_other() -> None:
@@ -97,7 +98,8 @@ def test_a_crop_without_resizing_is_a_slice() -> None:
     assert np.array_equal(crop_image(image, window), image[5:21, 7:23])
     moved = crop_supervision(Supervision(np.ones(1, bool), seeds, segments=seeds.astype(np.int32)), window)
     assert np.array_equal(moved.seeds, seeds[5:21, 7:23][:, ::-1])
-    assert moved.segments is not None and np.array_equal(moved.segments, moved.seeds)
+    assert moved.segments is not None
+    assert np.array_equal(moved.segments, moved.seeds)
 
 
 def test_boxes_move_with_the_pixels() -> None:
@@ -109,7 +111,8 @@ def test_boxes_move_with_the_pixels() -> None:
         window = Window(60, SIZE, (80, 64), corner=(10, 2), seen=(60, 60), offset=(0, 0), flip=flip)
         moved = crop_supervision(given, window)
         rows, columns = np.nonzero(moved.seeds == 1)
-        assert moved.boxes is not None and moved.box_classes is not None
+        assert moved.boxes is not None
+        assert moved.box_classes is not None
         assert moved.boxes.tolist() == [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
         assert moved.box_classes.tolist() == [1]
 
@@ -125,7 +128,9 @@ def test_tags_are_those_of_the_image_even_where_the_crop_misses_the_object() -> 
 def test_the_long_side_is_drawn_from_its_range() -> None:
     options = replace(OPTIONS, crop=64, long_side=(20, 30))
     sides = [int((seeds != 255).any(1).sum()) for batch in loader(options).batches(0, 10) for seeds in batch.seeds]
-    assert min(sides) >= 20 and max(sides) <= 30 and len(set(sides)) > 3
+    assert min(sides) >= 20
+    assert max(sides) <= 30
+    assert len(set(sides)) > 3
 
 
 def test_an_epoch_is_a_permutation_and_the_next_one_is_another() -> None:
@@ -157,7 +162,7 @@ def test_parts_and_processes_share_the_batch_of_a_step() -> None:
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_an_unreadable_image_keeps_its_message(num_workers: int) -> None:
     broken = TrainLoader(Made(broken="image_4"), Made(), replace(OPTIONS, num_workers=num_workers), Processes())
-    with pytest.raises(DataError, match="^image_4.jpg is gone$"):
+    with pytest.raises(DataError, match=r"^image_4\.jpg is gone$"):
         list(broken.batches(0, 4))
 
 
@@ -166,18 +171,20 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         loader(accumulate=3)
     with pytest.raises(ConfigurationError, match="more than the 10 images"):
         loader(replace(OPTIONS, batch_size=12))
-    with pytest.raises(ConfigurationError, match="loader.scale"):
+    with pytest.raises(ConfigurationError, match=r"loader\.scale"):
         LoaderOptions(scale=(1.5, 0.5))
 
 
 def test_colour_jitter_stays_in_its_bounds() -> None:
     grey = np.full((4, 4, 3), 100, np.uint8)
     levels = [int(jitter_colour(grey, 0.3, 0, 0, 0, np.random.default_rng(n))[0, 0, 0]) for n in range(40)]
-    assert 70 <= min(levels) < 85 and 115 < max(levels) <= 130
+    assert 70 <= min(levels) < 85
+    assert 115 < max(levels) <= 130
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 255
     turned = jitter_colour(red, 0, 0, 0, 0.1, np.random.default_rng(0))
-    assert turned[0, 0, 0] == 255 and turned[0, 0].tolist() != [255, 0, 0]
+    assert turned[0, 0, 0] == 255
+    assert turned[0, 0].tolist() != [255, 0, 0]
 
 
 def test_every_window_lies_inside() -> None:

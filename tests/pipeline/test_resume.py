@@ -54,7 +54,8 @@ def stop(processes: Any, run: Run, step: int, number: signal.Signals, wait: floa
     process.start()
     deadline = time.monotonic() + 60
     while not (run.folder / f"reached_{step}").exists():
-        assert time.monotonic() < deadline and process.is_alive()
+        assert time.monotonic() < deadline
+        assert process.is_alive()
         time.sleep(0.001)
     time.sleep(wait)
     assert process.pid is not None
@@ -117,7 +118,8 @@ def test_saving_waits_for_its_time_and_for_the_writer(tmp_path: Path) -> None:
     writer = Resume(tmp_path / "writer", every_seconds=0)
     writer.on_step(1, snapshot)
     state = writer.load()
-    assert state is not None and torch.equal(state["method"]["weight"], torch.arange(5.0))
+    assert state is not None
+    assert torch.equal(state["method"]["weight"], torch.arange(5.0))
     assert [path.name for path in writer.path.parent.iterdir()] == ["last.pt"]
     writer.finish()
     assert not writer.path.parent.exists()

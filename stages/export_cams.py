@@ -1,0 +1,93 @@
+"""export_cams: a localizer's class activation maps, over scales and mirror images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial, reduce
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.ops.cam import EXPORT_NORMALIZATIONS
+from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, to_batch
+from models.structures import Cam, Image, Localizer
+
+Sample: TypeAlias = tuple[str, Image, npt.NDArray[np.bool_]]
+
+
+def export_cams(
+    samples: Iterable[Sample],
+    localizer: Localizer,
+    *,
+    device: Any = "cpu",
+    scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
+    flip: bool = True,
+    grid: int | Literal["full"] = 4,
+    normalization: Literal["max_norm", "max"] = "max_norm",
+    batch_size: int = 4,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+) -> Iterator[tuple[str, Cam]]:
+    """Sum the maps of all views, of the tagged classes only, and normalise each class to [0,1].
+
+    The published recipes differ in where the sum is taken: SEAM and HFPL at the image's size ("full"), IRN at a grid
+    of 4 pixels. Images of equal size go through the network together.
+
+    Args:
+        samples: (id, image uint8 RGB [H,W,3], tags bool [C]).
+        localizer: on ``device``.
+        scales: factors of the image's size.
+        flip: add the mirror image at every scale.
+        grid: pixels between two values of the maps, ceil(H/grid) x ceil(W/grid), or "full" for the image's size.
+        normalization: "max_norm" (SEAM, HFPL: min and max) or "max" (PSA, IRN: divided by the maximum).
+        batch_size: images that go through the network together.
+        precision: of the network's arithmetic; sums and normalisation are float32.
+
+    Yields:
+        (id, Cam) in order. An image without tags has a Cam of no class.
+    """
+    run = partial(
+        _export,
+        localizer=localizer,
+        device=device,
+        scales=scales,
+        flip=flip,
+        grid=grid,
+        normalization=normalization,
+        precision=precision,
+    )
+    return in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
+
+
+def _export(
+    samples: list[Sample],
+    *,
+    localizer: Localizer,
+    device: Any,
+    scales: Sequence[float],
+    flip: bool,
+    grid: int | str,
+    normalization: str,
+    precision: str,
+) -> list[tuple[str, Cam]]:
+    height, width = samples[0][1].shape[:2]
+    target = (height, width) if isinstance(grid, str) else (-(-height // grid), -(-width // grid))
+    with evaluating(localizer, device, precision):
+        image = to_batch([image for _, image, _ in samples], device)
+        tags = torch.from_numpy(np.stack([tags for _, _, tags in samples])).to(device)
+        doubled = torch.cat([tags, tags]) if flip else tags
+        maps = (merge_views(localizer.cams(view, doubled), target, flip) for view in scaled_views(image, scales, flip))
+        summed: Tensor = reduce(torch.add, maps)
+        return [
+            (name, _cam(own, tags, (height, width), normalization))
+            for (name, _, tags), own in zip(samples, summed, strict=True)
+        ]
+
+
+def _cam(maps: Tensor, tags: npt.NDArray[np.bool_], size: tuple[int, int], normalization: str) -> Cam:
+    """Maps [C,h,w] of one image, summed over its views, as a Cam of its tagged classes."""
+    present = np.flatnonzero(tags)
+    chosen = EXPORT_NORMALIZATIONS[normalization](maps[present]).clamp(0, 1)
+    return Cam(present.astype(np.int64) + 1, chosen.cpu().numpy(), size)

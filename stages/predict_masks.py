@@ -1,0 +1,111 @@
+"""predict_masks: a segmenter's labels, over scales and mirror images, with or without a dense CRF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, reduce
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, to_batch
+from models.structures import Image, Mask, Segmenter
+
+Tags: TypeAlias = npt.NDArray[np.bool_]
+Sample: TypeAlias = tuple[str, Image, Tags | None]
+Probabilities: TypeAlias = npt.NDArray[np.float32]
+Crf: TypeAlias = Callable[[Image, Probabilities], Probabilities]
+
+
+def predict_masks(
+    samples: Iterable[Sample],
+    segmenter: Segmenter,
+    *,
+    device: Any = "cpu",
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    average: Literal["logits", "probabilities"] = "logits",
+    crf: Crf | None = None,
+    batch_size: int = 4,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+) -> Iterator[tuple[str, Mask]]:
+    """Average the scores of all views at the image's size and take the best class of each pixel.
+
+    Args:
+        samples: (id, image uint8 RGB [H,W,3], tags bool [C] or None). With tags, only background and the tagged
+            classes can win.
+        segmenter: on ``device``. Its attribute ``align_corners``, where it has one, says how its grid is enlarged.
+        scales: factors of the image's size.
+        flip: add the mirror image at every scale.
+        average: what is averaged; the published tests average logits.
+        crf: from image uint8 [H,W,3] and probabilities float32 [1+C,H,W] to refined probabilities.
+        batch_size: images that go through the network together.
+        precision: of the network's arithmetic; averages are float32.
+
+    Yields:
+        (id, mask uint8 [H,W] of 0..C) in order.
+    """
+    run = partial(
+        _predict,
+        segmenter=segmenter,
+        device=device,
+        scales=scales,
+        flip=flip,
+        average=average,
+        crf=crf,
+        precision=precision,
+    )
+    return in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
+
+
+def _predict(
+    samples: list[Sample],
+    *,
+    segmenter: Segmenter,
+    device: Any,
+    scales: Sequence[float],
+    flip: bool,
+    average: str,
+    crf: Crf | None,
+    precision: str,
+) -> list[tuple[str, Mask]]:
+    size = samples[0][1].shape[:2]
+    align_corners = bool(getattr(segmenter, "align_corners", False))
+    each = None if average == "logits" else _softmax
+    views = len(scales) * (2 if flip else 1)
+    with evaluating(segmenter, device, precision):
+        image = to_batch([image for _, image, _ in samples], device)
+        scores = (
+            merge_views(segmenter.scores(view), size, flip, align_corners, each)
+            for view in scaled_views(image, scales, flip)
+        )
+        mean = reduce(torch.add, scores) / views
+        probabilities = mean if each else _softmax(mean)
+        return [
+            (name, _label(image, _restrict(each_class, tags), crf))
+            for (name, image, tags), each_class in zip(samples, probabilities, strict=True)
+        ]
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.softmax(1)
+
+
+def _restrict(probabilities: Tensor, tags: Tags | None) -> Tensor:
+    """Probabilities [1+C,H,W] among background and the tagged classes alone."""
+    if tags is None:
+        return probabilities
+    allowed = torch.from_numpy(np.concatenate([[True], tags])).to(probabilities.device)
+    kept = probabilities * allowed[:, None, None]
+    return kept / kept.sum(0, keepdim=True).clamp(min=1e-12)
+
+
+def _label(image: Image, probabilities: Tensor, crf: Crf | None) -> Mask:
+    if crf is None:
+        best: Mask = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
+        return best
+    refined: Mask = crf(image, probabilities.cpu().numpy()).argmax(0).astype(np.uint8)
+    return refined
