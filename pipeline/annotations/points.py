@@ -73,7 +73,7 @@ class Points:
         """Points as a Supervision; where two fall together the first counts."""
         seeds = unlabelled(source)
         for point in points:
-            rows, columns = disk((point.row, point.column), self.radius + 0.5, shape=source.size)
+            rows, columns = disk((point.row, point.column), self.radius + 1e-6, shape=source.size)
             free = seeds[rows, columns] == UNLABELLED
             seeds[rows[free], columns[free]] = point.class_
         return Supervision(tags_with(source, (point.class_ for point in points)), seeds)

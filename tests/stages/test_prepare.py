@@ -22,7 +22,8 @@ def test_stop_reports_every_bad_image_with_path_expected_found() -> None:
     message = str(error.value)
     assert "2 problems with 2 images" in message
     assert "images/a.jpg: expected an image file, found an empty file (0 bytes)" in message
-    assert "images/c.jpg" in message and "on_bad_image: skip" in message
+    assert "images/c.jpg" in message
+    assert "on_bad_image: skip" in message
 
 
 def test_skip_leaves_out_and_keeps_the_reason() -> None:
