@@ -36,5 +36,5 @@ def test_supervision_comes_in_the_order_of_the_samples() -> None:
     ids=["tags", "shape", "class without tag", "class beyond", "boxes", "boxes without classes"],
 )
 def test_what_is_no_supervision_of_the_image_is_refused(wrong: Supervision) -> None:
-    with pytest.raises(ValueError, match="^a: "):
+    with pytest.raises(ValueError, match=r"^a: "):
         list(annotate([source()], lambda _: wrong))
