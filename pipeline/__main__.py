@@ -8,11 +8,15 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from models.errors import ConfigurationError, Weak2MaskError
+
+if TYPE_CHECKING:
+    from pipeline.params import Book
+    from pipeline.tracking import Log
 
 app = typer.Typer(
     help="Weak labels in (image tags, boxes, points, scribbles), segmentation masks and a trained segmenter out.",
@@ -115,7 +119,7 @@ def code(book: BookOption = ".") -> None:
     write_fingerprints(checked, Path(checked.book.work) / "code")
 
 
-def _checked(folder: str, files: bool = False):  # type: ignore[no-untyped-def]
+def _checked(folder: str, files: bool = False) -> Book:
     from pipeline.check import check as check_names
     from pipeline.check import check_files
     from pipeline.params import load_book
@@ -141,6 +145,17 @@ def _stage(verb: str, name: str, folder: str) -> None:
     outputs = [artifact(book.book.work, kind_of(verb), name)]
     with tracking.run(f"{verb}@{name}", book.name, entry.model_dump(), outputs) as log:
         binder.run(book, name, log)
+        _show(book, verb, name, log)
+
+
+def _show(book: Book, verb: str, name: str, log: Log) -> None:
+    """Give the tracker a few pictures of what a stage made."""
+    from pipeline.gallery import sample_sheet
+    from pipeline.tracking import enabled
+
+    sheet = sample_sheet(book, verb, name) if enabled() else None
+    if sheet is not None:
+        log.picture(f"{name}.png", sheet)
 
 
 def _add_stage(verb: str, summary: str) -> None:

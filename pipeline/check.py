@@ -46,9 +46,6 @@ OPTIONS: dict[tuple[str, str], str] = {
 }
 """Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
 
-SUPPLIED = {"samples", "localizer", "segmenter", "pairs", "triples", "device", "crf", "class_names"}
-"""Arguments of stages that the composition root gives."""
-
 
 def check(book: Book) -> None:
     """Resolve every name and option of ``book``.
@@ -146,9 +143,8 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
             target = "stages.evaluate:score_cams"
         model = options_model(target)
         given: dict[str, Any] = getattr(entry, field) or {}
-        supplied = {key: None for key, info in model.model_fields.items() if info.is_required() and key in SUPPLIED}
         try:
-            model.model_validate(given | supplied)
+            model.model_validate(given)
         except ValidationError as error:
             yield from (line.strip() for line in explain(error, model, f"{verb}.{name}.{field}"))
         for key in ("backbone", "head"):

@@ -20,12 +20,8 @@ from pipeline.signatures import module_path
 
 ROOMS = ("models", "stages", "pipeline")
 _BOOKKEEPING = {
-    "pipeline.tracking",
-    "pipeline.params",
-    "pipeline.check",
-    "pipeline.signatures",
-    "pipeline.code",
-    "pipeline.artifacts",
+    f"pipeline.{name}"
+    for name in ("tracking", "recording", "recorder", "runs", "params", "check", "signatures", "code", "artifacts")
 }
 """Modules that decide where and when, never what: they cannot change an artefact's bytes."""
 

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.artifacts import SCRATCH
 from pipeline.params import Book
+from pipeline.recording import shared_recorder
+from pipeline.tracking import enabled
 
 
 def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
@@ -29,7 +32,8 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     SCRATCH.mkdir(exist_ok=True)
     told = SCRATCH / f"exit_code.{os.getpid()}"
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *names, *(["--force"] if force else [])]
-    done = subprocess.run(command, env=_environment() | {"WEAK2MASK_EXIT_FILE": str(told.absolute())}, check=False)
+    with shared_recorder() if enabled() else nullcontext():
+        done = subprocess.run(command, env=_environment() | {"WEAK2MASK_EXIT_FILE": str(told.absolute())}, check=False)
     code = int(told.read_text()) if told.exists() else done.returncode
     told.unlink(missing_ok=True)
     if done.returncode:
@@ -83,7 +87,8 @@ def export_masks(book: Book, name: str, out: Path) -> int:
         DataError: the artefact has not been made, or ``out`` holds files.
     """
     from pipeline.artifacts import artifact
-    from pipeline.stores import MaskStore, SupervisionStore, export_png
+    from pipeline.palette import export_png
+    from pipeline.stores import MaskStore, SupervisionStore
 
     kind, _, short = name.partition("/")
     known = [f"{kind}/{name}" for kind in ("masks", "supervision") for name in book.names(kind)]

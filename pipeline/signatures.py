@@ -20,7 +20,9 @@ _NAMES: dict[str, Any] = {
     "bool": bool, "int": int, "float": float, "str": str, "list": list, "tuple": tuple, "dict": dict, "Any": Any,
     "Sequence": Sequence, "Mapping": dict, "Literal": typing.Literal, "Path": str, "None": None, "Optional": typing.Optional,
 }  # fmt: skip
-_SUPPLIED = {"self", "num_classes", "root"}
+_SUPPLIED = {
+    "self", "num_classes", "root", "samples", "localizer", "segmenter", "pairs", "triples", "device", "crf", "class_names",
+}  # fmt: skip
 """Arguments that the composition root gives, never params.yaml."""
 
 
