@@ -27,7 +27,7 @@ def export_cams(
     flip: bool = True,
     grid: int | Literal["full"] = 4,
     normalization: Literal["max_norm", "max"] = "max_norm",
-    batch_size: int = 4,
+    batch_size: int = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> Iterator[tuple[str, Cam]]:
     """Sum the maps of all views, of the tagged classes only, and normalise each class to [0,1].
@@ -42,7 +42,7 @@ def export_cams(
         flip: add the mirror image at every scale.
         grid: pixels between two values of the maps, ceil(H/grid) x ceil(W/grid), or "full" for the image's size.
         normalization: "max_norm" (SEAM, HFPL: min and max) or "max" (PSA, IRN: divided by the maximum).
-        batch_size: images that go through the network together.
+        batch_size: images that go through the network together; more than one pays on a GPU, and costs memory.
         precision: of the network's arithmetic; sums and normalisation are float32.
 
     Yields:

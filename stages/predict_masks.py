@@ -29,7 +29,7 @@ def predict_masks(
     flip: bool = False,
     average: Literal["logits", "probabilities"] = "logits",
     crf: Crf | None = None,
-    batch_size: int = 4,
+    batch_size: int = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> Iterator[tuple[str, Mask]]:
     """Average the scores of all views at the image's size and take the best class of each pixel.
@@ -42,7 +42,7 @@ def predict_masks(
         flip: add the mirror image at every scale.
         average: what is averaged; the published tests average logits.
         crf: from image uint8 [H,W,3] and probabilities float32 [1+C,H,W] to refined probabilities.
-        batch_size: images that go through the network together.
+        batch_size: images that go through the network together; more than one pays on a GPU, and costs memory.
         precision: of the network's arithmetic; averages are float32.
 
     Yields:
