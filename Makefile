@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): downloads about 3 GB the first time, a minute or a few."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/uv pip install --compile-bytecode --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 run: $(STAMP)  ## The main job: the toy recipe book, from made images to the results table
