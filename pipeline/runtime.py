@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from models.errors import ConfigurationError, Weak2MaskError, closest
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from tqdm import tqdm
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,11 +34,20 @@ def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "")
     """Yield from ``iterable`` behind a bar on stderr; in a log file a line every half minute at most."""
     from tqdm import tqdm
 
+    return iter(tqdm(iterable, total=total, desc=desc, **_bar_options()))
+
+
+def steps_bar(total: int, done: int, desc: str) -> tqdm[NoReturn]:
+    """A bar to be moved by hand, at ``done`` of ``total``; it shows speed, the time left and what is posted to it."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, desc=desc, unit="step", **_bar_options())
+
+
+def _bar_options() -> dict[str, Any]:
     live = sys.stderr.isatty() and not os.environ.get("CI")
     interval = 0.2 if live else 30.0
-    return iter(
-        tqdm(iterable, total=total, desc=desc, file=sys.stderr, mininterval=interval, maxinterval=interval, ncols=100)
-    )
+    return {"file": sys.stderr, "mininterval": interval, "maxinterval": interval, "ncols": 100}
 
 
 def workers() -> int:

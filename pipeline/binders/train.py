@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.artifacts import SCRATCH
@@ -17,7 +18,7 @@ def run(book: Book, name: str, log: Log) -> None:
     from pipeline.checkpoints import build_method, load_init, save_checkpoint
     from pipeline.loaders import LoaderOptions, TrainLoader
     from pipeline.resume import Resume
-    from stages.train import Row, TrainSettings, train
+    from stages.train import Row, State, TrainSettings, train
 
     here = Workspace(book, "train", name)
     entry, catalogue = here.entry, here.catalogue
@@ -34,12 +35,20 @@ def run(book: Book, name: str, log: Log) -> None:
     )
 
     def on_row(row: Row) -> None:
+        bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
         log.metrics({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
 
-    with resume.stopping_at_a_step():
+    state = resume.load()
+    total = settings.total_steps(loader.steps_per_epoch)
+    bar = runtime.steps_bar(total, state["done"] if state else 0, f"train {name}")
+
+    def on_step(done: int, snapshot: Callable[[], State]) -> None:
+        bar.update()
+        resume.on_step(done, snapshot)
+
+    with bar, resume.stopping_at_a_step():
         result = train(
-            method, loader, fabric, settings,
-            seed=entry.seed, state=resume.load(), on_row=on_row, on_step=resume.on_step,
+            method, loader, fabric, settings, seed=entry.seed, state=state, on_row=on_row, on_step=on_step
         )  # fmt: skip
     if fabric.is_global_zero:
         recipe = {"method": entry.method, "options": entry.model, "name": name}
@@ -51,6 +60,7 @@ def run(book: Book, name: str, log: Log) -> None:
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+        columns = dict.fromkeys(key for row in history for key in row)  # a loss part may begin later than others
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
