@@ -126,6 +126,10 @@ class Trainable(Protocol):
 class Localizer(Protocol):
     """A network that says where a class is."""
 
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between two cells of its maps."""
+
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """Foreground activations, rectified and un-normalised, [B,C,h,w] for image [B,3,H,W], tags [B,C]."""
 

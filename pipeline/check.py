@@ -21,14 +21,24 @@ from pipeline.params import Book, explain
 from pipeline.signatures import has_method, options_model
 
 DOORS: dict[str, Mapping[str, str]] = {
-    "reader": READERS, "kind": ANNOTATORS, "method": METHODS, "refiner": REFINERS, "rule": RULES, "backbone": BACKBONES, "head": HEADS,
+    "reader": READERS,
+    "kind": ANNOTATORS,
+    "method": METHODS,
+    "refiner": REFINERS,
+    "rule": RULES,
+    "backbone": BACKBONES,
+    "head": HEADS,
     "architecture": {**BACKBONES, "random": "models.backbones.base:Backbone"},
-}  # fmt: skip
+}
 """Keys of params.yaml whose value names a part of a door."""
 
 REFERENCES = {
-    "data": "catalogues", "supervision": "supervision", "init": "checkpoints", "checkpoint": "checkpoints", "cams": "cams",
-}  # fmt: skip
+    "data": "catalogues",
+    "supervision": "supervision",
+    "init": "checkpoints",
+    "checkpoint": "checkpoints",
+    "cams": "cams",
+}
 """Keys whose value names an artefact that another entry makes."""
 
 OPTIONS: dict[tuple[str, str], str] = {
@@ -149,7 +159,8 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
             yield from (line.strip() for line in explain(error, model, f"{verb}.{name}.{field}"))
         for key in ("backbone", "head"):
             if key in given and given[key] not in DOORS[key]:
-                yield f"{verb}.{name}.{field}.{key}: unknown {key} '{given[key]}'.{closest(str(given[key]), DOORS[key])}"
+                where = f"{verb}.{name}.{field}.{key}"
+                yield f"{where}: unknown {key} '{given[key]}'.{closest(str(given[key]), DOORS[key])}"
 
 
 def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:

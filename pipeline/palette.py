@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from models.structures import Mask
-    from pipeline.stores import MaskStore
 
 
 def voc_palette() -> npt.NDArray[np.uint8]:
@@ -26,10 +26,10 @@ def voc_palette() -> npt.NDArray[np.uint8]:
     return colours.astype(np.uint8)
 
 
-def export_png(store: MaskStore, folder: Path) -> list[Path]:
-    """Write each mask as ``folder/ID.png``: 8-bit indexed, label = index, coloured with the VOC palette."""
+def export_png(masks: Iterable[tuple[str, Mask]], folder: Path) -> list[Path]:
+    """Write each (id, mask) as ``folder/ID.png``: 8-bit indexed, label = index, coloured with the VOC palette."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [write_png(folder / f"{name}.png", mask) for name, mask in store]
+    return [write_png(folder / f"{name}.png", mask) for name, mask in masks]
 
 
 def write_png(path: Path, mask: Mask) -> Path:

@@ -96,6 +96,7 @@ def export_masks(book: Book, name: str, out: Path) -> int:
         raise ConfigurationError(f"{book.book.params} makes no '{name}'.{closest(name, known)}")
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty. Name a new folder: nothing is overwritten.")
-    store = (MaskStore if kind == "masks" else SupervisionStore)(artifact(book.book.work, kind, short))
-    export_png(store, out)
-    return len(store)
+    path = artifact(book.book.work, kind, short)
+    if kind == "masks":
+        return len(export_png(MaskStore(path), out))
+    return len(export_png(((id, item.seeds) for id, item in SupervisionStore(path)), out))

@@ -17,12 +17,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 _NAMES: dict[str, Any] = {
-    "bool": bool, "int": int, "float": float, "str": str, "list": list, "tuple": tuple, "dict": dict, "Any": Any,
-    "Sequence": Sequence, "Mapping": dict, "Literal": typing.Literal, "Path": str, "None": None, "Optional": typing.Optional,
-}  # fmt: skip
-_SUPPLIED = {
-    "self", "num_classes", "root", "samples", "localizer", "segmenter", "pairs", "triples", "device", "crf", "class_names",
-}  # fmt: skip
+    **{kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict)},
+    **{"Any": Any, "None": None, "Sequence": Sequence, "Mapping": dict, "Path": str},
+    **{"Literal": typing.Literal, "Optional": typing.Optional},
+}
+_SUPPLIED = frozenset(
+    "self num_classes root samples localizer segmenter pairs triples device crf class_names".split()  # noqa: SIM905
+)
 """Arguments that the composition root gives, never params.yaml."""
 
 

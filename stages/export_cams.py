@@ -27,6 +27,7 @@ def export_cams(
     flip: bool = True,
     grid: int | Literal["full"] = 4,
     normalization: Literal["max_norm", "max"] = "max_norm",
+    alignment: Literal["cells", "half_pixel"] = "cells",
     batch_size: int = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> Iterator[tuple[str, Cam]]:
@@ -42,6 +43,8 @@ def export_cams(
         flip: add the mirror image at every scale.
         grid: pixels between two values of the maps, ceil(H/grid) x ceil(W/grid), or "full" for the image's size.
         normalization: "max_norm" (SEAM, HFPL: min and max) or "max" (PSA, IRN: divided by the maximum).
+        alignment: "cells" puts each value where its cell looks; "half_pixel" is the enlargement of the published
+            exports (bilinear, corners not aligned), which moves maps down and right by half a cell.
         batch_size: images that go through the network together; more than one pays on a GPU, and costs memory.
         precision: of the network's arithmetic; sums and normalisation are float32.
 
@@ -56,6 +59,7 @@ def export_cams(
         flip=flip,
         grid=grid,
         normalization=normalization,
+        alignment=alignment,
         precision=precision,
     )
     return in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
@@ -70,6 +74,7 @@ def _export(
     flip: bool,
     grid: int | str,
     normalization: str,
+    alignment: str,
     precision: str,
 ) -> list[tuple[str, Cam]]:
     height, width = samples[0][1].shape[:2]
@@ -78,7 +83,15 @@ def _export(
         image = to_batch([image for _, image, _ in samples], device)
         tags = torch.from_numpy(np.stack([tags for _, _, tags in samples])).to(device)
         doubled = torch.cat([tags, tags]) if flip else tags
-        maps = (merge_views(localizer.cams(view, doubled), target, flip) for view in scaled_views(image, scales, flip))
+        maps = (
+            merge_views(
+                localizer.cams(view, doubled),
+                target,
+                flip,
+                cells=((view.shape[2], view.shape[3]), localizer.stride) if alignment == "cells" else None,
+            )
+            for view in scaled_views(image, scales, flip)
+        )
         summed: Tensor = reduce(torch.add, maps)
         return [
             (name, _cam(own, tags, (height, width), normalization))

@@ -49,8 +49,10 @@ def test_dvc_sees_one_stage_an_entry(folder: str) -> None:
 
 def test_check_imports_no_torch() -> None:
     """It must end in a second or two."""
-    code = "import sys; from pipeline.check import check; from pipeline.params import load_book; check(load_book('.')); "
-    code += "sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from pipeline.check import check; from pipeline.params import load_book; "
+        "check(load_book('.')); sys.exit('torch' in sys.modules)"
+    )
     start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert time.monotonic() - start < 30

@@ -51,6 +51,12 @@ class Classifier(Method):
         self.head = CamHead(self.backbone.channels, num_classes, dropout=dropout)
         self.pooling = pooling
 
+    @property
+    def stride(self) -> int:
+        """Pixels between two cells of the maps."""
+        stride: int = self.backbone.strides["layer4"]
+        return stride
+
     def maps(self, image: Tensor) -> Tensor:
         """Class maps A_c(x), [B,C,h,w], not rectified."""
         maps: Tensor = self.head(self.backbone(image))

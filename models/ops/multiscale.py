@@ -58,23 +58,49 @@ def scaled_views(image: Tensor, scales: Sequence[float], flip: bool) -> Iterator
         yield views.contiguous(memory_format=torch.channels_last)  # convolutions are 1.25 times as fast, on a CPU too
 
 
+def resize_cells(maps: Tensor, size: tuple[int, int], view: tuple[int, int], stride: int) -> Tensor:
+    """Resize maps whose cell (i, j) looks at pixel (i * stride, j * stride) of the view, bilinearly.
+
+    That is where the cells of a network with odd, centred kernels look, whatever its depth. ``F.interpolate`` places
+    them half a cell further down and right (or stretches them to the corners), which at stride 16 and half scale is
+    15 pixels of the image.
+
+    Args:
+        maps: float [B,C,h,w].
+        size: (H, W) to return; it covers the view.
+        view: (H, W) of the network's input in pixels.
+        stride: pixels of the view between two cells.
+    """
+    axes = []
+    for count, pixels, cells in zip(size, view, maps.shape[2:], strict=True):
+        pixel = (torch.arange(count, device=maps.device) + 0.5) * (pixels / count) - 0.5
+        axes.append(pixel / stride * 2 / max(cells - 1, 1) - 1)
+    grid = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), -1).expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
 def merge_views(
     maps: Tensor,
     size: tuple[int, int],
     flip: bool,
     align_corners: bool = False,
     each: Callable[[Tensor], Tensor] | None = None,
+    cells: tuple[tuple[int, int], int] | None = None,
 ) -> Tensor:
     """Sum over the two mirror images, at ``size`` (bilinear).
 
     Args:
         maps: float [2B,C,h,w] for a view with its mirror image, else [B,C,h,w].
         each: applied to the resized maps before they are summed.
+        cells: (view, stride) to resize by :func:`resize_cells` instead of ``F.interpolate``.
 
     Returns:
         float32 [B,C,*size].
     """
-    resized = F.interpolate(maps.float(), size, mode="bilinear", align_corners=align_corners)
+    if cells is not None:
+        resized = resize_cells(maps.float(), size, *cells)
+    else:
+        resized = F.interpolate(maps.float(), size, mode="bilinear", align_corners=align_corners)
     resized = resized if each is None else each(resized)
     if not flip:
         return resized

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 from pipeline.artifacts import artifact, code_fingerprint
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.tracking import Log, dvc_md5
 from pipeline.params import Book
 from pipeline.runtime import map_parts
 from pipeline.stores import Header
-
+from pipeline.tracking import Log, dvc_md5
 
 __all__ = ["Log", "PartTask", "PartWriter", "Workspace", "header", "write_parts"]
 

@@ -49,8 +49,8 @@ def run(book: Book, name: str, log: Log) -> None:
     store = STORES[kind](here.path(kind, source))
     store.require((), f"evaluate.{name}", catalogue.digest)
     parts = range(-(-len(store) // PART_SIZE))
-    score = reduce(lambda a, b: a.merge(b), map_parts(_Score(here, kind), parts, f"evaluate {name}"))
-    evaluation = score.evaluation()
+    scores: list[Any] = [*map_parts(_Score(here, kind), parts, f"evaluate {name}")]
+    evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
     labels = {"kind": kind, "of": entry.of, "split": _split(catalogue.splits, store.ids)}
     _write(here.path("evaluations", name), evaluation, labels)
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class _Export:
 
         entry, catalogue = self.here.entry, self.here.catalogue
         tags = SupervisionStore(self.here.path("supervision", entry.supervision))
-        method = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
+        method: Any = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
         for _, cam in export_cams(samples, method, device=self.device, **entry.options):
             yield cam

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from models.refiners.dense_crf import SegmentationCrf
 from models.structures import Mask
@@ -22,7 +23,7 @@ class _Predict:
         from stages.predict_masks import predict_masks
 
         entry, catalogue = self.here.entry, self.here.catalogue
-        method = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
+        method: Any = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
         crf = SegmentationCrf(**entry.crf) if entry.crf is not None else None
         samples = ((id, catalogue.image(id), None) for id in ids)
         for _, mask in predict_masks(samples, method, device=self.device, crf=crf, **entry.options):
