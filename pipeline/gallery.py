@@ -90,11 +90,11 @@ def _rows(book: Book, data: str, images: int) -> Iterator[Row]:
         ids = catalogue.ids(split)
         shown = [(title, store) for title, store in stores if store.ids == ids]
         for id in ids[:: max(1, len(ids) // images)][:images] if shown else ():
-            yield _row(catalogue, truth, id, shown)
+            yield _row(catalogue, truth, id, split, shown)
 
 
-def _row(catalogue: Catalogue, truth: GroundTruth, id: str, stores: Sequence[tuple[str, Any]]) -> Row:
-    row = RowBuilder(id, catalogue.image(id), catalogue.class_names)
+def _row(catalogue: Catalogue, truth: GroundTruth, id: str, split: str, stores: Sequence[tuple[str, Any]]) -> Row:
+    row = RowBuilder(id, catalogue.image(id), catalogue.class_names, split)
     for title, store in stores:
         if isinstance(store, CamStore):
             row.cam(title, store[id])

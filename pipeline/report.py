@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,13 @@ class Row:
         id: image id.
         cells: column title to captioned pictures, RGB uint8 [H,W,3].
         labels: the classes 1..C that the row shows, for the legend.
+        section: rows of one section (a split) share a table.
     """
 
     id: str
     cells: dict[str, list[Caption]]
     labels: tuple[int, ...] = ()
+    section: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class RowBuilder:
     id: str
     image: Image
     class_names: Sequence[str]
+    section: str = ""
     cells: dict[str, list[Caption]] = field(default_factory=dict)
     labels: set[int] = field(default_factory=set)
 
@@ -57,7 +61,9 @@ class RowBuilder:
 
     def row(self) -> Row:
         """The row, with the image itself in front."""
-        return Row(self.id, {COLUMNS[0]: [(self.id, self.image)]} | self.cells, tuple(sorted(self.labels)))
+        return Row(
+            self.id, {COLUMNS[0]: [(self.id, self.image)]} | self.cells, tuple(sorted(self.labels)), self.section
+        )
 
 
 def write_gallery(
@@ -70,7 +76,8 @@ def write_gallery(
 ) -> Path:
     """Write ``folder/index.html`` and ``folder/pictures/*.png``; return the path of the page.
 
-    Columns come in the order of :data:`COLUMNS`, others after them; a column that no row has is left out.
+    Each section has a table of its own. Columns come in the order of :data:`COLUMNS` ("prediction: full" counts as
+    "prediction"), others after them; a column that no row of a section has is left out.
 
     Args:
         folder: made if need be; pictures of an earlier gallery in it are replaced.
@@ -86,23 +93,40 @@ def write_gallery(
     pictures.mkdir(parents=True, exist_ok=True)
     for old in pictures.glob("*.png"):
         old.unlink()
-    used = {column for row in rows for column in row.cells}
-    columns = [column for column in (*COLUMNS, *sorted(used - set(COLUMNS))) if column in used]
-    shown = [
-        {
-            "id": row.id,
-            "labels": [{"name": class_names[label - 1], "colour": _hex(label)} for label in row.labels],
-            "cells": [_save(pictures, f"{i:04d}_{j}", row.cells.get(column, [])) for j, column in enumerate(columns)],
-        }
-        for i, row in enumerate(rows)
-    ]
+    names = list(dict.fromkeys(row.section for row in rows))
+    sections = [_section(pictures, k, [row for row in rows if row.section == name]) for k, name in enumerate(names)]
+    for section, name in zip(sections, names, strict=True):
+        section["name"] = name
+        for row in section["rows"]:
+            row["labels"] = [{"name": class_names[label - 1], "colour": _hex(label)} for label in row["labels"]]
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         PAGE
     )
     index = folder / "index.html"
-    content = {"title": title, "columns": columns, "rows": shown, "results": results}
+    content = {"title": title, "sections": sections, "results": results}
     index.write_text(page.render(content, plots=_save(pictures, "plot", plots)), encoding="utf-8")
     return index
+
+
+def _section(pictures: Path, number: int, rows: Sequence[Row]) -> dict[str, Any]:
+    """Columns and rows of one table, its pictures saved."""
+    columns = sorted({column for row in rows for column in row.cells}, key=_order)
+    shown = [
+        {
+            "id": row.id,
+            "labels": row.labels,
+            "cells": [
+                _save(pictures, f"{number}_{i:04d}_{j}", row.cells.get(column, [])) for j, column in enumerate(columns)
+            ],
+        }
+        for i, row in enumerate(rows)
+    ]
+    return {"columns": columns, "rows": shown}
+
+
+def _order(column: str) -> tuple[int, str]:
+    kind = column.partition(":")[0]
+    return (COLUMNS.index(kind) if kind in COLUMNS else len(COLUMNS), column)
 
 
 def _save(folder: Path, stem: str, captions: Sequence[Caption]) -> list[dict[str, str | int]]:
@@ -170,9 +194,11 @@ img { width: 100%; height: auto; display: block; }
 </div>
 <p class="note">CAMs from blue (0) to red (1). Masks: a tint and a contour for each class;
 white stripes are void, grey is unlabelled. A picture opens in full size.</p>
+{% for section in sections %}
+{% if section.name %}<h2>{{ section.name }}</h2>{% endif %}
 <table class="gallery">
-<tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr>
-{% for row in rows %}
+<tr>{% for column in section.columns %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in section.rows %}
 <tr>
 {% for cell in row.cells %}
 <td>
@@ -193,6 +219,7 @@ alt="{{ row.id }}: {{ picture.caption }}"></a></figure>
 </tr>
 {% endfor %}
 </table>
+{% endfor %}
 </body>
 </html>
 """

@@ -124,7 +124,7 @@ def test_gallery_is_whole_and_self_contained(tmp_path: Path, mask: np.ndarray) -
     assert columns == ["image", "CAM", "ground truth", "extra"]
     for word in ("The title", "45.6", "a note", "a plot", "cat", "cat, dog", "no class", "none"):
         assert word in page.words
-    with Pictures.open(tmp_path / "pictures" / "0000_2_0.png") as picture:
+    with Pictures.open(tmp_path / "pictures" / "0_0000_2_0.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), overlay(IMAGE, mask))
 
 
