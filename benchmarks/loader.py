@@ -17,7 +17,8 @@ from torchvision.transforms import v2
 
 from models.structures import Image, Supervision
 from pipeline.datasets.images import read_image
-from pipeline.loaders import LoaderOptions, augment
+from pipeline.loader_options import LoaderOptions
+from pipeline.loaders import augment
 
 CROP = 256
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.backbones import BACKBONES
+from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from models.heads import HEADS
 from models.methods import METHODS
@@ -45,8 +46,8 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("prepare", "options"): "reader",
     ("annotate", "options"): "kind",
     ("train", "model"): "method",
-    ("train", "loader"): "pipeline.loaders:LoaderOptions",
-    ("train", "settings"): "stages.train:TrainSettings",
+    ("train", "loader"): "pipeline.loader_options:LoaderOptions",
+    ("train", "settings"): "models.settings:TrainSettings",
     ("export_cams", "options"): "stages.export_cams:export_cams",
     ("refine_cams", "options"): "refiner",
     ("make_pseudo_masks", "options"): "rule",
@@ -55,6 +56,9 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("evaluate", "options"): "stages.evaluate:score_masks",
 }
 """Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
+
+CHECKED_BY_BUILDING = {"pipeline.loader_options:LoaderOptions", "models.settings:TrainSettings"}
+"""Options whose ranges are checked too: they import no torch."""
 
 
 def check(book: Book) -> None:
@@ -155,8 +159,12 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
         given: dict[str, Any] = getattr(entry, field) or {}
         try:
             model.model_validate(given)
+            if target in CHECKED_BY_BUILDING:
+                resolve({"": target}, "", "")(**given)
         except ValidationError as error:
             yield from (line.strip() for line in explain(error, model, f"{verb}.{name}.{field}"))
+        except ConfigurationError as error:
+            yield f"{verb}.{name}.{error}"
         for key in ("backbone", "head"):
             if key in given and given[key] not in DOORS[key]:
                 where = f"{verb}.{name}.{field}.{key}"

@@ -64,6 +64,18 @@ def workers() -> int:
     return int(value)
 
 
+def devices() -> int:
+    """Number of processes, each with a device, that train together on this machine: ``WEAK2MASK_DEVICES``, or 1.
+
+    Raises:
+        ConfigurationError: the variable is not a whole number of 1 or more.
+    """
+    value = os.environ.get("WEAK2MASK_DEVICES", "").strip() or "1"
+    if not value.isdigit() or int(value) < 1:
+        raise ConfigurationError(f"WEAK2MASK_DEVICES: expected a whole number of 1 or more, found '{value}'.")
+    return int(value)
+
+
 def device() -> str:
     """Name of the device: ``WEAK2MASK_DEVICE``, or "cuda" where there is one, or "cpu".
 

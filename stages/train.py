@@ -7,17 +7,18 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.ema import Ema
-from models.errors import ConfigurationError, TrainingError
+from models.errors import TrainingError
 from models.method import Method
 from models.ops.batch_norm import synchronise_batch_norm
 from models.optim import build_optimizer, lr_factor, set_lr
+from models.settings import TrainSettings
 from models.structures import Batch, Outputs, StepContext
 
 State: TypeAlias = dict[str, Any]
@@ -25,50 +26,6 @@ State: TypeAlias = dict[str, Any]
 
 Row: TypeAlias = dict[str, float]
 """A line of the history: step, epoch, lr, total and each loss part."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """How to minimise a method's losses. Exactly one of ``epochs`` and ``steps`` says for how long.
-
-    Attributes:
-        epochs: passes over the data. steps: optimiser steps.
-        optimizer: "sgd" (with ``momentum``) or "adamw". lr: base rate; a parameter group multiplies it.
-        schedule: "poly" (``(1 - step/steps)^power``), "cosine" or "constant", after ``warmup_steps`` of linear rise.
-        accumulate: parts in which an optimiser step's batch goes through the network. The gradient is that of the
-            whole batch, except for batch statistics and for losses that divide by a count of pixels of their part.
-        clip_norm: largest norm of the gradient, 0 for no limit.
-        ema: decay of the average of the weights that becomes the result, 0 for the last weights.
-        log_every: optimiser steps averaged in a row of the history.
-        save_every_seconds: how often the state for a resume is saved (read by the caller).
-    """
-
-    epochs: int = 0
-    steps: int = 0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
-    power: float = 0.9
-    warmup_steps: int = 0
-    accumulate: int = 1
-    clip_norm: float = 0.0
-    ema: float = 0.0
-    channels_last: bool = False
-    log_every: int = 20
-    save_every_seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        if (self.epochs > 0) == (self.steps > 0):
-            raise ConfigurationError(
-                f"settings: expected either epochs or steps above 0, found epochs {self.epochs}, steps {self.steps}."
-            )
-        if self.accumulate < 1 or self.log_every < 1:
-            raise ConfigurationError("settings: accumulate and log_every must be at least 1.")
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        return self.steps or self.epochs * steps_per_epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from pipeline.stores import SupervisionStore
 
 def run(book: Book, name: str, log: Log) -> None:
     """Write ``checkpoints/NAME`` and ``histories/NAME.csv``; an interrupted training goes on where it was."""
+    from models.settings import TrainSettings
     from pipeline import runtime
     from pipeline.checkpoints import build_method, load_init, save_checkpoint
-    from pipeline.loaders import LoaderOptions, TrainLoader
+    from pipeline.loader_options import LoaderOptions
+    from pipeline.loaders import TrainLoader
     from pipeline.resume import Resume
-    from stages.train import Row, State, TrainSettings, train
+    from stages.train import Row, State, train
 
     here = Workspace(book, "train", name)
     entry, catalogue = here.entry, here.catalogue
@@ -26,7 +28,7 @@ def run(book: Book, name: str, log: Log) -> None:
     supervision = SupervisionStore(sources[0])
     supervision.require((), f"train.{name}", catalogue.digest)
     settings = TrainSettings(**entry.settings)
-    fabric = runtime.fabric(entry.precision)
+    fabric = runtime.fabric(entry.precision, devices=runtime.devices())
     method = build_method(entry.method, catalogue.num_classes, entry.model, entry.seed)
     load_init(method, sources[1], catalogue.class_names)
     loader = TrainLoader(catalogue, supervision, LoaderOptions(**entry.loader), fabric, settings.accumulate, entry.seed)

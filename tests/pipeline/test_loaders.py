@@ -12,7 +12,8 @@ import torch
 from models.backbones.base import IMAGENET_MEAN
 from models.errors import ConfigurationError, DataError
 from models.structures import Batch, Image, Supervision
-from pipeline.loaders import LoaderOptions, TrainLoader, augment, epoch_order
+from pipeline.loader_options import LoaderOptions
+from pipeline.loaders import TrainLoader, augment, epoch_order
 from pipeline.transforms import Window, crop_image, crop_supervision, draw_window, jitter_colour
 
 SIZE = (40, 32)

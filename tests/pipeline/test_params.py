@@ -77,6 +77,9 @@ def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, 
         ("train", "classifier", "model", {"backbone": "resnet81"}, "unknown backbone 'resnet81'. Did you"),
         ("train", "classifier", "model", {"dropuot": 0.5}, "unknown key 'dropuot'. Did you mean 'dropout'?"),
         ("train", "classifier", "settings", {"lr": "fast"}, "train.classifier.settings.lr"),
+        ("train", "classifier", "settings", {"lr": 0.1}, "train.classifier.settings: expected either epochs or steps"),
+        ("train", "classifier", "settings", {"epochs": 1, "ema": 2}, "out of range: ema 2"),
+        ("train", "classifier", "loader", {"batch_size": 0}, "train.classifier.loader: batch_size"),
         ("export_cams", "cam", "checkpoint", "segmenter", "cannot localise; methods that can: classifier"),
         ("predict_masks", "full", "checkpoint", "classifier", "cannot segment; methods that can: segmenter"),
         ("export_cams", "cam", "checkpoint", "random", "imported weights, not a trained method"),
@@ -111,6 +114,6 @@ def test_missing_input_file_names_key_and_remedy(tmp_path: Path, content: dict[s
 def test_parts_of_an_entry() -> None:
     book = load_book(ROOT)
     assert "models.backbones.resnet" in parts(book, "train", "classifier")
-    assert "models.heads.large_fov" in parts(book, "train", "segmenter")
+    assert "models.heads.aspp" in parts(book, "train", "segmenter")
     assert "models.methods.classifier" in parts(book, "export_cams", "cam")
     assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.method import Method
+from models.settings import TrainSettings
 from models.structures import Batch, Image, Outputs, StepContext, Supervision
 from pipeline import runtime
-from pipeline.loaders import LoaderOptions, TrainLoader
+from pipeline.loader_options import LoaderOptions
+from pipeline.loaders import TrainLoader
 from pipeline.resume import Resume
-from stages.train import Row, TrainSettings, train
+from stages.train import Row, train
 
 STEPS = 24
 

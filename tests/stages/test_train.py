@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from models.errors import ConfigurationError, TrainingError
 from models.method import Method
+from models.settings import TrainSettings
 from models.structures import Batch, Outputs, StepContext
-from stages.train import Row, State, TrainSettings, step_generator, train
+from stages.train import Row, State, step_generator, train
 
 SETTINGS = TrainSettings(steps=6, lr=0.05, log_every=2)
 

@@ -1,0 +1,42 @@
+"""How images become training batches: the options that ``check`` validates without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderOptions:
+    """How images become batches.
+
+    Attributes:
+        batch_size: images of one optimiser step, over all its parts and processes.
+        crop: side of the square crop in pixels; smaller images are padded with the mean colour, their seeds with 255.
+        scale: (lowest, highest) factor of the image's size, uniform.
+        long_side: (lowest, highest) length of the long side in pixels, uniform; (0, 0) uses ``scale``.
+        flip: mirror half of the images.
+        brightness, contrast, saturation, hue: strengths of the colour jitter, 0 for none.
+        cache: decode every image once and keep it in memory.
+        num_workers: processes that load; -1 takes :func:`pipeline.runtime.workers`, at most 8. Changes no batch.
+    """
+
+    batch_size: int = 16
+    crop: int = 256
+    scale: tuple[float, float] = (1.0, 1.0)
+    long_side: tuple[int, int] = (0, 0)
+    flip: bool = True
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    cache: bool = False
+    num_workers: int = -1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.crop < 1:
+            raise ConfigurationError(f"loader: batch_size and crop must be at least 1, found {self}.")
+        for name, pair in (("scale", self.scale), ("long_side", self.long_side)):
+            if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name == "scale" and pair[0] == 0):
+                raise ConfigurationError(f"loader.{name}: expected [lowest, highest], both positive, found {pair}.")
