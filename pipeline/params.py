@@ -111,21 +111,21 @@ class BookSettings(Entry):
 
 
 class Book(BaseModel):
-    """A recipe book: one params.yaml over the shared dvc.yaml."""
+    """A recipe book: one params.yaml over the shared dvc.yaml, which wants every section, if only as ``{}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     book: BookSettings
     table: TableSettings = TableSettings()
-    prepare: dict[Name, PrepareEntry] = {}
-    annotate: dict[Name, AnnotateEntry] = {}
-    import_weights: dict[Name, ImportWeightsEntry] = {}
-    train: dict[Name, TrainEntry] = {}
-    export_cams: dict[Name, ExportCamsEntry] = {}
-    refine_cams: dict[Name, RefineCamsEntry] = {}
-    make_pseudo_masks: dict[Name, MakePseudoMasksEntry] = {}
-    predict_masks: dict[Name, PredictMasksEntry] = {}
-    evaluate: dict[Name, EvaluateEntry] = {}
+    prepare: dict[Name, PrepareEntry]
+    annotate: dict[Name, AnnotateEntry]
+    import_weights: dict[Name, ImportWeightsEntry]
+    train: dict[Name, TrainEntry]
+    export_cams: dict[Name, ExportCamsEntry]
+    refine_cams: dict[Name, RefineCamsEntry]
+    make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
+    predict_masks: dict[Name, PredictMasksEntry]
+    evaluate: dict[Name, EvaluateEntry]
 
     @property
     def name(self) -> str:
@@ -216,7 +216,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             known = _fields_at(model, location[:-1])
             lines.append(f"  {where}: unknown key '{location[-1]}'.{closest(location[-1], known)}")
         elif problem["type"] == "missing":
-            lines.append(f"  {where}: missing. Add '{location[-1]}:'.")
+            lines.append(f"  {where}: missing. Add '{location[-1]}:' (a section may be empty: {{}}).")
         else:
             lines.append(f"  {where}: {problem['msg']}, found {problem['input']!r:.80}")
     return lines
