@@ -7,7 +7,7 @@ from pathlib import Path
 PRODUCERS: dict[str, tuple[str, ...]] = {
     "catalogues": ("prepare",),
     "ground_truth": ("prepare",),
-    "supervision": ("annotate", "make_pseudo_masks"),
+    "supervision": ("annotate", "import_annotations", "make_pseudo_masks"),
     "checkpoints": ("import_weights", "train"),
     "cams": ("export_cams", "refine_cams"),
     "masks": ("predict_masks",),

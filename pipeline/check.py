@@ -45,6 +45,7 @@ REFERENCES = {
 OPTIONS: dict[tuple[str, str], str] = {
     ("prepare", "options"): "reader",
     ("annotate", "options"): "kind",
+    ("import_annotations", "options"): "kind",
     ("train", "model"): "method",
     ("train", "loader"): "pipeline.loader_options:LoaderOptions",
     ("train", "settings"): "models.settings:TrainSettings",
@@ -81,7 +82,7 @@ def check_files(book: Book) -> None:
         ConfigurationError: names each missing path, the key that asks for it, and how to provide it.
     """
     missing = []
-    for verb, key in (("prepare", "root"), ("import_weights", "file")):
+    for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
         for name, entry in getattr(book, verb).items():
             path = getattr(entry, key)
             if not Path(path).exists():
@@ -139,6 +140,9 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         value = getattr(entry, key, None)
         if value is not None and value not in door:
             yield f"{where}.{key}: unknown {key} '{value}'.{closest(str(value), door)}"
+    if verb in ("annotate", "import_annotations") and "file" in entry.options:
+        remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
+        yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
     yield from _role_problems(book, where, entry, verb)
     yield from _split_problems(book, where, entry)

@@ -23,6 +23,7 @@ COLUMN_OF = {
     "export_cams": "CAM",
     "refine_cams": "refined CAM",
     "annotate": "supervision",
+    "import_annotations": "supervision",
     "make_pseudo_masks": "pseudo-mask",
     "predict_masks": "prediction",
 }
@@ -110,7 +111,7 @@ def _row(catalogue: Catalogue, truth: GroundTruth, id: str, split: str, stores: 
 def _stores(book: Book, data: str) -> Iterator[tuple[str, Any]]:
     """(column title, store) of everything that has been made of a data set, full supervision left out."""
     for verb, name in book.entries():
-        if verb not in COLUMN_OF or verb == "annotate" or book.entry(verb, name).data != data:
+        if verb not in COLUMN_OF or COLUMN_OF[verb] == "supervision" or book.entry(verb, name).data != data:
             continue
         path = artifact(book.book.work, kind_of(verb), name)
         if path.exists():

@@ -38,6 +38,14 @@ class AnnotateEntry(Entry):
     options: Options = {}
 
 
+class ImportAnnotationsEntry(Entry):
+    data: Name
+    split: str
+    kind: Literal["boxes", "points", "scribbles"]
+    file: str
+    options: Options = {}
+
+
 class ImportWeightsEntry(Entry):
     architecture: str
     file: str
@@ -119,6 +127,7 @@ class Book(BaseModel):
     table: TableSettings = TableSettings()
     prepare: dict[Name, PrepareEntry]
     annotate: dict[Name, AnnotateEntry]
+    import_annotations: dict[Name, ImportAnnotationsEntry]
     import_weights: dict[Name, ImportWeightsEntry]
     train: dict[Name, TrainEntry]
     export_cams: dict[Name, ExportCamsEntry]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from models.doors import resolve
+from models.errors import ConfigurationError
 from models.structures import Supervision
 from pipeline.annotations import ANNOTATORS
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
@@ -14,26 +15,26 @@ from stages.annotate import AnnotationSource, annotate
 
 
 def annotate_catalogue(
-    kind: str, catalogue: Catalogue, truth: GroundTruth, ids: Sequence[str], options: Mapping[str, Any]
+    kind: str, catalogue: Catalogue, truth: GroundTruth | None, ids: Sequence[str], options: Mapping[str, Any]
 ) -> Iterator[tuple[str, Supervision]]:
     """Yield (id, supervision) of ``ids``, in order. Any subset gives the same as the whole.
 
     Args:
         kind: a name of the door ``ANNOTATORS``.
         catalogue: of the images.
-        truth: is opened only by kinds that derive their labels.
+        truth: is opened only by kinds that derive their labels; None keeps it closed.
         ids: images of the catalogue.
         options: the kind's.
 
     Raises:
-        ConfigurationError: unknown kind, or options that do not hold.
+        ConfigurationError: unknown kind, options that do not hold, or labels to derive without ground truth.
         DataError: annotation files that are missing or wrong, or an image without the mask that is needed.
     """
     annotator = resolve(ANNOTATORS, kind, "kind of supervision")(**options).bind(catalogue, ids)
     return annotate((source(catalogue, truth, id) for id in ids), annotator)
 
 
-def source(catalogue: Catalogue, truth: GroundTruth, id: str) -> AnnotationSource:
+def source(catalogue: Catalogue, truth: GroundTruth | None, id: str) -> AnnotationSource:
     """What an annotator may look at for one image."""
     entry = catalogue.entry(id)
     return AnnotationSource(
@@ -41,6 +42,13 @@ def source(catalogue: Catalogue, truth: GroundTruth, id: str) -> AnnotationSourc
         size=entry.size,
         num_classes=catalogue.num_classes,
         tags=entry.tags,
-        mask=partial(truth.mask, id),
-        instances=partial(truth.instances, id),
+        mask=_closed if truth is None else partial(truth.mask, id),
+        instances=_closed if truth is None else partial(truth.instances, id),
+    )
+
+
+def _closed() -> NoReturn:
+    raise ConfigurationError(
+        "import_annotations reads annotation files and never the ground truth, which this kind or option needs. "
+        "Remedy: name the file of every part, or derive the labels under 'annotate:'."
     )

@@ -28,8 +28,8 @@ class Scribbles:
     """Strokes; all other pixels are unlabelled.
 
     Attributes:
-        folder: annotated scribbles, relative to the project root: ``ID.png`` with the data set's own class values, 0
-            background, 255 unlabelled. None derives them along the skeletons of the masks.
+        file: annotated scribbles, a folder relative to the project root: ``ID.png`` with the data set's own class
+            values, 0 background, 255 unlabelled. None derives them along the skeletons of the masks.
         length: part of the longest path through the skeleton that a derived stroke covers.
         width: of a derived stroke, in pixels.
         background: draw a stroke on the background too.
@@ -38,7 +38,7 @@ class Scribbles:
         seed: of where the strokes begin.
     """
 
-    folder: str | None = None
+    file: str | None = None
     length: float = 0.7
     width: float = 3.0
     background: bool = True
@@ -48,10 +48,10 @@ class Scribbles:
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Check the scribble files. Raises DataError with all that are missing or wrong."""
-        if self.folder is None:
+        if self.file is None:
             return self.derive
-        folder = Path(self.folder)
-        require(ids, {path.stem for path in folder.glob("*.png")}, self.folder, "scribble PNGs")
+        folder = Path(self.file)
+        require(ids, {path.stem for path in folder.glob("*.png")}, self.file, "scribble PNGs")
         problems = [problem for id in ids if (problem := _problem(folder / f"{id}.png", catalogue.size(id)))]
         raise_together(problems)
         known = _lookup(catalogue)

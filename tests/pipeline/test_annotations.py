@@ -215,15 +215,15 @@ def test_scribble_files(bed: Beds, tmp_path: Path) -> None:
     strokes[5, 4:9], strokes[15, :10], strokes[10, 10:12] = 2, 0, 7
     (tmp_path / "strokes").mkdir()
     Image.fromarray(strokes).save(tmp_path / "strokes" / "a.png")
-    supervision = one("scribbles", bed, folder=str(tmp_path / "strokes"))
+    supervision = one("scribbles", bed, file=str(tmp_path / "strokes"))
     values, counts = np.unique(supervision.seeds, return_counts=True)
     assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {0: 10, 2: 5, UNLABELLED: 583, 255: 2}
     assert supervision.tags.tolist() == [False, True]
     with pytest.raises(DataError, match="scribble PNGs"):
-        one("scribbles", bed, "b", folder=str(tmp_path / "strokes"))
+        one("scribbles", bed, "b", file=str(tmp_path / "strokes"))
     Image.fromarray(strokes[:5]).save(tmp_path / "strokes" / "a.png")
     with pytest.raises(DataError, match=r"a\.png: expected values 0\.\.255 of size \(20, 30\)"):
-        one("scribbles", bed, folder=str(tmp_path / "strokes"))
+        one("scribbles", bed, file=str(tmp_path / "strokes"))
 
 
 def test_a_mixture_gives_each_image_one_kind(bed: Beds) -> None:
@@ -264,3 +264,11 @@ def test_real_points_fall_on_objects_of_their_class(tmp_path: Path) -> None:
         agree = (mask[marked] == supervision.seeds[marked]) | (mask[marked] == 255)
         right, wrong = right + agree.sum(), wrong + (~agree).sum()
     assert right > 0.95 * (right + wrong)
+
+
+def test_without_ground_truth_nothing_is_derived(bed: Beds, tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("image,class,x,y\na.jpg,dog,4,5\n")
+    ((_, supervision),) = annotate_catalogue("points", bed[0], None, ["a"], {"file": str(tmp_path / "points.csv")})
+    assert supervision.seeds[5, 4] == 2
+    with pytest.raises(ConfigurationError, match="never the ground truth"):
+        list(annotate_catalogue("points", bed[0], None, ["a"], {}))

@@ -1,0 +1,47 @@
+"""What the two verbs that annotate images share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.structures import Supervision
+from pipeline.annotations.build import annotate_catalogue
+from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.datasets.catalogue import GroundTruth
+from pipeline.stores import SupervisionStore
+
+
+@dataclass(frozen=True)
+class _Annotate:
+    here: Workspace
+    options: Mapping[str, Any]
+    truth: Path | None
+
+    def __call__(self, ids: tuple[str, ...]) -> Iterator[Supervision]:
+        kind, catalogue = self.here.entry.kind, self.here.catalogue
+        truth = None if self.truth is None else GroundTruth(catalogue, self.truth)
+        for _, supervision in annotate_catalogue(kind, catalogue, truth, ids, self.options):
+            yield supervision
+
+
+def write_supervision(
+    here: Workspace, options: Mapping[str, Any], truth: Path | None, inputs: Sequence[Path], log: Log
+) -> None:
+    """Write ``supervision/NAME`` for every image of the entry's split.
+
+    Args:
+        options: of the entry's kind.
+        truth: folder of the ground truth; None keeps it closed.
+        inputs: what the content depends on, beside the catalogue.
+    """
+    catalogue, name = here.catalogue, here.name
+    writer = SupervisionStore.create(
+        here.path("supervision", name),
+        header(catalogue, catalogue.ids(here.entry.split)),
+        fingerprint=here.fingerprint(here.path("catalogues", here.entry.data) / "catalogue.json", *inputs),
+    )
+    write_parts(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
+    log.metrics({"images": len(writer.header.ids)})
