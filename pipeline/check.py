@@ -19,6 +19,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
 from pipeline.datasets import READERS
 from pipeline.params import Book, explain
+from pipeline.ranges import range_problems
 from pipeline.signatures import has_method, options_model
 
 DOORS: dict[str, Mapping[str, str]] = {
@@ -58,7 +59,13 @@ OPTIONS: dict[tuple[str, str], str] = {
 }
 """Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
 
-CHECKED_BY_BUILDING = {"pipeline.loader_options:LoaderOptions", "models.settings:TrainSettings"}
+CHECKED_BY_BUILDING = {
+    "pipeline.loader_options:LoaderOptions",
+    "models.settings:TrainSettings",
+    "models.refiners.dense_crf:SegmentationCrf",
+    *REFINERS.values(),
+    *RULES.values(),
+}
 """Options whose ranges are checked too: they import no torch."""
 
 
@@ -69,7 +76,7 @@ def check(book: Book) -> None:
         ConfigurationError: all problems, one a line, each with its key and the remedy.
     """
     problems = [problem for verb, name in book.entries() for problem in _entry_problems(book, verb, name)]
-    problems += list(_duplicates(book)) + list(_table_problems(book))
+    problems += [*_duplicates(book), *_table_problems(book), *_place_problems(book)]
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -163,16 +170,17 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
         given: dict[str, Any] = getattr(entry, field) or {}
         try:
             model.model_validate(given)
+            yield from range_problems(f"{verb}.{name}.{field}", given)
             if target in CHECKED_BY_BUILDING:
                 resolve({"": target}, "", "")(**given)
         except ValidationError as error:
             yield from (line.strip() for line in explain(error, model, f"{verb}.{name}.{field}"))
         except ConfigurationError as error:
-            yield f"{verb}.{name}.{error}"
+            yield f"{verb}.{name}." + (str(error) if str(error).startswith(field) else f"{field}: {error}")
         for key in ("backbone", "head"):
-            if key in given and given[key] not in DOORS[key]:
+            if isinstance(given.get(key), str) and given[key] not in DOORS[key]:
                 where = f"{verb}.{name}.{field}.{key}"
-                yield f"{where}: unknown {key} '{given[key]}'.{closest(str(given[key]), DOORS[key])}"
+                yield f"{where}: unknown {key} '{given[key]}'.{closest(given[key], DOORS[key])}"
 
 
 def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
@@ -216,6 +224,16 @@ def _table_problems(book: Book) -> Iterator[str]:
     bound = book.table.bound
     if bound is not None and bound not in book.evaluate:
         yield f"table.bound: no evaluation '{bound}'.{closest(bound, book.evaluate)}"
+
+
+def _place_problems(book: Book) -> Iterator[str]:
+    """A book says where it lies itself; what it makes must stay in the project."""
+    place, params = Path(book.book.path), Path(book.book.params)
+    if params != place / "params.yaml":
+        yield f"book.params: expected {(place / 'params.yaml').as_posix()} (in book.path), found {params.as_posix()}."
+    work = Path(book.book.work)
+    if work.is_absolute() or ".." in work.parts or work == Path():
+        yield f"book.work: expected a folder in the project, such as work/{book.name or 'toy'}, found '{work}'."
 
 
 __all__ = ["ConfigurationError", "check", "check_files", "parts"]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, ValidationError
 
 from models.errors import ConfigurationError, closest
 from pipeline.artifacts import PRODUCERS, VERBS, kind_of
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 """Names become file names, DVC stage names and Prefect keys: lower case, digits, underscores."""
+
+Given = Annotated[str, StringConstraints(min_length=1)]
+"""A name or a path that may not be empty."""
 
 Options = dict[str, Any]
 
@@ -26,7 +30,7 @@ class Entry(BaseModel):
 
 class PrepareEntry(Entry):
     reader: str
-    root: str
+    root: Given
     on_bad_image: Literal["stop", "skip"] = "stop"
     options: Options = {}
 
@@ -48,7 +52,7 @@ class ImportAnnotationsEntry(Entry):
 
 class ImportWeightsEntry(Entry):
     architecture: str
-    file: str
+    file: Given
     download: bool = False
     normalisation: Literal["imagenet", "half"] = "imagenet"
 
@@ -58,7 +62,7 @@ class TrainEntry(Entry):
     supervision: Name
     method: str
     init: Name
-    seed: int = 0
+    seed: NonNegativeInt = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     model: Options = {}
     loader: Options = {}
@@ -110,10 +114,10 @@ class TableSettings(Entry):
 
 
 class BookSettings(Entry):
-    root: str
-    path: str
-    params: str
-    work: str
+    root: Given
+    path: Given
+    params: Given
+    work: Given
     sources: dict[str, str] = {}
     """Project-relative path of an input that lies outside -> environment variable that may name it."""
 
@@ -186,6 +190,10 @@ def load_book(folder: str | Path = ".") -> Book:
         )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path}: expected UTF-8 text, found other bytes ({error}). Save it as UTF-8."
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -213,6 +221,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"key '{key}' stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_UniqueKeyLoader.add_implicit_resolver(  # 1e-3 is a number in YAML 1.2, and for DVC, but text for PyYAML
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:

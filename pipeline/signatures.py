@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Strict, create_model
 
 _NAMES: dict[str, Any] = {
-    **{kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict)},
+    **{kind.__name__: kind for kind in (str, list, tuple, dict)},
+    **{kind.__name__: Annotated[kind, Strict()] for kind in (bool, int, float)},  # a part is given '1' as it is: text
     **{"Any": Any, "None": None, "Sequence": Sequence, "Mapping": dict, "Path": str},
     **{"Literal": typing.Literal, "Optional": typing.Optional},
 }

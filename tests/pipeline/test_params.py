@@ -118,3 +118,46 @@ def test_parts_of_an_entry() -> None:
     assert "models.heads.aspp" in parts(book, "train", "segmenter")
     assert "models.methods.classifier" in parts(book, "export_cams", "cam")
     assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("train.classifier.settings.steps", "10", "valid integer"),
+        ("train.classifier.settings.lr", True, "valid number"),
+        ("train.classifier.model.backbone", ["resnet18"], "valid string"),
+        ("train.classifier.model.output_stride", 7, "8, 16 or 32"),
+        ("train.segmenter.model.head_width", -4, "above 0"),
+        ("train.classifier.seed", -1, "greater than or equal to 0"),
+        ("export_cams.cam.options.scales", [], "one or more factors above 0"),
+        ("export_cams.cam.options.grid", 0, "above 0"),
+        ("refine_cams.cam_crf.options.preset", "pas", "Valid: irn"),
+        ("refine_cams.cam_crf.options.bilateral_sxy", -3, "must be above 0"),
+        ("import_weights.random.file", "", "at least 1 character"),
+        ("book.params", "other.yaml", "expected params.yaml"),
+        ("book.work", "../elsewhere", "a folder in the project"),
+    ],
+)
+def test_values_that_no_part_takes(tmp_path: Path, content: dict[str, Any], path: str, value: Any, says: str) -> None:
+    *sections, key = path.split(".")
+    place = content
+    for section in sections:
+        place = place[section]
+    place[key] = value
+    message = said(tmp_path, content)
+    assert path.rpartition(".")[0] in message
+    assert says in message
+
+
+def test_numbers_with_an_exponent_are_numbers(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["train"]["classifier"]["settings"]["lr"] = "LR"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content).replace("LR", "1e-3"))
+    book = load_book(tmp_path)
+    check(book)
+    assert book.train["classifier"].settings["lr"] == 0.001
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="expected UTF-8"):
+        load_book(tmp_path)

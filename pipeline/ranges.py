@@ -1,0 +1,26 @@
+"""Ranges of options whose parts import torch: ``check`` must find them out of range before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "output_stride": ("8, 16 or 32", lambda value: value in (8, 16, 32)),
+    "width": ("a number above 0", lambda value: value > 0),
+    "head_width": ("a whole number above 0", lambda value: value > 0),
+    "scales": ("one or more factors above 0", lambda value: len(value) > 0 and all(scale > 0 for scale in value)),
+    "grid": ("a whole number above 0, or 'full'", lambda value: value == "full" or value > 0),
+    "batch_size": ("a whole number above 0", lambda value: value > 0),
+    "seed": ("a whole number of 0 or more", lambda value: value >= 0),
+}
+"""Option -> what it must be, and the test of a value that has the right type."""
+
+
+def range_problems(where: str, options: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each option out of its range; ``options`` have the right types."""
+    for key, value in options.items():
+        if key in RANGES:
+            expected, holds = RANGES[key]
+            if value is not None and not holds(value):
+                yield f"{where}.{key}: expected {expected}, found {value!r:.80}."
