@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,6 +27,16 @@ app = typer.Typer(
 )
 BookOption = Annotated[str, typer.Option("--book", "-b", help="Folder of the recipe book.")]
 StageName = Annotated[str, typer.Argument(help="Name of an entry of this section of params.yaml.")]
+UNUSABLE = {
+    errno.EACCES: "Expected a place that may be read and written. Change its permissions, or book.work.",
+    errno.EROFS: "Expected a place that may be written. Set book.work to another folder.",
+    errno.ENOSPC: "The disk is full. Make room (`dvc gc --workspace` drops what the books no longer need).",
+    errno.EDQUOT: "The disk quota is used up. Make room, or set book.work to a folder elsewhere.",
+    errno.ENOTDIR: "Expected a folder, found a file in its place. Move it away.",
+    errno.EEXIST: "Expected a folder, found a file in its place. Move it away.",
+}
+"""What a machine may refuse, and the remedy: no bug of this project."""
+
 JOBS, STAGES = "Jobs", "Stages (called by dvc.yaml)"
 
 
@@ -189,12 +200,20 @@ def main() -> None:
         _leave(error.exit_code, f"error: {error}")
     except subprocess.CalledProcessError as error:
         _leave(error.returncode, "")
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            _leave_bug(error)
+        _leave(1, f"error: {error}\n{UNUSABLE[error.errno]} Finished stages are kept: run again.")
     except Exception as error:
-        message = f"error: unexpected {type(error).__name__}: {error}\nThis is a bug: report it with the lines below."
-        _leave(1, f"{message}\n{traceback.format_exc()}")
+        _leave_bug(error)
 
 
-def _leave(code: int, message: str) -> None:
+def _leave_bug(error: Exception) -> NoReturn:
+    message = f"error: unexpected {type(error).__name__}: {error}\nThis is a bug: report it with the lines below."
+    _leave(1, f"{message}\n{traceback.format_exc()}")
+
+
+def _leave(code: int, message: str) -> NoReturn:
     """Print the message and exit; under ``run``, tell it the code, since DVC hides it."""
     if message:
         print(message, file=sys.stderr)

@@ -63,10 +63,15 @@ def link(source: Path, target: Path) -> None:
     """Make ``source`` a symbolic link to ``target``; an older link is replaced, real files never.
 
     Raises:
-        ConfigurationError: the target does not exist, or real files lie at ``source``.
+        ConfigurationError: the target does not exist, real files lie at ``source``, or it is outside the project.
     """
     if not target.exists():
         raise ConfigurationError(f"{target}: no such file or folder, so {source} cannot be linked to it.")
+    parent = next(folder for folder in source.parents if folder.exists())
+    if source.is_absolute() or not parent.is_dir() or not parent.resolve().is_relative_to(Path.cwd().resolve()):
+        raise ConfigurationError(
+            f"{source}: expected a path in the project, as a book names it (data/voc_mini), found one outside it."
+        )
     if source.is_symlink():
         if source.resolve() == target.resolve():
             return

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from models.errors import DataError
+from models.errors import DataError, Weak2MaskError
 from pipeline.recorder import OUTPUT_TAG, connect
+from pipeline.tracking import store_uri
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,25 @@ def find_runs(lock: Path) -> list[RecordedStage]:
 
     Raises:
         DataError: no such file.
+        Weak2MaskError: MLflow does not answer.
     """
     if not lock.is_file():
         raise DataError(f"{lock}: expected DVC's record of finished stages, found nothing. Remedy: `dvc repro` first.")
     stages = (yaml.safe_load(lock.read_text()) or {}).get("stages", {})
-    client = connect()
+    client = _client()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return [_find(client, experiments, stage, entry.get("outs", [])) for stage, entry in stages.items()]
+
+
+def _client() -> Any:
+    try:
+        return connect()
+    except Exception as error:  # MLflow's own, the database's or the network's
+        reason = " ".join(str(error).split())[:300]
+        raise Weak2MaskError(
+            f"MLflow at {store_uri()} does not answer: {reason}\n"
+            "Remedy: start that server, or unset MLFLOW_TRACKING_URI to read mlflow.db."
+        ) from None
 
 
 def _find(client: Any, experiments: list[str], stage: str, outs: list[dict[str, Any]]) -> RecordedStage:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from models.errors import ConfigurationError, DataError
+from models.errors import ConfigurationError, DataError, Weak2MaskError
 from pipeline import recording, tracking
 from pipeline.recorder import connect, record
 from pipeline.runs import find_runs
@@ -120,6 +120,14 @@ def test_a_restored_output_leads_to_its_run(runs: dict[str, Any], project: Path,
     assert find_runs(lock("0" * 32))[0].run_id is None
     with pytest.raises(DataError, match="dvc repro"):
         find_runs(tmp_path / "none.lock")
+
+
+def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dvc.lock").write_text("stages: {}")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/runs.db")
+    with pytest.raises(Weak2MaskError, match=r"file/runs\.db does not answer"):
+        find_runs(tmp_path / "dvc.lock")
 
 
 def test_what_is_recorded_is_committed_as(tmp_path: Path, runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
