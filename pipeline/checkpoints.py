@@ -21,7 +21,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor
 
 from models.doors import resolve
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
 from models.method import Method
 from models.methods import METHODS
 from pipeline.storage.header import few
@@ -160,7 +160,7 @@ def load_method(folder: Path) -> Method:
     """The page of a checkpoint with its weights, in eval mode, on the CPU.
 
     Raises:
-        DataError: the checkpoint has no page, or is of another version of it.
+        DataError: the checkpoint has no page, or one that is unknown or of another version.
     """
     card, state = read_checkpoint(folder)
     if not card.method:
@@ -169,9 +169,10 @@ def load_method(folder: Path) -> Method:
         )
     try:
         method = build_method(card.method, len(card.class_names), card.options)
-    except TypeError as error:
+    except (TypeError, ConfigurationError) as error:
         raise DataError(
-            f"{folder}: method '{card.method}' no longer takes the options that it was saved with ({error})."
+            f"{folder}: method '{card.method}' of this version no longer takes the options that it was saved with "
+            f"({error}). Remedy: run the stage that makes the checkpoint again."
         ) from None
     problems = differences(_shapes(method.state_dict()), _shapes(state))
     if problems:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from models.errors import DataError
 from pipeline.artifacts import artifact, code_fingerprint
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.params import Book
@@ -58,7 +59,16 @@ class Workspace:
         """Identity of this stage's work: its parameters, its inputs' content, its code.
 
         Unfinished work is picked up again only under an equal fingerprint.
+
+        Raises:
+            DataError: an input has not been made.
         """
+        for path in inputs:
+            if not path.exists():
+                raise DataError(
+                    f"{self.verb}.{self.name} needs {path}, found nothing there. "
+                    "Remedy: run the stage that makes it (`dvc repro`)."
+                )
         code = code_fingerprint(self.book.book.work, self.verb, self.name)
         known = {
             "entry": self.entry.model_dump(mode="json"),

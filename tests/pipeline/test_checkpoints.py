@@ -150,7 +150,10 @@ def test_another_version_of_the_format_or_the_page_is_refused(tmp_path: Path) ->
     edit(folder, options={**SMALL, "temperature": 1.0})
     with pytest.raises(DataError, match=r"no longer takes the options.*temperature"):
         load_method(folder)
-    edit(folder, options=SMALL, class_names=["cow", "dog", "cat"])
+    edit(folder, options=SMALL, method="classifer")
+    with pytest.raises(DataError, match=r"c: method 'classifer'.*Did you mean 'classifier'"):
+        load_method(folder)
+    edit(folder, method="classifier", class_names=["cow", "dog", "cat"])
     with pytest.raises(
         DataError, match=r"head.classifier.weight \(expected \[3, 128, 1, 1\], found \[2, 128, 1, 1\]\)"
     ):

@@ -303,6 +303,34 @@ def test_a_store_of_another_kind_or_version(cams: CamStore, tmp_path: Path) -> N
         CamStore(tmp_path / "file")
 
 
+def _shard(store: CamStore) -> Path:
+    return next(path for path in sorted(store.path.rglob("c/0/0/0")))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda store: _shard(store).unlink(), "the shard of part_00000 is missing"),
+        (lambda store: _shard(store).write_bytes(_shard(store).read_bytes()[:40]), "is damaged"),
+        (lambda store: (store.path / "part_00000" / "zarr.json").write_text("{"), "is damaged"),
+    ],
+)
+def test_damaged_files_are_named_and_never_read_as_empty(cams: CamStore, harm: Any, said: str) -> None:
+    harm(cams)
+    with pytest.raises(DataError, match=said) as caught:
+        list(CamStore(cams.path))
+    assert str(cams.path) in str(caught.value)
+
+
+def test_masks_of_nothing_but_void_have_no_shard(tmp_path: Path) -> None:
+    header = Header(HEADER.ids[:1], SIZES[:1], NAMES, "")
+    writer = MaskStore.create(tmp_path / "masks", header)
+    writer.write(0, [np.full(SIZES[0], 255, np.uint8)])
+    store = MaskStore(writer.finish())
+    assert not list(store.path.rglob("c/0/0/0"))
+    assert (store[HEADER.ids[0]] == 255).all()
+
+
 def test_missing_and_other_images(cams: CamStore) -> None:
     cams.require(["image_1"], "evaluate@cam", catalogue="digest-of-the-catalogue")
     with pytest.raises(DataError, match="holds 5 images, but not 7 that evaluate@cam needs: x0, x1, x2, x3, x4 and 2"):
