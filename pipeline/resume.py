@@ -14,8 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from models.errors import TrainingError
+
 State = dict[str, Any]
 FILE = "last.pt"
+PATIENCE = 15.0
+"""Seconds to wait for another process to let go: the loaders of a killed training outlive it by a few."""
 
 
 class Resume:
@@ -36,6 +40,29 @@ class Resume:
         self.writes = writes
         self.signalled: int | None = None
         self._saved = time.monotonic()
+
+    def claim(self, patience: float = PATIENCE) -> None:
+        """Keep other processes away from this training until this one ends, however it does.
+
+        Raises:
+            TrainingError: another process is at it; two would write the same files.
+        """
+        if not self.writes:
+            return
+        from filelock import FileLock, Timeout
+
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / "lock", timeout=patience)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            pid = (folder / "pid").read_text() if (folder / "pid").is_file() else "?"
+            raise TrainingError(
+                f"{folder}: expected to be alone with this training, found process {pid} at it. "
+                f"Remedy: end it (kill {pid}; its state is kept) or wait until it is done, then run again."
+            ) from None
+        (folder / "pid").write_text(str(os.getpid()))
 
     def load(self) -> State | None:
         """The last state, or None: there is none, or it cannot be read (a warning says so)."""

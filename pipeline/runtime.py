@@ -37,11 +37,14 @@ def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "")
     return iter(tqdm(iterable, total=total, desc=desc, **_bar_options()))
 
 
-def steps_bar(total: int, done: int, desc: str) -> tqdm[NoReturn]:
-    """A bar to be moved by hand, at ``done`` of ``total``; it shows speed, the time left and what is posted to it."""
+def steps_bar(total: int, done: int, desc: str, shown: bool = True) -> tqdm[NoReturn]:
+    """A bar to be moved by hand, at ``done`` of ``total``; it shows speed, the time left and what is posted to it.
+
+    Of several processes that train together only one has it ``shown``.
+    """
     from tqdm import tqdm
 
-    return tqdm(total=total, initial=done, desc=desc, unit="step", **_bar_options())
+    return tqdm(total=total, initial=done, desc=desc, unit="step", disable=not shown, **_bar_options())
 
 
 def _bar_options() -> dict[str, Any]:

@@ -40,9 +40,10 @@ def run(book: Book, name: str, log: Log) -> None:
         bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
         log.metrics({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
 
+    resume.claim()
     state = resume.load()
     total = settings.total_steps(loader.steps_per_epoch)
-    bar = runtime.steps_bar(total, state["done"] if state else 0, f"train {name}")
+    bar = runtime.steps_bar(total, state["done"] if state else 0, f"train {name}", fabric.is_global_zero)
 
     def on_step(done: int, snapshot: Callable[[], State]) -> None:
         bar.update()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.errors import TrainingError
 from pipeline.resume import Resume
 from tests.pipeline.tiny_training import STEPS, Run
 
@@ -130,3 +131,25 @@ def test_signals_are_left_alone_outside_a_training(tmp_path: Path) -> None:
     with Resume(tmp_path).stopping_at_a_step():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def _claim_and_wait(folder: Path) -> None:
+    resume = Resume(folder)
+    resume.claim()
+    time.sleep(60)
+
+
+def test_two_processes_are_never_at_the_same_training(processes: Any, tmp_path: Path) -> None:
+    """The second says who is at it, and goes on as soon as that one is killed."""
+    first = processes.Process(target=_claim_and_wait, args=(tmp_path / "training",))
+    first.start()
+    while not (tmp_path / "training" / "pid").is_file():
+        time.sleep(0.05)
+    second = Resume(tmp_path / "training")
+    with pytest.raises(TrainingError, match=f"found process {first.pid} at it"):
+        second.claim(patience=0)
+    first.kill()
+    first.join()
+    second.claim()
+    second.finish()
+    assert not (tmp_path / "training").exists()

@@ -101,3 +101,10 @@ def test_progress_yields_everything_and_writes_to_stderr_only(capsys: pytest.Cap
 def test_importing_the_runtime_does_not_import_torch() -> None:
     code = "import sys, pipeline.runtime; assert not {'torch', 'lightning_fabric', 'tqdm'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_only_one_of_several_processes_shows_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    for shown in (True, False):
+        with runtime.steps_bar(3, 0, "train", shown) as bar:
+            bar.update()
+        assert bool(capsys.readouterr().err) == shown
