@@ -17,6 +17,7 @@ from models.pseudo_masks import RULES
 from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
+from pipeline.check_graph import circle_problems, label_files, split_problems, teaching_problems
 from pipeline.datasets import READERS
 from pipeline.params import Book, explain
 from pipeline.ranges import range_problems
@@ -77,6 +78,7 @@ def check(book: Book) -> None:
     """
     problems = [problem for verb, name in book.entries() for problem in _entry_problems(book, verb, name)]
     problems += [*_duplicates(book), *_table_problems(book), *_place_problems(book)]
+    problems += [*circle_problems(book, REFERENCES), *split_problems(book), *teaching_problems(book)]
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -88,7 +90,11 @@ def check_files(book: Book) -> None:
     Raises:
         ConfigurationError: names each missing path, the key that asks for it, and how to provide it.
     """
-    missing = []
+    missing = [
+        f"  {key}: {path} does not exist.{_remedy(book, path)}"
+        for key, path in label_files(book)
+        if not Path(path).exists()
+    ]
     for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
         for name, entry in getattr(book, verb).items():
             path = getattr(entry, key)

@@ -21,7 +21,19 @@ from pipeline.signatures import module_path
 ROOMS = ("models", "stages", "pipeline")
 _BOOKKEEPING = {
     f"pipeline.{name}"
-    for name in ("tracking", "recording", "recorder", "runs", "params", "check", "signatures", "code", "artifacts")
+    for name in (
+        "tracking",
+        "recording",
+        "recorder",
+        "runs",
+        "params",
+        "check",
+        "check_graph",
+        "ranges",
+        "signatures",
+        "code",
+        "artifacts",
+    )
 }
 """Modules that decide where and when, never what: they cannot change an artefact's bytes."""
 

@@ -239,6 +239,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             lines.append(f"  {where}: unknown key '{location[-1]}'.{closest(location[-1], known)}")
         elif problem["type"] == "missing":
             lines.append(f"  {where}: missing. Add '{location[-1]}:' (a section may be empty: {{}}).")
+        elif problem["input"] is None and problem["type"] in ("dict_type", "model_type"):
+            lines.append(f"  {where}: expected keys below it, found none. Write {{}} for an empty section.")
         else:
             lines.append(f"  {where}: {problem['msg']}, found {problem['input']!r:.80}")
     return lines

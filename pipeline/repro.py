@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline import runtime
 from pipeline.artifacts import SCRATCH
 from pipeline.params import Book
 from pipeline.recording import shared_recorder
@@ -20,9 +21,10 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     """``dvc repro`` of the book, or of some of its stages.
 
     Raises:
-        ConfigurationError: a target is no stage of the book.
+        ConfigurationError: a target is no stage of the book, or an environment variable has no valid value.
         subprocess.CalledProcessError: a stage failed (it has said why); ``returncode`` is the stage's own.
     """
+    _check_environment()
     stages = ["code", *(f"{verb}@{name}" for verb, name in book.entries())]
     for target in targets:
         if target not in stages:
@@ -38,6 +40,13 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     told.unlink(missing_ok=True)
     if done.returncode:
         raise subprocess.CalledProcessError(code if 0 < code < 128 else 1, command)
+
+
+def _check_environment() -> None:
+    """Find out now what stages would only say when it is their turn."""
+    runtime.workers()
+    runtime.devices()
+    runtime.device() if os.environ.get("WEAK2MASK_DEVICE", "").strip() else None
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,10 @@ import pytest
 
 import pipeline.__main__ as command_line
 from models.errors import ConfigurationError
-from pipeline.repro import link
+from pipeline.params import load_book
+from pipeline.repro import link, run
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -53,3 +56,11 @@ def test_what_the_machine_refuses_is_no_bug(
     assert "work/toy" in said
     assert "Finished stages are kept" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("variable", ["WEAK2MASK_WORKERS", "WEAK2MASK_DEVICES", "WEAK2MASK_DEVICE"])
+def test_a_run_looks_at_its_environment_first(project: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "many")
+    with pytest.raises(ConfigurationError, match=variable):
+        run(load_book(ROOT))
+    assert list(project.iterdir()) == []

@@ -149,6 +149,38 @@ def test_values_that_no_part_takes(tmp_path: Path, content: dict[str, Any], path
     assert says in message
 
 
+def test_an_entry_that_needs_what_it_makes(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["train"]["classifier"]["init"] = "segmenter"
+    message = said(tmp_path, content)
+    assert "train.classifier: needs what it makes itself" in message
+    assert "train.segmenter: needs what it makes itself" in message
+    assert "train.full" not in message
+
+
+def test_splits_that_a_data_set_does_not_have(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["predict_masks"]["full"]["split"] = "vall"
+    message = said(tmp_path, content)
+    assert "predict_masks.full.split: data 'toy' has no split 'vall'. Did you mean 'val'?" in message
+
+
+def test_tags_teach_no_segmenter(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["train"]["full"]["supervision"] = "tags"
+    assert "train.full.supervision: 'tags' holds image tags, which label no pixel" in said(tmp_path, content)
+
+
+def test_label_files_must_be_there(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["prepare"]["toy"] = {"reader": "voc", "root": ".", "options": {"labels": "data/labels.json"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigurationError, match=r"prepare\.toy\.options\.labels: data/labels\.json does not exist"):
+        check_files(load_book(tmp_path))
+
+
+@pytest.mark.parametrize("section", ["train", "prepare"])
+def test_a_section_without_keys(tmp_path: Path, content: dict[str, Any], section: str) -> None:
+    content[section] = None
+    assert f"{section}: expected keys below it, found none. Write {{}}" in said(tmp_path, content)
+
+
 def test_numbers_with_an_exponent_are_numbers(tmp_path: Path, content: dict[str, Any]) -> None:
     content["train"]["classifier"]["settings"]["lr"] = "LR"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content).replace("LR", "1e-3"))

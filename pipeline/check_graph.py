@@ -1,0 +1,76 @@
+"""What ``check`` finds wrong between the entries of a book: circles, unknown splits, labels that cannot teach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models.errors import closest
+from pipeline.datasets import READERS
+from pipeline.params import Book, PrepareEntry
+from pipeline.signatures import options_model
+
+
+def circle_problems(book: Book, references: Mapping[str, str]) -> Iterator[str]:
+    """Entries that need, in the end, what they make themselves; ``references`` maps a key to a kind of artefact."""
+    needs = {
+        (verb, name): list(_needed(book, book.entry(verb, name), references)) for verb, name in book.entries()
+    }  # fmt: skip
+    for start in needs:
+        seen: set[tuple[str, str]] = set()
+        queue = list(needs[start])
+        while queue and start not in seen:
+            seen.add(queue.pop())
+            queue = [node for found in seen for node in needs[found] if node not in seen]
+        if start in seen:
+            yield f"{start[0]}.{start[1]}: needs what it makes itself. Name another artefact, or rename this entry."
+
+
+def _needed(book: Book, entry: Any, references: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, kind in references.items():
+        value = getattr(entry, key, None)
+        made = book.producer(kind, value) if value else None
+        if made and value:
+            yield made[0], value
+
+
+def split_problems(book: Book) -> Iterator[str]:
+    """Splits that a data set is known not to have: its options, or its reader, say so."""
+    for verb in ("annotate", "import_annotations", "predict_masks"):
+        for name, entry in getattr(book, verb).items():
+            known = _known_splits(book, entry.data)
+            if known is not None and entry.split not in known:
+                hint = closest(entry.split, known)
+                yield f"{verb}.{name}.split: data '{entry.data}' has no split '{entry.split}'.{hint}"
+
+
+def _known_splits(book: Book, data: str) -> list[str] | None:
+    entry: PrepareEntry | None = book.prepare.get(data)
+    if entry is None or entry.reader not in READERS:
+        return None
+    if entry.reader == "toy":
+        return ["train", "val"]
+    field = options_model(READERS[entry.reader]).model_fields.get("splits")
+    named = entry.options.get("splits", field.default if field else None)
+    return list(named) if isinstance(named, dict | list | tuple) else None
+
+
+def teaching_problems(book: Book) -> Iterator[str]:
+    """Image tags label no pixel: a segmenter would learn nothing from them, at a loss of 0."""
+    for name, entry in book.train.items():
+        source = book.annotate.get(entry.supervision)
+        if entry.method == "segmenter" and source is not None and source.kind == "tags":
+            yield (
+                f"train.{name}.supervision: '{entry.supervision}' holds image tags, which label no pixel; "
+                "'segmenter' needs pseudo-masks, masks, boxes, points or scribbles."
+            )
+
+
+def label_files(book: Book) -> Iterator[tuple[str, str]]:
+    """(key, path) of each file of image labels that a data set's options name."""
+    for name, entry in book.prepare.items():
+        if isinstance(entry.options.get("labels"), str):
+            yield f"prepare.{name}.options.labels", entry.options["labels"]
+
+
+__all__ = ["circle_problems", "label_files", "split_problems", "teaching_problems"]
