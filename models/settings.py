@@ -52,13 +52,16 @@ class TrainSettings:
             "weight_decay": self.weight_decay >= 0,
             "warmup_steps": self.warmup_steps >= 0,
             "clip_norm": self.clip_norm >= 0,
+            "momentum": 0 <= self.momentum < 1,
+            "power": self.power >= 0,
+            "save_every_seconds": self.save_every_seconds >= 0,
             "ema": 0 <= self.ema < 1,
         }
         wrong = [f"{name} {getattr(self, name)}" for name, holds in ranges.items() if not holds]
         if wrong:
             raise ConfigurationError(
                 f"settings: out of range: {', '.join(wrong)}. Expected accumulate and log_every of at least 1, a "
-                "positive lr, ema in [0,1), and no negative weight_decay, warmup_steps or clip_norm."
+                "positive lr, ema and momentum in [0,1), and nothing else below 0."
             )
 
     def total_steps(self, steps_per_epoch: int) -> int:

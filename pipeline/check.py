@@ -107,8 +107,10 @@ def check_files(book: Book) -> None:
 def _remedy(book: Book, path: str) -> str:
     for source, variable in book.book.sources.items():
         if path == source or path.startswith(source + "/"):
+            inside = path.removeprefix(source).strip("/")
             return (
-                f" Link it: `python -m pipeline link {source} /where/it/is`, "
+                f" Link {'the folder that holds ' + inside if inside else 'it'}: "
+                f"`python -m pipeline link {source} /where/it/is`, "
                 f"or set {variable}=/where/it/is and use `python -m pipeline run`."
             )
     return ""

@@ -37,6 +37,13 @@ class LoaderOptions:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.crop < 1:
             raise ConfigurationError(f"loader: batch_size and crop must be at least 1, found {self}.")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"loader.{name}: expected 0 or more, found {getattr(self, name)}.")
+        if not 0 <= self.hue <= 0.5:
+            raise ConfigurationError(f"loader.hue: expected 0 to 0.5, found {self.hue}.")
+        if self.num_workers < -1:
+            raise ConfigurationError(f"loader.num_workers: expected -1 or more, found {self.num_workers}.")
         for name, pair in (("scale", self.scale), ("long_side", self.long_side)):
             if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name == "scale" and pair[0] == 0):
                 raise ConfigurationError(f"loader.{name}: expected [lowest, highest], both positive, found {pair}.")
