@@ -156,16 +156,24 @@ def read_safetensors(path: Path) -> State:
     return state
 
 
-def load_method(folder: Path) -> Method:
+def load_method(folder: Path, class_names: Sequence[str] | None = None) -> Method:
     """The page of a checkpoint with its weights, in eval mode, on the CPU.
 
+    Args:
+        class_names: what its classes must be; None takes any.
+
     Raises:
-        DataError: the checkpoint has no page, or one that is unknown or of another version.
+        DataError: the checkpoint has no page, one that is unknown or of another version, or other classes.
     """
     card, state = read_checkpoint(folder)
     if not card.method:
         raise DataError(
             f"{folder} holds weights to start from, not a trained method. Remedy: name a trained checkpoint."
+        )
+    if class_names is not None and card.class_names != tuple(class_names):
+        raise DataError(
+            f"{folder}: expected the classes {few(class_names)}, found {few(card.class_names)}. "
+            "Remedy: name a checkpoint that was trained on a data set with the same classes in the same order."
         )
     try:
         method = build_method(card.method, len(card.class_names), card.options)

@@ -25,7 +25,8 @@ class _Export:
 
         entry, catalogue = self.here.entry, self.here.catalogue
         tags = SupervisionStore(self.here.path("supervision", entry.supervision))
-        method: Any = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
+        checkpoint = self.here.path("checkpoints", entry.checkpoint)
+        method: Any = load_method(checkpoint, catalogue.class_names).to(self.device)
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
         for _, cam in export_cams(samples, method, device=self.device, **entry.options):
             yield cam

@@ -23,7 +23,8 @@ class _Predict:
         from stages.predict_masks import predict_masks
 
         entry, catalogue = self.here.entry, self.here.catalogue
-        method: Any = load_method(self.here.path("checkpoints", entry.checkpoint)).to(self.device)
+        checkpoint = self.here.path("checkpoints", entry.checkpoint)
+        method: Any = load_method(checkpoint, catalogue.class_names).to(self.device)
         crf = SegmentationCrf(**entry.crf) if entry.crf is not None else None
         samples = ((id, catalogue.image(id), None) for id in ids)
         for _, mask in predict_masks(samples, method, device=self.device, crf=crf, **entry.options):

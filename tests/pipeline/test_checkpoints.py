@@ -127,6 +127,13 @@ def test_another_backbone_is_refused_with_names_and_shapes(tmp_path: Path) -> No
         load_init(build_method("classifier", 2, {"backbone": "mobilenet_v2"}), source, CLASSES)
 
 
+def test_a_method_of_other_classes_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "c", small())
+    load_method(folder, CLASSES)
+    with pytest.raises(DataError, match=r"expected the classes sheep, found"):
+        load_method(folder, ["sheep"])
+
+
 def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No checkpoint at"):
         read_checkpoint(tmp_path)
