@@ -46,7 +46,7 @@ class ImportAnnotationsEntry(Entry):
     data: Name
     split: str
     kind: Literal["boxes", "points", "scribbles"]
-    file: str
+    file: Given
     options: Options = {}
 
 
