@@ -20,6 +20,8 @@ C = 3
 class Colours(nn.Module):
     """Class c is wherever colour channel c is, at a quarter of the image's resolution."""
 
+    stride = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.dropout = nn.Dropout(0.5)
@@ -61,18 +63,20 @@ def test_cams_are_in_order_of_tagged_classes_only_and_within_bounds() -> None:
 def test_one_view_is_the_plain_map_normalised() -> None:
     image = picture(32, 32, 1)
     tags = np.array([True, False, True])
-    ((_, cam),) = export_cams([("a", image, tags)], Colours(), scales=[1.0], flip=False, normalization="max")
+    ((_, cam),) = export_cams(
+        [("a", image, tags)], Colours(), scales=[1.0], flip=False, normalization="max", alignment="half_pixel"
+    )
     plain = (image / 255).reshape(8, 4, 8, 4, 3).mean((1, 3))[..., [0, 2]].transpose(2, 0, 1)
     np.testing.assert_allclose(cam.scores, plain / (plain.max((1, 2), keepdims=True) + 1e-5), rtol=1e-5)
 
 
 def test_the_mirror_image_is_mirrored_back() -> None:
     image, tags = picture(32, 32, 1), np.ones(C, bool)
-    once = dict(export_cams([("a", image, tags)], Colours(), scales=[1.0], flip=False))["a"]
-    both = dict(export_cams([("a", image, tags)], Colours(), scales=[1.0], flip=True))["a"]
+    once = dict(export_cams([("a", image, tags)], Colours(), scales=[1.0], flip=False, alignment="half_pixel"))["a"]
+    both = dict(export_cams([("a", image, tags)], Colours(), scales=[1.0], flip=True, alignment="half_pixel"))["a"]
     np.testing.assert_allclose(once.scores, both.scores, atol=1e-4)
-    mirrored = dict(export_cams([("a", image[:, ::-1].copy(), tags)], Colours()))["a"]
-    whole = dict(export_cams([("a", image, tags)], Colours()))["a"]
+    mirrored = dict(export_cams([("a", image[:, ::-1].copy(), tags)], Colours(), alignment="half_pixel"))["a"]
+    whole = dict(export_cams([("a", image, tags)], Colours(), alignment="half_pixel"))["a"]
     np.testing.assert_allclose(mirrored.scores[:, :, ::-1], whole.scores, atol=1e-5)
 
 
