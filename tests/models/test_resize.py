@@ -18,7 +18,8 @@ def test_same_numbers_as_torch(source: tuple[int, int], target: tuple[int, int])
     )
     resized = resize_bilinear(maps, target)
     assert resized.dtype == np.float32
-    np.testing.assert_allclose(resized, expected[0].numpy(), rtol=0, atol=3e-7)
+    # A coordinate near 32 has an ulp of 2e-6, and torch rounds it differently with another number of threads.
+    np.testing.assert_allclose(resized, expected[0].numpy(), rtol=0, atol=2e-6)
 
 
 def test_right_size_and_no_maps() -> None:
