@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help run test lint setup voc_mini mlflow clean
+.PHONY: help run test lint setup voc_mini mlflow server serve clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):.*## /  make \1\t/' | expand -t 20
@@ -40,6 +40,12 @@ test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests
 
 mlflow: $(STAMP)  ## Open the recorded runs in MLflow's UI on 127.0.0.1:5000
 	@python -m pipeline mlflow
+
+server: $(STAMP)  ## Prefect's server and UI on 127.0.0.1:4200
+	@python -m pipeline server
+
+serve: $(STAMP)  ## Wait for runs started from Prefect's UI or a schedule (needs `make server`)
+	@python -m pipeline serve
 
 clean:  ## Remove what runs made (the DVC cache and .venv stay)
 	rm -rf work .scratch report

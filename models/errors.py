@@ -28,6 +28,12 @@ class TrainingError(Weak2MaskError):
     """A training cannot go on, for instance because a loss is not finite. Exit code 1."""
 
 
+class TransientError(Weak2MaskError):
+    """The machine ended the work, not the input: worth trying again. Exit code 75 (``EX_TEMPFAIL``)."""
+
+    exit_code = 75
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` plus the valid names, to end an error message with."""
     options = sorted(known)

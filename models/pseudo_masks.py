@@ -22,6 +22,7 @@ RULES: dict[str, str] = {
     "complement": "models.pseudo_masks:Complement",
     "two_threshold": "models.pseudo_masks:TwoThreshold",
     "ir_label": "models.refiners.ir_label:IrLabel",
+    "affinity_label": "models.refiners.affinity_label:AffinityLabel",
 }
 
 

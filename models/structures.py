@@ -28,7 +28,7 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 """uint8 [H,W,3] RGB."""
 
 Outputs: TypeAlias = "dict[str, Tensor]"
-"""What a method's forward returns: named tensors, ``logits`` among them."""
+"""What a method's forward returns: named tensors, all that its losses need."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +58,13 @@ class Cam:
         classes: int64 [K], ascending, only the classes of the image's tags, 1..C.
         scores: float32 [K,h,w] in [0,1], at any grid that covers the whole image.
         size: (H, W) of the image in pixels.
+        instances: int32 [H,W], class-agnostic objects 1..N, 0 for none; or None, where nobody looked for them.
     """
 
     classes: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
     size: tuple[int, int]
+    instances: npt.NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,3 +142,26 @@ class Segmenter(Protocol):
 
     def scores(self, image: Tensor) -> Tensor:
         """Logits [B,1+C,h,w], channel 0 background, at the network's grid, for image [B,3,H,W]."""
+
+
+class Links(Protocol):
+    """How strongly the cells of a grid hang together."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the cells."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between two cells."""
+
+    def walk(self, values: npt.NDArray[np.floating], beta: float, steps: int) -> npt.NDArray[np.float64]:
+        """``values T^steps`` with ``T = A^beta / column sums``: float64 [K,h,w] from [K,h,w]."""
+
+
+@runtime_checkable
+class Propagator(Protocol):
+    """A network that says which pixels of an image belong together."""
+
+    def links(self, image: Tensor) -> Links:
+        """The graph over which scores walk, for one image [1,3,H,W] on the network's device."""

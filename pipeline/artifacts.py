@@ -9,7 +9,7 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
     "ground_truth": ("prepare",),
     "supervision": ("annotate", "import_annotations", "make_pseudo_masks"),
     "checkpoints": ("import_weights", "train"),
-    "cams": ("export_cams", "refine_cams"),
+    "cams": ("export_cams", "refine_cams", "propagate_cams"),
     "masks": ("predict_masks",),
     "evaluations": ("evaluate",),
 }

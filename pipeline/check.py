@@ -19,9 +19,11 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
 from pipeline.check_graph import circle_problems, label_files, split_problems, teaching_problems
 from pipeline.datasets import READERS
+from pipeline.lineage import REFERENCES
 from pipeline.params import Book, explain
 from pipeline.ranges import range_problems
 from pipeline.signatures import has_method, options_model
+from pipeline.tables.check import table_problems
 
 DOORS: dict[str, Mapping[str, str]] = {
     "reader": READERS,
@@ -35,15 +37,6 @@ DOORS: dict[str, Mapping[str, str]] = {
 }
 """Keys of params.yaml whose value names a part of a door."""
 
-REFERENCES = {
-    "data": "catalogues",
-    "supervision": "supervision",
-    "init": "checkpoints",
-    "checkpoint": "checkpoints",
-    "cams": "cams",
-}
-"""Keys whose value names an artefact that another entry makes."""
-
 OPTIONS: dict[tuple[str, str], str] = {
     ("prepare", "options"): "reader",
     ("annotate", "options"): "kind",
@@ -53,6 +46,7 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("train", "settings"): "models.settings:TrainSettings",
     ("export_cams", "options"): "stages.export_cams:export_cams",
     ("refine_cams", "options"): "refiner",
+    ("propagate_cams", "options"): "models.refiners.random_walk:RandomWalk",
     ("make_pseudo_masks", "options"): "rule",
     ("predict_masks", "options"): "stages.predict_masks:predict_masks",
     ("predict_masks", "crf"): "models.refiners.dense_crf:SegmentationCrf",
@@ -64,10 +58,19 @@ CHECKED_BY_BUILDING = {
     "pipeline.loader_options:LoaderOptions",
     "models.settings:TrainSettings",
     "models.refiners.dense_crf:SegmentationCrf",
+    "models.refiners.random_walk:RandomWalk",
     *REFINERS.values(),
     *RULES.values(),
 }
 """Options whose ranges are checked too: they import no torch."""
+
+
+ROLES = {
+    "export_cams": ("cams", "localise"),
+    "propagate_cams": ("links", "say which pixels belong together"),
+    "predict_masks": ("scores", "segment"),
+}
+"""What a verb asks of the method behind its checkpoint: the name of the function, and what it is for."""
 
 
 def check(book: Book) -> None:
@@ -77,8 +80,8 @@ def check(book: Book) -> None:
         ConfigurationError: all problems, one a line, each with its key and the remedy.
     """
     problems = [problem for verb, name in book.entries() for problem in _entry_problems(book, verb, name)]
-    problems += [*_duplicates(book), *_table_problems(book), *_place_problems(book)]
-    problems += [*circle_problems(book, REFERENCES), *split_problems(book), *teaching_problems(book)]
+    problems += [*_duplicates(book), *table_problems(book), *_place_problems(book)]
+    problems += [*circle_problems(book), *split_problems(book), *teaching_problems(book)]
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -140,6 +143,21 @@ def _own_parts(verb: str, entry: Any) -> Iterator[str]:
                 yield DOORS[key][value].partition(":")[0]
 
 
+def effective_options(verb: str, entry: Any, field: str = "options") -> dict[str, Any]:
+    """The options of a checked entry as they will be used, as JSON has them: the book's over the part's defaults."""
+    target = _declared(verb, entry, field)
+    assert target is not None, "check() resolves every name"
+    return options_model(target).model_validate(getattr(entry, field) or {}).model_dump(mode="json")
+
+
+def _declared(verb: str, entry: Any, field: str) -> str | None:
+    """The "module:attribute" that declares the options of an entry; None where the entry names no known part."""
+    if verb == "evaluate" and entry.of.startswith("cams/"):
+        return "stages.evaluate:score_cams"
+    target = OPTIONS[verb, field]
+    return target if ":" in target else DOORS[target].get(getattr(entry, target))
+
+
 def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
     entry = book.entry(verb, name)
     where = f"{verb}.{name}"
@@ -160,20 +178,15 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
     yield from _role_problems(book, where, entry, verb)
+    yield from _instance_problems(book, where, entry)
     yield from _split_problems(book, where, entry)
 
 
 def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
-    for (owner, field), target in OPTIONS.items():
-        if owner != verb:
+    for owner, field in OPTIONS:
+        target = _declared(verb, entry, field) if owner == verb else None
+        if target is None:
             continue
-        if ":" not in target:
-            part = getattr(entry, target)
-            if part not in DOORS[target]:
-                continue
-            target = DOORS[target][part]
-        if verb == "evaluate" and entry.of.startswith("cams/"):
-            target = "stages.evaluate:score_cams"
         model = options_model(target)
         given: dict[str, Any] = getattr(entry, field) or {}
         try:
@@ -192,8 +205,8 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
 
 
 def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
-    """A page must be able to do what a verb asks of it: localise for CAMs, segment for masks."""
-    needed = {"export_cams": ("cams", "localise"), "predict_masks": ("scores", "segment")}.get(verb)
+    """A page must be able to do what a verb asks of it (:data:`ROLES`)."""
+    needed = ROLES.get(verb)
     if needed is None:
         return
     made = book.producer("checkpoints", entry.checkpoint)
@@ -207,6 +220,15 @@ def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[st
             f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{made[1].method}', which cannot {needed[1]}; "
             f"methods that can: {', '.join(able)}."
         )
+
+
+def _instance_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
+    """Objects are told apart by displacements, which only some networks learn."""
+    made = book.producer("checkpoints", entry.checkpoint) if getattr(entry, "instances", False) else None
+    if made and made[0] == "train" and made[1].method in METHODS:
+        able = [name for name, target in METHODS.items() if has_method(target, "displacements")]
+        if made[1].method not in able:
+            yield f"{where}.instances: '{made[1].method}' learns no displacements; methods that do: {', '.join(able)}."
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
@@ -228,12 +250,6 @@ def _duplicates(book: Book) -> Iterator[str]:
                 seen[name] = verb
 
 
-def _table_problems(book: Book) -> Iterator[str]:
-    bound = book.table.bound
-    if bound is not None and bound not in book.evaluate:
-        yield f"table.bound: no evaluation '{bound}'.{closest(bound, book.evaluate)}"
-
-
 def _place_problems(book: Book) -> Iterator[str]:
     """A book says where it lies itself; what it makes must stay in the project."""
     place, params = Path(book.book.path), Path(book.book.params)
@@ -242,6 +258,10 @@ def _place_problems(book: Book) -> Iterator[str]:
     work = Path(book.book.work)
     if work.is_absolute() or ".." in work.parts or work == Path():
         yield f"book.work: expected a folder in the project, such as work/{book.name or 'toy'}, found '{work}'."
+    stages = ["code", *(f"{verb}@{name}" for verb, name in book.entries())]
+    for target in book.book.targets:
+        if target not in stages:
+            yield f"book.targets: no stage '{target}'.{closest(target, stages)}"
 
 
-__all__ = ["ConfigurationError", "check", "check_files", "parts"]
+__all__ = ["ConfigurationError", "check", "check_files", "effective_options", "parts"]

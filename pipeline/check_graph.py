@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from models.errors import closest
 from pipeline.datasets import READERS
+from pipeline.lineage import Node, inputs
 from pipeline.params import Book, PrepareEntry
 from pipeline.signatures import options_model
 
 
-def circle_problems(book: Book, references: Mapping[str, str]) -> Iterator[str]:
-    """Entries that need, in the end, what they make themselves; ``references`` maps a key to a kind of artefact."""
-    needs = {
-        (verb, name): list(_needed(book, book.entry(verb, name), references)) for verb, name in book.entries()
-    }  # fmt: skip
+def circle_problems(book: Book) -> Iterator[str]:
+    """Entries that need, in the end, what they make themselves."""
+    needs = {node: list(inputs(book, *node).values()) for node in book.entries()}
     for start in needs:
-        seen: set[tuple[str, str]] = set()
+        seen: set[Node] = set()
         queue = list(needs[start])
         while queue and start not in seen:
             seen.add(queue.pop())
             queue = [node for found in seen for node in needs[found] if node not in seen]
         if start in seen:
             yield f"{start[0]}.{start[1]}: needs what it makes itself. Name another artefact, or rename this entry."
-
-
-def _needed(book: Book, entry: Any, references: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for key, kind in references.items():
-        value = getattr(entry, key, None)
-        made = book.producer(kind, value) if value else None
-        if made and value:
-            yield made[0], value
 
 
 def split_problems(book: Book) -> Iterator[str]:

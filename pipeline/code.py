@@ -29,13 +29,21 @@ _BOOKKEEPING = {
         "params",
         "check",
         "check_graph",
+        "lineage",
+        "tables",
         "ranges",
         "signatures",
         "code",
         "artifacts",
+        "bars",
+        "engines",
+        "servers",
     )
 }
-"""Modules that decide where and when, never what: they cannot change an artefact's bytes."""
+"""Modules and packages that decide where and when, never what: they cannot change an artefact's bytes.
+
+An engine runs parts; what a part computes, and with how many threads, is said by ``pipeline.parts`` and what it calls.
+"""
 
 
 def write_fingerprints(book: Book, folder: Path) -> None:
@@ -63,11 +71,15 @@ def closure(roots: tuple[str, ...]) -> set[str]:
     queue = [root for root in roots if root.partition(".")[0] in ROOMS]
     while queue:
         module = queue.pop()
-        if module in found or module in _BOOKKEEPING:
+        if module in found or _is_bookkeeping(module):
             continue
         found.add(module)
         queue.extend(_module_imports(module))
     return {module for module in found if module_path(module).name != "__init__.py"}
+
+
+def _is_bookkeeping(module: str) -> bool:
+    return module in _BOOKKEEPING or module.rpartition(".")[0] in _BOOKKEEPING
 
 
 @cache

@@ -85,6 +85,16 @@ class RefineCamsEntry(Entry):
     options: Options = {}
 
 
+class PropagateCamsEntry(Entry):
+    data: Name
+    cams: Name
+    checkpoint: Name
+    dtype: Literal["float16", "uint8"] = "float16"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    instances: bool = False
+    options: Options = {}
+
+
 class MakePseudoMasksEntry(Entry):
     data: Name
     cams: Name
@@ -106,11 +116,30 @@ class EvaluateEntry(Entry):
     options: Options = {}
 
 
+class RecipeRow(Entry):
+    """One recipe in the table of a paper: an evaluation for each column, and the published method beside it.
+
+    A column that is not named is found through the graph from those that are (``pipeline.tables.recipes``).
+    """
+
+    label: str = ""
+    cam: Name | None = None
+    refined: Name | None = None
+    pseudo_masks: Name | None = None
+    val: Name | None = None
+    val_crf: Name | None = None
+    published: Name | None = None
+
+
 class TableSettings(Entry):
-    """Rows of the results table; ``bound`` names the evaluation that counts as full supervision."""
+    """The results tables; ``bound`` names the evaluation that counts as full supervision.
+
+    Without ``recipes`` there is a row for each segmenter, and for whatever else is evaluated.
+    """
 
     title: str = ""
     bound: Name | None = None
+    recipes: dict[Name, RecipeRow] = {}
 
 
 class BookSettings(Entry):
@@ -118,6 +147,8 @@ class BookSettings(Entry):
     path: Given
     params: Given
     work: Given
+    targets: list[str] = []
+    """What ``run`` and ``flow`` make when no stage is named; empty for all (which is what ``dvc repro`` makes)."""
     sources: dict[str, str] = {}
     """Project-relative path of an input that lies outside -> environment variable that may name it."""
 
@@ -136,6 +167,7 @@ class Book(BaseModel):
     train: dict[Name, TrainEntry]
     export_cams: dict[Name, ExportCamsEntry]
     refine_cams: dict[Name, RefineCamsEntry]
+    propagate_cams: dict[Name, PropagateCamsEntry]
     make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
     predict_masks: dict[Name, PredictMasksEntry]
     evaluate: dict[Name, EvaluateEntry]
@@ -189,7 +221,7 @@ def load_book(folder: str | Path = ".") -> Book:
             f"Run from the project's root; name another book with --book.{closest(str(folder), _known_books())}"
         )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{path}: expected UTF-8 text, found other bytes ({error}). Save it as UTF-8."
@@ -202,6 +234,11 @@ def load_book(folder: str | Path = ".") -> Book:
         return Book.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(explain(error, Book))) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML as a recipe book is written; raises ``yaml.YAMLError``, also for a key that stands twice."""
+    return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
 
 
 def _known_books() -> list[str]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.ops.resize import resize_bilinear
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Image, Mask
-from pipeline.palette import voc_palette
+from pipeline.palette import distinct_palette
 
 Caption = tuple[str, Image]
 """A picture and the words above it."""
@@ -22,11 +22,8 @@ PAPER, INK, BLANK = (255, 255, 255), (24, 24, 24), (238, 238, 238)
 
 @cache
 def colours() -> npt.NDArray[np.uint8]:
-    """RGB of each label, uint8 [256,3]: the VOC palette, lightened so that its dark half shows on a photograph."""
-    palette = voc_palette().astype(np.float64)
-    brightness = palette.max(1, keepdims=True)
-    lightened = np.where(brightness > 0, palette * (255 / np.maximum(brightness, 1)), 0)
-    return np.clip(np.rint(0.8 * lightened + 0.2 * palette), 0, 255).astype(np.uint8)
+    """RGB of each label, uint8 [256,3], the same in every picture."""
+    return distinct_palette()
 
 
 def overlay(
@@ -51,7 +48,7 @@ def overlay(
     picture = np.rint((1 - weight) * image + weight * palette[mask]).astype(np.uint8)
     grey = image.mean(2, keepdims=True).astype(np.uint8) // 2 + 64
     picture = np.where((mask == UNLABELLED)[..., None], grey, picture)
-    picture[(mask == IGNORE) & _hatching(mask.shape)] = 255
+    picture[(mask == IGNORE) & hatching(mask.shape)] = 255
     edges = _edges(mask)
     picture[edges & (mask != IGNORE)] = 255
     picture[edges & classes] = palette[mask[edges & classes]]
@@ -114,7 +111,8 @@ def _tile(caption: str, picture: Image, width: int) -> Any:
     return tile
 
 
-def _hatching(shape: tuple[int, ...], period: int = 8) -> npt.NDArray[np.bool_]:
+def hatching(shape: tuple[int, ...], period: int = 8) -> npt.NDArray[np.bool_]:
+    """Diagonal stripes, bool [H,W], a quarter of the pixels."""
     rows, columns = np.indices(shape)
     stripes: npt.NDArray[np.bool_] = (rows + columns) % period < 2
     return stripes

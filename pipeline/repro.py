@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from models.errors import ConfigurationError, DataError, closest
+from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline import runtime
-from pipeline.artifacts import SCRATCH
+from pipeline.engines import setting
 from pipeline.params import Book
 from pipeline.recording import shared_recorder
+from pipeline.stage_process import EXIT_FILE, environment, listening, read_exit, repro_command
 from pipeline.tracking import enabled
 
 
@@ -24,35 +25,65 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
         ConfigurationError: a target is no stage of the book, or an environment variable has no valid value.
         subprocess.CalledProcessError: a stage failed (it has said why); ``returncode`` is the stage's own.
     """
-    _check_environment()
-    stages = ["code", *(f"{verb}@{name}" for verb, name in book.entries())]
-    for target in targets:
-        if target not in stages:
-            raise ConfigurationError(f"{book.book.params} has no stage '{target}'.{closest(target, stages)}")
+    check_environment()
+    targets = targets or book.book.targets
+    check_targets(book, targets)
     dvc_yaml = str(Path(book.book.path) / "dvc.yaml")
     names = [f"{dvc_yaml}:{target}" for target in targets] or [dvc_yaml]
-    SCRATCH.mkdir(exist_ok=True)
-    told = SCRATCH / f"exit_code.{os.getpid()}"
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *names, *(["--force"] if force else [])]
-    with shared_recorder() if enabled() else nullcontext():
-        done = subprocess.run(command, env=_environment() | {"WEAK2MASK_EXIT_FILE": str(told.absolute())}, check=False)
-    code = int(told.read_text()) if told.exists() else done.returncode
-    told.unlink(missing_ok=True)
+    command = repro_command(names, *(["--force"] if force else []))
+    with recording(), listening() as told:
+        done = subprocess.run(command, env=environment() | {EXIT_FILE: str(told)}, check=False)
+        code, _ = read_exit(told) or (done.returncode, "")
     if done.returncode:
         raise subprocess.CalledProcessError(code if 0 < code < 128 else 1, command)
 
 
-def _check_environment() -> None:
-    """Find out now what stages would only say when it is their turn."""
+def pull_evaluations(book: Book) -> None:
+    """Fetch the evaluations of the book, some kilobytes each, from the DVC remote.
+
+    Raises:
+        Weak2MaskError: DVC could not; it has said why.
+    """
+    dvc_yaml = Path(book.book.path) / "dvc.yaml"
+    names = [f"{dvc_yaml}:evaluate@{name}" for name in book.evaluate]
+    if not names:
+        return  # DVC would take no name for all of them
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "pull", *names]
+    if subprocess.run(command, env=environment(), stdout=sys.stderr, check=False).returncode:
+        raise Weak2MaskError(
+            f"The evaluations of {book.book.params} could not be pulled. Expected a DVC remote (`dvc remote list`) "
+            "that someone pushed this dvc.lock to. Remedy: `dvc push` there, or `python -m pipeline run` here."
+        )
+
+
+def check_targets(book: Book, targets: Sequence[str]) -> None:
+    """Whether every target is a stage of the book.
+
+    Raises:
+        ConfigurationError: one is not; the message has the closest one.
+    """
+    stages = ["code", *(f"{verb}@{name}" for verb, name in book.entries())]
+    for target in targets:
+        if target not in stages:
+            raise ConfigurationError(f"{book.book.params} has no stage '{target}'.{closest(target, stages)}")
+
+
+def recording() -> AbstractContextManager[None]:
+    """One MLflow recorder for every stage that starts inside, where runs are recorded at all."""
+    return shared_recorder() if enabled() else nullcontext()
+
+
+def check_environment() -> None:
+    """Find out now what stages would only say when it is their turn.
+
+    Raises:
+        ConfigurationError: a variable of this project has no valid value.
+    """
+    setting.check()
     runtime.workers()
     runtime.devices()
+    enabled()
     runtime.device() if os.environ.get("WEAK2MASK_DEVICE", "").strip() else None
-
-
-def _environment() -> dict[str, str]:
-    """The caller's environment, with this interpreter first: dvc.yaml says ``python``."""
-    own = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": own + os.pathsep + os.environ.get("PATH", "")}
 
 
 def link_sources(book: Book) -> None:

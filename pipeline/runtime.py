@@ -1,56 +1,23 @@
-"""Where and with how much a stage runs: device, precision, worker processes, several devices, progress bars.
+"""Where and with how much a stage runs: device, precision, worker processes, several devices.
 
-The environment decides what is about the machine and not about the result:
-``WEAK2MASK_DEVICE`` (cpu, cuda, cuda:1), ``WEAK2MASK_WORKERS`` (processes).
+The environment decides what is about the machine and not about the result: ``WEAK2MASK_DEVICE`` (cpu, cuda, cuda:1),
+``WEAK2MASK_WORKERS`` (processes); ``pipeline.engines`` has more.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from models.errors import ConfigurationError, Weak2MaskError, closest
+from models.errors import ConfigurationError, closest
+from pipeline.bars import progress as progress
+from pipeline.bars import steps_bar as steps_bar
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from tqdm import tqdm
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "") -> Iterator[Item]:
-    """Yield from ``iterable`` behind a bar on stderr; in a log file a line every half minute at most."""
-    from tqdm import tqdm
-
-    return iter(tqdm(iterable, total=total, desc=desc, **_bar_options()))
-
-
-def steps_bar(total: int, done: int, desc: str, shown: bool = True) -> tqdm[NoReturn]:
-    """A bar to be moved by hand, at ``done`` of ``total``; it shows speed, the time left and what is posted to it.
-
-    Of several processes that train together only one has it ``shown``.
-    """
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, desc=desc, unit="step", disable=not shown, **_bar_options())
-
-
-def _bar_options() -> dict[str, Any]:
-    live = sys.stderr.isatty() and not os.environ.get("CI")
-    interval = 0.2 if live else 30.0
-    return {"file": sys.stderr, "mininterval": interval, "maxinterval": interval, "ncols": 100}
 
 
 def workers() -> int:
@@ -103,80 +70,6 @@ def device() -> str:
             f"WEAK2MASK_DEVICE={name}: this machine has {found} CUDA devices. Unset it, or use cpu."
         )
     return name
-
-
-def map_parts(
-    task: Callable[[int], Result], parts: Sequence[int], desc: str, workers: int | None = None
-) -> list[Result]:
-    """Run ``task(part)`` for every part in a pool of fresh processes; the results come in the order of ``parts``.
-
-    Every process computes with one thread, so that a sum is taken in the same order, and an artefact has the same
-    bytes, whatever the number of workers.
-
-    Args:
-        task: picklable (a module-level function, a ``functools.partial`` of one, or an instance with ``__call__``);
-            it opens its own stores, and writes what must outlive a failure of another part.
-        parts: part numbers.
-        desc: what is being done, for the bar and for messages.
-        workers: processes; default :func:`workers`; 0 runs in this process (to debug).
-
-    Raises:
-        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
-    """
-    count = min(_default_workers() if workers is None else workers, len(parts))
-    if count == 0:
-        return [task(part) for part in progress(parts, len(parts), desc)]
-    with (
-        _one_thread_environment(),
-        ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool,
-    ):
-        futures = {pool.submit(task, part): part for part in parts}
-        try:
-            for future in progress(as_completed(futures), len(parts), desc):
-                _raise_failure(future, futures[future], desc)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
-
-
-_default_workers = workers
-
-
-def _raise_failure(future: Future[Any], part: int, desc: str) -> None:
-    error = future.exception()
-    if isinstance(error, BrokenProcessPool):
-        raise Weak2MaskError(
-            f"{desc}: a worker process was killed, most often for want of memory. Finished parts are kept: "
-            "run again with fewer processes (WEAK2MASK_WORKERS=1)."
-        ) from error
-    if error is not None:
-        error.add_note(f"{desc}: in part {part}")
-        raise error
-
-
-@contextmanager
-def _one_thread_environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, and only the parent says so
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    """A pool's worker outlives a parent that was killed; this one does not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def fabric(

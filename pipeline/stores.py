@@ -36,10 +36,15 @@ class CamWriter(Writer[Cam]):
     """Writes the maps of present classes only; a part is [its (image, class) pairs, h, w]."""
 
     schema = "cams"
+    arrays = {"instances": 0, "part": 0}
 
     def encode(self, first: int, items: Sequence[Cam]) -> tuple[dict[str, list[Array]], Attributes]:
         planes = [self._scores(position, cam) for position, cam in enumerate(items, first)]
-        return {"part": planes}, {"grids": [list(block.shape[1:]) for block in planes]}
+        instances = [_regions(self, position, cam.instances, "instances") for position, cam in enumerate(items, first)]
+        attributes: Attributes = {"grids": [list(block.shape[1:]) for block in planes]}
+        if any(len(block) for block in instances):
+            attributes["instances"] = [len(block) for block in instances]
+        return {"part": planes, "instances": instances}, attributes
 
     def _scores(self, position: int, cam: Cam) -> Array:
         keys, size = self.attributes["keys"][position], self.header.sizes[position]
@@ -63,6 +68,7 @@ class CamStore(Store[Cam]):
     """Class activation maps, at any grid, as float16 or in 255 steps (uint8); read as float32."""
 
     schema = "cams"
+    arrays = ("instances", "part")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -103,7 +109,9 @@ class CamStore(Store[Cam]):
         scores = part.planes("part", slice(row, row + len(classes)), grid).astype(np.float32)
         if self.attributes["dtype"] == "uint8":
             scores /= np.float32(STEPS)
-        return Cam(np.array(classes, np.int64), scores, self.header.sizes[position])
+        size = self.header.sizes[position]
+        instances = _stored_regions(part, "instances", position % self.part_size, size)
+        return Cam(np.array(classes, np.int64), scores, size, instances)
 
 
 class MaskWriter(Writer[Mask]):
@@ -144,7 +152,7 @@ class SupervisionWriter(Writer[Supervision]):
         numbered = list(enumerate(items, first))
         planes = {
             "part": [_labels(self, position, item.seeds, (UNLABELLED, IGNORE)) for position, item in numbered],
-            "segments": [self._segments(position, item.segments) for position, item in numbered],
+            "segments": [_regions(self, position, item.segments, "segments") for position, item in numbered],
         }
         return planes, {
             "tags": [self._tags(position, item.tags) for position, item in numbered],
@@ -160,14 +168,6 @@ class SupervisionWriter(Writer[Supervision]):
         if tags.shape != expected or tags.dtype != np.bool_:
             raise self.fail(position, f"tags bool {list(expected)}", f"{tags.dtype} {list(tags.shape)}")
         return [int(c) + 1 for c in np.flatnonzero(tags)]
-
-    def _segments(self, position: int, segments: npt.NDArray[np.int32] | None) -> Array:
-        if segments is None:
-            return np.zeros((0, 1, 1), np.int32)
-        size = self.header.sizes[position]
-        if segments.shape != size or segments.dtype != np.int32:
-            raise self.fail(position, f"segments int32 {list(size)}", f"{segments.dtype} {list(segments.shape)}")
-        return segments[None]
 
     def _boxes(self, position: int, item: Supervision) -> dict[str, Any] | None:
         if item.boxes is None and item.box_classes is None:
@@ -208,7 +208,7 @@ class SupervisionStore(Store[Supervision]):
             seeds=part.planes("part", slice(row, row + 1), size)[0],
             boxes=None if boxes is None else np.array(boxes["corners"], np.float32).reshape(-1, 4),
             box_classes=None if boxes is None else np.array(boxes["classes"], np.int64),
-            segments=self._segments(part, row, size),
+            segments=_stored_regions(part, "segments", row, size),
         )
 
     def _tags(self, position: int) -> npt.NDArray[np.bool_]:
@@ -216,13 +216,25 @@ class SupervisionStore(Store[Supervision]):
         tags[[c - 1 for c in self.attributes["tags"][position]]] = True
         return tags
 
-    def _segments(self, part: Part, row: int, size: tuple[int, int]) -> npt.NDArray[np.int32] | None:
-        counts = part.attributes["segments"]
-        if not counts[row]:
-            return None
-        before = sum(counts[:row])
-        segments: npt.NDArray[np.int32] = part.planes("segments", slice(before, before + 1), size)[0]
-        return segments
+
+def _regions(writer: Writer[Any], position: int, regions: npt.NDArray[np.int32] | None, name: str) -> Array:
+    """A map of region ids that fits its image, as one plane [1,H,W]; none as [0,1,1]."""
+    if regions is None:
+        return np.zeros((0, 1, 1), np.int32)
+    size = writer.header.sizes[position]
+    if regions.shape != size or regions.dtype != np.int32:
+        raise writer.fail(position, f"{name} int32 {list(size)}", f"{regions.dtype} {list(regions.shape)}")
+    return regions[None]
+
+
+def _stored_regions(part: Part, name: str, row: int, size: tuple[int, int]) -> npt.NDArray[np.int32] | None:
+    """The map of region ids of image ``row`` of a part, which says how many planes each image has."""
+    counts = part.attributes.get(name)
+    if not counts or not counts[row]:
+        return None
+    before = sum(counts[:row])
+    regions: npt.NDArray[np.int32] = part.planes(name, slice(before, before + 1), size)[0]
+    return regions
 
 
 def _labels(writer: Writer[Any], position: int, mask: Mask, special: tuple[int, ...]) -> Array:

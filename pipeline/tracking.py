@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.recording import PATIENCE, Channel, open_channel
+from pipeline.servers import check_address
 
 LOCAL_STORE = "sqlite:///mlflow.db"
 
@@ -154,8 +155,10 @@ def serve(port: int) -> None:
     """Run MLflow's user interface on 127.0.0.1 until it is interrupted.
 
     Raises:
+        ConfigurationError: the port is taken.
         DataError: nothing has been recorded yet.
     """
+    check_address("127.0.0.1", port)
     path = Path(store_uri().removeprefix("sqlite:///"))
     if store_uri() == LOCAL_STORE and not path.is_file():
         raise DataError(f"{path}: expected recorded runs, found nothing. Remedy: `make run`, or `dvc repro`, first.")

@@ -22,8 +22,8 @@ def make_pseudo_masks(samples: Iterable[Sample], rule: Rule) -> Iterator[tuple[s
         rule: from the door ``models.pseudo_masks.RULES``.
 
     Yields:
-        (id, supervision with the given tags and the rule's seeds), in order.
+        (id, supervision with the given tags, the rule's seeds, and the CAM's instances as segments), in order.
     """
     for name, load_image, cam, tags in samples:
         image = load_image() if rule.needs_image else None
-        yield name, Supervision(tags, rule(cam, image, tags))
+        yield name, Supervision(tags, rule(cam, image, tags), segments=cam.instances)

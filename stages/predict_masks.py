@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,20 @@ Tags: TypeAlias = npt.NDArray[np.bool_]
 Sample: TypeAlias = tuple[str, Image, Tags | None]
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 Crf: TypeAlias = Callable[[Image, Probabilities], Probabilities]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """A mask and how sure the network is of it.
+
+    Attributes:
+        mask: uint8 [H,W] of 0..C.
+        scores: float32 [1+C], the mean probability of each label over the pixels that have it; 0 for absent labels.
+    """
+
+    mask: Mask
+    scores: npt.NDArray[np.float32]
 
 
 def predict_masks(
@@ -50,28 +65,52 @@ def predict_masks(
     """
     run = partial(
         _predict,
+        finish=partial(_label, crf=crf),
         segmenter=segmenter,
         device=device,
         scales=scales,
         flip=flip,
         average=average,
-        crf=crf,
         precision=precision,
     )
     return in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
 
 
+def predict_scored(
+    sample: Sample,
+    segmenter: Segmenter,
+    *,
+    device: Any = "cpu",
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    average: Literal["logits", "probabilities"] = "logits",
+    crf: Crf | None = None,
+) -> Scored:
+    """The mask of :func:`predict_masks` for one image, with the mean probability of each label (after the CRF)."""
+    ((_, scored),) = _predict(
+        [sample],
+        finish=partial(_scored, crf=crf),
+        segmenter=segmenter,
+        device=device,
+        scales=scales,
+        flip=flip,
+        average=average,
+        precision="float32",
+    )
+    return scored
+
+
 def _predict(
     samples: list[Sample],
     *,
+    finish: Callable[[Image, Tensor], Result],
     segmenter: Segmenter,
     device: Any,
     scales: Sequence[float],
     flip: bool,
     average: str,
-    crf: Crf | None,
     precision: str,
-) -> list[tuple[str, Mask]]:
+) -> list[tuple[str, Result]]:
     size = samples[0][1].shape[:2]
     align_corners = bool(getattr(segmenter, "align_corners", False))
     each = None if average == "logits" else _softmax
@@ -85,7 +124,7 @@ def _predict(
         mean = reduce(torch.add, scores) / views
         probabilities = mean if each else _softmax(mean)
         return [
-            (name, _label(image, _restrict(each_class, tags), crf))
+            (name, finish(image, _restrict(each_class, tags)))
             for (name, image, tags), each_class in zip(samples, probabilities, strict=True)
         ]
 
@@ -109,3 +148,15 @@ def _label(image: Image, probabilities: Tensor, crf: Crf | None) -> Mask:
         return best
     refined: Mask = crf(image, probabilities.cpu().numpy()).argmax(0).astype(np.uint8)
     return refined
+
+
+def _scored(image: Image, probabilities: Tensor, crf: Crf | None) -> Scored:
+    if crf is not None:
+        probabilities = torch.from_numpy(crf(image, probabilities.cpu().numpy()))
+    best = probabilities.argmax(0)
+    labels = len(probabilities)
+    top = probabilities.gather(0, best[None])[0].double()
+    sums = torch.zeros(labels, dtype=torch.float64, device=top.device).index_add_(0, best.flatten(), top.flatten())
+    counts = best.flatten().bincount(minlength=labels)
+    means = sums / counts.clamp(min=1)
+    return Scored(best.to(torch.uint8).cpu().numpy(), means.float().cpu().numpy())

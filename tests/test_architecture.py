@@ -22,7 +22,22 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("package", ["zarr", "mlflow", "lightning_fabric", "pydensecrf", "safetensors"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "zarr",
+        "mlflow",
+        "prefect",
+        "dvc",
+        "lightning_fabric",
+        "pydensecrf",
+        "safetensors",
+        "pycocotools",
+        "onnxruntime",
+        "plotly",
+        "distributed",
+    ],
+)
 def test_a_third_party_service_has_one_file(package: str) -> None:
     users = [str(path.relative_to(ROOT)) for path in SOURCES if package in imported(path)]
     assert len(users) == 1, f"{package} is imported in {users}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {
@@ -72,6 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
 
 def test_every_stage_runs_and_the_table_is_printed(finished: tuple[Path, str]) -> None:
     folder, printed = finished
+    assert "†" not in printed, "nothing is out of date right after a run"
     for name in ("cam", "pseudo_masks", "segmenter_val", "full_val"):
         assert name in printed
         metrics = json.loads((folder / "work/toy/evaluations" / name / "metrics.json").read_text())
@@ -170,3 +173,29 @@ def test_unknown_target_and_unknown_book(finished: tuple[Path, str]) -> None:
     done = weak2mask(finished[0], "check", "--book", "recipes/nothing")
     assert done.returncode == 2
     assert "No recipe book at recipes/nothing/params.yaml" in done.stderr
+
+
+@pytest.mark.slow
+def test_three_commands_from_a_folder_to_masks(tmp_path: Path) -> None:
+    """init, run, predict: on a folder outside the project, with blanks in its name."""
+    photos = tmp_path / "my photos"
+    (photos / "images").mkdir(parents=True)
+    rows = ["image,tags"]
+    for k in range(10):
+        name, colour = ("red", "blue")[k % 2], ((200, 60, 40), (40, 60, 200))[k % 2]
+        picture = Image.new("RGB", (80, 64), (90, 110, 90))
+        picture.paste(colour, (20 + k, 16, 50 + k, 48))
+        picture.save(photos / "images" / f"{name} {k}.png")
+        rows.append(f"{name} {k}.png,{name}")
+    (photos / "tags.csv").write_text("\n".join(rows))
+    folder = project(tmp_path / "project", small_book())
+    done = weak2mask(folder, "init", str(photos), "--from", "fast", "--weights", "random")
+    assert done.returncode == 0, done.stderr
+    params = folder / "recipes/my_photos/params.yaml"
+    params.write_text(re.sub(r"epochs: \d+", "epochs: 1", params.read_text()))
+    done = weak2mask(folder, "run", "--book", "recipes/my_photos")
+    assert done.returncode == 0, done.stderr
+    words = ("--checkpoint", "segmenter", "--book", "recipes/my_photos", "--out", "masks")
+    done = weak2mask(folder, "predict", str(photos / "images"), *words)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (folder / "masks/masks").iterdir()} == {row.partition(",")[0] for row in rows[1:]}

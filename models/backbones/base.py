@@ -15,7 +15,7 @@ NOMINAL_STRIDES = (4, 8, 16, 32)
 
 
 class Backbone(nn.Module):
-    """Image float32 RGB [B,3,H,W] in [0,1] -> ``{"layer1": [B,c1,h1,w1], ..., "layer4": [B,c4,h4,w4]}``.
+    """Image float32 RGB [B,3,H,W] in [0,1] -> ``{"stem": [B,c0,h0,w0], "layer1": [B,c1,h1,w1], ..., "layer4": ...}``.
 
     Normalisation is part of the network: the buffers ``mean`` and ``std`` [1,3,1,1] travel with its weights.
     All other state-dict entries keep torchvision's names, so published weights map by name.
@@ -28,13 +28,15 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, output_stride: int, channels: Sequence[int]) -> None:
+    def __init__(self, output_stride: int, channels: Sequence[int], stem: tuple[int, int]) -> None:
+        """``channels`` of layer1 to layer4; channels and stride of the ``stem``."""
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise ValueError(f"output_stride must be 8, 16 or 32, not {output_stride}.")
         self.output_stride = output_stride
-        self.channels = dict(zip(LAYERS, channels, strict=True))
-        self.strides = {name: min(s, output_stride) for name, s in zip(LAYERS, NOMINAL_STRIDES, strict=True)}
+        self.channels = {"stem": stem[0], **dict(zip(LAYERS, channels, strict=True))}
+        self.strides = {"stem": stem[1]}
+        self.strides |= {name: min(s, output_stride) for name, s in zip(LAYERS, NOMINAL_STRIDES, strict=True)}
         self.freeze_bn = False
         self.frozen_stages = 0
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
@@ -47,7 +49,7 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         stem, *layers = self.stages()
         x = stem((image - self.mean) / self.std)
-        features = {}
+        features = {"stem": x}
         for name, layer in zip(LAYERS, layers, strict=True):
             x = layer(x)
             features[name] = x

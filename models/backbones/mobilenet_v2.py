@@ -25,7 +25,9 @@ class MobileNetV2(Backbone):
     ) -> None:
         features = mobilenet_v2(width_mult=width).features
         last_convolution = [[m for m in features[s].modules() if isinstance(m, nn.Conv2d)][-1] for s in STAGES[1:]]
-        super().__init__(output_stride, [conv.out_channels for conv in last_convolution])
+        super().__init__(
+            output_stride, [conv.out_channels for conv in last_convolution], (features[0][0].out_channels, 2)
+        )
         self.features = features
         limit_stride(self.stages()[1:], output_stride)
         self.freeze(freeze_bn, frozen_stages)

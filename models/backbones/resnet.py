@@ -29,10 +29,10 @@ class ResNet(Backbone):
         block, depths = self.block, self.depths
         base = max(8, round(64 * width))
         planes = [base, 2 * base, 4 * base, 8 * base]
-        super().__init__(output_stride, [p * block.expansion for p in planes])
+        super().__init__(output_stride, [p * block.expansion for p in planes], (base, 4))
         self.conv1 = nn.Conv2d(3, base, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
-        inputs = [base, *self.channels.values()]
+        inputs = list(self.channels.values())
         self.layer1 = _layer(block, inputs[0], planes[0], depths[0], stride=1)
         self.layer2 = _layer(block, inputs[1], planes[1], depths[1], stride=2)
         self.layer3 = _layer(block, inputs[2], planes[2], depths[2], stride=2)

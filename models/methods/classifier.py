@@ -15,7 +15,9 @@ from models.backbones import BACKBONES
 from models.doors import resolve
 from models.heads.cam import CamHead, pool
 from models.method import Method
-from models.structures import Batch, Outputs, StepContext
+from models.ops.affinity import cosine_affinity
+from models.ops.random_walk import DenseLinks
+from models.structures import Batch, Links, Outputs, StepContext
 
 
 class Classifier(Method):
@@ -74,6 +76,12 @@ class Classifier(Method):
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """relu(A_c), [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
         return self.maps(image).float().relu() * tags[:, :, None, None]
+
+    def links(self, image: Tensor) -> Links:
+        """Cosines of the last features of an image [1,3,H,W] and its mirror, between all cells (walk preset "spml")."""
+        plain, mirrored = (self.backbone(view)["layer4"].float() for view in (image, image.flip(-1)))
+        affinity = (cosine_affinity(plain) + cosine_affinity(mirrored.flip(-1))) / 2
+        return DenseLinks(affinity[0].cpu().numpy(), (plain.shape[2], plain.shape[3]), self.stride)
 
     def new_modules(self) -> Iterator[nn.Module]:
         yield self.head

@@ -42,3 +42,9 @@ def _resize_axis(maps: Scores, length: int, axis: int) -> Scores:
     low = maps.take(left, axis)
     resized: Scores = low + (maps.take(right, axis) - low) * weight
     return resized
+
+
+def enlarge_cells(labels: npt.NDArray[np.int32], stride: int, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Repeat each cell of a label map [h,w] ``stride`` times both ways; the part that covers (H, W)."""
+    pixels = labels.repeat(stride, 0).repeat(stride, 1)[: size[0], : size[1]]
+    return np.ascontiguousarray(pixels)

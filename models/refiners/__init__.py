@@ -7,4 +7,5 @@ from __future__ import annotations
 
 REFINERS: dict[str, str] = {
     "dense_crf": "models.refiners.dense_crf:DenseCrf",
+    "pixel_adaptive": "models.refiners.pixel_adaptive:PixelAdaptiveRefiner",
 }

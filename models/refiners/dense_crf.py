@@ -158,7 +158,7 @@ class DenseCrf:
             unary = self._unary(scores)
             posterior = MeanField(image, len(unary), self.settings)(unary)
             scores = np.clip(posterior[1 : 1 + len(scores)], 0, 1)
-        return Cam(cam.classes, scores, cam.size)
+        return Cam(cam.classes, scores, cam.size, cam.instances)
 
     def _unary(self, scores: Scores) -> Scores:
         if self.settings.unary == "labels":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +13,11 @@ from models.errors import DataError
 from pipeline.artifacts import artifact, code_fingerprint
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.params import Book
-from pipeline.runtime import map_parts
+from pipeline.parts import spread_parts
 from pipeline.stores import Header
 from pipeline.tracking import Log, dvc_md5
 
-__all__ = ["Log", "PartTask", "PartWriter", "Workspace", "header", "write_parts"]
+__all__ = ["Log", "PartTask", "PartWriter", "Workspace", "header", "span", "write_parts"]
 
 
 class PartWriter(Protocol):
@@ -86,27 +86,32 @@ def header(catalogue: Catalogue, ids: Iterable[str]) -> Header:
 
 @dataclass(frozen=True)
 class PartTask:
-    """Makes one part of a store; picklable, so that any process can."""
+    """Makes one part of a store, unless it is there; picklable, so that any process can."""
 
     writer: PartWriter
     make: Callable[[tuple[str, ...]], Iterable[Any]]
 
     def __call__(self, k: int) -> None:
-        self.writer.write(k, list(self.make(self.writer.parts[k])))
+        if not self.writer.done(k):  # by a worker that was lost before it could say so
+            self.writer.write(k, list(self.make(self.writer.parts[k])))
 
 
 def write_parts(
-    writer: PartWriter, make: Callable[[tuple[str, ...]], Iterable[Any]], desc: str, workers: int | None = None
+    writer: PartWriter, make: Callable[[tuple[str, ...]], Iterable[Any]], desc: str, on_device: bool = False
 ) -> None:
-    """Make the parts that are not there yet, in worker processes, and move the store into place.
+    """Make the parts that are not there yet, by the engine that the environment chose, and move the store into place.
 
     Args:
         writer: the store being written.
         make: picklable; from the ids of a part to one item for each, in order.
         desc: for the progress bar.
-        workers: number of processes; 0 stays in this one. None decides by the machine.
+        on_device: ``make`` computes on :func:`pipeline.runtime.device`, which it asks for where it runs.
     """
     missing = [k for k in range(len(writer.parts)) if not writer.done(k)]
-    if missing:
-        map_parts(PartTask(writer, make), missing, desc, workers)
+    spread_parts(PartTask(writer, make), missing, desc, on_device=on_device, describe=lambda k: span(writer.parts[k]))
     writer.finish()
+
+
+def span(ids: Sequence[str]) -> str:
+    """The images of a part, as a message names them."""
+    return f"images {ids[0]} to {ids[-1]}"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
-from pipeline.binders.common import Log, Workspace
+from pipeline.binders.common import Log, Workspace, span
 from pipeline.datasets.catalogue import GroundTruth
 from pipeline.params import Book
-from pipeline.runtime import map_parts
+from pipeline.parts import spread_parts
 from pipeline.stores import CamStore, MaskStore, SupervisionStore
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
 
@@ -33,12 +33,17 @@ class _Score:
         catalogue = here.catalogue
         truth = GroundTruth(catalogue, here.path("ground_truth", entry.data))
         store = STORES[self.kind](here.path(*entry.of.split("/")))
-        ids = store.ids[k * PART_SIZE : (k + 1) * PART_SIZE]
+        ids = _ids(store, k)
         if self.kind == "cams":
             triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
             return score_cams(triples, catalogue.class_names, **entry.options)
         masks = ((id, getattr(item, "seeds", item), truth.mask(id)) for id, item in store.items(ids))
         return score_masks(masks, catalogue.class_names, **entry.options)
+
+
+def _ids(store: Any, k: int) -> tuple[str, ...]:
+    ids: tuple[str, ...] = store.ids[k * PART_SIZE : (k + 1) * PART_SIZE]
+    return ids
 
 
 def run(book: Book, name: str, log: Log) -> None:
@@ -49,7 +54,9 @@ def run(book: Book, name: str, log: Log) -> None:
     store = STORES[kind](here.path(kind, source))
     store.require((), f"evaluate.{name}", catalogue.digest)
     parts = range(-(-len(store) // PART_SIZE))
-    scores: list[Any] = [*map_parts(_Score(here, kind), parts, f"evaluate {name}")]
+    scores: list[Any] = [
+        *spread_parts(_Score(here, kind), parts, f"evaluate {name}", describe=lambda k: span(_ids(store, k)))
+    ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
     labels = {"kind": kind, "of": entry.of, "split": _split(catalogue.splits, store.ids)}
     _write(here.path("evaluations", name), evaluation, labels)

@@ -17,25 +17,23 @@ from pipeline.stores import CamStore, SupervisionStore
 @dataclass(frozen=True)
 class _Export:
     here: Workspace
-    device: str
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
         from pipeline.checkpoints import load_method
+        from pipeline.runtime import device
         from stages.export_cams import export_cams
 
-        entry, catalogue = self.here.entry, self.here.catalogue
+        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
         tags = SupervisionStore(self.here.path("supervision", entry.supervision))
         checkpoint = self.here.path("checkpoints", entry.checkpoint)
-        method: Any = load_method(checkpoint, catalogue.class_names).to(self.device)
+        method: Any = load_method(checkpoint, catalogue.class_names).to(own)
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
-        for _, cam in export_cams(samples, method, device=self.device, **entry.options):
+        for _, cam in export_cams(samples, method, device=own, **entry.options):
             yield cam
 
 
 def run(book: Book, name: str, log: Log) -> None:
     """Write ``cams/NAME`` for every image of the supervision."""
-    from pipeline import runtime
-
     here = Workspace(book, "export_cams", name)
     entry, catalogue = here.entry, here.catalogue
     source = here.path("supervision", entry.supervision)
@@ -48,6 +46,5 @@ def run(book: Book, name: str, log: Log) -> None:
         dtype=entry.dtype,
         fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
     )
-    device = runtime.device()
-    write_parts(writer, _Export(here, device), f"export_cams {name}", workers=None if device == "cpu" else 0)
+    write_parts(writer, _Export(here), f"export_cams {name}", on_device=True)
     log.metrics({"images": len(tags), "maps": sum(len(keys) for keys in CamStore(here.path("cams", name)).keys)})

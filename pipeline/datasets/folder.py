@@ -30,8 +30,9 @@ def folder(
     """List a folder of images.
 
     The CSV has a column ``image`` (file name, with or without suffix) and either a column ``tags`` (class names
-    separated by ``;``, or ``background`` for none) or a column with 0 or 1 for each class; a column ``split`` names
-    each image's split. An empty tags cell is an error unless the image has a mask.
+    separated by ``;``, or ``background`` for none), or a column ``tag`` with one class a row and a row for each class
+    of an image, or a column with 0 or 1 for each class; a column ``split`` names each image's split. An empty tags
+    cell is an error unless the image has a mask.
 
     Args:
         root: relative to the project root.
@@ -50,7 +51,7 @@ def folder(
     if not 0 <= val_fraction < 1:
         raise ConfigurationError(f"folder: expected 0 <= val_fraction < 1, found {val_fraction}.")
     there = _Files(Path(root), images, masks)
-    table = None if tags is None else _Table.read(Path(root) / tags, classes)
+    table = None if tags is None else TagTable.read(Path(root) / tags, classes)
     if table is None and classes is None:
         raise ConfigurationError("folder: without a CSV of tags, name the `classes` in the order of the mask values.")
     names = tuple(classes) if classes is not None else table.classes if table else ()
@@ -105,7 +106,7 @@ class _Files:
 
 
 @dataclass(frozen=True)
-class _Table:
+class TagTable:
     """The CSV of tags: names of the tags of each row (None for an empty cell)."""
 
     path: Path
@@ -115,9 +116,11 @@ class _Table:
     problems: list[Problem]
 
     @classmethod
-    def read(cls, path: Path, classes: Sequence[str] | None) -> _Table:
+    def read(cls, path: Path, classes: Sequence[str] | None) -> TagTable:
         header, rows = read_table(path, ["image"])
         problems = _split_problems(rows)
+        if "tag" in header and "tags" not in header:
+            header, rows = ("image", "tags"), _merged(rows)
         if "tags" in header:
             tags = [_listed_names(row) for row in rows]
             named = sorted({name for names in tags if names for name in names})
@@ -126,7 +129,8 @@ class _Table:
             read_table(path, ["image", *named])
             tags = [_marked_names(row, named, problems) for row in rows]
         if not named and classes is None:
-            raise DataError(f"{path}: expected a column 'tags' or a column of 0 and 1 for each class, found no class.")
+            expected = "a column 'tags' (or 'tag', a row for each), or a column of 0 and 1 for each class"
+            raise DataError(f"{path}: expected {expected}, found no class.")
         return cls(path, rows, tags, tuple(sorted(named)), problems)
 
     def list_all(self, files: _Files, names: tuple[str, ...]) -> tuple[list[Listed], list[Problem]]:
@@ -151,6 +155,15 @@ class _Table:
             Problem(stem, f"{place}/{files.by_stem[stem][0]}", f"a row in {self.path.name}", "none") for stem in missing
         ]
         return listed, problems
+
+
+def _merged(rows: Sequence[Row]) -> list[Row]:
+    """One row for each image out of one for each image and tag."""
+    merged: dict[str, Row] = {}
+    for row in rows:
+        first = merged.setdefault(row.cells["image"], Row(row.where, {**row.cells, "tags": ""}))
+        first.cells["tags"] += f"{row.cells['tag']};"
+    return list(merged.values())
 
 
 def _listed_names(row: Row) -> list[str] | None:
@@ -181,7 +194,7 @@ def _split_problems(rows: Sequence[Row]) -> list[Problem]:
 
 
 def _splits(
-    table: _Table | None, listed: Sequence[Listed], val_fraction: float, seed: int
+    table: TagTable | None, listed: Sequence[Listed], val_fraction: float, seed: int
 ) -> Mapping[str, list[Listed]]:
     if table is not None and table.rows and "split" in table.rows[0].cells:
         return _named_splits(table, listed)
@@ -192,7 +205,7 @@ def _splits(
     return {name: items for name, items in splits.items() if items or name == "train"}
 
 
-def _named_splits(table: _Table, listed: Sequence[Listed]) -> dict[str, list[Listed]]:
+def _named_splits(table: TagTable, listed: Sequence[Listed]) -> dict[str, list[Listed]]:
     splits: dict[str, list[Listed]] = {}
     for row, item in zip(table.rows, listed, strict=True):
         if not row.cells["split"]:

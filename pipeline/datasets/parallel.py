@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipeline.runtime import map_parts
+from pipeline.parts import map_parts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +119,8 @@ def _has_shard(array: Path) -> bool:
 def write_part(folder: Path, name: str, k: int, planes: Sequence[Array], fill: int, attributes: Attributes) -> None:
     """Write one array of part ``k``: it appears when it is whole.
 
+    Two processes may do it at once, when one of them was thought lost: the first one's stays, the other's is equal.
+
     Args:
         planes: one [K,h,w] block for each image, of one dtype; K may be 0 and h, w may differ.
         fill: value of the padding, and of chunks that are not stored.
@@ -126,8 +129,8 @@ def write_part(folder: Path, name: str, k: int, planes: Sequence[Array], fill: i
     from zarr.codecs import BloscCodec
 
     data = _stack(planes, fill)
-    target, writing = folder / array_name(name, k), folder / (WRITING + array_name(name, k))
-    remove(writing)
+    target, writing = folder / array_name(name, k), folder / f"{WRITING}{array_name(name, k)}_{uuid4().hex}"
+    writing.mkdir()  # fails where the store has been finished, and its scratch folder gone, in the meantime
     array = zarr.create_array(
         writing,
         shape=data.shape,
@@ -142,8 +145,12 @@ def write_part(folder: Path, name: str, k: int, planes: Sequence[Array], fill: i
     array[:] = data
     if not _has_shard(writing):
         array.attrs[EMPTY] = True
-    remove(target)
-    writing.rename(target)
+    try:
+        writing.rename(target)
+    except OSError:
+        if not exists(folder, name, k):
+            raise
+        remove(writing)
 
 
 def _stack(planes: Sequence[Array], fill: int) -> Array:

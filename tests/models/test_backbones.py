@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.backbones import BACKBONES
-from models.backbones.base import NOMINAL_STRIDES, Backbone
+from models.backbones.base import LAYERS, NOMINAL_STRIDES, Backbone
 from models.doors import resolve
 
 
@@ -27,8 +27,8 @@ def test_features_have_the_declared_channels_and_strides(name: str, output_strid
     backbone = build(name, output_stride=output_stride)
     with torch.inference_mode():
         features = backbone(image)
-    assert list(features) == list(backbone.channels) == ["layer1", "layer2", "layer3", "layer4"]
-    assert list(backbone.strides.values()) == [min(stride, output_stride) for stride in NOMINAL_STRIDES]
+    assert list(features) == list(backbone.channels) == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert [backbone.strides[name] for name in LAYERS] == [min(stride, output_stride) for stride in NOMINAL_STRIDES]
     for key, feature in features.items():
         stride = backbone.strides[key]
         assert feature.shape == (1, backbone.channels[key], 64 // stride, 96 // stride)

@@ -9,6 +9,7 @@ import pytest
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.refiners import REFINERS
+from models.refiners.affinity_label import AffinityLabel, merge_scores
 from models.refiners.crf_unary import unary_from_labels, unary_from_scores
 from models.refiners.dense_crf import PRESETS, CrfSettings, DenseCrf, MeanField, SegmentationCrf
 from models.refiners.ir_label import IrLabel, ir_label
@@ -196,3 +197,33 @@ def test_ir_label_is_where_two_runs_agree() -> None:
         np.testing.assert_array_equal(label, np.array([0, unsure, 4])[stripes])
     empty = Cam(np.zeros(0, np.int64), np.zeros((0, 5, 6), np.float32), stripes.shape)
     np.testing.assert_array_equal(ir_label(image, empty), np.zeros(stripes.shape))
+
+
+def test_cells_are_labelled_where_the_runs_leave_no_doubt() -> None:
+    """Columns of cells: object in both runs, background in the cautious one, in the low one only, beyond the image."""
+    low = np.array([[0.2, 0.1, 0.9, 0], [0.8, 0.9, 0.1, 0]], np.float32)
+    high = np.array([[0.1, 0.6, 0.1, 0], [0.9, 0.4, 0.9, 0]], np.float32)
+    as_pixels = (scores[:, None].repeat(4, 1).repeat(4, 2) for scores in (low, high))
+    labels, _ = merge_scores(*as_pixels, 4)
+    assert labels.tolist() == [[1, 0, 255, 255]]
+
+
+@pytest.mark.parametrize("block", [1, 8])
+def test_affinity_labels_of_an_object_on_plain_ground(block: int) -> None:
+    image, mask = scene()
+    rule = AffinityLabel(low=1, high=24, block=block, unsure=254)
+    cam = Cam(np.array([3]), blurred(mask), image.shape[:2])
+    labels = rule(cam, image, np.array([False, False, True]))
+    assert labels.shape == image.shape[:2]
+    assert labels.dtype == np.uint8
+    assert {0, 3} <= set(np.unique(labels)) <= {0, 3, 254}
+    assert np.mean(labels[mask] == 3) > 0.6
+    assert np.mean(labels[~mask] == 3) < 0.1
+    nothing = rule(cam, image, np.zeros(3, bool))
+    assert not nothing.any()
+
+
+@pytest.mark.parametrize("options", [{"low": 0}, {"low": 9, "high": 4}, {"block": 0}, {"unsure": 7}])
+def test_affinity_labels_of_no_meaning(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="affinity_label"):
+        AffinityLabel(**options)  # type: ignore[arg-type]

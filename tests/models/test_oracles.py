@@ -15,31 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracle_adapters import ADAPTERS, Case, read_case
+from oracle_adapters import ADAPTERS
+from oracle_case import Case, read_case
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 ORACLES = Path(os.environ.get("ORACLES", ROOT.parent / "shared" / "oracles"))
 
 PENDING = {
-    "hfpl_isl": "HFPL",
-    "hfpl_fsl": "HFPL",
-    "hfpl_step": "HFPL",
-    "icam_fsl": "HFPL (predecessor ICAM)",
-    "icam_isl": "HFPL (predecessor ICAM)",
-    "seam_pcm": "SEAM",
-    "seam_pieces": "SEAM",
-    "seam_step": "SEAM",
-    "ppc_contrast": "PPC",
-    "psa_pairs": "PSA affinity",
-    "psa_aff_labels": "PSA affinity",
-    "psa_aff_merge": "PSA affinity",
-    "psa_affinity": "PSA affinity",
-    "psa_walk": "PSA affinity",
-    "irn_paths": "IRN",
-    "irn_affinity": "IRN",
-    "irn_losses": "IRN",
-    "irn_walk": "IRN",
     "spml_init_clusters": "SPML",
     "spml_kmeans": "SPML",
     "spml_prototypes": "SPML",
@@ -47,19 +30,27 @@ PENDING = {
     "spml_terms": "SPML",
     "spml_topk": "SPML",
     "spml_multiset": "SPML",
-    "spml_walk": "SPML",
-    "pamr": "training-free refiners",
-    "par": "training-free refiners",
-    "varm": "RTC",
     "rtc_crr": "RTC",
     "rtc_step": "RTC",
     "rtc_seg_label": "RTC",
     "afa_seg_label": "RTC (comparison AFA)",
     "balanced_mask_ce": "RTC (comparison 1-stage-wseg)",
-    "afa_losses": "RTC (comparison AFA)",
     "pixelssl_rcm_mam": "RCM and MAM",
 }
 """Fixtures whose method is not built yet, and the part of the project that brings it."""
+
+PENDING_OUTPUTS = {
+    "afa_losses": {
+        "out.cam_to_label": "RTC (comparison AFA)",
+        "out.cam_to_label_mid": "RTC (comparison AFA)",
+        "out.amn_balanced_ce": "AMN",
+        "grad.amn_balanced_ce.logits": "AMN",
+    }
+}
+"""Outputs of a fixture that come later than the rest of it, and the part of the project that brings them."""
+
+NAN_IN_REFERENCE = {"afa_losses"}
+"""Fixtures whose reference divides by zero pixels, where ours must be finite."""
 
 ABSOLUTE = {
     "max_norm": 2e-7,
@@ -111,17 +102,33 @@ def _compare_single(name: str, case: Case) -> None:
     """float32: 4x the gap between the reference's own float32 and float64 runs, plus 1e-6 of the value."""
     got = _run(name, case, torch.float32)
     for group in ("out", "grad"):
-        for key, wanted in case.groups.get(group, {}).items():
+        for key, wanted in _built(name, group, case.groups.get(group, {})):
             gap = 4 * float(case.err.get(f"{group}.{key}", 0))
             base = ABSOLUTE.get(name) if group == "out" else None
-            _close(got, f"{group}.{key}", wanted, gap, 1e-6 if base is None else base, scaled=base is None)
+            _close(
+                got,
+                f"{group}.{key}",
+                wanted,
+                gap,
+                1e-6 if base is None else base,
+                scaled=base is None,
+                finite=name in NAN_IN_REFERENCE,
+            )
 
 
 def _compare_double(name: str, case: Case) -> None:
     got = _run(name, case, torch.float64)
     for group in ("out", "grad"):
-        for key, wanted in case.groups.get(f"{group}64", {}).items():
-            _close(got, f"{group}.{key}", wanted, 0, 1e-7, scaled=True)
+        for key, wanted in _built(name, group, case.groups.get(f"{group}64", {})):
+            _close(got, f"{group}.{key}", wanted, 0, 1e-7, scaled=True, finite=name in NAN_IN_REFERENCE)
+
+
+def _built(name: str, group: str, wanted: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the project must answer already: numbers of the reference where it has one."""
+    later = PENDING_OUTPUTS.get(name, {})
+    for key, value in wanted.items():
+        if f"{group}.{key}" not in later:
+            yield key, value
 
 
 def _run(name: str, case: Case, dtype: torch.dtype) -> dict[str, Any]:
@@ -129,14 +136,19 @@ def _run(name: str, case: Case, dtype: torch.dtype) -> dict[str, Any]:
     return {key: v.detach().numpy() if torch.is_tensor(v) else np.asarray(v) for key, v in results.items()}
 
 
-def _close(got: dict[str, Any], key: str, wanted: Any, gap: float, tolerance: float, *, scaled: bool) -> None:
+def _close(
+    got: dict[str, Any], key: str, wanted: Any, gap: float, tolerance: float, *, scaled: bool, finite: bool = False
+) -> None:
     assert key in got, f"the adapter does not return {key}"
     ours, reference = got[key], np.asarray(wanted)
     assert ours.shape == reference.shape, f"{key}: shape {ours.shape}, expected {reference.shape}"
     if reference.dtype.kind in "iub":
         np.testing.assert_array_equal(ours, reference, err_msg=key)
         return
-    np.testing.assert_array_equal(np.isnan(ours), np.isnan(reference), err_msg=f"{key}: NaN")
+    if not finite:
+        np.testing.assert_array_equal(np.isnan(ours), np.isnan(reference), err_msg=f"{key}: NaN")
+    assert not finite or np.isfinite(ours).all(), f"{key}: not finite"
     allowed = gap + tolerance * (np.maximum(1, np.abs(reference)) if scaled else 1)
     gaps = np.nan_to_num(np.abs(ours - reference), nan=0.0)
+    allowed = np.nan_to_num(allowed, nan=0.0)
     assert (gaps <= allowed).all(), f"{key}: off by {gaps.max()}, allowed {np.max(allowed)}"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import pipeline.__main__ as command_line
 from models.errors import ConfigurationError
+from pipeline.__main__ import app
+from pipeline.commands.app import PANELS, complete_book
 from pipeline.params import load_book
 from pipeline.repro import link, run
 
 ROOT = Path(__file__).parent.parent.parent
+INSTALLED = Path(sys.executable).parent / "weak2mask"
 
 
 @pytest.fixture
@@ -64,3 +71,76 @@ def test_a_run_looks_at_its_environment_first(project: Path, monkeypatch: pytest
     with pytest.raises(ConfigurationError, match=variable):
         run(load_book(ROOT))
     assert list(project.iterdir()) == []
+
+
+COMMANDS = sorted(command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command: str) -> None:
+    done = CliRunner().invoke(app, [command, "--help"], terminal_width=200)
+    assert done.exit_code == 0, done.output
+    assert f"python -m pipeline {command}" in " ".join(done.output.split())
+    assert "Example" in done.output
+
+
+def run_program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"COLUMNS": "80"} | environment
+    )
+
+
+def test_the_console_command_is_the_same_program() -> None:
+    helps = [run_program(*words, "--help").stdout for words in ((str(INSTALLED),), (sys.executable, "-m", "pipeline"))]
+    assert helps[0].replace("weak2mask [", "python -m pipeline [").split() == helps[1].split()
+    at = [helps[1].index(f" {panel} ") for panel in PANELS if f" {panel} " in helps[1]]
+    assert at == sorted(at)
+    assert len(at) >= 4
+    assert run_program(str(INSTALLED), "--version").stdout.startswith("weak2mask 0.")
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['pipeline', '--help']\n"
+        "from pipeline.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'prefect', 'mlflow', 'plotly', 'distributed', 'dvc', 'zarr', 'numpy', 'pydantic'}\n"
+        "print(heavy & set(sys.modules), file=sys.stderr)"
+    )
+    assert run_program(sys.executable, "-c", code).stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run evaluate@seg", {"evaluate@segmenter_val"}),
+        ("train c", {"classifier"}),
+        ("predict a.jpg --checkpoint f", {"full"}),
+        ("check --book recipes/v", {"recipes/voc_mini"}),
+        ("run --book recipes/voc_mini import_annotations@", {"import_annotations@points"}),
+        ("run --book recipes/nothing eval", set()),
+    ],
+)
+def test_a_shell_completes_names_of_the_book(typed: str, offered: set[str]) -> None:
+    words = typed.split(" ")
+    asked = {"COMP_WORDS": f"weak2mask {typed}", "COMP_CWORD": str(len(words))}
+    done = run_program(str(INSTALLED), _WEAK2MASK_COMPLETE="complete_bash", **asked)
+    assert set(done.stdout.split()) == offered, done.stderr
+
+
+def test_books_complete_to_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert {"recipes/folder", "recipes/voc_mini"} <= set(complete_book("rec"))
+    assert complete_book("nowhere") == []
+
+
+def test_check_says_the_same_to_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["check", "--json"])
+    said = json.loads(done.stdout)
+    assert (done.exit_code, said["ok"], said["errors"]) == (0, True, [])
+    assert "train@classifier" in said["stages"]
+    done = CliRunner().invoke(app, ["check", "--json", "--book", "recipes/voc_min"])
+    assert done.exit_code == 2
+    assert "Did you mean 'recipes/voc_mini'" in json.loads(done.stdout)["errors"][0]

@@ -197,3 +197,21 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="expected UTF-8"):
         load_book(tmp_path)
+
+
+def test_targets_of_a_book_are_stages(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["book"]["targets"] = ["evaluate@cam", "evaluate@cma"]
+    assert "book.targets: no stage 'evaluate@cma'. Did you mean 'evaluate@cam'?" in said(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [("segmenter", "cannot say which pixels belong together"), ("affinity_net", "learns no displacements")],
+)
+def test_a_walk_needs_links_and_instances_displacements(
+    tmp_path: Path, content: dict[str, Any], method: str, says: str
+) -> None:
+    content["train"]["links"] = {**content["train"]["classifier"], "method": method, "model": {}}
+    walk = {"data": "toy", "cams": "cam", "checkpoint": "links", "instances": True}
+    content["propagate_cams"]["walk"] = walk
+    assert says in said(tmp_path, content)

@@ -1,0 +1,150 @@
+"""IRN's network (Ahn, Cho and Kwak 2019): class boundaries and displacements, from confident labels, no boundary given.
+
+``propagate_cams`` walks CAMs within the boundaries that it has found; the displacements tell objects apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.errors import ConfigurationError
+from models.heads.boundary import BoundaryHead, DisplacementHead
+from models.losses.affinity import affinity_loss, displacement_losses
+from models.method import Method, ParameterGroup
+from models.ops.affinity import pair_labels, path_affinity
+from models.ops.pixel_pairs import fitting_radius, pair_paths
+from models.ops.random_walk import PairLinks
+from models.structures import Batch, Links, Outputs, StepContext
+
+
+class BoundaryNet(Method):
+    """Learns from seeds that leave unsure pixels out (rule "ir_label"); the backbone stays as it is.
+
+    Args:
+        num_classes: foreground classes C; the network does not distinguish them.
+        backbone: name of a backbone (``models.backbones``); it does not learn.
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32 (IRN 16).
+        boundary_width, displacement_width: channels of the first levels of the two heads (IRN 32, 64).
+        radius: pairs nearer than this many cells learn (IRN 10).
+        walk_radius: and these carry the walk (IRN 5).
+        learn_displacements: also learn the way to the centre of objects, which tells them apart; walks do not need it.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: float = 1.0,
+        output_stride: int = 16,
+        boundary_width: int = 32,
+        displacement_width: int = 64,
+        radius: int = 10,
+        walk_radius: int = 5,
+        learn_displacements: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(width=width, output_stride=output_stride)
+        self.backbone.freeze(freeze_bn=True, frozen_stages=len(self.backbone.stages()))
+        channels, strides = self.backbone.channels, self.backbone.strides
+        self.boundary = BoundaryHead(channels, strides, width=boundary_width)
+        self.displacement = (
+            DisplacementHead(channels, strides, width=displacement_width) if learn_displacements else None
+        )
+        self.radius, self.walk_radius = radius, walk_radius
+        self.register_buffer("averaged", torch.zeros(()))
+
+    averaged: Tensor
+    """Batches in the mean displacement."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two cells of boundaries and displacements."""
+        stride: int = self.backbone.strides["layer1"]
+        return stride
+
+    def forward(self, batch: Batch) -> Outputs:
+        """``boundary`` logits [B,1,h,w] and ``displacement`` [B,2,h,w] at stride 4."""
+        with torch.no_grad():
+            features = self.backbone(batch.image)
+        outputs = {"boundary": self.boundary(features)}
+        if self.displacement is not None:
+            outputs["displacement"] = self.displacement(features)
+        return outputs
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Pairs without a boundary between are alike; within an object displacements differ by the way between."""
+        boundary = outputs["boundary"].float().sigmoid().squeeze(1)
+        radius = fitting_radius((boundary.shape[1], boundary.shape[2]), self.radius)
+        offsets = tuple(path[0] for path in pair_paths(radius))
+        labels = pair_labels(batch.seeds[:, :: self.stride, :: self.stride], offsets, radius)
+        alike = affinity_loss(path_affinity(boundary, radius), labels)
+        losses = {
+            "boundary_alike": (alike.background + alike.foreground) / 4,
+            "boundary_different": alike.different / 2,
+        }
+        if self.displacement is not None:
+            displacement = outputs["displacement"].float()
+            self._average_displacement(self.displacement.mean, displacement.detach(), context)
+            foreground, background = displacement_losses(displacement, labels, offsets, radius)
+            losses |= {"displacement_foreground": foreground / 2, "displacement_background": background / 2}
+        return losses
+
+    def links(self, image: Tensor) -> Links:
+        """Affinities within the boundaries of an image [1,3,H,W]: mean of image and mirror image."""
+        features = self.backbone(torch.cat([image, image.flip(-1)]))
+        logits = self.boundary(features).float()
+        boundary = ((logits[0] + logits[1].flip(-1)) / 2).sigmoid()
+        return boundary_links(boundary, self.walk_radius, self.stride)
+
+    def displacements(self, image: Tensor) -> Tensor:
+        """Displacements [2,h,w] of an image [1,3,H,W], (y, x) in cells of stride 4.
+
+        Raises:
+            ConfigurationError: the network learned none.
+        """
+        if self.displacement is None:
+            raise ConfigurationError("instances: this boundary_net was trained with learn_displacements: false.")
+        displacement: Tensor = self.displacement(self.backbone(image)).float()[0]
+        return displacement
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The boundary head x1, the displacement head x10, biases like weights (IRN)."""
+        groups = [ParameterGroup("boundary", list(self.boundary.parameters()))]
+        if self.displacement is not None:
+            groups.append(ParameterGroup("displacement", list(self.displacement.parameters()), 10.0))
+        return groups
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        if self.displacement is not None:
+            yield self.displacement
+
+    def _average_displacement(self, mean: Tensor, displacement: Tensor, context: StepContext) -> None:
+        """Mean over the crops of the last epoch (IRN: over the images, in a pass of its own)."""
+        start = max(context.total_steps - context.steps_per_epoch, 0)
+        if context.step < start:
+            return
+        if context.step == start:
+            self.averaged.zero_()
+        self.averaged += 1
+        mean += (displacement.mean((0, 2, 3)) - mean) / self.averaged
+
+
+def boundary_links(boundary: Tensor, radius: int, stride: int = 1) -> PairLinks:
+    """Links of a boundary map [1,h,w] in [0,1]; beyond the border there is boundary everywhere.
+
+    Source: jiwoon-ahn/irn@a2ece00:misc/indexing.py (propagate_to_edge).
+    """
+    fenced = F.pad(boundary, (radius, radius, 0, radius), value=1.0)
+    affinity = path_affinity(fenced, radius)[0].cpu().numpy()
+    offsets = tuple(path[0] for path in pair_paths(radius))
+    grid = (boundary.shape[1], boundary.shape[2])
+    damping = 1 - boundary[0].cpu().numpy()
+    return PairLinks(affinity, offsets, grid, left=-1, stride=stride, damping=damping)

@@ -1,0 +1,141 @@
+"""Random-walk refinement: the scores of a CAM spread along the links of a pixel graph (PSA, IRN, SPML)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models.errors import ConfigurationError, closest
+from models.ops.background import Scores, power_background
+from models.ops.resize import resize_bilinear
+from models.structures import Cam, Links
+
+
+@dataclass(frozen=True, slots=True)
+class WalkSettings:
+    """How scores enter the walk, how far they go, and how they come back.
+
+    Attributes:
+        beta: exponent of the affinities; larger keeps the walk within stronger links.
+        log_t: the walk takes ``2^log_t`` steps.
+        alpha: exponent of a background ``(1 - max)^alpha`` that walks along and competes at the end; 0 for none.
+        cam_power: exponent of the scores before they enter.
+        pooled: scores enter as means over their cell; else by bilinear resizing.
+    """
+
+    beta: float = 8
+    log_t: int = 8
+    alpha: float = 16
+    cam_power: float = 1
+    pooled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no walk (ConfigurationError)."""
+        found = f"beta {self.beta}, log_t {self.log_t}, alpha {self.alpha}, cam_power {self.cam_power}"
+        if self.beta <= 0 or self.cam_power <= 0 or self.alpha < 0 or not 0 <= self.log_t <= 12:
+            raise ConfigurationError(
+                f"random walk: expected beta and cam_power above 0, alpha of 0 or more, log_t 0 to 12, found {found}."
+            )
+
+
+PRESETS: dict[str, WalkSettings] = {
+    "psa": WalkSettings(8, 8, 16),
+    "seam": WalkSettings(8, 6, 6),  # also HFPL and PPC
+    "irn": WalkSettings(10, 8, 0, pooled=False),  # also ReCAM; rule: constant .25 (ReCAM .28)
+    "advcam": WalkSettings(10, 8, 0, 1.5, pooled=False),  # also SIPE; rule: constant .25
+    "rib": WalkSettings(10, 8, 0, 1.3, pooled=False),  # also AMN; rule: constant .27 (COCO .22; AMN .25)
+    "spml": WalkSettings(20, 6, 6, pooled=False),
+}
+"""Published numbers by family, and the background rule that follows (hfpl_and_baselines 3.3-3.5)."""
+
+
+class RandomWalk:
+    """Walks a CAM over the links of its image. Picklable."""
+
+    def __init__(
+        self,
+        preset: str = "psa",
+        beta: float | None = None,
+        log_t: int | None = None,
+        alpha: float | None = None,
+        cam_power: float | None = None,
+        pooled: bool | None = None,
+    ) -> None:
+        """Choose the numbers.
+
+        Args:
+            preset: key of :data:`PRESETS`; the options below that are None take its numbers.
+            beta, log_t, alpha, cam_power, pooled: as in :class:`WalkSettings`.
+
+        Raises:
+            ConfigurationError: unknown preset, or numbers out of range.
+        """
+        if preset not in PRESETS:
+            raise ConfigurationError(f"Unknown random walk preset '{preset}'.{closest(preset, PRESETS)}")
+        overrides: dict[str, Any] = {
+            "beta": beta,
+            "log_t": log_t,
+            "alpha": alpha,
+            "cam_power": cam_power,
+            "pooled": pooled,
+        }
+        chosen = {name: value for name, value in overrides.items() if value is not None}
+        self.settings = replace(PRESETS[preset], **chosen)
+
+    def __call__(self, links: Links, cam: Cam) -> Cam:
+        """Refine one CAM.
+
+        Args:
+            links: of the CAM's image.
+            cam: scores at any grid.
+
+        Returns:
+            A Cam at image size. With a background in the walk its scores are posteriors, whose rule is "complement";
+            without one they are divided by the image's largest score, and the rule is "constant". A CAM without
+            classes comes back as it is, one that is zero everywhere as zeros at image size.
+        """
+        if not len(cam.classes):
+            return cam
+        if not cam.scores.any():
+            return Cam(cam.classes, np.zeros((len(cam.classes), *cam.size), np.float32), cam.size, cam.instances)
+        walked = links.walk(self.entering(cam, links), self.settings.beta, 2**self.settings.log_t)
+        return Cam(cam.classes, self._leaving(walked.astype(np.float32), cam.size, links), cam.size, cam.instances)
+
+    def entering(self, cam: Cam, links: Links) -> Scores:
+        """What walks: [background, if any, and K classes; h, w] on the grid of the links."""
+        scores = np.power(cam.scores, np.float32(self.settings.cam_power))
+        if self.settings.alpha:
+            scores = resize_bilinear(scores, cam.size)
+            scores = np.concatenate([power_background(scores, self.settings.alpha)[None], scores])
+        if not self.settings.pooled:
+            return resize_bilinear(scores, links.grid)
+        return _cell_means(resize_bilinear(scores, cam.size), links.grid, links.stride)
+
+    def _leaving(self, walked: Scores, size: tuple[int, int], links: Links) -> Scores:
+        scores = _enlarge(walked, size, links)
+        if self.settings.alpha:
+            return _unit(scores[1:] / scores.sum(0))
+        return _unit(scores / max(float(scores.max()), 1e-12))
+
+
+def _unit(scores: Scores) -> Scores:
+    clipped: Scores = np.clip(scores, 0, 1)
+    return clipped
+
+
+def _cell_means(scores: Scores, grid: tuple[int, int], stride: int) -> Scores:
+    """Mean of each cell's block of pixels; beyond the image there is zero."""
+    padding = [(0, cells * stride - length) for cells, length in zip(grid, scores.shape[1:], strict=True)]
+    padded = np.pad(scores, [(0, 0), *padding])
+    means: Scores = padded.reshape(len(scores), grid[0], stride, grid[1], stride).mean((2, 4), dtype=np.float32)
+    return means
+
+
+def _enlarge(walked: Scores, size: tuple[int, int], links: Links) -> Scores:
+    """Scores of the cells at the image's size: a grid that reaches beyond the image is cropped, else stretched."""
+    covered = (links.grid[0] * links.stride, links.grid[1] * links.stride)
+    if covered[0] < size[0] or covered[1] < size[1]:
+        return resize_bilinear(walked, size)
+    return resize_bilinear(walked, covered)[:, : size[0], : size[1]]

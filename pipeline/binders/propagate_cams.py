@@ -1,0 +1,52 @@
+"""propagate_cams: Cams x Checkpoint -> Cams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from models.refiners.random_walk import RandomWalk
+from models.structures import Cam
+from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.params import Book
+from pipeline.stores import CamStore
+
+
+@dataclass(frozen=True)
+class _Propagate:
+    here: Workspace
+
+    def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
+        from pipeline.checkpoints import load_method
+        from pipeline.runtime import device
+        from stages.propagate_cams import propagate_cams
+
+        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        checkpoint = self.here.path("checkpoints", entry.checkpoint)
+        method: Any = load_method(checkpoint, catalogue.class_names).to(own)
+        cams = CamStore(self.here.path("cams", entry.cams))
+        samples = ((id, catalogue.image(id), cam) for id, cam in cams.items(ids))
+        walk = RandomWalk(**entry.options)
+        propagated = propagate_cams(
+            samples, method, walk, device=own, precision=entry.precision, instances=entry.instances
+        )
+        yield from (cam for _, cam in propagated)
+
+
+def run(book: Book, name: str, log: Log) -> None:
+    """Write ``cams/NAME``."""
+    here = Workspace(book, "propagate_cams", name)
+    entry, catalogue = here.entry, here.catalogue
+    source = here.path("cams", entry.cams)
+    cams = CamStore(source)
+    cams.require((), f"propagate_cams.{name}", catalogue.digest)
+    writer = CamStore.create(
+        here.path("cams", name),
+        header(catalogue, cams.ids),
+        cams.keys,
+        dtype=entry.dtype,
+        fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
+    )
+    write_parts(writer, _Propagate(here), f"propagate_cams {name}", on_device=True)
+    log.metrics({"images": len(cams)})

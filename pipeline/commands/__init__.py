@@ -1,0 +1,1 @@
+"""The commands of ``python -m pipeline``, a file for each kind of user; importing one adds its commands."""

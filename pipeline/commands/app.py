@@ -1,0 +1,109 @@
+"""What the commands share: the application, its options, completion, a checked book."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from pipeline.params import Book
+
+JOBS, RESULTS, USE, SERVICES, STAGES = "Jobs", "Results", "Use", "Services", "Stages (called by dvc.yaml)"
+PANELS = (JOBS, RESULTS, USE, SERVICES, STAGES)
+
+
+class _Panels(TyperGroup):
+    """Lists the commands panel by panel, in whatever order their files were imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        panels = {name: getattr(command, "rich_help_panel", None) for name, command in self.commands.items()}
+        return sorted(panels, key=lambda name: PANELS.index(panels[name]) if panels[name] in PANELS else len(PANELS))
+
+
+app = typer.Typer(
+    cls=_Panels,
+    help="Weak labels in (image tags, boxes, points, scribbles), segmentation masks and a trained segmenter out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def complete_book(incomplete: str) -> list[str]:
+    """Folders of books that begin so, for a shell's completion."""
+    books = [".", *sorted(path.parent.as_posix() for path in Path("recipes").glob("*/params.yaml"))]
+    return [book for book in books if book.startswith(incomplete)]
+
+
+def complete_stage(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Stages of the book that begin so: VERB@NAME, or NAME alone where the command is a verb."""
+    verb = ctx.info_name or ""
+    entries = _entries(ctx.params.get("book") or ".")
+    names = [name for at, name in entries if at == verb] or [f"{at}@{name}" for at, name in entries]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_checkpoint(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Trainings of the book that begin so."""
+    entries = _entries(ctx.params.get("book") or ".")
+    return [name for verb, name in entries if verb == "train" and name.startswith(incomplete)]
+
+
+def _entries(folder: str) -> list[tuple[str, str]]:
+    """(verb, name) of every stage; none of a book that does not hold, since a completion cannot complain."""
+    from models.errors import ConfigurationError
+    from pipeline.params import load_book
+
+    try:
+        return list(load_book(folder).entries())
+    except (ConfigurationError, OSError):
+        return []
+
+
+BookOption = Annotated[
+    str, typer.Option("--book", "-b", help="Folder of the recipe book.", autocompletion=complete_book)
+]
+TargetsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Stages, e.g. evaluate@cam. Default: the book's own, or all.", autocompletion=complete_stage),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run the stages even if nothing changed.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"weak2mask {installed_version('weak2mask')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def checked_book(folder: str, files: bool = False) -> Book:
+    """The book in ``folder``, every name resolved; with ``files``, its inputs linked and found.
+
+    Raises:
+        ConfigurationError: the book does not hold.
+    """
+    from pipeline.check import check as check_names
+    from pipeline.check import check_files
+    from pipeline.params import load_book
+    from pipeline.repro import link_sources
+
+    book = load_book(folder)
+    check_names(book)
+    if files:
+        link_sources(book)
+        check_files(book)
+    return book

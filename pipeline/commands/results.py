@@ -1,0 +1,97 @@
+"""What came out: the table, the pictures, the runs, masks for other tools."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.app import RESULTS, BookOption, JsonOption, app, checked_book
+
+
+@app.command(rich_help_panel=RESULTS)
+def table(
+    book: BookOption = ".",
+    as_json: JsonOption = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Fetch the evaluations from the DVC remote first.")] = False,
+) -> None:
+    """Print the table of a paper from what has been evaluated, and write it to report/BOOK/table.{md,csv,tex,json}.
+
+    Trains nothing: numbers that are out of date are marked, missing ones are named with what to run.
+
+    Examples: ``python -m pipeline table``; ``python -m pipeline table --book recipes/voc_mini --json | jq .recipes``.
+    """
+    from pipeline.repro import pull_evaluations
+    from pipeline.tables.files import write_table
+    from pipeline.tables.paper import paper_table
+    from pipeline.tables.results import print_table
+
+    checked = checked_book(book)
+    if pull:
+        pull_evaluations(checked)
+    results = paper_table(checked)
+    files = write_table(results)
+    if as_json:
+        print(files["json"].read_text(encoding="utf-8"), end="")
+    else:
+        print_table(results)
+        print(f"Written: {', '.join(path.as_posix() for path in files.values())}")
+
+
+@app.command(rich_help_panel=RESULTS)
+def report(
+    book: BookOption = ".",
+    images: Annotated[int, typer.Option(help="How many images of each split the gallery shows.")] = 24,
+    pick: Annotated[str, typer.Option(help="Which ones: even, worst, best or both (by IoU).")] = "even",
+    by: Annotated[
+        str | None, typer.Option(help="Evaluation that judges, e.g. full_val. Default: each split's.")
+    ] = None,
+) -> None:
+    """Write report/BOOK/: results, plots and a gallery in one folder, to open in a browser, offline too.
+
+    Examples: ``python -m pipeline report``; ``python -m pipeline report --book recipes/voc_mini --images 48``;
+    ``python -m pipeline report --pick worst --by segmenter_val``.
+    """
+    from pipeline.report.choosing import Choice
+    from pipeline.report.page import write_report
+    from pipeline.repro import link_sources
+
+    choice = Choice(images, pick, by)
+    checked = checked_book(book)
+    link_sources(checked)
+    print(f"Open {write_report(checked, choice)}")
+
+
+@app.command(rich_help_panel=RESULTS)
+def runs(book: BookOption = ".", as_json: JsonOption = False) -> None:
+    """List each stage of dvc.lock with the MLflow run that made its output, also when it came from the cache.
+
+    Examples: ``python -m pipeline runs``; ``python -m pipeline runs --book recipes/voc_mini --json``.
+    """
+    from pipeline.runs import find_runs
+    from pipeline.tables.results import print_runs
+
+    checked = checked_book(book)
+    if as_json:
+        found = find_runs(Path(checked.book.path) / "dvc.lock")
+        print(json.dumps([asdict(stage) for stage in found], indent=2))
+    else:
+        print_runs(checked)
+
+
+@app.command(rich_help_panel=RESULTS)
+def export_png(
+    name: Annotated[str, typer.Argument(help="masks/NAME or supervision/NAME of the book.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to; must not hold files yet.")],
+    book: BookOption = ".",
+) -> None:
+    """Write masks as palette PNG (VOC colours), one file an image.
+
+    Example: ``python -m pipeline export-png masks/segmenter my_masks``.
+    """
+    from pipeline.repro import export_masks
+
+    print(f"{export_masks(checked_book(book), name, out)} masks in {out}")

@@ -1,0 +1,96 @@
+"""The verbs, as dvc.yaml calls them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.app import STAGES, BookOption, app, checked_book, complete_stage
+
+if TYPE_CHECKING:
+    from pipeline.params import Book
+    from pipeline.tracking import Log
+
+StageName = Annotated[
+    str, typer.Argument(help="Name of an entry of this section of params.yaml.", autocompletion=complete_stage)
+]
+
+
+@app.command(rich_help_panel=STAGES)
+def code(book: BookOption = ".") -> None:
+    """Check the book and write the code fingerprint of every entry.
+
+    Example: ``python -m pipeline code --book recipes/voc_mini``.
+    """
+    from pipeline.code import write_fingerprints
+
+    checked = checked_book(book)
+    write_fingerprints(checked, Path(checked.book.work) / "code")
+
+
+def _stage(verb: str, name: str, folder: str) -> None:
+    """Run one binder as one tracked run."""
+    from pipeline import tracking
+    from pipeline.artifacts import artifact, kind_of
+    from pipeline.params import load_book
+
+    book = load_book(folder)
+    entry = book.entry(verb, name)
+    binder = import_module(f"pipeline.binders.{verb}")
+    outputs = [artifact(book.book.work, kind_of(verb), name)]
+    with tracking.run(f"{verb}@{name}", book.name, entry.model_dump(), outputs) as log:
+        binder.run(book, name, log)
+        _show(book, verb, name, log)
+
+
+def _show(book: Book, verb: str, name: str, log: Log) -> None:
+    """Give the tracker a few pictures of what a stage made."""
+    from pipeline.gallery import sample_sheet
+    from pipeline.tracking import enabled
+
+    sheet = sample_sheet(book, verb, name) if enabled() else None
+    if sheet is not None:
+        log.picture(f"{name}.png", sheet)
+
+
+EXAMPLES = {
+    "prepare": "toy",
+    "annotate": "tags",
+    "import_annotations": "points --book recipes/voc_mini",
+    "import_weights": "random",
+    "train": "classifier",
+    "export_cams": "cam",
+    "refine_cams": "cam_crf",
+    "propagate_cams": "irn_walk --book recipes/voc_mini",
+    "make_pseudo_masks": "cam_crf",
+    "predict_masks": "segmenter",
+    "evaluate": "segmenter_val",
+}
+"""An entry of a shipped book for each verb, for its help."""
+
+
+def _add_stage(verb: str, summary: str) -> None:
+    def command(name: StageName, book: BookOption = ".") -> None:
+        _stage(verb, name, book)
+
+    command.__doc__ = f"{summary}\n\nExample: ``python -m pipeline {verb} {EXAMPLES.get(verb, 'NAME')}``."
+    app.command(verb, rich_help_panel=STAGES)(command)
+
+
+for _verb, _summary in {
+    "prepare": "Find or make a data set and check every image.",
+    "annotate": "Write supervision from published tags or ground-truth masks.",
+    "import_annotations": "Write supervision from a file of boxes, points or scribbles.",
+    "import_weights": "Turn a file of pretrained weights into a checkpoint.",
+    "train": "Train a method; an interrupted training goes on where it was.",
+    "export_cams": "Write the class activation maps of the tagged images.",
+    "refine_cams": "Refine CAMs without training (dense CRF, PAMR, PAR, VARM).",
+    "propagate_cams": "Walk CAMs over what a network has learned to belong together.",
+    "make_pseudo_masks": "Turn CAMs into supervision by a background rule.",
+    "predict_masks": "Write the masks that a trained segmenter predicts.",
+    "evaluate": "Score CAMs, pseudo-masks or predictions against ground truth.",
+}.items():
+    _add_stage(_verb, _summary)

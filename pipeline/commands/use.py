@@ -1,0 +1,167 @@
+"""Use the result: masks of new images, a file for other programs, a book for a folder of one's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_checkpoint
+
+CheckpointOption = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint",
+        "-c",
+        help="A train entry of the book, or the folder of a checkpoint from anywhere.",
+        autocompletion=complete_checkpoint,
+    ),
+]
+
+
+@app.command(rich_help_panel=USE)
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Folders, globs in quotes, or files.")],
+    checkpoint: CheckpointOption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    book: BookOption = ".",
+    scales: Annotated[str | None, typer.Option(help="Factors of the image's size, e.g. 0.75,1,1.25.")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Add the mirror image at every scale.")] = None,
+    crf: Annotated[str | None, typer.Option(help="Preset of the dense CRF (irn, seg_test, ...), or none.")] = None,
+    tags: Annotated[Path | None, typer.Option(help="CSV of image tags: no other class can win.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="What to write, separated by commas.")
+    ] = "masks,overlays,json,coco",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Segment new images: palette PNG, overlay, JSON for each, and predictions.json in COCO's form.
+
+    Without --scales, --flip and --crf a checkpoint of a book predicts as the book's predict_masks entry does.
+    Bad images are reported at the end (exit code 3); the others are written.
+
+    Examples:
+
+    - ``python -m pipeline predict photos/ --checkpoint segmenter --book recipes/mine --out masks``
+    - ``python -m pipeline predict 'photos/**/*.jpg' -c model_folder -o masks --scales 0.75,1,1.25 --flip --crf irn``
+    """
+    from pipeline.use import options
+    from pipeline.use.inputs import find_images
+    from pipeline.use.predict import check_out
+    from pipeline.use.trained import find_checkpoint
+
+    chosen = options.formats(formats)
+    inputs = find_images(images)
+    place = find_checkpoint(checkpoint, book)
+    how = options.how(place, options.scales(scales), flip, crf)
+    check_out(out, inputs, overwrite)
+
+    from pipeline.runtime import device
+    from pipeline.use.predict import predict as run
+    from pipeline.use.tags import read_tags
+    from pipeline.use.trained import load_segmenter
+
+    _, class_names = load_segmenter(place)
+    allowed = read_tags(tags, class_names, inputs) if tags else None
+    summary = run(inputs, place.folder, class_names, out, how, formats=chosen, tags=allowed, device=device())
+    found = ", ".join(f"{name} {count}" for name, count in summary.classes.items() if count) or "no class"
+    said = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {found}."
+    print(json.dumps(summary.plain(), indent=2, ensure_ascii=False) if as_json else said)
+    summary.raise_problems()
+
+
+@app.command(rich_help_panel=USE)
+def export_onnx(
+    out: Annotated[Path, typer.Argument(help="The .onnx file to write; replaced if it is there.")],
+    checkpoint: CheckpointOption,
+    book: BookOption = ".",
+    size: Annotated[str | None, typer.Option(help="Fix the image's height,width. Default: any size.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Give logits at the image's size, not the network's.")] = False,
+    images: Annotated[
+        list[str] | None, typer.Option("--images", help="Images to compare on. Default: some of the book's data.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a segmenter as ONNX; the file is left only if onnxruntime answers as the network does.
+
+    Input ``image``: float32 RGB [B,3,H,W] in [0,1]. Output ``logits``: [B,1+C,h,w], channel 0 background.
+    Class names, palette and stride are in the file's metadata.
+
+    Examples:
+
+    - ``python -m pipeline export-onnx segmenter.onnx --checkpoint segmenter --book recipes/mine``
+    - ``python -m pipeline export-onnx fixed.onnx -c model_folder --size 512,512 --full --images photos/``
+    """
+    from pipeline.use.trained import find_checkpoint, load_segmenter
+
+    place = find_checkpoint(checkpoint, book)
+
+    from pipeline.use import onnx_export
+    from pipeline.use.samples import sample_images
+
+    fixed = onnx_export.parse_size(size)
+    onnx_export.check_target(out)
+    segmenter, class_names = load_segmenter(place)
+    shown = sample_images(place, images or [])
+    print(f"Exporting {place.folder}: about half a minute.", file=sys.stderr)
+    done = onnx_export.export_onnx(segmenter, class_names, out, shown, size=fixed, full=full)
+    said = (
+        f"{done.path}: image {list(done.input)}, logits of background and {len(class_names)} classes at stride "
+        f"{done.output_stride}. Against PyTorch on {done.images} images: largest difference {done.difference:.1e}."
+    )
+    print(json.dumps(asdict(done), indent=2, ensure_ascii=False) if as_json else said)
+
+
+@app.command(rich_help_panel=USE)
+def init(
+    data: Annotated[Path, typer.Argument(help="Folder with images/ and tags.csv (columns image,tags).")],
+    book: Annotated[str | None, typer.Option("--book", "-b", help="Folder to write. Default: recipes/NAME.")] = None,
+    style: Annotated[
+        str | None,
+        typer.Option("--from", help="fast (a try), small (for a CPU) or default (for a GPU)."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="File of ImageNet weights, or random. Default: torchvision's, downloaded.")
+    ] = None,
+    normalisation: Annotated[
+        str, typer.Option(help="What --weights expects: imagenet (torchvision), or half (x/127.5-1, TensorFlow).")
+    ] = "imagenet",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a recipe book for a folder of images and a CSV of tags, with settings for its size.
+
+    Found by name, all optional but one kind of labels: tags.csv, boxes.csv, points.csv, scribbles/, masks/.
+
+    Examples:
+
+    - ``python -m pipeline init /photos/farm``
+    - ``python -m pipeline init /photos/farm --book recipes/farm --weights mobilenet_v2.pth``
+    """
+    from pipeline.new_book.write import init as write_book
+
+    done = write_book(data, book, style, weights, _normalisation(normalisation))
+    if as_json:
+        print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
+        return
+    found, height, width = done.survey, *done.survey.size
+    splits = ", ".join(f"{len(ids)} {name}" for name, ids in found.splits.items())
+    print(f"{done.path}/params.yaml: {found.total} images ({splits}) of about {width} x {height} pixels.")
+    print(f"Classes: {', '.join(found.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
+    for note in found.notes:
+        print(f"Note: {note}")
+    print(f"\nNext, about {done.minutes} minutes on {done.device}:\n  python -m pipeline run --book {done.path}")
+    use = f"python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
+    print(f"and then, as often as you like:\n  {use}")
+
+
+def _normalisation(name: str) -> Literal["imagenet", "half"]:
+    from models.errors import ConfigurationError, closest
+
+    known: dict[str, Literal["imagenet", "half"]] = {"imagenet": "imagenet", "half": "half"}
+    if name not in known:
+        raise ConfigurationError(f"--normalisation: unknown '{name}'.{closest(name, known)}")
+    return known[name]

@@ -1,0 +1,19 @@
+"""Parts one after the other in this process: to debug, or where one device does all the work."""
+
+from __future__ import annotations
+
+from pipeline.bars import progress
+from pipeline.engines.job import Job, Result
+
+
+def run(job: Job[Result]) -> list[Result]:
+    """Run the job here."""
+    return [_one(job, part) for part in progress(job.parts, len(job.parts), job.desc)]
+
+
+def _one(job: Job[Result], part: int) -> Result:
+    try:
+        return job.task(part)
+    except Exception as error:
+        job.blame(error, part)
+        raise

@@ -1,0 +1,41 @@
+"""What an engine is given to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Job(Generic[Result]):
+    """A task and the parts to run it on. An engine returns the results in the order of the parts.
+
+    An engine raises the first failure, with the part in a note, when the parts under way have ended; what these
+    wrote stays, and the rest is not started.
+
+    Attributes:
+        task: picklable; it opens its own stores, and writes what must outlive a failure of another part.
+        parts: part numbers.
+        desc: what is being done, for the bar and for messages.
+        workers: processes of a local pool; 0 stays in this process; None takes :func:`pipeline.runtime.workers`.
+        on_device: the task computes on :func:`pipeline.runtime.device`, of which a machine has one or a few.
+        describe: what a part holds, for messages.
+    """
+
+    task: Callable[[int], Result]
+    parts: Sequence[int]
+    desc: str
+    workers: int | None = None
+    on_device: bool = False
+    describe: Callable[[int], str] | None = None
+
+    def name(self, part: int) -> str:
+        """The part as a message names it: ``part 3 (2007_000032 to 2007_000999)``."""
+        return f"part {part}" + (f" ({self.describe(part)})" if self.describe else "")
+
+    def blame(self, error: BaseException, part: int) -> None:
+        """Note on the error in which part it happened."""
+        error.add_note(f"{self.desc}: in {self.name(part)}")

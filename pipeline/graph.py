@@ -1,0 +1,124 @@
+"""DVC's graph, read as it is: the only place where DVC is used as a library.
+
+``dvc.repo.Repo.index.graph`` is not documented; ``tests/pipeline/test_graph.py`` compares it with ``dvc dag``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from models.errors import ConfigurationError, closest
+
+FIRST = "code"
+"""The stage that fingerprints the source: it decides what else has to run."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One DVC stage and the stages that it reads from."""
+
+    name: str
+    """As in the book, ``train@segmenter``; of another dvc.yaml with its path in front."""
+    address: str
+    """As ``dvc repro`` takes it: ``recipes/voc_mini/dvc.yaml:train@segmenter``."""
+    upstream: frozenset[str] = field(default=frozenset())
+    gpu: bool = False
+    """Whether ``meta: {gpu: 1}`` says that it computes on the device."""
+
+    @property
+    def verb(self) -> str:
+        """The stanza it comes from: ``train``."""
+        return self.name.partition("@")[0]
+
+
+Graph = Mapping[str, Stage]
+"""Stages by name, each after the ones it reads from."""
+
+
+def read_graph(dvc_yaml: Path = Path("dvc.yaml")) -> Graph:
+    """The stages of a dvc.yaml (project-relative) and whatever they read from.
+
+    Raises:
+        ConfigurationError: DVC cannot read the project.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            found = repo.index.graph
+            own = dvc_yaml.as_posix()
+            stages = [_stage(node, found.successors(node), own) for node in found]
+            targets = [stage.name for stage in stages if stage.address.startswith(f"{own}:")]
+            return plan({stage.name: stage for stage in stages}, targets)
+    except DvcException as error:
+        raise ConfigurationError(
+            f"DVC cannot read the project's graph: {error}\nIt reads all books together: mend the one that it names "
+            "(python -m pipeline check --book FOLDER) or move it away. Run from the project's root."
+        ) from None
+
+
+def plan(graph: Graph, targets: Sequence[str] = ()) -> Graph:
+    """The targets (default: all) and every stage above them, each after the ones it reads from.
+
+    Raises:
+        ConfigurationError: a target is no stage; the message has the closest one.
+    """
+    for target in targets:
+        if target not in graph:
+            raise ConfigurationError(f"no stage '{target}' in the graph.{closest(target, graph)}")
+    needed: set[str] = set()
+    queue = list(targets or graph)
+    while queue:
+        name = queue.pop()
+        if name not in needed:
+            needed.add(name)
+            queue.extend(graph[name].upstream)
+    order = TopologicalSorter({name: sorted(graph[name].upstream) for name in graph if name in needed})
+    return {name: graph[name] for name in order.static_order()}
+
+
+def nearest_upstream(graph: Graph) -> dict[str, list[str]]:
+    """Of each stage the upstream stages that no other of its upstream stages waits for already."""
+    above: dict[str, frozenset[str]] = {}
+    for name, stage in graph.items():
+        above[name] = stage.upstream.union(*(above[other] for other in stage.upstream))
+    return {
+        name: sorted(stage.upstream - frozenset().union(*(above[other] for other in stage.upstream)))
+        for name, stage in graph.items()
+    }
+
+
+def downstream(graph: Graph, names: set[str]) -> set[str]:
+    """The named stages and all that read from them, directly or not."""
+    reached = set(names) & set(graph)
+    for name, stage in graph.items():
+        if stage.upstream & reached:
+            reached.add(name)
+    return reached
+
+
+def _stage(node: Any, upstream: Any, own: str) -> Stage:
+    meta = getattr(node, "meta", None) or {}
+    return Stage(_name(node, own), _address(node), frozenset(_name(other, own) for other in upstream), _on_gpu(meta))
+
+
+def _on_gpu(meta: object) -> bool:
+    return isinstance(meta, Mapping) and bool(meta.get("gpu"))
+
+
+def _name(node: Any, own: str) -> str:
+    return str(node.name) if _file(node) == own else _address(node)
+
+
+def _address(node: Any) -> str:
+    name = getattr(node, "name", None)
+    return f"{_file(node)}:{name}" if name else _file(node)
+
+
+def _file(node: Any) -> str:
+    return Path(node.path_in_repo).as_posix()

@@ -1,0 +1,140 @@
+"""The text of a book for a user's folder, comments included: it is meant to be edited."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+TEMPLATE = """\
+# {{ survey.total }} images of about {{ survey.size[1] }} x {{ survey.size[0] }} pixels, \
+{{ survey.classes | length }} class{{ "" if survey.classes | length == 1 else "es" }}. \
+Written by `python -m pipeline init`; yours to edit.
+#
+#   python -m pipeline check --book {{ path }}
+#   python -m pipeline run --book {{ path }}        (again after an edit: only what it concerns runs)
+#   python -m pipeline report --book {{ path }}
+#   python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {{ path }} --out masks
+book:
+  root: {{ root }}
+  path: {{ path }}
+  params: {{ path }}/params.yaml
+  work: work/{{ name }}
+{% if variable %}
+  sources:
+    {{ source | quoted }}: {{ variable }}  # on another machine: export {{ variable }}=/where/the/folder/is
+{% endif %}
+
+table:
+  title: {{ title | quoted }}
+
+prepare:
+  mine:
+    reader: folder
+    root: {{ source | quoted }}
+    on_bad_image: skip  # stop: a bad image ends the run
+    options:
+      images: {{ survey.images | quoted }}
+      tags: {{ survey.tags | quoted }}
+{% if not survey.tags %}
+      classes: {{ survey.classes | list | quoted }}
+{% endif %}
+{% if survey.masks %}
+      masks: {{ survey.masks | quoted }}  # only measured against
+{% endif %}
+{% if survey.val_fraction is not none %}
+      val_fraction: {{ survey.val_fraction }}  # a column `split` in the CSV (train, val, ...) decides instead
+{% endif %}
+
+annotate:{{ " {}" if not survey.tags }}
+{% if survey.tags %}
+  tags: {data: mine, split: train, kind: tags}
+{% endif %}
+
+import_annotations:{{ " {}" if not survey.annotations }}
+{% for kind, file in survey.annotations.items() %}
+  {{ kind }}: {data: mine, split: train, kind: {{ kind }}, file: {{ (source ~ "/" ~ file) | quoted }}}
+{% endfor %}
+
+import_weights:
+{% if weights == "random" %}
+  start: {architecture: random, file: pyproject.toml}  # from nothing: wants many more images and epochs
+{% elif weights %}
+  # normalisation: imagenet (torchvision's mean and standard deviation) or half (x / 127.5 - 1, TensorFlow's).
+  start: {architecture: {{ plan.backbone }}, file: {{ weights | quoted }}, normalisation: {{ normalisation }}}
+{% else %}
+  # torchvision's ImageNet weights, downloaded. Without internet: download: false, and file: a local .pth,
+  # .safetensors or .npz with torchvision's entry names.
+  start: {architecture: {{ plan.backbone }}, file: pyproject.toml, download: true}
+{% endif %}
+
+train:
+  classifier:  # which classes an image shows; its class activation maps (CAMs) say where
+    data: mine
+    supervision: {{ labels }}
+    method: classifier
+    init: start
+    model: {backbone: {{ plan.backbone }}, output_stride: 16}
+    loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
+long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
+    settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, weight_decay: 1.0e-4, channels_last: true}
+  segmenter:  # learns from the pseudo-masks
+    data: mine
+    supervision: cam_crf{{ alternatives }}
+    method: segmenter
+    init: start
+    model: {backbone: {{ plan.backbone }}, output_stride: 16}
+    loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
+long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
+    settings: {epochs: {{ plan.epochs[1] }}, lr: 0.007, weight_decay: 1.0e-4, channels_last: true}
+
+export_cams:
+  cam:
+    data: mine
+    supervision: {{ labels }}
+    checkpoint: classifier
+    options: {scales: {{ plan.cam_scales | list }}, flip: true, grid: {{ plan.grid }}}  # factors of the image's size
+
+refine_cams:
+  # alpha: background gets larger as it gets smaller.
+  cam_crf: {data: mine, cams: cam, refiner: dense_crf, dtype: uint8, options: {preset: psa, alpha: 4.0}}
+
+propagate_cams: {}
+
+make_pseudo_masks:
+  cam_crf: {data: mine, cams: cam_crf, rule: complement}
+
+predict_masks:  # `predict` takes the scales and the CRF of the first of these
+{% for split in survey.splits %}
+  {{ slug(split) }}: {data: mine, split: {{ split | quoted }}, checkpoint: segmenter, {{ how }}}
+{% endfor %}
+
+evaluate:{{ " {}  # needs a folder of masks" if not measured }}
+{% if "train" in measured %}
+  cam: {data: mine, of: cams/cam}
+  pseudo_masks: {data: mine, of: supervision/cam_crf}
+{% endif %}
+{% for split in measured if split != "train" %}
+  {{ slug(split) }}: {data: mine, of: masks/{{ slug(split) }}}
+{% endfor %}
+"""
+
+WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+"""What YAML does not take for text."""
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """The book's text; every name of the template must be among ``values``."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters["quoted"] = quoted
+    return environment.from_string(TEMPLATE).render(values)
+
+
+def quoted(value: Any) -> str:
+    """A scalar or a list as YAML: JSON is YAML, and plain words need no quotes."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w/.-]*", value, re.ASCII):
+        return value if value.lower() not in WORDS else f'"{value}"'
+    return json.dumps(value, ensure_ascii=False)

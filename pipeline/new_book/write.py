@@ -1,0 +1,212 @@
+"""Write a recipe book for a user's folder, link what it reads, and check that it holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models.backbones import BACKBONES
+from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
+from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
+from pipeline.new_book.survey import Survey, survey
+from pipeline.new_book.template import render
+
+RANDOM = "random"
+CACHE_BYTES = 1_500_000_000
+"""Training images that decode to less are kept in memory."""
+
+
+@dataclass(frozen=True)
+class NewBook:
+    """A book that was written."""
+
+    path: str
+    survey: Survey
+    plan: Plan
+    minutes: int
+    device: str
+
+
+def init(
+    data: Path,
+    book: str | None = None,
+    style: str | None = None,
+    weights: str | None = None,
+    normalisation: Literal["imagenet", "half"] = "imagenet",
+) -> NewBook:
+    """Write ``recipes/NAME`` for the folder ``data``; nothing is left behind when it does not work out.
+
+    Args:
+        data: images, a CSV of tags, and whatever else :func:`pipeline.new_book.survey.survey` knows.
+        book: the book's folder; by default ``recipes/`` and the folder's name.
+        style: key of :data:`STYLES`; by default "small" on a CPU, "default" on a GPU.
+        weights: file to start from, or "random"; by default torchvision's are downloaded now.
+        normalisation: what the weights of a file expect of their input.
+
+    Raises:
+        ConfigurationError: no project here, a book or its work folder that is there, an unknown style.
+        DataError: what is wrong with the folder, or with the weights.
+    """
+    from pipeline.runtime import device, workers
+
+    if style is not None and style not in STYLES:
+        raise ConfigurationError(f"--from: unknown '{style}'.{closest(style, STYLES)}")
+    folder, name = _place(book, data)
+    found = survey(data)
+    machine = device()
+    gpu = machine != "cpu"
+    chosen_style: Style = style or ("default" if gpu else "small")  # type: ignore[assignment]
+    backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
+    chosen = plan(found, chosen_style, backbone)
+    made: list[Path] = []
+    try:
+        source, variable = _source(data, name, made)
+        file = _weights_file(weights, name, made)
+        text = _text(folder, name, data, found, chosen, source, variable, file, normalisation)
+        _write(folder, text, made)
+    except BaseException:
+        for path in reversed(made):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        raise
+    return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
+
+
+def slug(text: str) -> str:
+    """A name as params.yaml wants it: lower case, digits, underscores."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "mine"
+
+
+def _place(book: str | None, data: Path) -> tuple[Path, str]:
+    """The book's folder, which is free, and its short name."""
+    if not Path("dvc.yaml").is_file() or not Path("pipeline").is_dir():
+        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run init there.")
+    folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
+    name = folder.name
+    inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
+    if not inside or name != slug(name):
+        raise ConfigurationError(
+            f"--book: expected a folder in the project whose name is lower case, digits and underscores "
+            f"(recipes/{slug(name)}), found '{folder}'."
+        )
+    if folder.exists():
+        raise ConfigurationError(f"{folder} is there already: edit its params.yaml, or name another with --book.")
+    work = Path("work") / name
+    if work.exists():
+        raise ConfigurationError(f"{work} is in use by another book. Name another with --book recipes/OTHER_NAME.")
+    return folder, name
+
+
+def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
+    """Project-relative path of the data, linked if it lies outside, and the variable that may name it elsewhere."""
+    root = Path.cwd().resolve()
+    if data.resolve().is_relative_to(root):
+        return data.resolve().relative_to(root).as_posix(), ""
+    source = Path("data") / name
+    _link(source, data, made)
+    return source.as_posix(), f"WEAK2MASK_{name.upper()}"
+
+
+def _link(source: Path, target: Path, made: list[Path]) -> None:
+    from pipeline.repro import link
+
+    if source.is_symlink() or source.exists():
+        if source.resolve() != target.resolve():
+            raise ConfigurationError(f"{source} is there already, for another book. Name another with --book.")
+        return
+    link(source, target)
+    made.append(source)
+
+
+def _backbone(weights: str | None, preferred: str, normalisation: Literal["imagenet", "half"]) -> str:
+    """The backbone that the weights are for; they are read now, so that what is wrong with them is said now."""
+    from pipeline.weights import import_weights
+
+    if weights == RANDOM:
+        return preferred
+    if weights is None:
+        try:
+            import_weights(preferred, Path(), download=True)
+        except DataError as error:
+            reason = str(error).partition(" Remedy:")[0]
+            raise DataError(f"{reason} Remedy: name a local file with --weights FILE, or 'random'.") from None
+        return preferred
+    problems = []
+    for backbone in sorted(BACKBONES, key=lambda name: name != preferred):
+        try:
+            import_weights(backbone, Path(weights), False, normalisation)
+            return backbone
+        except DataError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _weights_file(weights: str | None, name: str, made: list[Path]) -> str:
+    """Project-relative path of a weights file, linked if it lies outside; "random"; or "" to download."""
+    if weights in (None, RANDOM):
+        return weights or ""
+    path = Path(str(weights)).resolve()
+    if path.is_relative_to(Path.cwd().resolve()):
+        return path.relative_to(Path.cwd().resolve()).as_posix()
+    source = Path("data") / f"{name}_weights{path.suffix}"
+    _link(source, path, made)
+    return source.as_posix()
+
+
+def _text(
+    folder: Path,
+    name: str,
+    data: Path,
+    found: Survey,
+    chosen: Plan,
+    source: str,
+    variable: str,
+    weights: str,
+    normalisation: str,
+) -> str:
+    kinds = [kind for kind in found.annotations if kind != "boxes"]  # boxes label no pixel of an object
+    refined = f"options: {{scales: {list(chosen.scales)}, flip: true}}, crf: {{preset: irn}}"
+    plain = f"options: {{scales: {list(chosen.scales)}}}"
+    values: dict[str, Any] = {
+        "survey": found,
+        "plan": chosen,
+        "path": folder.as_posix(),
+        "root": os.path.relpath(".", folder),
+        "name": name,
+        "title": data.resolve().name,
+        "source": source,
+        "variable": variable,
+        "weights": weights,
+        "normalisation": normalisation,
+        "labels": "tags" if found.tags else next(iter(found.annotations), "tags"),
+        "alternatives": f"  # or your own: {', '.join(kinds)}" if kinds else "",
+        "how": refined if chosen.refined else plain,
+        "measured": found.measured if found.masks else (),
+        "cached": ", cache: true" if found.train * found.size[0] * found.size[1] * 3 < CACHE_BYTES else "",
+        "slug": slug,
+    }
+    return render(values)
+
+
+def _write(folder: Path, text: str, made: list[Path]) -> None:
+    """The book and its link to the one dvc.yaml; what it says must hold."""
+    from pipeline.check import check, check_files
+    from pipeline.params import load_book
+
+    folder.mkdir(parents=True)
+    made.append(folder)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    (folder / "dvc.yaml").symlink_to(os.path.relpath("dvc.yaml", folder))
+    book = load_book(folder)
+    try:
+        check(book)
+        check_files(book)
+    except ConfigurationError as error:
+        raise Weak2MaskError(
+            f"The book that was to be written does not hold. This is a bug: report it. {error}"
+        ) from error

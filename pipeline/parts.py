@@ -1,0 +1,67 @@
+"""Work in parts: the same results and the same bytes, whatever runs them and however many workers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from models.doors import resolve
+from pipeline.engines import ENGINES, processes, setting
+from pipeline.engines.job import Job
+from pipeline.threads import OneThread
+
+Result = TypeVar("Result")
+
+
+def spread_parts(
+    task: Callable[[int], Result],
+    parts: Sequence[int],
+    desc: str,
+    *,
+    on_device: bool = False,
+    describe: Callable[[int], str] | None = None,
+) -> list[Result]:
+    """Run ``task(part)`` for every part of an artefact, by the engine that the environment chose.
+
+    Every part is computed with one thread, so that a sum is taken in the same order wherever it runs.
+
+    Args:
+        task: picklable (a module-level function, a ``functools.partial`` of one, or an instance with ``__call__``);
+            it opens its own stores, and writes what must outlive a failure of another part.
+        parts: part numbers.
+        desc: what is being done, for the bar and for messages.
+        on_device: the task computes on :func:`pipeline.runtime.device`, which it asks for where it runs.
+        describe: what a part holds, for messages.
+
+    Returns:
+        The results, in the order of ``parts``.
+
+    Raises:
+        ConfigurationError: the engine's setting does not hold.
+        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
+    """
+    job: Job[Result] = Job(OneThread(task), parts, desc, None, on_device, describe)
+    run: Any = resolve(ENGINES, setting.engine(), "engine")
+    results: list[Result] = run(job) if parts else []
+    return results
+
+
+def map_parts(
+    task: Callable[[int], Result], parts: Sequence[int], desc: str, workers: int | None = None
+) -> list[Result]:
+    """Run ``task(part)`` for every part in a pool of fresh processes on this machine, each with one compute thread.
+
+    Args:
+        task: picklable, as for :func:`spread_parts`.
+        parts: part numbers.
+        desc: what is being done, for the bar and for messages.
+        workers: processes; default :func:`pipeline.runtime.workers`; 0 runs in this process, as it is.
+
+    Returns:
+        The results, in the order of ``parts``.
+
+    Raises:
+        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
+    """
+    here = setting.engine() == "here"
+    return processes.run(Job(task, parts, desc, 0 if here else workers))

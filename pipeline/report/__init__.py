@@ -1,0 +1,1 @@
+"""``python -m pipeline report``: one self-contained HTML folder for each book."""

@@ -1,0 +1,98 @@
+"""Servers on this machine and whether one answers: checked before they are started, or asked for anything."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import socket
+import sys
+from typing import NoReturn
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
+
+from models.errors import ConfigurationError, Weak2MaskError
+
+DEFAULT_API = "http://127.0.0.1:4200/api"
+"""Prefect's API as ``python -m pipeline server`` offers it."""
+
+
+def become_prefect_server(host: str, port: int) -> NoReturn:
+    """Turn this process into Prefect's server and UI, at an address that :func:`check_address` has seen."""
+    shown = f"[{host}]" if ":" in host else host
+    environment = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"} | os.environ
+    environment |= {  # the UI asks the port that these name, not the one of --port
+        "PREFECT_SERVER_API_HOST": host,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_UI_API_URL": f"http://{shown}:{port}/api",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    os.execve(sys.executable, command, environment)  # no child, so that whoever ends this process ends the server
+
+
+def check_address(host: str, port: int) -> None:
+    """Whether a server may listen there.
+
+    Raises:
+        ConfigurationError: the host is not this machine's own, or somebody listens there already.
+    """
+    if not _is_loopback(host):
+        raise ConfigurationError(
+            f"--host {host}: expected an address of this machine only (127.0.0.1), found one that others can reach. "
+            "The server asks nobody for a password: from elsewhere use an SSH tunnel "
+            f"(ssh -L {port}:127.0.0.1:{port} THIS_MACHINE)."
+        )
+    if not 0 < port < 65536:
+        raise ConfigurationError(f"--port {port}: expected 1 to 65535.")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one lingers
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{host}:{port} cannot be listened at: {error.strerror}. Stop what runs there, or name another --port."
+            ) from None
+
+
+def check_prefect(api_url: str, seconds: float = 5.0) -> None:
+    """Whether a Prefect API answers at ``api_url``.
+
+    Raises:
+        ConfigurationError: that is no address of an API.
+        Weak2MaskError: nobody answers.
+    """
+    parts = urlsplit(api_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"PREFECT_API_URL={api_url}: expected http://127.0.0.1:4200/api, or another address.")
+    opener = build_opener(*([ProxyHandler({})] if _is_loopback(parts.hostname) else []))
+    try:
+        with opener.open(f"{api_url.rstrip('/')}/health", timeout=seconds) as answer:
+            healthy = json.loads(answer.read(100))
+    except HTTPError as error:
+        if error.code in (401, 403):  # it is there, and wants the key that Prefect sends
+            return
+        healthy = False
+    except ValueError:
+        healthy = False
+    except (URLError, OSError) as error:
+        raise Weak2MaskError(
+            f"The Prefect server at {api_url} does not answer: {getattr(error, 'reason', error)}.\n"
+            f"Remedy: start it (python -m pipeline server --port {parts.port or 4200}), "
+            "or unset PREFECT_API_URL to run without one."
+        ) from None
+    if healthy is not True:
+        raise ConfigurationError(
+            f"PREFECT_API_URL={api_url}: something else than a Prefect API answers there. "
+            f"Expected an address that ends in /api, such as {parts.scheme}://{parts.netloc}/api."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

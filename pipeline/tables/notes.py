@@ -1,0 +1,46 @@
+"""What is said below a table: what its numbers are, what is missing, what is out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.params import Book
+from pipeline.tables.provenance import data_sets, split_list
+
+if TYPE_CHECKING:
+    from pipeline.tables.paper import Number, PaperRow
+
+
+def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
+    """What has to be known beside the numbers."""
+    if any("best_threshold" in number.metrics for number in numbers.values()):
+        yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
+    if any(row.share is not None for row in rows):
+        yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images and test settings."
+    lists = {split_list(book, n.provenance["data"].split(" ")[0], n.metrics["split"]): n for n in numbers.values()}
+    renamed = [f"{n.metrics['split']} is {name}" for name, n in lists.items() if name != n.metrics["split"]]
+    if renamed:
+        yield f"Splits: {', '.join(dict.fromkeys(renamed))}."
+    if any(row.published is not None for row in rows):
+        data = ", ".join(dict.fromkeys(row.published_data for row in rows if row.published))
+        yield f"Published numbers are of {data}, ours of {data_sets(book)}: numbers of different images do not compare."
+
+
+def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
+    """What is missing or out of date, with the command that makes it."""
+    if not book.evaluate:
+        yield f"{book.book.params} evaluates nothing: entries under 'evaluate:' need ground-truth masks."
+    missing = [name for name in book.evaluate if name not in numbers]
+    if missing:
+        yield f"Not evaluated yet: {', '.join(missing)}. Run: {_command(book, missing)}"
+    stale = {name: number.stale for name, number in numbers.items() if number.stale}
+    if stale:
+        reasons = list(dict.fromkeys(reason for found in stale.values() for reason in found))
+        more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        yield f"† out of date: {reasons[0]}{more} (table.md has all). Run: {_command(book, list(stale))}"
+
+
+def _command(book: Book, names: list[str]) -> str:
+    stages = "" if len(names) == len(book.evaluate) else "".join(f" evaluate@{name}" for name in names)
+    return f"python -m pipeline run{stages}" + ("" if book.book.path == "." else f" --book {book.book.path}")

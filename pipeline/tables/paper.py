@@ -1,0 +1,180 @@
+"""The table of a paper: a row for each recipe, a number for each column, each with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import Weak2MaskError
+from pipeline.params import Book, RecipeRow
+from pipeline.runs import RecordedStage, known_runs
+from pipeline.tables.evaluations import read_rows
+from pipeline.tables.freshness import Record
+from pipeline.tables.notes import notes, todo
+from pipeline.tables.provenance import data_sets, provenance
+from pipeline.tables.published import COLUMNS, Column, PublishedMethod, published
+from pipeline.tables.recipes import recipes, test_settings
+
+LAST: tuple[Column, ...] = ("val_crf", "val")
+"""The columns of a recipe's final number, the first that is there: boundary F and share are taken from it."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One evaluation: its metrics.json (scores in percent), why it is out of date, and where it comes from."""
+
+    evaluation: str
+    metrics: Mapping[str, Any]
+    stale: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def value(self) -> float:
+        """mIoU in percent; of CAMs, at the best background threshold."""
+        return float(self.metrics["miou"])
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One recipe.
+
+    Attributes:
+        key: name under ``table.recipes``.
+        label: for a reader.
+        names: column -> evaluation, also of those that have not been made.
+        cells: column -> number, of those that have.
+        share: the final number as a share, in percent, of full supervision's under the same test settings.
+        published: the published method beside it.
+        published_data: the data set of that method's numbers, for a reader.
+    """
+
+    key: str
+    label: str
+    names: Mapping[Column, str]
+    cells: Mapping[Column, Number]
+    share: float | None = None
+    published: PublishedMethod | None = None
+    published_data: str = ""
+
+    @property
+    def last(self) -> Number | None:
+        """The final number: predictions as they were tested."""
+        return next((self.cells[column] for column in LAST if column in self.cells), None)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """Everything that the files of a table are written from.
+
+    Attributes:
+        book: short name of the book.
+        title: for a reader.
+        data: the book's data sets, for a reader.
+        rows: one for each recipe.
+        numbers: evaluation -> number, of those that have been made, in the order of the book.
+        shares: evaluation -> percent of full supervision, or None.
+        bound: the evaluation that counts as full supervision.
+        notes: what a reader has to know.
+        todo: what is missing or out of date, and what to run.
+    """
+
+    book: str
+    title: str
+    data: str
+    rows: tuple[PaperRow, ...]
+    numbers: Mapping[str, Number]
+    shares: Mapping[str, float | None]
+    bound: str | None
+    notes: tuple[str, ...]
+    todo: tuple[str, ...]
+
+
+def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
+    """The table of a checked book, from the evaluations that are there. Trains nothing, reads no store.
+
+    Args:
+        book: the recipe book.
+        runs: stage name -> MLflow run; None asks MLflow, where runs are recorded.
+
+    Raises:
+        DataError: a metrics.json or dvc.lock is not what a stage or DVC wrote.
+    """
+    said: list[str] = []
+    if runs is None:
+        runs = _runs(book, said)
+    record = Record(book)
+    ran = record.book_as_run
+    numbers = {
+        name: Number(name, metrics, record.changes(name), provenance(ran, name, metrics, record, runs))
+        for name, metrics in _made(book)
+    }
+    shares = {name: share_of_full(ran, name, numbers) for name in numbers}
+    rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
+    return PaperTable(
+        book=book.name,
+        title=book.table.title or book.name,
+        data=data_sets(book),
+        rows=rows,
+        numbers=numbers,
+        shares=shares,
+        bound=book.table.bound,
+        notes=tuple(notes(book, rows, numbers)),
+        todo=(*todo(book, numbers), *said),
+    )
+
+
+def share_of_full(book: Book, name: str, numbers: Mapping[str, Number]) -> float | None:
+    """mIoU of an evaluation of predictions as a share, in percent, of full supervision's under equal test settings.
+
+    Full supervision is ``table.bound``, or another evaluation of the same checkpoint; None where there is none.
+    """
+    full = _full(book, name, numbers)
+    return 100 * numbers[name].value / full.value if full is not None and full.value > 0 else None
+
+
+def _full(book: Book, name: str, numbers: Mapping[str, Number]) -> Number | None:
+    bound = book.table.bound
+    if bound is None or bound not in book.evaluate or not _predicted(book, name) or not _predicted(book, bound):
+        return None
+    checkpoint = _prediction(book, bound).checkpoint
+    for other in (bound, *book.evaluate):
+        if other in numbers and _predicted(book, other) and _prediction(book, other).checkpoint == checkpoint:
+            same_images = numbers[other].metrics["split"] == numbers[name].metrics["split"]
+            same_data = book.evaluate[other].data == book.evaluate[name].data
+            if same_images and same_data and test_settings(book, other) == test_settings(book, name):
+                return numbers[other]
+    return None
+
+
+def _predicted(book: Book, name: str) -> bool:
+    return book.evaluate[name].of.startswith("masks/")
+
+
+def _prediction(book: Book, name: str) -> Any:
+    return book.predict_masks[book.evaluate[name].of.partition("/")[2]]
+
+
+def _made(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from ((row.name, row.metrics) for row in read_rows(book.book.work, list(book.evaluate)))
+
+
+def _runs(book: Book, said: list[str]) -> dict[str, RecordedStage]:
+    try:
+        return known_runs(Path(book.book.path) / "dvc.lock")
+    except Weak2MaskError as error:
+        said.append(f"Without MLflow runs: {str(error).splitlines()[0]}")
+        return {}
+
+
+def _row(key: str, recipe: RecipeRow, numbers: Mapping[str, Number], shares: Mapping[str, float | None]) -> PaperRow:
+    names: dict[Column, str] = {column: name for column in COLUMNS if (name := getattr(recipe, column))}
+    cells = {column: numbers[name] for column, name in names.items() if name in numbers}
+    final = (shares[cells[column].evaluation] for column in LAST if column in cells)
+    share = next((share for share in final if share is not None), None)
+    label = recipe.label or key
+    if recipe.published is None:
+        return PaperRow(key, label, names, cells, share)
+    method = published().methods[recipe.published]
+    return PaperRow(key, label, names, cells, share, method, published().data_set(recipe.published))

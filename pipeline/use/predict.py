@@ -1,0 +1,98 @@
+"""Masks of new images: read, segmented and written in parts, so that one bad file costs no other its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import ConfigurationError, DataError
+from pipeline.use.inputs import Input
+from pipeline.use.worker import PART, How, SegmentPart, write_json
+from stages.prepare import Problem, report
+
+FORMATS = ("masks", "overlays", "json", "coco")
+PREDICTIONS = "predictions.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a prediction did, for people and machines."""
+
+    out: str
+    how: How
+    images: int
+    classes: dict[str, int]
+    problems: tuple[Problem, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        problems = [{key: value for key, value in asdict(problem).items() if key != "id"} for problem in self.problems]
+        return {**asdict(self), "problems": problems}
+
+    def raise_problems(self) -> None:
+        """Raises DataError with the inputs that gave no mask; the others are written."""
+        if self.problems:
+            raise DataError(
+                f"{report(self.problems)}\nThe masks of the other {self.images} images are in {self.out}. "
+                "Repair these files and name them alone, with another --out."
+            )
+
+
+def check_out(out: Path, inputs: Sequence[Input], overwrite: bool) -> None:
+    """Nothing of the user's is replaced by accident.
+
+    Raises:
+        ConfigurationError: an input lies where output goes.
+        DataError: ``out`` is a file, or holds files and ``overwrite`` was not asked for.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: expected a folder to write to, found a file. Name another.")
+    written = {(out / kind).resolve() for kind in FORMATS}
+    inside = next((item.path for item in inputs if item.path.resolve().parent in written), None)
+    if inside is not None:
+        raise ConfigurationError(f"{inside} is both read and in a folder that is written. Name another --out.")
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out} holds files already. Name a new folder, or replace them with --overwrite.")
+
+
+def predict(
+    inputs: Sequence[Input],
+    checkpoint: Path,
+    class_names: Sequence[str],
+    out: Path,
+    how: How,
+    *,
+    formats: Sequence[str] = FORMATS,
+    tags: Mapping[str, Sequence[bool]] | None = None,
+    device: str = "cpu",
+) -> Summary:
+    """Segment images and write what was asked for; files appear as soon as their image is done.
+
+    Args:
+        inputs: from :func:`pipeline.use.inputs.find_images`.
+        checkpoint: folder of a segmenter.
+        class_names: its C classes.
+        out: gets ``masks/NAME.png`` (VOC palette), ``overlays/NAME.png``, ``json/NAME.json``, ``predictions.json``.
+        how: scales, mirror image, CRF.
+        formats: some of :data:`FORMATS`.
+        tags: by input name, the C classes that may win there; an image without an entry is not restricted.
+        device: of the network.
+    """
+    from pipeline.parts import map_parts
+    from pipeline.use.coco import dataset
+
+    for kind in formats:
+        (out / kind if kind != "coco" else out).mkdir(parents=True, exist_ok=True)
+    part = SegmentPart(tuple(inputs), checkpoint, tuple(class_names), out, how, tuple(formats), tags or {}, device)
+    count = -(-len(inputs) // PART)
+    alone = device != "cpu" or count == 1  # starting processes costs more than a few images
+    parts = map_parts(part, range(count), "predict", 0 if alone else None)
+    results = [result for results in parts for result in results]
+    good = [result for result in results if result.problem is None]
+    if "coco" in formats:
+        listed = [(r.card["source"], (r.card["height"], r.card["width"]), r.segments) for r in good]
+        write_json(out / PREDICTIONS, dataset(listed, class_names), indent=None)
+    found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
+    return Summary(str(out), how, len(good), found, tuple(r.problem for r in results if r.problem is not None))

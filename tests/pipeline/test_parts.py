@@ -1,0 +1,56 @@
+"""Parts: their order, one compute thread, failures, a process that is killed."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from models.errors import DataError, TransientError
+from pipeline.parts import map_parts
+
+
+def _square(part: int) -> int:
+    return part * part
+
+
+def _threads(part: int) -> tuple[int, str]:
+    import torch
+
+    return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
+
+
+def _write_or_fail(folder: Path, part: int) -> None:
+    if part == 1:
+        raise DataError("part one is broken")
+    (folder / str(part)).write_text("done")
+
+
+def _die(part: int) -> None:
+    os._exit(9)
+
+
+def test_results_come_in_the_order_of_the_parts() -> None:
+    assert map_parts(_square, [3, 1, 2], "squares", workers=2) == [9, 1, 4]
+    assert map_parts(_square, [3, 1], "squares", workers=0) == [9, 1]
+    assert map_parts(_square, [], "squares") == []
+
+
+def test_workers_compute_with_one_thread_and_leave_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert map_parts(_threads, [0], "threads", workers=1) == [(1, "1")]
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_failing_part_raises_its_own_error_and_the_others_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="part one is broken") as caught:
+        map_parts(partial(_write_or_fail, tmp_path), [0, 1], "writing", workers=1)
+    assert "writing: in part 1" in caught.value.__notes__
+    assert (tmp_path / "0").read_text() == "done"
+
+
+def test_a_killed_worker_is_a_message_with_a_remedy() -> None:
+    with pytest.raises(TransientError, match="WEAK2MASK_WORKERS=1"):
+        map_parts(_die, [0], "dying", workers=1)
