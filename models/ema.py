@@ -1,9 +1,11 @@
-"""Exponential moving average of a network: a steadier copy of its weights."""
+"""Exponential moving average of a network: a steadier copy of its weights, or a network that follows another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -59,3 +61,51 @@ class Ema:
         self.updates = updates
         for name, value in average.items():
             self.average[name].copy_(value)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, module: nn.Module, momentum: float) -> None:
+    """Parameters of ``average`` become ``momentum`` of themselves and the rest of ``module``'s; buffers are copied.
+
+    A momentum of 0 copies.
+    """
+    for weight, target in zip(average.parameters(), module.parameters(), strict=True):
+        weight.lerp_(target, 1.0 - momentum)
+    for kept, current in zip(average.buffers(), module.buffers(), strict=True):
+        kept.copy_(current)
+
+
+class Follower(nn.Module):
+    """A second network beside one that learns: without gradient, always in eval mode, moved after each step.
+
+    All that it is lies in its state. Its weights start as those of the other when training begins, not when the two
+    are built, since weights to start from are loaded in between, into the other alone.
+
+    Args:
+        module: the network that learns; it is copied, not kept.
+    """
+
+    started: Tensor
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.network = deepcopy(module).requires_grad_(False)
+        self.register_buffer("started", torch.zeros((), dtype=torch.int64))
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+    def start(self, module: nn.Module) -> bool:
+        """Become ``module``, in the first pass of a training alone; whether this was it."""
+        first = not self.started
+        if first:
+            follow(self.network, module, 0.0)
+            self.started.fill_(1)
+        return first
+
+    def follow(self, module: nn.Module, momentum: float, last: bool) -> None:
+        """After each step. After the ``last`` a training that begins with these weights starts the copy anew."""
+        follow(self.network, module, momentum)
+        if last:
+            self.started.zero_()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from models.structures import Batch, Outputs, StepContext
+from models.structures import Batch, CamView, Outputs, StepContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,62 @@ class Method(nn.Module):
 
     def after_step(self, context: StepContext) -> None:
         """Called after each optimiser step, for instance to move a teacher by exponential average."""
+
+
+class AddOn(Method):
+    """More losses on top of another page, which stays what it is: it is the base that is exported and predicts.
+
+    An add-on's constructor takes the base and keyword options; its own modules, if any, are needed in training alone.
+
+    Attributes:
+        name: its name in the door (``models.methods.ADD_ONS``), under which its own weights are kept.
+        base: the page that it stands on, or another add-on around it.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, base: Any) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, batch: Batch) -> Outputs:
+        outputs: Outputs = self.base(batch)
+        return outputs
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        parts: dict[str, Tensor] = self.base.losses(outputs, batch, context)
+        return parts
+
+    def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
+        """Those of the base."""
+        views: tuple[CamView, ...] = self.base.cam_views(outputs, batch)
+        return views
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        """The base's, and every module of the add-on's own."""
+        yield from self.base.new_modules()
+        yield from (module for name, module in self.named_children() if name != "base")
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The base's groups, and the add-on's own parameters as new ones."""
+        groups: list[ParameterGroup] = self.base.parameter_groups()
+        own = [(k, p) for k, p in self.named_parameters() if not k.startswith("base.") and p.requires_grad]
+        weights = [p for k, p in own if not k.endswith("bias")]
+        biases = [p for k, p in own if k.endswith("bias")]
+        added = [
+            ParameterGroup(f"{self.name}_weights", weights, 10.0, 1.0),
+            ParameterGroup(f"{self.name}_biases", biases, 20.0, 0.0),
+        ]
+        return groups + [group for group in added if group.parameters]
+
+    def after_step(self, context: StepContext) -> None:
+        self.base.after_step(context)
+
+
+def layers(method: Method) -> Iterator[tuple[str, Method]]:
+    """``("", page)``, then (name, add-on) from the inside out; a page without add-ons is alone."""
+    if isinstance(method, AddOn):
+        yield from layers(method.base)
+        yield method.name, method
+    else:
+        yield "", method

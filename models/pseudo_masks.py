@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from models.errors import ConfigurationError
 from models.ops.background import check_band, class_map, complement_background, power_background, tagged, winner
+from models.ops.presets import preset_of
 from models.structures import Cam, Image, Mask
 
 RULES: dict[str, str] = {
@@ -25,6 +26,20 @@ RULES: dict[str, str] = {
     "affinity_label": "models.refiners.affinity_label:AffinityLabel",
 }
 
+CONSTANTS: dict[str, float] = {
+    "irn": 0.25,
+    "advcam": 0.25,
+    "rib": 0.27,
+    "rib_coco": 0.22,
+    "recam": 0.28,
+    "amn": 0.25,
+    "ppc": 0.27,
+}
+"""Published backgrounds after the random walk of the same name (hfpl_and_baselines 3.2, 3.5)."""
+
+POWERS: dict[str, float] = {"psa": 16.0, "seam": 6.0, "hfpl": 6.0}
+"""Published exponents of the background that walks along with the scores (hfpl_and_baselines 1.7, 3.1, 3.3)."""
+
 
 class Rule(Protocol):
     """What make_pseudo_masks calls. ``image`` is None unless the rule says that it needs one."""
@@ -35,12 +50,19 @@ class Rule(Protocol):
 
 
 class Constant:
-    """The best class where its score is above a constant (the CAM evaluation of HFPL, SEAM and IRN)."""
+    """The best class where its score is above a constant (IRN's walk; the CAM evaluation of HFPL, SEAM and IRN)."""
 
     needs_image: ClassVar[bool] = False
 
-    def __init__(self, threshold: float = 0.25) -> None:
-        """``threshold``: score of the background, in [0,1]."""
+    def __init__(self, threshold: float | None = None, preset: str = "irn") -> None:
+        """Set the background.
+
+        Args:
+            threshold: its score, in [0,1]; None takes the preset's.
+            preset: key of :data:`CONSTANTS`.
+        """
+        published = preset_of(CONSTANTS, preset, "constant")
+        threshold = published if threshold is None else threshold
         if not 0 <= threshold <= 1:
             raise ConfigurationError(f"constant: threshold must be in [0,1], found {threshold}.")
         self.threshold = threshold
@@ -55,8 +77,16 @@ class Power:
 
     needs_image: ClassVar[bool] = False
 
-    def __init__(self, alpha: float = 6.0) -> None:
-        """``alpha``: exponent; pixels are foreground from a score of .50 (1), .28 (4), .22 (6), .12 (16) on."""
+    def __init__(self, alpha: float | None = None, preset: str = "seam") -> None:
+        """Set the background.
+
+        Args:
+            alpha: exponent; pixels are foreground from a score of .50 (1), .28 (4), .22 (6), .12 (16) on; None takes
+                the preset's.
+            preset: key of :data:`POWERS`.
+        """
+        published = preset_of(POWERS, preset, "power")
+        alpha = published if alpha is None else alpha
         if alpha <= 0:
             raise ConfigurationError(f"power: alpha must be above 0, found {alpha}.")
         self.alpha = alpha

@@ -136,6 +136,37 @@ class Localizer(Protocol):
         """Foreground activations, rectified and un-normalised, [B,C,h,w] for image [B,3,H,W], tags [B,C]."""
 
 
+@dataclass(frozen=True, slots=True)
+class CamView:
+    """What a page that learns CAMs sees in one view of a batch: what add-ons work on.
+
+    Attributes:
+        part: name of the loss part that is the view's image-level classification.
+        weight: of that part in the page's total.
+        image: float32 RGB in [0,1], [B,3,H,W].
+        maps: class logits [B,C,h,w] at the network's grid, whose mean is the classification's logit.
+        background: logits [B,1,h,w] of a map for the background, or None where the page has none.
+        refined: [B,C,h,w], not negative: what the page exports as CAMs, before tags.
+        features: [B,D,h,w] behind the maps.
+    """
+
+    part: str
+    weight: float
+    image: Tensor
+    maps: Tensor
+    background: Tensor | None
+    refined: Tensor
+    features: Tensor
+
+
+@runtime_checkable
+class Extensible(Protocol):
+    """A page that learns CAMs and that add-ons (HFPL, PPC) can stand on."""
+
+    def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
+        """The views of a training step, the whole image first."""
+
+
 @runtime_checkable
 class Segmenter(Protocol):
     """A network that labels every pixel."""

@@ -12,7 +12,7 @@ from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from models.heads import HEADS
-from models.methods import METHODS
+from models.methods import ADD_ONS, METHODS
 from models.pseudo_masks import RULES
 from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
@@ -141,6 +141,7 @@ def _own_parts(verb: str, entry: Any) -> Iterator[str]:
             value = entry.model.get(key, field.default if field else None)
             if isinstance(value, str) and value in DOORS[key]:
                 yield DOORS[key][value].partition(":")[0]
+        yield from (ADD_ONS[name].partition(":")[0] for name in entry.add_ons if name in ADD_ONS)
 
 
 def effective_options(verb: str, entry: Any, field: str = "options") -> dict[str, Any]:
@@ -177,6 +178,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
+    if verb == "train":
+        yield from _add_on_problems(where, entry)
     yield from _role_problems(book, where, entry, verb)
     yield from _instance_problems(book, where, entry)
     yield from _split_problems(book, where, entry)
@@ -187,21 +190,39 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
         target = _declared(verb, entry, field) if owner == verb else None
         if target is None:
             continue
-        model = options_model(target)
         given: dict[str, Any] = getattr(entry, field) or {}
         try:
-            model.model_validate(given)
-            yield from range_problems(f"{verb}.{name}.{field}", given)
-            if target in CHECKED_BY_BUILDING:
-                resolve({"": target}, "", "")(**given)
-        except ValidationError as error:
-            yield from (line.strip() for line in explain(error, model, f"{verb}.{name}.{field}"))
+            yield from _misfits(target, given, f"{verb}.{name}.{field}")
         except ConfigurationError as error:
             yield f"{verb}.{name}." + (str(error) if str(error).startswith(field) else f"{field}: {error}")
         for key in ("backbone", "head"):
             if isinstance(given.get(key), str) and given[key] not in DOORS[key]:
                 where = f"{verb}.{name}.{field}.{key}"
                 yield f"{where}: unknown {key} '{given[key]}'.{closest(given[key], DOORS[key])}"
+
+
+def _misfits(target: str, given: dict[str, Any], where: str) -> Iterator[str]:
+    """Options that a part does not take, of the wrong type, or out of range."""
+    model = options_model(target)
+    try:
+        model.model_validate(given)
+        yield from range_problems(where, given)
+        if target in CHECKED_BY_BUILDING:
+            resolve({"": target}, "", "")(**given)
+    except ValidationError as error:
+        yield from (line.strip() for line in explain(error, model, where))
+
+
+def _add_on_problems(where: str, entry: Any) -> Iterator[str]:
+    """Add-ons must be known, take their options, and stand on a page that shows them its CAMs."""
+    for name, given in entry.add_ons.items():
+        if name not in ADD_ONS:
+            yield f"{where}.add_ons: unknown add-on '{name}'.{closest(name, ADD_ONS)}"
+        else:
+            yield from _misfits(ADD_ONS[name], given, f"{where}.add_ons.{name}")
+    if entry.add_ons and entry.method in METHODS and not has_method(METHODS[entry.method], "cam_views"):
+        able = [name for name, target in METHODS.items() if has_method(target, "cam_views")]
+        yield f"{where}.add_ons: '{entry.method}' learns no CAMs to add to; methods that do: {', '.join(able)}."
 
 
 def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:

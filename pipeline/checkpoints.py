@@ -22,13 +22,15 @@ from torch import Tensor
 
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError
-from models.method import Method
-from models.methods import METHODS
+from models.method import Method, layers
+from models.methods import ADD_ONS, METHODS
 from pipeline.storage.header import few
 
 FORMAT = "weak2mask checkpoint, version 1"
 WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
 BACKBONE = "backbone."
+ADDED = "add_ons."
+"""In front of the weights that an add-on had in training: who uses the page does not need them."""
 
 State = dict[str, Tensor]
 
@@ -63,18 +65,42 @@ class InitReport:
         return f"{len(self.loaded)} entries loaded, {len(self.new)} start anew{new}, {len(self.unused)} not used"
 
 
-def build_method(name: str, num_classes: int, options: Mapping[str, Any], seed: int = 0) -> Method:
+def build_method(
+    name: str,
+    num_classes: int,
+    options: Mapping[str, Any],
+    seed: int = 0,
+    add_ons: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Method:
     """Build a page with weights drawn from ``seed``; torch's global generator is left as it was.
 
+    Args:
+        add_ons: name in the door -> options, put around the page in the door's order, whatever order they are named in.
+
     Raises:
-        ConfigurationError: no page, backbone or head of that name.
+        ConfigurationError: no page, backbone, head or add-on of that name.
         TypeError: an option that the page does not have.
     """
-    page = resolve(METHODS, name, "method")
+    page, named = resolve(METHODS, name, "method"), add_ons or {}
+    for unknown in named.keys() - ADD_ONS.keys():
+        resolve(ADD_ONS, unknown, "add-on")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         method: Method = page(num_classes, **options)
+        for add_on in ADD_ONS:
+            if add_on in named:
+                method = resolve(ADD_ONS, add_on, "add-on")(method, **named[add_on])
     return method
+
+
+def portable_state(method: Method) -> State:
+    """The page's own entries, and those of its add-ons as ``add_ons.NAME.ENTRY``; the tensors are not copied."""
+    (_, page), *added = layers(method)
+    state: State = dict(page.state_dict())
+    for name, add_on in added:
+        own = {key: value for key, value in add_on.state_dict().items() if not key.startswith("base.")}
+        state |= {f"{ADDED}{name}.{key}": value for key, value in own.items()}
+    return state
 
 
 def save_checkpoint(
@@ -83,7 +109,7 @@ def save_checkpoint(
     """Write ``folder``: complete or absent, replacing what was there.
 
     Args:
-        method: the trained page, or None for an empty checkpoint ("random": start from scratch).
+        method: the trained page, with its add-ons or without, or None for an empty one ("random": from scratch).
         recipe: "method" (the page's name) and "options" (what it was built with), and whatever else is to be kept.
     """
     if method is None:
@@ -93,7 +119,7 @@ def save_checkpoint(
     parameters = inspect.signature(resolve(METHODS, name, "method")).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     options = defaults | dict(recipe.get("options", {}))
-    write_checkpoint(folder, method.state_dict(), Card(name, options, tuple(class_names), dict(recipe)))
+    write_checkpoint(folder, portable_state(method), Card(name, options, tuple(class_names), dict(recipe)))
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> None:
@@ -182,6 +208,7 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> Metho
             f"{folder}: method '{card.method}' of this version no longer takes the options that it was saved with "
             f"({error}). Remedy: run the stage that makes the checkpoint again."
         ) from None
+    state = {name: value for name, value in state.items() if not name.startswith(ADDED)}
     problems = differences(_shapes(method.state_dict()), _shapes(state))
     if problems:
         raise DataError(f"{folder} does not fit method '{card.method}' of this version:\n{problems}")
@@ -199,7 +226,7 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
         DataError: the backbone does not fit; the message names the first entries that differ.
     """
     card, source = read_checkpoint(folder)
-    target = method.state_dict()
+    target = portable_state(method)
     if not source:
         return InitReport((), tuple(target), ())
     wanted, found = _shapes(target), _shapes(source)
@@ -213,11 +240,12 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
         )
     taken = dict(backbone)
     if card.class_names == tuple(class_names):
-        for part in sorted({name.partition(".")[0] for name in wanted.keys() - backbone.keys()}):
-            entries = {name: shape for name, shape in wanted.items() if name.startswith(part + ".")}
+        for part in sorted({_part(name) for name in wanted.keys() - backbone.keys()}):
+            entries = {name: shape for name, shape in wanted.items() if _part(name) == part}
             if all(found.get(name) == shape for name, shape in entries.items()):
                 taken |= entries
-    method.load_state_dict({name: source[name] for name in taken}, strict=False)
+    for name in taken:
+        target[name].copy_(source[name])
     return InitReport(tuple(taken), tuple(wanted.keys() - taken.keys()), tuple(found.keys() - taken.keys()))
 
 
@@ -240,6 +268,11 @@ def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, Seque
         if names
     )
     return "\n".join(lines)
+
+
+def _part(name: str) -> str:
+    """The head, or the add-on, that an entry belongs to."""
+    return ".".join(name.split(".")[: 2 if name.startswith(ADDED) else 1])
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

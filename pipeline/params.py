@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, ValidationError
 
 from models.errors import ConfigurationError, closest
 from pipeline.artifacts import PRODUCERS, VERBS, kind_of
@@ -65,6 +65,7 @@ class TrainEntry(Entry):
     seed: NonNegativeInt = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     model: Options = {}
+    add_ons: dict[Name, Options] = {}
     loader: Options = {}
     settings: Options = {}
 
@@ -131,6 +132,13 @@ class RecipeRow(Entry):
     published: Name | None = None
 
 
+class RepeatsRow(Entry):
+    """Evaluations of one recipe under several seeds, shown as mean and spread."""
+
+    label: str = ""
+    of: Annotated[list[Name], Field(min_length=1)]
+
+
 class TableSettings(Entry):
     """The results tables; ``bound`` names the evaluation that counts as full supervision.
 
@@ -140,6 +148,7 @@ class TableSettings(Entry):
     title: str = ""
     bound: Name | None = None
     recipes: dict[Name, RecipeRow] = {}
+    repeats: dict[Name, RepeatsRow] = {}
 
 
 class BookSettings(Entry):

@@ -12,6 +12,17 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "scales": ("one or more factors above 0", lambda value: len(value) > 0 and all(scale > 0 for scale in value)),
     "grid": ("a whole number above 0, or 'full'", lambda value: value == "full" or value > 0),
     "batch_size": ("a whole number above 0", lambda value: value > 0),
+    "sampling": ("a share in [0,1]", lambda value: 0 <= value <= 1),
+    "draws": ("a whole number above 0", lambda value: value > 0),
+    "similarity": ("a weight of 0 or more", lambda value: value >= 0),
+    "sigma": ("0 (all pairs alike) or more", lambda value: value >= 0),
+    "reach": ("0 (all pairs) or more", lambda value: value >= 0),
+    "label_smoothing": ("a share in [0,1]", lambda value: 0 <= value <= 1),
+    "tau": ("a number above 0", lambda value: value > 0),
+    "dropout": ("a share in [0,1)", lambda value: 0 <= value < 1),
+    "weight": ("a weight of 0 or more", lambda value: value >= 0),
+    "second_scale": ("a factor above 0", lambda value: value > 0),
+    "hardest": ("a share in (0,1]", lambda value: 0 < value <= 1),
     "seed": ("a whole number of 0 or more", lambda value: value >= 0),
 }
 """Option -> what it must be, and the test of a value that has the right type."""

@@ -1,7 +1,7 @@
 """Feature similarity loss (HFPL): neighbours of similar colour should have similar scores, others need not.
 
 The loss is a quadratic form of the scores, ``L = <y, dL/dy> / 2``, so one product of the pair weights with the scores
-gives value and gradient. Weights of pairs beyond a few sigma are left out; two images are held at a time.
+gives value and gradient. Weights exist for one image and one distance between rows at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from models.ops.cam import max_norm
 from models.ops.pixel_correlation import with_background
 
 EPS = 1e-5
-IMAGES_AT_ONCE = 2
 
 
 def feature_similarity(
@@ -32,7 +31,7 @@ def feature_similarity(
         scores: float [N,K,h,w].
         mu: shift of the gate (HFPL 2.5).
         sigma: of the Gaussian in cells (HFPL 5); 0 for no locality, ``g = 1/(h w)``.
-        reach: pairs further apart than this many sigma in either direction are left out; 0 keeps all.
+        reach: pairs whose rows are further apart than this many sigma are left out; 0 keeps all.
 
     Returns:
         float scalar.
@@ -46,17 +45,8 @@ def feature_similarity(
 class _FeatureSimilarity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, image: Tensor, mu: float, sigma: float, reach: float) -> Tensor:
-        count, cells = len(scores), scores.shape[2] * scores.shape[3]
-        gradient = torch.empty_like(scores)
-        for start in range(0, count, IMAGES_AT_ONCE):
-            part = slice(start, start + IMAGES_AT_ONCE)
-            weights = pair_weights(image[part], mu, sigma, reach)
-            flat = scores[part].flatten(2).transpose(1, 2)
-            spread = weights @ flat + weights.transpose(1, 2) @ flat
-            total = weights.sum(2) + weights.sum(1)
-            pull = total.unsqueeze(2) * flat - spread
-            gradient[part] = pull.transpose(1, 2).reshape_as(gradient[part])
-        gradient *= -2 / (count * cells)
+        pulls = [_pull(one, own, mu, sigma, reach) for one, own in zip(image, scores, strict=True)]
+        gradient = torch.stack(pulls) * (-2 / scores[:, 0].numel())
         ctx.save_for_backward(gradient)
         return (scores.double() * gradient).sum().to(scores.dtype) / 2
 
@@ -66,63 +56,56 @@ class _FeatureSimilarity(torch.autograd.Function):
         return gradients[0] * gradient, None, None, None, None
 
 
-def pair_weights(image: Tensor, mu: float, sigma: float, reach: float) -> Tensor:
-    """``g f`` of each unordered pair of cells, once: [N,n,n], n = h*w, filled above the diagonal alone."""
-    count, _, height, width = image.shape
-    cells = height * width
-    weights = image.new_zeros(count, cells, cells)
-    furthest = math.floor(reach * sigma) if sigma and reach else max(height, width)
-    gain = math.exp(2 * mu)
-    for dy in range(min(furthest, height - 1) + 1):
-        for dx in range(-min(furthest, width - 1), min(furthest, width - 1) + 1):
-            if dy == 0 and dx <= 0:
-                continue
-            _diagonal(weights, dy, dx, height, width).copy_(
-                _gate(_colour_gap(image, dy, dx), gain) * _locality(dy, dx, sigma, cells)
-            )
-    return weights
+def _pull(image: Tensor, scores: Tensor, mu: float, sigma: float, reach: float) -> Tensor:
+    """``sum_j w_ij (y_i - y_j)`` of each cell i, [K,h,w], for one image [3,h,w]; ``w = g f``.
+
+    Rows are taken in pairs: the weights between all cells of a row and of the row ``dy`` below are a block [w,w], and
+    the blocks of one ``dy`` a batch of matrices. A channel of ones beside the scores sums the weights themselves.
+    """
+    channels, height, width = scores.shape
+    colour = (image.to(scores) / 3).permute(1, 2, 0).contiguous()
+    rows = torch.cat([scores, torch.ones_like(scores[:1])]).permute(1, 2, 0).contiguous()
+    spread = torch.zeros_like(rows)
+    beside, far = _locality(height, width, sigma, reach, scores)
+    for dy, near in enumerate(far.tolist()):
+        weights = _gated(colour[: height - dy], colour[dy:], beside, math.exp(2 * mu))
+        upper, lower = rows[: height - dy], rows[dy:]
+        spread[: height - dy].baddbmm_(weights, lower, alpha=near)
+        if dy:
+            spread[dy:].baddbmm_(weights.transpose(1, 2), upper, alpha=near)
+    flat = spread.permute(2, 0, 1)
+    return scores * flat[channels:] - flat[:channels]
 
 
-def _colour_gap(image: Tensor, dy: int, dx: int) -> Tensor:
-    """Mean absolute difference of the channels between (y, x) and (y + dy, x + dx), [N,h',w']."""
-    height, width = image.shape[2:]
-    left, right = max(-dx, 0), width - max(dx, 0)
-    here = image[:, :, : height - dy, left:right]
-    there = image[:, :, dy:, left + dx : right + dx]
-    return (here - there).abs_().mean(1)
-
-
-def _gate(rho: Tensor, gain: float) -> Tensor:
-    """``tanh(mu + log((rho + eps) / (1 - rho + eps)))`` without transcendental functions; ``gain`` is ``e^(2 mu)``."""
-    near = (1 - rho + EPS).square_()
-    far = (rho + EPS).square_().mul_(gain)
-    return (far - near).div_(far.add_(near))
-
-
-def _locality(dy: int, dx: int, sigma: float, cells: int) -> float:
+def _locality(height: int, width: int, sigma: float, reach: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The Gaussian as a product: of the distance of columns [w,w], and of the distance of rows [those in reach]."""
     if not sigma:
-        return 1 / cells
-    return math.exp(-(dy * dy + dx * dx) / (2 * sigma * sigma)) / (2 * math.pi * sigma * sigma)
+        return like.new_ones(width, width), like.new_full((height,), 1 / (height * width))
+    columns, rows = (torch.arange(n, device=like.device, dtype=like.dtype) for n in (width, height))
+    beside = torch.exp((columns[:, None] - columns).square() / (-2 * sigma**2))
+    within = rows[: math.floor(reach * sigma) + 1] if reach else rows
+    return beside, torch.exp(within.square() / (-2 * sigma**2)) / (2 * math.pi * sigma**2)
 
 
-def _diagonal(weights: Tensor, dy: int, dx: int, height: int, width: int) -> Tensor:
-    """View [N,h',w'] of the entries between (y, x) and (y + dy, x + dx)."""
-    cells = height * width
-    left, right = max(-dx, 0), width - max(dx, 0)
-    step = cells + 1
-    start = weights.storage_offset() + left * step + dy * width + dx
-    size = (len(weights), height - dy, right - left)
-    return weights.as_strided(size, (cells * cells, width * step, step), start)
+def _gated(upper: Tensor, lower: Tensor, beside: Tensor, gain: float) -> Tensor:
+    """``beside * f`` between the cells of paired rows: [rows,w,w] from thirds of colours [rows,w,3].
+
+    ``f = tanh(mu + logit) = 1 - 2 / (1 + gain odds^2)`` with ``gain = e^(2 mu)``: no transcendental functions.
+    """
+    red, green, blue = (a[:, :, None] - b[:, None] for a, b in zip(upper.unbind(2), lower.unbind(2), strict=True))
+    rho = red.abs_().add_(green.abs_()).add_(blue.abs_())
+    near = (1 + EPS) - rho
+    odds = rho.add_(EPS).div_(near)
+    return torch.addcdiv(beside, beside, torch.addcmul(odds.new_ones(()), odds, odds, value=gain), value=-2)
 
 
-def cam_scores(logits: Tensor, tags: Tensor) -> Tensor:
+def cam_scores(maps: Tensor, tags: Tensor) -> Tensor:
     """The scores that HFPL compares: max-normalised maps of the tagged classes, the rest of 1 as background.
 
     Args:
-        logits: [N,1+C,h,w] at the network's grid; channel 0 is not read. tags: bool or float [N,C].
+        maps: class logits [N,C,h,w] at the network's grid. tags: bool or float [N,C].
 
     Returns:
         [N,1+C,h,w] in [0,1].
     """
-    foreground = max_norm(logits)[:, 1:] * tags.to(logits.dtype)[:, :, None, None]
-    return with_background(foreground)
+    return with_background(max_norm(maps) * tags.to(maps.dtype)[:, :, None, None])

@@ -143,21 +143,23 @@ class Contrast:
     intra: Tensor
 
 
-def prototype_contrast(first: ContrastView, second: ContrastView, draws: tuple[Draws, Draws]) -> Contrast:
+def prototype_contrast(
+    first: ContrastView, second: ContrastView, draws: tuple[Draws, Draws], tau: float = TAU
+) -> Contrast:
     """Features against the other view's prototypes, against the other's labels, and within the view."""
     one, two = first, second
     return Contrast(
         (
-            prototype_cross_entropy(one.features, two.prototypes, one.labels)
-            + prototype_cross_entropy(two.features, one.prototypes, two.labels)
+            prototype_cross_entropy(one.features, two.prototypes, one.labels, tau)
+            + prototype_cross_entropy(two.features, one.prototypes, two.labels, tau)
         )
         / 2,
         (
-            prototype_cross_entropy(one.features, one.prototypes, two.labels)
-            + prototype_cross_entropy(two.features, two.prototypes, one.labels)
+            prototype_cross_entropy(one.features, one.prototypes, two.labels, tau)
+            + prototype_cross_entropy(two.features, two.prototypes, one.labels, tau)
         )
         / 2,
-        (intra_view_loss(one, draws[0]) + intra_view_loss(two, draws[1])) / 2,
+        (intra_view_loss(one, draws[0], tau) + intra_view_loss(two, draws[1], tau)) / 2,
     )
 
 

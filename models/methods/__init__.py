@@ -1,12 +1,22 @@
 """Method pages: the only place where parts meet, in the order of the paper's equations.
 
-Adding a method is one page here and one line below.
+Adding a method is one page here and one line below. An add-on is a page around another page, which keeps its place
+in the graph: ``train.NAME.add_ons`` lists them, and what is saved is the page inside.
 """
 
 METHODS = {
     "affinity_net": "models.methods.affinity_net:AffinityNet",
+    "amn": "models.methods.amn:Amn",
     "boundary_net": "models.methods.boundary_net:BoundaryNet",
     "classifier": "models.methods.classifier:Classifier",
+    "rcm_mam": "models.methods.rcm_mam:RcmMam",
+    "recam": "models.methods.recam:Recam",
     "seam": "models.methods.seam:Seam",
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
 }
+
+ADD_ONS = {
+    "ppc": "models.methods.ppc:Ppc",
+    "hfpl": "models.methods.hfpl:Hfpl",
+}
+"""In the order in which they are put around a page."""

@@ -17,7 +17,7 @@ from models.heads.cam import CamHead, pool
 from models.method import Method
 from models.ops.affinity import cosine_affinity
 from models.ops.random_walk import DenseLinks
-from models.structures import Batch, Links, Outputs, StepContext
+from models.structures import Batch, CamView, Links, Outputs, StepContext
 
 
 class Classifier(Method):
@@ -65,13 +65,19 @@ class Classifier(Method):
         return maps
 
     def forward(self, batch: Batch) -> Outputs:
-        """``maps`` [B,C,h,w] and the image-level ``logits`` [B,C] pooled from them."""
-        maps = self.maps(batch.image)
-        return {"maps": maps, "logits": pool(maps, self.pooling)}
+        """``maps`` [B,C,h,w], the ``features`` [B,D,h,w] behind them, the image-level ``logits`` [B,C] pooled."""
+        features = self.backbone(batch.image)
+        maps = self.head(features)
+        return {"maps": maps, "features": features["layer4"], "logits": pool(maps, self.pooling)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Soft-margin loss: each class is a yes/no question of its own."""
         return {"classification": F.multilabel_soft_margin_loss(outputs["logits"], batch.tags.float())}
+
+    def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
+        """The only view."""
+        maps = outputs["maps"].float()
+        return (CamView("classification", 1.0, batch.image, maps, None, maps.relu(), outputs["features"].float()),)
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """relu(A_c), [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""

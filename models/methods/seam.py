@@ -18,7 +18,7 @@ from models.heads.correlation import CorrelationHead
 from models.losses.seam import View, classification_loss, equivariance_losses, min_pooling_loss
 from models.method import Method
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
-from models.structures import Batch, Outputs, StepContext
+from models.structures import Batch, CamView, Outputs, StepContext
 
 
 class Seam(Method):
@@ -73,7 +73,8 @@ class Seam(Method):
         logits: Tensor = self.head(features)
         normalised = (image - self.backbone.mean) / self.backbone.std
         compared = self.correlation(normalised, features).float()
-        refined = pixel_correlation(correlation_seed(logits.float()), compared)
+        with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the affinity
+            refined = pixel_correlation(correlation_seed(logits.float()), compared)
         return {"logits": logits.float(), "refined": refined, "features": features["layer4"]}
 
     def second_view(self, image: Tensor) -> Tensor:
@@ -105,6 +106,22 @@ class Seam(Method):
             "equivariance": equivariance.plain,
             "cross_equivariance": equivariance.cross,
         }
+
+    def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
+        """The image and its smaller copy; half of the classification each."""
+        images = {"": batch.image, "_2": self.second_view(batch.image)}
+        return tuple(
+            CamView(
+                f"classification{suffix}",
+                0.5,
+                image,
+                outputs[f"logits{suffix}"][:, 1:],
+                outputs[f"logits{suffix}"][:, :1],
+                outputs[f"refined{suffix}"][:, 1:],
+                outputs[f"features{suffix}"].float(),
+            )
+            for suffix, image in images.items()
+        )
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """Refined foreground maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""

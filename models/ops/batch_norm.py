@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,3 +72,16 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SynchronisedBatchNorm2d
+
+
+@contextmanager
+def untracked(module: nn.Module) -> Iterator[None]:
+    """Within the block batch norms in training normalise by their batch, but leave their running statistics alone."""
+    tracking = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
+    for norm in tracking:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in tracking:
+            norm.track_running_stats = True

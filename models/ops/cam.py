@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 from torch.nn import functional
@@ -71,6 +71,21 @@ def peak_norm(probabilities: Tensor, eps: float = 0.0) -> Tensor:
 
 
 EXPORT_NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {"max_norm": export_max_norm, "max": export_psa_norm}
+
+
+def tagged_maps(logits: Tensor, tags: Tensor, size: Sequence[int]) -> Tensor:
+    """``relu`` of the enlarged class maps (bilinear, corners not aligned), of the tagged classes alone.
+
+    Args:
+        logits: float [B,C,h,w], not rectified.
+        tags: bool [B,C].
+        size: (H, W).
+
+    Returns:
+        [P,H,W] for the P tagged pairs of image and class, in the order of ``tags.nonzero()``.
+    """
+    pairs = logits[tags].unsqueeze(1)
+    return functional.interpolate(pairs, tuple(size), mode="bilinear", align_corners=False).squeeze(1).relu()
 
 
 def _extrema(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,10 +9,21 @@ import numpy.typing as npt
 
 from models.errors import ConfigurationError
 from models.ops.background import check_band, tagged, winner
+from models.ops.presets import preset_of
 from models.ops.resize import resize_bilinear
 from models.refiners.crf_unary import unary_from_labels
 from models.refiners.dense_crf import PRESETS, CrfSettings, MeanField, crf_settings
 from models.structures import Cam, Image, Mask
+
+BACKGROUNDS: dict[str, tuple[float, float]] = {
+    "irn": (0.30, 0.05),
+    "advcam": (0.35, 0.15),
+    "rib": (0.35, 0.17),
+    "recam": (0.35, 0.10),
+    "amn": (0.45, 0.15),
+    "amn_seed": (0.30, 0.05),  # of the classifier's CAMs, for the page "amn"
+}
+"""Published backgrounds of the run for foreground and of the one for background (hfpl_and_baselines 3.5)."""
 
 
 def ir_label(
@@ -62,26 +73,33 @@ class IrLabel:
 
     def __init__(
         self,
-        high: float = 0.3,
-        low: float = 0.05,
+        high: float | None = None,
+        low: float | None = None,
         unsure: int = 255,
         preset: str = "irn",
         certainty: float = 0.7,
+        crf_preset: str = "irn",
     ) -> None:
         """Set the two starts.
 
         Args:
-            high: constant background of the run that decides foreground.
-            low: constant background of the run that decides background; at most ``high``.
+            high: constant background of the run that decides foreground; None takes the preset's.
+            low: constant background of the run that decides background, at most ``high``; None takes the preset's.
             unsure: value of the pixels on which the runs disagree, 255 void or 254 unlabelled.
-            preset: numbers of the CRF.
+            preset: key of :data:`BACKGROUNDS`.
             certainty: probability of the starting labels, in (0,1).
+            crf_preset: numbers of the CRF (all of the family: "irn").
+
+        Raises:
+            ConfigurationError: an unknown preset, or numbers out of range.
         """
+        published = preset_of(BACKGROUNDS, preset, "ir_label")
+        high, low = (own if own is not None else other for own, other in zip((high, low), published, strict=True))
         check_band("ir_label", high, low, unsure)
         if not 0 < certainty < 1:
             raise ConfigurationError(f"ir_label: certainty must be in (0,1), found {certainty}.")
         self.high, self.low, self.unsure = high, low, unsure
-        self.certainty, self.settings = certainty, crf_settings(preset)
+        self.certainty, self.settings = certainty, crf_settings(crf_preset)
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
         if image is None:

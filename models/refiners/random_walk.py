@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import ConfigurationError, closest
+from models.errors import ConfigurationError
 from models.ops.background import Scores, power_background
+from models.ops.presets import preset_of
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Links
 
@@ -23,6 +24,7 @@ class WalkSettings:
         alpha: exponent of a background ``(1 - max)^alpha`` that walks along and competes at the end; 0 for none.
         cam_power: exponent of the scores before they enter.
         pooled: scores enter as means over their cell; else by bilinear resizing.
+        scaled: without a background in the walk, divide at the end by the image's largest score.
     """
 
     beta: float = 8
@@ -30,6 +32,7 @@ class WalkSettings:
     alpha: float = 16
     cam_power: float = 1
     pooled: bool = True
+    scaled: bool = True
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no walk (ConfigurationError)."""
@@ -42,13 +45,21 @@ class WalkSettings:
 
 PRESETS: dict[str, WalkSettings] = {
     "psa": WalkSettings(8, 8, 16),
-    "seam": WalkSettings(8, 6, 6),  # also HFPL and PPC
-    "irn": WalkSettings(10, 8, 0, pooled=False),  # also ReCAM; rule: constant .25 (ReCAM .28)
-    "advcam": WalkSettings(10, 8, 0, 1.5, pooled=False),  # also SIPE; rule: constant .25
-    "rib": WalkSettings(10, 8, 0, 1.3, pooled=False),  # also AMN; rule: constant .27 (COCO .22; AMN .25)
+    "seam": WalkSettings(8, 6, 6),
+    "hfpl": WalkSettings(8, 6, 6),
+    "ppc": WalkSettings(8, 6, 0, scaled=False),  # its background is constant: a walk does not change it
+    "irn": WalkSettings(10, 8, 0, pooled=False),
+    "recam": WalkSettings(10, 8, 0, pooled=False),
+    "advcam": WalkSettings(10, 8, 0, 1.5, pooled=False),
+    "sipe": WalkSettings(10, 8, 0, 1.5, pooled=False),
+    "rib": WalkSettings(10, 8, 0, 1.3, pooled=False),
+    "amn": WalkSettings(10, 8, 0, 1.3, pooled=False),
     "spml": WalkSettings(20, 6, 6, pooled=False),
 }
-"""Published numbers by family, and the background rule that follows (hfpl_and_baselines 3.3-3.5)."""
+"""Published numbers by method (hfpl_and_baselines 1.7, 3.1-3.5).
+
+The rule that follows is "complement" where ``alpha`` is above 0, else "constant" with the preset of the same name.
+"""
 
 
 class RandomWalk:
@@ -62,27 +73,28 @@ class RandomWalk:
         alpha: float | None = None,
         cam_power: float | None = None,
         pooled: bool | None = None,
+        scaled: bool | None = None,
     ) -> None:
         """Choose the numbers.
 
         Args:
             preset: key of :data:`PRESETS`; the options below that are None take its numbers.
-            beta, log_t, alpha, cam_power, pooled: as in :class:`WalkSettings`.
+            beta, log_t, alpha, cam_power, pooled, scaled: as in :class:`WalkSettings`.
 
         Raises:
             ConfigurationError: unknown preset, or numbers out of range.
         """
-        if preset not in PRESETS:
-            raise ConfigurationError(f"Unknown random walk preset '{preset}'.{closest(preset, PRESETS)}")
+        published = preset_of(PRESETS, preset, "random walk")
         overrides: dict[str, Any] = {
             "beta": beta,
             "log_t": log_t,
             "alpha": alpha,
             "cam_power": cam_power,
             "pooled": pooled,
+            "scaled": scaled,
         }
         chosen = {name: value for name, value in overrides.items() if value is not None}
-        self.settings = replace(PRESETS[preset], **chosen)
+        self.settings = replace(published, **chosen)
 
     def __call__(self, links: Links, cam: Cam) -> Cam:
         """Refine one CAM.
@@ -93,8 +105,8 @@ class RandomWalk:
 
         Returns:
             A Cam at image size. With a background in the walk its scores are posteriors, whose rule is "complement";
-            without one they are divided by the image's largest score, and the rule is "constant". A CAM without
-            classes comes back as it is, one that is zero everywhere as zeros at image size.
+            without one they are divided by the image's largest score, if ``scaled``, and the rule is "constant". A CAM
+            without classes comes back as it is, one that is zero everywhere as zeros at image size.
         """
         if not len(cam.classes):
             return cam
@@ -117,7 +129,7 @@ class RandomWalk:
         scores = _enlarge(walked, size, links)
         if self.settings.alpha:
             return _unit(scores[1:] / scores.sum(0))
-        return _unit(scores / max(float(scores.max()), 1e-12))
+        return _unit(scores / max(float(scores.max()), 1e-12) if self.settings.scaled else scores)
 
 
 def _unit(scores: Scores) -> Scores:

@@ -29,7 +29,7 @@ def run(book: Book, name: str, log: Log) -> None:
     supervision.require((), f"train.{name}", catalogue.digest)
     settings = TrainSettings(**entry.settings)
     fabric = runtime.fabric(entry.precision, devices=runtime.devices())
-    method = build_method(entry.method, catalogue.num_classes, entry.model, entry.seed)
+    method = build_method(entry.method, catalogue.num_classes, entry.model, entry.seed, entry.add_ons)
     load_init(method, sources[1], catalogue.class_names)
     loader = TrainLoader(catalogue, supervision, LoaderOptions(**entry.loader), fabric, settings.accumulate, entry.seed)
     resume = Resume(
@@ -55,6 +55,8 @@ def run(book: Book, name: str, log: Log) -> None:
         )  # fmt: skip
     if fabric.is_global_zero:
         recipe = {"method": entry.method, "options": entry.model, "name": name}
+        if entry.add_ons:
+            recipe["add_ons"] = entry.add_ons
         save_checkpoint(here.path("checkpoints", name), method, recipe=recipe, class_names=catalogue.class_names)
         _write_history(here.path("checkpoints", name).parent.parent / "histories" / f"{name}.csv", result.history)
         resume.finish()

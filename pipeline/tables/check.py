@@ -19,7 +19,7 @@ WANTED: dict[Column, tuple[str, ...]] = {
 
 
 def table_problems(book: Book) -> Iterator[str]:
-    """Problems of the bound and of each recipe of the table, with the closest valid name."""
+    """Problems of the bound, of each recipe and of each row of repeats, with the closest valid name."""
     bound = book.table.bound
     if bound is not None and bound not in book.evaluate:
         yield f"table.bound: no evaluation '{bound}'.{closest(bound, book.evaluate)}"
@@ -32,6 +32,10 @@ def table_problems(book: Book) -> Iterator[str]:
         if recipe.published is not None and recipe.published not in published().methods:
             hint = closest(recipe.published, published().methods)
             yield f"{where}.published: no published numbers called '{recipe.published}'.{hint}"
+    for key, row in book.table.repeats.items():
+        for name in row.of:
+            if name not in book.evaluate:
+                yield f"table.repeats.{key}.of: no evaluation '{name}'.{closest(name, book.evaluate)}"
 
 
 def _column_problems(book: Book, where: str, column: Column, recipe: RecipeRow) -> Iterator[str]:

@@ -13,7 +13,8 @@ from pipeline.tables.latex import latex
 from pipeline.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
 from pipeline.tables.paper import Number, PaperRow, PaperTable
 from pipeline.tables.published import COLUMNS
-from pipeline.tables.results import Results, detail
+from pipeline.tables.repeats import SCORES, as_json
+from pipeline.tables.results import Results, detail, repeat_results
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -53,6 +54,9 @@ def markdown(table: PaperTable) -> str:
     feet = [f"[^{key}]: {text}" for key, text in _footnotes(table, shown).items()]
     title = f"# {table.title}\n\nData: {table.data}."
     evaluations = "## Evaluations\n\n" + detail(table).markdown()
+    if table.repeats:
+        several = repeat_results(table)
+        evaluations = f"## {several.title}\n\n{several.markdown()}\n{evaluations}"
     return "\n\n".join(["\n".join(part) if isinstance(part, list) else part.rstrip() for part in
                         (title, lines, notes, evaluations, feet) if part]) + "\n"  # fmt: skip
 
@@ -64,6 +68,12 @@ def long_csv(table: PaperTable) -> str:
     writer.writeheader()
     for row in table.rows:
         writer.writerows({"recipe": row.key, "label": row.label} | line for line in _csv_lines(row))
+    for several in table.repeats:
+        named = {"recipe": several.key, "label": several.label, "origin": OURS, "up_to_date": not several.stale}
+        named["evaluation"] = "; ".join(number.evaluation for number in several.numbers)
+        for score in SCORES:
+            for kind, value in zip(("mean", "std"), several.spread(score), strict=True):
+                writer.writerow(named | {"column": f"{score}_{kind}", "value": value})
     return text.getvalue()
 
 
@@ -76,6 +86,7 @@ def to_json(table: PaperTable) -> str:
         "bound": table.bound,
         "columns": COLUMNS,
         "recipes": [_recipe(row) for row in table.rows],
+        "repeats": [as_json(row) for row in table.repeats],
         "evaluations": {name: _number(number) for name, number in table.numbers.items()},
         "notes": table.notes,
         "todo": table.todo,

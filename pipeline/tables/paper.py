@@ -16,6 +16,7 @@ from pipeline.tables.notes import notes, todo
 from pipeline.tables.provenance import data_sets, provenance
 from pipeline.tables.published import COLUMNS, Column, PublishedMethod, published
 from pipeline.tables.recipes import recipes, test_settings
+from pipeline.tables.repeats import Repeats, repeats
 
 LAST: tuple[Column, ...] = ("val_crf", "val")
 """The columns of a recipe's final number, the first that is there: boundary F and share are taken from it."""
@@ -78,6 +79,7 @@ class PaperTable:
         bound: the evaluation that counts as full supervision.
         notes: what a reader has to know.
         todo: what is missing or out of date, and what to run.
+        repeats: recipes under several seeds, of which something has been evaluated.
     """
 
     book: str
@@ -89,6 +91,7 @@ class PaperTable:
     bound: str | None
     notes: tuple[str, ...]
     todo: tuple[str, ...]
+    repeats: tuple[Repeats, ...] = ()
 
 
 def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
@@ -122,6 +125,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         bound=book.table.bound,
         notes=tuple(notes(book, rows, numbers)),
         todo=(*todo(book, numbers), *said),
+        repeats=repeats(book, numbers),
     )
 
 

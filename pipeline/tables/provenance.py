@@ -147,7 +147,7 @@ def _thresholds(book: Book, chain: list[Node], metrics: Mapping[str, Any]) -> di
     for verb, name in chain:
         if verb == "make_pseudo_masks":
             entry = book.make_pseudo_masks[name]
-            found |= {"rule": entry.rule, **effective_options(verb, entry)}
+            found |= {"rule": entry.rule, **(_short(effective_options(verb, entry)) or {})}
     return found
 
 
@@ -178,7 +178,7 @@ def _training(book: Book, node: Node) -> dict[str, Any]:
     made = book.producer("supervision", entry.supervision)
     return {
         "name": node[1],
-        "method": entry.method,
+        "method": " + ".join([entry.method, *entry.add_ons]),
         "labels": _kind(made[1]) if made else entry.supervision,
         "init": entry.init,
         "seed": entry.seed,

@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from pipeline.tables.paper import Number, PaperTable, paper_table
+from pipeline.tables.repeats import COLUMNS, cells
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,6 +73,11 @@ def detail(table: PaperTable) -> Results:
     )
 
 
+def repeat_results(table: PaperTable) -> Results:
+    """One row for each recipe that was trained with several seeds."""
+    return Results("Mean and standard deviation over seeds", COLUMNS, tuple(cells(row) for row in table.repeats))
+
+
 def print_table(table: PaperTable) -> None:
     """Print the recipes, what was published beside them, the evaluations behind them, and the notes."""
     from pipeline.tables.files import recipe_results
@@ -83,6 +89,8 @@ def print_table(table: PaperTable) -> None:
         if any(row.published for row in table.rows):
             published = recipe_results(table, (PUBLISHED,))
             shown += [replace(published, title="Published numbers").rich(), ""]
+        if table.repeats:
+            shown += [repeat_results(table).rich(), ""]
         shown += [replace(detail(table), title="Evaluations").rich(), ""]
     _print(*shown, *table.notes, *table.todo)
 

@@ -9,6 +9,7 @@ import torch
 from oracle_case import Case, Results
 from oracle_contrast import CONTRAST
 from oracle_refinement import REFINEMENT
+from oracle_regional import REGIONAL
 
 from models.metrics.cam_sweep import CamSweep
 from models.metrics.confusion import ConfusionMatrix, mean
@@ -166,4 +167,5 @@ ADAPTERS: dict[str, Callable[[Case, torch.dtype], Results]] = {
     "crf_other": _crf_other,
     **REFINEMENT,
     **CONTRAST,
+    **REGIONAL,
 }

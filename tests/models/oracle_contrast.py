@@ -152,7 +152,7 @@ def _hfpl_step(case: Case, dtype: torch.dtype) -> Results:
     picture = _tensor(case, "img1", dtype)
     size = leaves["logits1"].shape[2:]
     small = F.interpolate(picture, size, mode="bilinear", align_corners=True) * deviation + mean
-    scores = cam_scores(leaves["logits1"], tags)
+    scores = cam_scores(leaves["logits1"][:, 1:], tags)
     losses["loss_fs1"] = feature_similarity(small, scores, case.par["mu"], case.par["sigma"], reach=0)
     losses["loss_cls_is1"] = drawn
     losses["loss_cls1_mixed"] = (1 - weight) * losses["loss_cls1"] + weight * drawn

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from models.losses.affinity import affinity_loss, dense_affinity_loss, displacement_losses
 from models.losses.cross_entropy import seed_cross_entropy
+from models.methods.amn import spread_over_all
 from models.methods.boundary_net import boundary_links
 from models.ops.affinity import (
     cosine_affinity,
@@ -245,12 +246,17 @@ def _afa_losses(case: Case, dtype: torch.dtype) -> Results:
     cells = torch.tensor(case.inputs["label_big"])[:, ::16, ::16]
     alike, different = dense_pair_labels(cells)
     loss = dense_affinity_loss(affinity, alike, different)
-    segmentation = seed_cross_entropy(logits, torch.tensor(case.inputs["label"]), balanced=True)
+    seeds = torch.tensor(case.inputs["label"])
+    segmentation = seed_cross_entropy(logits, seeds, balanced=True)
+    smoothing = spread_over_all(case.par["amn_eps"], logits.shape[1])
+    smoothed = seed_cross_entropy(logits, seeds, balanced=True, label_smoothing=smoothing)
     tags = torch.tensor(case.inputs["tags"]).bool()
     cams = torch.tensor(case.inputs["cams"], dtype=dtype)
     return {
         "out.seg_loss": segmentation,
         "grad.seg_loss.logits": _gradient(segmentation, logits),
+        "out.amn_balanced_ce": smoothed,
+        "grad.amn_balanced_ce.logits": _gradient(smoothed, logits),
         "out.aff_label": torch.full_like(alike, 255, dtype=torch.int64).masked_fill(alike, 1).masked_fill(different, 0),
         "out.aff_loss": loss,
         "grad.aff_loss.aff": _gradient(loss, affinity),

@@ -35,7 +35,6 @@ PENDING = {
     "rtc_seg_label": "RTC",
     "afa_seg_label": "RTC (comparison AFA)",
     "balanced_mask_ce": "RTC (comparison 1-stage-wseg)",
-    "pixelssl_rcm_mam": "RCM and MAM",
 }
 """Fixtures whose method is not built yet, and the part of the project that brings it."""
 
@@ -43,8 +42,6 @@ PENDING_OUTPUTS = {
     "afa_losses": {
         "out.cam_to_label": "RTC (comparison AFA)",
         "out.cam_to_label_mid": "RTC (comparison AFA)",
-        "out.amn_balanced_ce": "AMN",
-        "grad.amn_balanced_ce.logits": "AMN",
     }
 }
 """Outputs of a fixture that come later than the rest of it, and the part of the project that brings them."""

@@ -168,3 +168,27 @@ def test_another_version_of_the_format_or_the_page_is_refused(tmp_path: Path) ->
     edit(folder, format="weak2mask checkpoint, version 9")
     with pytest.raises(DataError, match="found 'weak2mask checkpoint, version 9'"):
         load_method(folder)
+
+
+def test_an_add_on_is_kept_beside_its_page_which_loads_alone(tmp_path: Path) -> None:
+    wrapped = build_method("seam", 2, SMALL, 1, {"ppc": {"width": 4}, "hfpl": {}})
+    folder = save(tmp_path / "c", wrapped, "seam")
+    page = load_method(folder)
+    assert type(page).__name__ == "Seam"
+    batch = Batch(torch.rand(1, 3, 32, 32), torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, 32, 32).long())
+    with torch.inference_mode():
+        assert torch.equal(page(batch)["refined"], wrapped.eval()(batch)["refined"])
+    assert "add_ons.ppc.projection.weight" in read_checkpoint(folder)[1]
+    assert not any("base." in name for name in read_checkpoint(folder)[1])
+
+
+def test_a_training_with_an_add_on_starts_from_one_with_it_or_without(tmp_path: Path) -> None:
+    add_ons = {"ppc": {"width": 4}}
+    plain = save(tmp_path / "plain", build_method("seam", 2, SMALL, 1), "seam")
+    boosted = save(tmp_path / "boosted", build_method("seam", 2, SMALL, 1, add_ons), "seam")
+    method = build_method("seam", 2, SMALL, 2, add_ons)
+    assert load_init(method, plain, CLASSES).new == ("add_ons.ppc.projection.weight",)
+    assert load_init(method, boosted, CLASSES).new == ()
+    assert equal(method.state_dict(), build_method("seam", 2, SMALL, 1, add_ons).state_dict())
+    report = load_init(build_method("seam", 2, SMALL, 2), boosted, CLASSES)
+    assert report.unused == ("add_ons.ppc.projection.weight",)

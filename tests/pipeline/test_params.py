@@ -76,12 +76,17 @@ def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, 
         ("evaluate", "cam", "of", "cams/cma", "nothing makes cams 'cma'. Did you mean 'cam'?"),
         ("train", "classifier", "model", {"backbone": "resnet81"}, "unknown backbone 'resnet81'. Did you"),
         ("train", "classifier", "model", {"dropuot": 0.5}, "unknown key 'dropuot'. Did you mean 'dropout'?"),
+        ("train", "classifier", "add_ons", {"hflp": {}}, "unknown add-on 'hflp'. Did you mean 'hfpl'?"),
+        ("train", "classifier", "add_ons", {"hfpl": {"sgima": 2.0}}, "unknown key 'sgima'. Did you mean 'sigma'?"),
+        ("train", "classifier", "add_ons", {"hfpl": {"sampling": 2.0}}, "add_ons.hfpl.sampling: expected a share in"),
+        ("train", "classifier", "add_ons", {"hfpl": {"draws": "ten"}}, "train.classifier.add_ons.hfpl.draws"),
+        ("train", "segmenter", "add_ons", {"hfpl": {}}, "'segmenter' learns no CAMs to add to; methods that do: "),
         ("train", "classifier", "settings", {"lr": "fast"}, "train.classifier.settings.lr"),
         ("train", "classifier", "settings", {"lr": 0.1}, "train.classifier.settings: expected either epochs or steps"),
         ("train", "classifier", "settings", {"epochs": 1, "ema": 2}, "out of range: ema 2"),
         ("train", "classifier", "loader", {"batch_size": 0}, "train.classifier.loader: batch_size"),
         ("annotate", "tags", "options", {"file": "points.csv"}, "Write it under 'import_annotations:'"),
-        ("export_cams", "cam", "checkpoint", "segmenter", "cannot localise; methods that can: classifier"),
+        ("export_cams", "cam", "checkpoint", "segmenter", "cannot localise; methods that can: "),
         ("predict_masks", "full", "checkpoint", "classifier", "cannot segment; methods that can: segmenter"),
         ("export_cams", "cam", "checkpoint", "random", "imported weights, not a trained method"),
     ],
@@ -117,6 +122,9 @@ def test_parts_of_an_entry() -> None:
     assert "models.backbones.resnet" in parts(book, "train", "classifier")
     assert "models.heads.aspp" in parts(book, "train", "segmenter")
     assert "models.methods.classifier" in parts(book, "export_cams", "cam")
+    boosted = book.train["classifier"].model_copy(update={"add_ons": {"hfpl": {}}})
+    book = book.model_copy(update={"train": book.train | {"classifier": boosted}})
+    assert "models.methods.hfpl" in parts(book, "train", "classifier")
     assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
 
 

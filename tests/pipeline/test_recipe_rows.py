@@ -87,3 +87,9 @@ def test_a_misspelt_bound(tmp_path: Path, content: Any) -> None:
     content["table"]["bound"] = "full_vall"
     with pytest.raises(ConfigurationError, match=r"table\.bound.*Did you mean 'full_val'"):
         check(write_book(tmp_path, content))
+
+
+def test_the_check_knows_the_evaluations_of_repeats(tmp_path: Path, content: Any) -> None:
+    content["table"]["repeats"] = {"plain": {"of": ["cam", "cma"]}}
+    with pytest.raises(ConfigurationError, match=r"table.repeats.plain.of: no evaluation 'cma'. Did you mean 'cam'"):
+        check(write_book(tmp_path, content))

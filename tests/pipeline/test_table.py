@@ -276,3 +276,24 @@ def test_runs(book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["train@cam", "work/toy/checkpoints/cam", "01234567", "f" * 32] in lines
     assert ["code", "work/toy/code", "abcdefab", "-"] in lines
+
+
+def test_seeds_are_shown_as_mean_and_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEAK2MASK_TRACKING", "off")
+    found = content()
+    found["evaluate"] |= dict.fromkeys(("again", "more", "unmade"), found["evaluate"]["cam"])
+    found["table"]["repeats"] = {
+        "cams": {"label": "Plain CAM", "of": ["cam", "again", "more"]},
+        "part": {"of": ["again", "unmade"]},
+        "nothing": {"of": ["unmade"]},
+    }
+    book = write_book(tmp_path, found)
+    write_results(book, {"cam": 40.0, "again": 42.0, "more": 44.0})
+    made = paper_table(book, {})
+    assert "| Plain CAM† | train | 3 | 42.0 ± 2.0 | 30.0 ± 0.0 |" in markdown(made)  # † as nothing is in dvc.lock
+    assert "| part† | train | 1 of 2 | 42.0 ± 0.0 |" in markdown(made)
+    assert [row["key"] for row in json.loads(to_json(made))["repeats"]] == ["cams", "part"]
+    assert json.loads(to_json(made))["repeats"][0]["miou"] == {"mean": 42.0, "std": 2.0, "values": [40.0, 42.0, 44.0]}
+    lines = {(row["recipe"], row["column"]): row["value"] for row in csv.DictReader(io.StringIO(long_csv(made)))}
+    assert lines["cams", "miou_std"] == "2.0"

@@ -1,0 +1,94 @@
+"""HFPL (Jonnarth et al. 2024): CAMs read as one yes/no variable for each pixel and class, on top of any base.
+
+Two terms. Importance sampling takes the image's score at pixels drawn by their own activation, so that strong pixels
+carry the gradient; feature similarity asks neighbours of one colour to score alike, and others not to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.losses.feature_similarity import cam_scores, feature_similarity
+from models.losses.importance_sampling import (
+    draw_pixels,
+    importance_sampling_loss,
+    multinomial_sampling_loss,
+    sampling_weights,
+)
+from models.method import AddOn
+from models.structures import Batch, CamView, Outputs, StepContext
+
+
+class Hfpl(AddOn):
+    """An add-on over a page that learns CAMs (``cam_views``). It has no weights of its own.
+
+    Args:
+        base: the page, or an add-on around one.
+        reading: "binomial" (HFPL): a sigmoid for each class, the first view alone is sampled; "multinomial" (its
+            predecessor ICAM, whose draws are 100 and share 0.8): a softmax over classes and background, all views.
+        sampling: share of the classification loss that is taken at drawn pixels instead of the mean (HFPL 0.2).
+        draws: pixels drawn for each image and class (HFPL 10).
+        similarity: weight of the feature similarity loss (HFPL: VOC 1.0, COCO 0.2).
+        mu: shift of its colour gate (2.5); larger makes smaller colour differences separate.
+        sigma: of its neighbourhood in cells of the network's grid (HFPL 5 of 56); 0 for all pairs alike.
+        reach: pairs whose rows are further apart than this many sigma are left out; 0 keeps all.
+
+    Source: arvijj/hfpl@1038a68:train_cam_voc.py; arvijj/icam@5f04fdc:train_cam.py.
+    """
+
+    name = "hfpl"
+
+    def __init__(
+        self,
+        base: Any,
+        *,
+        reading: Literal["binomial", "multinomial"] = "binomial",
+        sampling: float = 0.2,
+        draws: int = 10,
+        similarity: float = 1.0,
+        mu: float = 2.5,
+        sigma: float = 5.0,
+        reach: float = 4.0,
+    ) -> None:
+        super().__init__(base)
+        self.reading, self.sampling, self.draws = reading, sampling, draws
+        self.similarity, self.mu, self.sigma, self.reach = similarity, mu, sigma, reach
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """The base's parts, its classification in part replaced by ``importance_sampling``, and ``feature_similarity``.
+
+        Spec: L = .. (1 - sampling) GAP + sampling IS .. + similarity FS.
+        """
+        parts = super().losses(outputs, batch, context)
+        views = self.cam_views(outputs, batch)
+        if self.sampling:
+            sampled = views if self.reading == "multinomial" else views[:1]
+            drawn = [view.weight * self._sampled(view, batch.tags, context.generator) for view in sampled]
+            parts |= {view.part: (1 - self.sampling) * parts[view.part] for view in sampled}
+            parts["importance_sampling"] = self.sampling * torch.stack(drawn).sum()
+        if self.similarity:
+            parts["feature_similarity"] = self.similarity * self._similar(views[0], batch.tags)
+        return parts
+
+    def _sampled(self, view: CamView, tags: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.reading == "multinomial":
+            probabilities = _softmax(view)[:, 1:]
+            indices = draw_pixels(probabilities, self.draws, generator)
+            return multinomial_sampling_loss(probabilities, tags, indices)
+        indices = draw_pixels(sampling_weights(view.maps), self.draws, generator)
+        return importance_sampling_loss(view.maps, tags, indices)
+
+    def _similar(self, view: CamView, tags: Tensor) -> Tensor:
+        image = F.interpolate(view.image, view.maps.shape[2:], mode="bilinear", align_corners=True)
+        scores = _softmax(view) if self.reading == "multinomial" else cam_scores(view.maps, tags)
+        return feature_similarity(image, scores, self.mu, self.sigma, self.reach)
+
+
+def _softmax(view: CamView) -> Tensor:
+    """Probabilities of background and classes [B,1+C,h,w]; a page without a background map has logit 0 there."""
+    background = torch.zeros_like(view.maps[:, :1]) if view.background is None else view.background
+    return torch.cat([background, view.maps], 1).softmax(1)

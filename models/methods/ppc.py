@@ -1,0 +1,103 @@
+"""PPC (Du et al. 2022): pixels near the prototype of their pseudo-class, across two views, on top of SEAM or any base.
+
+Released as SEAM with a projection and three terms of contrast; here the terms are an add-on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.losses.prototype_contrast import contrast_view, draw_hard_pixels, prototype_contrast
+from models.method import AddOn
+from models.structures import Batch, CamView, Outputs, StepContext
+
+SECOND = "second."
+
+
+class Ppc(AddOn):
+    """An add-on over a page that learns CAMs (``cam_views``), with a projection of its own.
+
+    A base of two views contrasts these (SEAM; PPC's smaller view has half of the cells that the grid below has). For a
+    base of one view the batch goes through it a second time, smaller.
+
+    Args:
+        base: the page, or an add-on around one.
+        width: channels of the projection (PPC 128).
+        dropout: share of feature channels dropped before it (PPC 0.5).
+        weight: of each of the three terms (PPC 0.1).
+        tau: temperature (PPC 0.1).
+        background: constant score of the background in pseudo-labels (PPC 0.2).
+        second_scale: for a base of one view, the size of the second as a share of the first (PPC: 128 of 448 pixels).
+
+    Source: usr922/wseg@e96b961:contrast_train.py.
+    """
+
+    name = "ppc"
+
+    def __init__(
+        self,
+        base: Any,
+        *,
+        width: int = 128,
+        dropout: float = 0.0,
+        weight: float = 0.1,
+        tau: float = 0.1,
+        background: float = 0.2,
+        second_scale: float = 0.3,
+    ) -> None:
+        super().__init__(base)
+        self.dropout = nn.Dropout2d(dropout)
+        self.projection = nn.Conv2d(_feature_channels(base), width, kernel_size=1, bias=False)
+        nn.init.kaiming_normal_(self.projection.weight)
+        self.weight, self.tau, self.background, self.second_scale = weight, tau, background, second_scale
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The base's outputs, those of a second pass with ``second.`` in front, and the ``projected`` features."""
+        outputs = super().forward(batch)
+        if len(self.base.cam_views(outputs, batch)) == 1:
+            outputs |= {SECOND + name: value for name, value in self.base(self._small(batch)).items()}
+        projected = [F.relu(self.projection(self.dropout(view.features))) for view in self._pair(outputs, batch)]
+        return outputs | {"projected": projected[0].float(), "projected_2": projected[1].float()}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """The base's parts, and the contrast across prototypes, across labels, and within each view."""
+        first, second = (
+            contrast_view(projected, _with_channel(view.refined), batch.tags, self.background)
+            for view, projected in zip(
+                self._pair(outputs, batch), (outputs["projected"], outputs["projected_2"]), strict=True
+            )
+        )
+        draws = tuple(draw_hard_pixels(view.labels, context.generator) for view in (first, second))
+        contrast = prototype_contrast(first, second, (draws[0], draws[1]), self.tau)
+        return super().losses(outputs, batch, context) | {
+            "cross_prototype": self.weight * contrast.cross_prototype,
+            "cross_label": self.weight * contrast.cross_label,
+            "intra_view": self.weight * contrast.intra,
+        }
+
+    def _small(self, batch: Batch) -> Batch:
+        size = [max(1, int(length * self.second_scale)) for length in batch.image.shape[2:]]
+        return replace(batch, image=F.interpolate(batch.image, size, mode="bilinear", align_corners=True))
+
+    def _pair(self, outputs: Outputs, batch: Batch) -> tuple[CamView, CamView]:
+        views = self.base.cam_views(outputs, batch)
+        if len(views) > 1:
+            return views[0], views[1]
+        again = {name.removeprefix(SECOND): value for name, value in outputs.items() if name.startswith(SECOND)}
+        return views[0], self.base.cam_views(again, self._small(batch))[0]
+
+
+def _with_channel(refined: Tensor) -> Tensor:
+    """A channel in front, whose values the contrast replaces by its constant."""
+    return F.pad(refined, (0, 0, 0, 0, 1, 0))
+
+
+def _feature_channels(base: Any) -> int:
+    while isinstance(base, AddOn):
+        base = base.base
+    channels: int = base.backbone.channels["layer4"]
+    return channels

@@ -1,0 +1,210 @@
+"""Pixel-level self-supervision (Yoon et al. 2021): a slow copy of the classifier tells it regions, prototypes and CAMs.
+
+MainNet learns, SupportNet follows it. RCM pulls MainNet's pixels to the prototypes of their region, made of other
+images; MAM expands its CAMs to those that SupportNet has over scales. First RCM alone (``mam: 0``), then both from its
+checkpoint; with ``rcm: 0`` and ``mam: 0`` the page is the vanilla classifier that both are compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.ema import Follower
+from models.heads.cam import pool
+from models.heads.embedded_cam import EmbeddedCamHead
+from models.losses.multiscale_attention import multiscale_attention
+from models.losses.regional_contrast import (
+    enqueue,
+    image_prototypes,
+    leave_one_out,
+    queue_prototypes,
+    region_mask,
+    regional_contrast,
+)
+from models.method import Method
+from models.ops.batch_norm import untracked
+from models.structures import Batch, CamView, Outputs, StepContext
+
+
+class RcmMam(Method):
+    """Learns from tags alone. Prototypes come from the images of one process: a batch should have several.
+
+    Args:
+        num_classes: foreground classes C.
+        backbone: name of a backbone (``models.backbones``).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32 (the authors 8); the CAMs come at this grid.
+        freeze_bn: keep the batch norms on their pretrained statistics (the authors: true).
+        frozen_stages: stages that do not learn, counted from the stem.
+        dropout: share of feature channels dropped before the head.
+        feature_width: channels of the embedding on which RCM acts and which the class maps read.
+        head_lr: learning rate of the head over the backbone's (the authors 1; the family's habit is 10).
+        momentum: of SupportNet, after each step; 0 shares MainNet's weights.
+        rcm: weight of the regional contrast; 0 leaves it out.
+        mam: weight of the multi-scale attention; 0 leaves it and its passes out (the first phase).
+        support_scales: of the image in SupportNet's passes.
+        main_scales: of the image in MainNet's passes for MAM; those beside 1 are passes of their own.
+        threshold: of a CAM's peak, from which on a pixel is of the class's region.
+        temperature: multiplies the cosines with prototypes.
+        region_scales: regions from SupportNet's CAMs of all scales ("multi") or of scale 1 ("single").
+        empty: pixels of a region that no other image has do not count ("ignore"), or do ("faithful").
+        queue: prototypes from the last so many images of each class (5), own ones too; 0: from the batch's others.
+        mam_target: weights that grow with disagreement ("attentive"), or the plain mean over scales ("mean").
+        mam_half: MAM on the first half of the batch, at least two images, to save memory.
+
+    Source: rtc_and_rcm_mam 2 (no official code).
+    """
+
+    queued: Tensor | None
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: float = 1.0,
+        output_stride: int = 16,
+        freeze_bn: bool = False,
+        frozen_stages: int = 0,
+        dropout: float = 0.0,
+        feature_width: int = 256,
+        head_lr: Literal[1, 10] = 1,
+        momentum: float = 0.996,
+        rcm: float = 1.0,
+        mam: float = 1.0,
+        support_scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
+        main_scales: Sequence[float] = (0.5, 1.0, 2.0),
+        threshold: float = 0.3,
+        temperature: float = 2.0,
+        region_scales: Literal["multi", "single"] = "multi",
+        empty: Literal["ignore", "faithful"] = "ignore",
+        queue: int = 0,
+        mam_target: Literal["attentive", "mean"] = "attentive",
+        mam_half: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        self.head = EmbeddedCamHead(self.backbone.channels, num_classes, width=feature_width, dropout=dropout)
+        self.support = Follower(self._main()) if rcm or mam else None
+        self.register_buffer("queued", torch.zeros(queue, 1 + num_classes, feature_width) if queue else None)
+        self.rcm, self.mam, self.momentum, self.head_lr = rcm, mam, momentum, head_lr
+        self.support_scales, self.main_scales = support_scales, main_scales
+        self.threshold, self.temperature, self.region_scales = threshold, temperature, region_scales
+        self.empty, self.mam_target, self.mam_half = empty, mam_target, mam_half
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two cells of the maps."""
+        stride: int = self.backbone.strides["layer4"]
+        return stride
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Class ``maps`` Z [B,C,h,w], the ``embedded`` features F, those before them, the ``logits`` [B,C].
+
+        And the maps of the passes that the losses need, named by network and scale.
+        """
+        features = self.backbone(batch.image)
+        embedded, maps = self.head(features)
+        outputs = {"maps": maps, "embedded": embedded, "features": features["layer4"], "logits": pool(maps, "gap")}
+        if self.support is not None:
+            outputs |= self._support_passes(self.support, batch.image)
+        if self.mam:
+            outputs |= self._main_passes(batch.image)
+        return outputs
+
+    @torch.no_grad()
+    def _support_passes(self, support: Follower, image: Tensor) -> Outputs:
+        if self.training and support.start(self._main()) and self.queued is not None:
+            self.queued.zero_()
+        multi = self.mam or self.region_scales == "multi"
+        outputs = {}
+        for scale in dict.fromkeys([*([1.0] if self.rcm else []), *(self.support_scales if multi else [])]):
+            embedded, outputs[f"support_{scale:g}"] = _look(support.network, _scaled(image, scale))
+            if scale == 1:
+                outputs["support_embedded"] = embedded
+        return outputs
+
+    def _main_passes(self, image: Tensor) -> Outputs:
+        """Running statistics stay those of scale 1, at which the image is classified."""
+        main, image = self._main(), image[: self._attended(len(image))]
+        with untracked(main):
+            return {f"main_{s:g}": _look(main, _scaled(image, s))[1] for s in self.main_scales if s != 1}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """L = BCE(GAP(Z), tags) + rcm L_RCM + mam L_MAM."""
+        parts = {"classification": F.multilabel_soft_margin_loss(outputs["logits"], batch.tags.float())}
+        if self.rcm:
+            parts["regional_contrast"] = self.rcm * self._regional_contrast(outputs, batch)
+        if self.mam:
+            parts["multiscale_attention"] = self.mam * self._multiscale_attention(outputs, batch)
+        return parts
+
+    def _regional_contrast(self, outputs: Outputs, batch: Batch) -> Tensor:
+        size, tags, single = batch.image.shape[2:], batch.tags, [outputs["support_1"].float()]
+        regions = region_mask(single, tags, size, self.threshold)
+        own = image_prototypes(outputs["support_embedded"].float(), regions, tags.shape[1])
+        if self.region_scales == "multi":
+            regions = region_mask(self._support_maps(outputs), tags, size, self.threshold)
+        embedded, prototypes = outputs["embedded"].float(), self._prototypes(own)
+        return regional_contrast(embedded, prototypes, regions, self.temperature, self.empty)
+
+    def _prototypes(self, own: Tensor) -> Tensor:
+        if self.queued is None:
+            return leave_one_out(own)
+        queue = enqueue(self.queued, own)
+        if self.training:
+            self.queued.copy_(queue)
+        return queue_prototypes(queue).expand_as(own)
+
+    def _multiscale_attention(self, outputs: Outputs, batch: Batch) -> Tensor:
+        count = self._attended(len(batch.tags))
+        main = [(outputs["maps"][:count] if s == 1 else outputs[f"main_{s:g}"]).float() for s in self.main_scales]
+        support = [maps[:count] for maps in self._support_maps(outputs)]
+        return multiscale_attention(main, support, batch.tags[:count], batch.image.shape[2:], self.mam_target)
+
+    def _support_maps(self, outputs: Outputs) -> list[Tensor]:
+        return [outputs[f"support_{scale:g}"].float() for scale in self.support_scales]
+
+    def _attended(self, images: int) -> int:
+        """At least two, for batch norms cannot take statistics of one image's only cell."""
+        return min(images, max(2, images // 2)) if self.mam_half else images
+
+    def _main(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"backbone": self.backbone, "head": self.head})
+
+    def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
+        """MainNet's only view; its features are the backbone's, as on the other pages."""
+        maps = outputs["maps"].float()
+        return (CamView("classification", 1.0, batch.image, maps, None, maps.relu(), outputs["features"].float()),)
+
+    def cams(self, image: Tensor, tags: Tensor) -> Tensor:
+        """relu(Z) of MainNet, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
+        return _look(self._main(), image)[1].float().relu() * tags[:, :, None, None]
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        if self.head_lr == 10:
+            yield self.head
+
+    def after_step(self, context: StepContext) -> None:
+        if self.support is not None:
+            self.support.follow(self._main(), self.momentum, last=context.step + 1 == context.total_steps)
+
+
+def _look(network: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+    """The embedding F and the maps Z."""
+    seen: tuple[Tensor, Tensor] = network["head"](network["backbone"](image))
+    return seen
+
+
+def _scaled(image: Tensor, scale: float) -> Tensor:
+    size = [max(1, round(length * scale)) for length in image.shape[2:]]
+    return image if scale == 1 else F.interpolate(image, size, mode="bilinear", align_corners=True)

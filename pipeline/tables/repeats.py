@@ -1,0 +1,67 @@
+"""Evaluations of one recipe under several seeds, as mean and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from pipeline.params import Book
+
+if TYPE_CHECKING:
+    from pipeline.tables.paper import Number
+
+SCORES = {"miou": "mIoU", "boundary_f": "boundary F"}
+COLUMNS = ("recipe", "split", "seeds", *SCORES.values())
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """One row of ``table.repeats``: those of its evaluations that have been made."""
+
+    key: str
+    label: str
+    numbers: tuple[Number, ...]
+    wanted: int
+
+    @property
+    def stale(self) -> bool:
+        """Whether one of them is out of date."""
+        return any(number.stale for number in self.numbers)
+
+    def values(self, score: str) -> list[float]:
+        """The score of each, in percent."""
+        return [float(number.metrics[score]) for number in self.numbers]
+
+    def spread(self, score: str) -> tuple[float, float]:
+        """Mean and sample standard deviation; of a single value the deviation is 0."""
+        values = self.values(score)
+        return mean(values), stdev(values) if len(values) > 1 else 0.0
+
+
+def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:
+    """The rows of ``table.repeats`` of which something has been evaluated."""
+    rows = (
+        Repeats(key, row.label or key, tuple(numbers[name] for name in row.of if name in numbers), len(row.of))
+        for key, row in book.table.repeats.items()
+    )
+    return tuple(row for row in rows if row.numbers)
+
+
+def cells(row: Repeats) -> tuple[str, ...]:
+    """A row as text: label, split, how many of the seeds, and each score as mean and deviation."""
+    count = f"{len(row.numbers)}" if len(row.numbers) == row.wanted else f"{len(row.numbers)} of {row.wanted}"
+    scores = ("{:.1f} ± {:.1f}".format(*row.spread(score)) for score in SCORES)
+    splits = ", ".join(dict.fromkeys(number.metrics["split"] for number in row.numbers))
+    return (row.label + ("†" if row.stale else ""), splits, count, *scores)
+
+
+def as_json(row: Repeats) -> dict[str, Any]:
+    """A row for machines: the values of each score, their mean and deviation."""
+    scores = {
+        score: dict(zip(("mean", "std", "values"), (*row.spread(score), row.values(score)), strict=True))
+        for score in SCORES
+    }
+    evaluations = [number.evaluation for number in row.numbers]
+    return {"key": row.key, "label": row.label, "evaluations": evaluations, "up_to_date": not row.stale, **scores}
