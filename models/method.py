@@ -93,6 +93,11 @@ class AddOn(Method):
         views: tuple[CamView, ...] = self.base.cam_views(outputs, batch)
         return views
 
+    def look(self, image: Tensor) -> Outputs:
+        """The base's."""
+        outputs: Outputs = self.base.look(image)
+        return outputs
+
     def new_modules(self) -> Iterator[nn.Module]:
         """The base's, and every module of the add-on's own."""
         yield from self.base.new_modules()

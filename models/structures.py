@@ -144,7 +144,7 @@ class CamView:
         part: name of the loss part that is the view's image-level classification.
         weight: of that part in the page's total.
         image: float32 RGB in [0,1], [B,3,H,W].
-        maps: class logits [B,C,h,w] at the network's grid, whose mean is the classification's logit.
+        maps: class logits [B,C,h,w] at the network's grid, from which the page pools the image's.
         background: logits [B,1,h,w] of a map for the background, or None where the page has none.
         refined: [B,C,h,w], not negative: what the page exports as CAMs, before tags.
         features: [B,D,h,w] behind the maps.
@@ -162,6 +162,9 @@ class CamView:
 @runtime_checkable
 class Extensible(Protocol):
     """A page that learns CAMs and that add-ons (HFPL, PPC) can stand on."""
+
+    def look(self, image: Tensor) -> Outputs:
+        """What ``cam_views`` reads of one view, for image [B,3,H,W], and nothing that other losses need."""
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
         """The views of a training step, the whole image first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import traceback
@@ -27,6 +28,9 @@ UNUSABLE = {
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code (2 configuration, 3 data, 1 the rest)."""
+    # Threads that spin while they wait take the cores from whoever else computes: two trainings on two cores were each
+    # slowed down fourfold. OpenMP reads this when torch is loaded, which no command has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(prog_name="weak2mask" if Path(sys.argv[0]).name == "weak2mask" else "python -m pipeline")
     except Weak2MaskError as error:

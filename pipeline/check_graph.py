@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.errors import closest
+from models.methods import TAUGHT_BY_PIXELS
 from pipeline.datasets import READERS
 from pipeline.lineage import Node, inputs
 from pipeline.params import Book, PrepareEntry
@@ -46,13 +47,13 @@ def _known_splits(book: Book, data: str) -> list[str] | None:
 
 
 def teaching_problems(book: Book) -> Iterator[str]:
-    """Image tags label no pixel: a segmenter would learn nothing from them, at a loss of 0."""
+    """Image tags label no pixel: a method that learns from pixels would learn nothing from them, at a loss of 0."""
     for name, entry in book.train.items():
         source = book.annotate.get(entry.supervision)
-        if entry.method == "segmenter" and source is not None and source.kind == "tags":
+        if entry.method in TAUGHT_BY_PIXELS and source is not None and source.kind == "tags":
             yield (
                 f"train.{name}.supervision: '{entry.supervision}' holds image tags, which label no pixel; "
-                "'segmenter' needs pseudo-masks, masks, boxes, points or scribbles."
+                f"'{entry.method}' needs pseudo-masks, masks, boxes, points or scribbles."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -30,7 +31,13 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dropout": ("a share in [0,1)", lambda value: 0 <= value < 1),
     "weight": ("a weight of 0 or more", lambda value: value >= 0),
     "second_scale": ("a factor above 0", lambda value: value > 0),
+    "second_size": ("0 (the share counts) or pixels above 0", lambda value: value >= 0),
+    "correlation_width": ("a whole number above 0", lambda value: value > 0),
     "hardest": ("a share in (0,1]", lambda value: 0 < value <= 1),
+    "background": ("a score in (0,1)", lambda value: 0 < value < 1),
+    "mu": ("a number in [-20,20]", lambda value: -20 <= value <= 20),
+    "region_threshold": ("a share in (0,1]", lambda value: 0 < value <= 1),
+    "frozen_stages": ("a whole number from 0 to 5", lambda value: 0 <= value <= 5),
     "seed": ("a whole number of 0 or more", lambda value: value >= 0),
 }
 """Option -> what it must be, and the test of a value that has the right type."""
@@ -39,7 +46,9 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def range_problems(where: str, options: Mapping[str, Any]) -> Iterator[str]:
     """One line for each option out of its range; ``options`` have the right types."""
     for key, value in options.items():
-        if key in RANGES:
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{where}.{key}: expected a finite number, found {value!r}."
+        elif key in RANGES:
             expected, holds = RANGES[key]
             if value is not None and not holds(value):
                 yield f"{where}.{key}: expected {expected}, found {value!r:.80}."

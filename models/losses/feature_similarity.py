@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import with_background
@@ -51,6 +52,7 @@ class _FeatureSimilarity(torch.autograd.Function):
         return (scores.double() * gradient).sum().to(scores.dtype) / 2
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradients[0] * gradient, None, None, None, None

@@ -8,11 +8,16 @@ from torch.nn import functional as F
 
 WEIGHT_EPS = 1e-5
 LOGIT_EPS = 1e-3
+LEAST_WEIGHT = 1e-30
 
 
 def draw_pixels(weights: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
-    """Flat pixel indices int64 [N,C,S], with replacement, each with a chance proportional to ``weights`` [N,C,h,w]."""
-    flat = weights.detach().flatten(2).flatten(0, 1).float()
+    """Flat pixel indices int64 [N,C,S], with replacement, each with a chance proportional to ``weights`` [N,C,h,w].
+
+    Weights that are not finite count as 1, so that the loss says which part and images they come from; a map whose
+    weights are all 0 is drawn from evenly.
+    """
+    flat = weights.detach().flatten(2).flatten(0, 1).float().nan_to_num(1, 1, 1) + LEAST_WEIGHT
     drawn = torch.multinomial(flat, samples, replacement=True, generator=generator)
     return drawn.view(*weights.shape[:2], samples)
 

@@ -121,8 +121,7 @@ def intra_view_loss(view: ContrastView, draws: Draws, tau: float = TAU) -> Tenso
     similarity = view.features @ view.prototypes.T
     positive = similarity.gather(1, view.labels.unsqueeze(1)).squeeze(1)
     negatives = similarity.sort(1, descending=True).values[:, SEMI_HARD[0] : SEMI_HARD[1]]
-    exponent = (positive / tau).exp()
-    loss = -(exponent / (exponent + (negatives / tau).exp().sum(1))).log()
+    loss = (torch.cat([positive.unsqueeze(1), negatives], 1) / tau).logsumexp(1) - positive / tau
     classes = [_hard_mean(loss, positive, view.labels == label, drawn) for label, drawn in draws.positions.items()]
     return torch.stack(classes).mean() if classes else view.features.sum() * 0
 

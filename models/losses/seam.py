@@ -31,7 +31,7 @@ def min_pooling_loss(scores: Tensor, share: float = 0.25) -> Tensor:
     Source: YudeWang/SEAM@3212261:train_SEAM.py (adaptive_min_pooling_loss).
     """
     best = scores.amax(1).flatten(1)
-    lowest = best.topk(int(best.shape[1] * share), largest=False).values
+    lowest = best.topk(max(1, int(best.shape[1] * share)), largest=False).values
     return lowest.relu().mean()
 
 
@@ -76,4 +76,4 @@ def _resize(maps: Tensor, size: torch.Size) -> Tensor:
 
 def _hardest_mean(gap: Tensor, share: float) -> Tensor:
     flat = gap.abs().flatten(1)
-    return flat.topk(int(share * flat.shape[1])).values.mean()
+    return flat.topk(max(1, int(share * flat.shape[1]))).values.mean()

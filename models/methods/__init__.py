@@ -15,6 +15,9 @@ METHODS = {
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
 }
 
+TAUGHT_BY_PIXELS = {"affinity_net", "amn", "boundary_net", "segmenter"}
+"""Methods whose losses read labels of pixels: image tags alone teach them nothing."""
+
 ADD_ONS = {
     "ppc": "models.methods.ppc:Ppc",
     "hfpl": "models.methods.hfpl:Hfpl",

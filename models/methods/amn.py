@@ -37,6 +37,10 @@ class Amn(Method):
     Raises:
         ConfigurationError: label_smoothing out of range.
 
+    Where it differs from the released code: the dilations of the head follow the output stride (theirs are 6 to 24 at
+    stride 16); the loss is at the crop's resolution, not at the grid's; ``export_cams`` sums the softmax over views and
+    normalises each class, where theirs takes the softmax of the mean logits; AdamW for Adam.
+
     Source: gaviotas/AMN@75c1999c7c1b, as in hfpl_and_baselines 3.5.
     """
 

@@ -64,11 +64,15 @@ class Classifier(Method):
         maps: Tensor = self.head(self.backbone(image))
         return maps
 
+    def look(self, image: Tensor) -> Outputs:
+        """``maps`` [B,C,h,w] and the ``features`` [B,D,h,w] behind them."""
+        features = self.backbone(image)
+        return {"maps": self.head(features), "features": features["layer4"]}
+
     def forward(self, batch: Batch) -> Outputs:
-        """``maps`` [B,C,h,w], the ``features`` [B,D,h,w] behind them, the image-level ``logits`` [B,C] pooled."""
-        features = self.backbone(batch.image)
-        maps = self.head(features)
-        return {"maps": maps, "features": features["layer4"], "logits": pool(maps, self.pooling)}
+        """``maps``, ``features``, and the image-level ``logits`` [B,C] pooled from the maps."""
+        outputs = self.look(batch.image)
+        return outputs | {"logits": pool(outputs["maps"], self.pooling)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Soft-margin loss: each class is a yes/no question of its own."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from models.losses.prototype_contrast import contrast_view, draw_hard_pixels, prototype_contrast
 from models.method import AddOn
+from models.ops.batch_norm import untracked
 from models.structures import Batch, CamView, Outputs, StepContext
 
 SECOND = "second."
@@ -21,8 +22,8 @@ SECOND = "second."
 class Ppc(AddOn):
     """An add-on over a page that learns CAMs (``cam_views``), with a projection of its own.
 
-    A base of two views contrasts these (SEAM; PPC's smaller view has half of the cells that the grid below has). For a
-    base of one view the batch goes through it a second time, smaller.
+    A base of two views contrasts these (SEAM, with ``second_size: 128``). For a base of one view the batch goes through
+    it a second time, smaller; running statistics of batch norms stay those of the first.
 
     Args:
         base: the page, or an add-on around one.
@@ -59,7 +60,9 @@ class Ppc(AddOn):
         """The base's outputs, those of a second pass with ``second.`` in front, and the ``projected`` features."""
         outputs = super().forward(batch)
         if len(self.base.cam_views(outputs, batch)) == 1:
-            outputs |= {SECOND + name: value for name, value in self.base(self._small(batch)).items()}
+            with untracked(self.base):
+                again = self.base.look(self._small(batch).image)
+            outputs |= {SECOND + name: value for name, value in again.items()}
         projected = [F.relu(self.projection(self.dropout(view.features))) for view in self._pair(outputs, batch)]
         return outputs | {"projected": projected[0].float(), "projected_2": projected[1].float()}
 

@@ -51,11 +51,12 @@ class RcmMam(Method):
         mam: weight of the multi-scale attention; 0 leaves it and its passes out (the first phase).
         support_scales: of the image in SupportNet's passes.
         main_scales: of the image in MainNet's passes for MAM; those beside 1 are passes of their own.
-        threshold: of a CAM's peak, from which on a pixel is of the class's region.
+        region_threshold: share of a CAM's peak, from which on a pixel is of the class's region.
         temperature: multiplies the cosines with prototypes.
         region_scales: regions from SupportNet's CAMs of all scales ("multi") or of scale 1 ("single").
         empty: pixels of a region that no other image has do not count ("ignore"), or do ("faithful").
         queue: prototypes from the last so many images of each class (5), own ones too; 0: from the batch's others.
+            With several processes the images of the first fill it.
         mam_target: weights that grow with disagreement ("attentive"), or the plain mean over scales ("mean").
         mam_half: MAM on the first half of the batch, at least two images, to save memory.
 
@@ -81,7 +82,7 @@ class RcmMam(Method):
         mam: float = 1.0,
         support_scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
         main_scales: Sequence[float] = (0.5, 1.0, 2.0),
-        threshold: float = 0.3,
+        region_threshold: float = 0.3,
         temperature: float = 2.0,
         region_scales: Literal["multi", "single"] = "multi",
         empty: Literal["ignore", "faithful"] = "ignore",
@@ -98,7 +99,7 @@ class RcmMam(Method):
         self.register_buffer("queued", torch.zeros(queue, 1 + num_classes, feature_width) if queue else None)
         self.rcm, self.mam, self.momentum, self.head_lr = rcm, mam, momentum, head_lr
         self.support_scales, self.main_scales = support_scales, main_scales
-        self.threshold, self.temperature, self.region_scales = threshold, temperature, region_scales
+        self.region_threshold, self.temperature, self.region_scales = region_threshold, temperature, region_scales
         self.empty, self.mam_target, self.mam_half = empty, mam_target, mam_half
 
     @property
@@ -112,14 +113,19 @@ class RcmMam(Method):
 
         And the maps of the passes that the losses need, named by network and scale.
         """
-        features = self.backbone(batch.image)
-        embedded, maps = self.head(features)
-        outputs = {"maps": maps, "embedded": embedded, "features": features["layer4"], "logits": pool(maps, "gap")}
+        outputs = self.look(batch.image)
+        outputs["logits"] = pool(outputs["maps"], "gap")
         if self.support is not None:
             outputs |= self._support_passes(self.support, batch.image)
         if self.mam:
             outputs |= self._main_passes(batch.image)
         return outputs
+
+    def look(self, image: Tensor) -> Outputs:
+        """``maps``, ``embedded`` and ``features`` of MainNet at scale 1."""
+        features = self.backbone(image)
+        embedded, maps = self.head(features)
+        return {"maps": maps, "embedded": embedded, "features": features["layer4"]}
 
     @torch.no_grad()
     def _support_passes(self, support: Follower, image: Tensor) -> Outputs:
@@ -150,10 +156,10 @@ class RcmMam(Method):
 
     def _regional_contrast(self, outputs: Outputs, batch: Batch) -> Tensor:
         size, tags, single = batch.image.shape[2:], batch.tags, [outputs["support_1"].float()]
-        regions = region_mask(single, tags, size, self.threshold)
+        regions = region_mask(single, tags, size, self.region_threshold)
         own = image_prototypes(outputs["support_embedded"].float(), regions, tags.shape[1])
         if self.region_scales == "multi":
-            regions = region_mask(self._support_maps(outputs), tags, size, self.threshold)
+            regions = region_mask(self._support_maps(outputs), tags, size, self.region_threshold)
         embedded, prototypes = outputs["embedded"].float(), self._prototypes(own)
         return regional_contrast(embedded, prototypes, regions, self.temperature, self.empty)
 

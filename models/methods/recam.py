@@ -70,15 +70,15 @@ class Recam(Method):
 
         Row c of the last is what the predictor says of the features under the map of class c.
         """
-        features = self.backbone(batch.image)
-        maps = self.head(features)
-        under_maps = class_features(maps.float(), features["layer4"].float())
-        return {
-            "maps": maps,
-            "features": features["layer4"],
-            "logits": pool(maps, self.pooling),
-            "class_logits": self.predictor(under_maps),
-        }
+        outputs = self.look(batch.image)
+        under_maps = class_features(outputs["maps"].float(), outputs["features"].float())
+        logits = pool(outputs["maps"], self.pooling)
+        return outputs | {"logits": logits, "class_logits": self.predictor(under_maps)}
+
+    def look(self, image: Tensor) -> Outputs:
+        """``maps`` [B,C,h,w] and the ``features`` [B,D,h,w] behind them."""
+        features = self.backbone(image)
+        return {"maps": self.head(features), "features": features["layer4"]}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Each class a yes/no question, and among the classes of an image one choice for each."""

@@ -67,7 +67,7 @@ class Seam(Method):
         stride: int = self.backbone.strides["layer4"]
         return stride
 
-    def look(self, image: Tensor) -> dict[str, Tensor]:
+    def look(self, image: Tensor) -> Outputs:
         """``logits`` and ``refined`` [B,1+C,h,w] at the network's grid, and the ``features`` behind them [B,D,h,w]."""
         features = self.backbone(image)
         logits: Tensor = self.head(features)

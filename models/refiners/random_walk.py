@@ -58,7 +58,8 @@ PRESETS: dict[str, WalkSettings] = {
 }
 """Published numbers by method (hfpl_and_baselines 1.7, 3.1-3.5).
 
-The rule that follows is "complement" where ``alpha`` is above 0, else "constant" with the preset of the same name.
+The rule that follows is "complement" where ``alpha`` is above 0, else "constant" with the preset of the same name;
+SIPE has none, as its background is a channel of its own.
 """
 
 

@@ -36,6 +36,12 @@ def table_problems(book: Book) -> Iterator[str]:
         for name in row.of:
             if name not in book.evaluate:
                 yield f"table.repeats.{key}.of: no evaluation '{name}'.{closest(name, book.evaluate)}"
+        if len(set(row.of)) < len(row.of):
+            yield f"table.repeats.{key}.of: an evaluation stands twice: {', '.join(row.of)}. Name each seed's once."
+        judged = {_judged(book, name) for name in row.of if name in book.evaluate}
+        if len(judged) > 1:
+            kinds = ", ".join(sorted(" ".join(each) for each in judged))
+            yield f"table.repeats.{key}.of: expected evaluations of one kind on the same images, found {kinds}."
 
 
 def _column_problems(book: Book, where: str, column: Column, recipe: RecipeRow) -> Iterator[str]:
@@ -58,6 +64,14 @@ def _column_problems(book: Book, where: str, column: Column, recipe: RecipeRow) 
         )
     elif column == "val" and made[1].crf is not None:
         yield f"{where}.val: '{name}' judges {of}, predicted with a CRF. Name it under val_crf."
+
+
+def _judged(book: Book, evaluation: str) -> tuple[str, str, str]:
+    """Kind, data set and split of what an evaluation judges."""
+    entry = book.evaluate[evaluation]
+    kind, _, name = entry.of.partition("/")
+    made = book.producer(kind, name)
+    return kind, entry.data, getattr(made[1], "split", "") if made else ""
 
 
 def _verb(book: Book, evaluation: str) -> str | None:

@@ -73,7 +73,8 @@ def long_csv(table: PaperTable) -> str:
         named["evaluation"] = "; ".join(number.evaluation for number in several.numbers)
         for score in SCORES:
             for kind, value in zip(("mean", "std"), several.spread(score), strict=True):
-                writer.writerow(named | {"column": f"{score}_{kind}", "value": value})
+                if value is not None:
+                    writer.writerow(named | {"column": f"{score}_{kind}", "value": value})
     return text.getvalue()
 
 

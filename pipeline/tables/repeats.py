@@ -34,10 +34,10 @@ class Repeats:
         """The score of each, in percent."""
         return [float(number.metrics[score]) for number in self.numbers]
 
-    def spread(self, score: str) -> tuple[float, float]:
-        """Mean and sample standard deviation; of a single value the deviation is 0."""
+    def spread(self, score: str) -> tuple[float, float | None]:
+        """Mean and sample standard deviation; a single value has none."""
         values = self.values(score)
-        return mean(values), stdev(values) if len(values) > 1 else 0.0
+        return mean(values), stdev(values) if len(values) > 1 else None
 
 
 def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:
@@ -52,9 +52,13 @@ def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:
 def cells(row: Repeats) -> tuple[str, ...]:
     """A row as text: label, split, how many of the seeds, and each score as mean and deviation."""
     count = f"{len(row.numbers)}" if len(row.numbers) == row.wanted else f"{len(row.numbers)} of {row.wanted}"
-    scores = ("{:.1f} ± {:.1f}".format(*row.spread(score)) for score in SCORES)
+    scores = (_text(*row.spread(score)) for score in SCORES)
     splits = ", ".join(dict.fromkeys(number.metrics["split"] for number in row.numbers))
     return (row.label + ("†" if row.stale else ""), splits, count, *scores)
+
+
+def _text(value: float, deviation: float | None) -> str:
+    return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
 
 
 def as_json(row: Repeats) -> dict[str, Any]:

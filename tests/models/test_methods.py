@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from models.heads import HEADS
 from models.heads.cam import CamHead, pool
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method
-from models.methods import METHODS
+from models.methods import METHODS, TAUGHT_BY_PIXELS
 from models.structures import IGNORE, UNLABELLED, Batch, Localizer, Propagator, Segmenter, StepContext, Trainable
 
 CLASSES = 3
@@ -186,3 +187,13 @@ def test_unknown_parts_get_the_closest_name() -> None:
         build("classifier", backbone="resnet_18")
     with pytest.raises(ConfigurationError, match="Did you mean 'aspp_v3'"):
         build("segmenter", head="asppv3")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_labels_of_pixels_teach_the_methods_that_the_check_thinks_they_do(name: str, batch: Batch) -> None:
+    method = build(name, dropout=0.0).eval()
+    blocks = torch.zeros_like(batch.seeds)
+    blocks[:, 20:44, 20:44] = 1
+    silent = replace(batch, seeds=torch.full_like(batch.seeds, UNLABELLED))
+    told, untold = (sum(method.losses(method(b), b, CONTEXT).values()) for b in (replace(batch, seeds=blocks), silent))
+    assert torch.equal(told, untold) == (name not in TAUGHT_BY_PIXELS)  # type: ignore[arg-type]
