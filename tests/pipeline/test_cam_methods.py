@@ -1,0 +1,115 @@
+"""Every method that learns CAMs and every add-on, through the verbs of a book on made images, in one process."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.check import check
+from pipeline.checkpoints import read_checkpoint
+from pipeline.lineage import ancestors
+from pipeline.params import Book, load_book
+from pipeline.stores import CamStore
+from pipeline.tracking import Log
+
+ROOT = Path(__file__).parents[2]
+
+TRAINED: dict[str, dict[str, Any]] = {
+    "plain": {"method": "classifier"},
+    "plain_boosted": {"method": "classifier", "add_ons": {"ppc": {"width": 8}, "hfpl": {"sigma": 1.0}}},
+    "icam": {"method": "classifier", "add_ons": {"hfpl": {"reading": "multinomial", "draws": 20, "sampling": 0.8}}},
+    "siamese": {"method": "seam", "options": {"second_size": 32}},
+    "siamese_boosted": {
+        "method": "seam",
+        "options": {"second_size": 32},
+        "add_ons": {"hfpl": {}, "ppc": {"width": 8}},
+        "precision": "bf16-mixed",
+    },
+    "recam": {"method": "recam", "init": "plain"},
+    "recam_boosted": {"method": "recam", "init": "plain", "add_ons": {"hfpl": {}}},
+    "rcm": {"method": "rcm_mam", "options": {"mam": 0.0, "feature_width": 8}},
+    "rcm_mam": {"method": "rcm_mam", "init": "rcm", "options": {"feature_width": 8}},
+    "rcm_mam_boosted": {
+        "method": "rcm_mam",
+        "init": "rcm",
+        "options": {"feature_width": 8, "queue": 3},
+        "add_ons": {"hfpl": {}, "ppc": {"width": 8}},
+    },
+    "amn": {"method": "amn", "init": "plain", "supervision": "confident"},
+}
+"""Names of trainings, and of the CAMs and evaluations that follow."""
+
+
+def content() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    found["prepare"]["toy"]["root"] = "params.yaml"
+    found["prepare"]["toy"]["options"] = {"seed": 3, "train": 6, "val": 2, "min_size": 64, "max_size": 72}
+    found["table"], found["book"]["targets"] = {}, []
+    for verb in ("refine_cams", "predict_masks"):
+        found[verb] = {}
+    shared = {
+        "data": "toy",
+        "supervision": "tags",
+        "init": "random",
+        "loader": {"crop": 64, "batch_size": 3, "num_workers": 0},
+        "settings": {"steps": 2, "lr": 0.01},
+    }
+    found["train"] = {
+        name: shared
+        | {key: value for key, value in told.items() if key != "options"}
+        | {"model": {"backbone": "resnet18", "width": 0.25} | told.get("options", {})}
+        for name, told in TRAINED.items()
+    }
+    found["export_cams"] = {
+        name: {"data": "toy", "supervision": "tags", "checkpoint": name, "options": {"scales": [1.0], "grid": 8}}
+        for name in TRAINED
+    }
+    found["make_pseudo_masks"] = {
+        "confident": {"data": "toy", "cams": "plain", "rule": "ir_label", "options": {"preset": "amn_seed"}}
+    }
+    found["evaluate"] = {name: {"data": "toy", "of": f"cams/{name}"} for name in TRAINED}
+    return found
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("methods")
+    patch = pytest.MonkeyPatch()
+    patch.chdir(folder)
+    patch.setenv("WEAK2MASK_ENGINE", "here")
+    Path("params.yaml").write_text(yaml.safe_dump(content()))
+    made = load_book()
+    check(made)
+    yield made
+    patch.undo()
+
+
+def run(book: Book, verb: str, name: str, done: set[tuple[str, str]]) -> None:
+    for node in ancestors(book, verb, name):
+        if node not in done:
+            import_module(f"pipeline.binders.{node[0]}").run(book, node[1], Log())
+            done.add(node)
+
+
+DONE: set[tuple[str, str]] = set()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_from_images_to_scores(book: Book, name: str) -> None:
+    run(book, "evaluate", name, DONE)
+    work = Path(book.book.work)
+    metrics = json.loads((work / "evaluations" / name / "metrics.json").read_text())
+    assert metrics["images"] == 6
+    assert 0 <= metrics["miou"] <= 100
+    store = CamStore(work / "cams" / name)
+    assert len(store.ids) == 6
+    assert all(np.isfinite(store[id].scores).all() for id in store.ids)
+    card, state = read_checkpoint(work / "checkpoints" / name)
+    assert card.method == TRAINED[name]["method"]
+    assert ("add_ons.ppc.projection.weight" in state) == ("ppc" in TRAINED[name].get("add_ons", {}))
