@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +32,7 @@ def main() -> None:
     # Threads that spin while they wait take the cores from whoever else computes: two trainings on two cores were each
     # slowed down fourfold. OpenMP reads this when torch is loaded, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.formatwarning = _format_warning
     try:
         app(prog_name="weak2mask" if Path(sys.argv[0]).name == "weak2mask" else "python -m pipeline")
     except Weak2MaskError as error:
@@ -43,6 +45,17 @@ def main() -> None:
         _leave(1, f"error: {error}\n{UNUSABLE[error.errno]} Finished stages are kept: run again.")
     except Exception as error:
         _leave_bug(error)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """What is for the user (``UserWarning``) needs no line of code."""
+    return (
+        f"warning: {message}\n"
+        if category is UserWarning
+        else f"{category.__name__}: {message} ({filename}:{lineno})\n"
+    )
 
 
 def _leave_bug(error: Exception) -> NoReturn:

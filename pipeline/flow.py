@@ -69,6 +69,7 @@ def run(book: str, targets: list[str], force: bool = False, jobs: int | None = N
     logging.getLogger("prefect").setLevel(logging.WARNING)  # no news of servers that come and go
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("prefect.flow_runs").addFilter(_without_cause)  # which is this command's last word
     state = run_book(book, targets, force, jobs, return_state=True)
     if not state.is_completed():
         code = state.result(raise_on_failure=False)
@@ -154,21 +155,37 @@ def run_all(walk: Walk, notes: Notes, book: str) -> None:
     if api_url():
         with get_client(sync_client=True) as client:
             client.upsert_global_concurrency_limit_by_name(_gpu_limit_name(), walk.slots.devices)
+    logging.getLogger("prefect.task_runs").addFilter(_in_short)
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
+        walk.look()
         for name, stage in walk.graph.items():
-            if name != FIRST and not walk.looked:
-                walk.look()
             above = [allow_failure(futures[other]) for other in walk.waits_for[name]]
             one = run_stage.with_options(name=name, task_run_name=name)
             futures[name] = one.submit(walk, stage, notes, book, wait_for=above)
-            if name == FIRST:
+            if name == FIRST and not walk.unchanged(name):
                 futures[name].wait()
+                walk.look()  # again: the others depend on what it writes
         wait(list(futures.values()))
     except BaseException:  # cancelled, interrupted: the stages are processes of their own, and would go on
         walk.stop()
         raise
     _leave("results", f"{book}-results", notes.results, f"Results of {book}: all that is evaluated")
+
+
+def _without_cause(record: logging.LogRecord) -> bool:
+    """Leaves what a failed flow run says of itself at the name of its state."""
+    if isinstance(record.msg, str) and record.msg.startswith("Finished in state Failed("):
+        record.msg = "Finished in state Failed"
+    return True
+
+
+def _in_short(record: logging.LogRecord) -> bool:
+    """Leaves out the traceback of no exception, and what the state of a task says right after it."""
+    if record.exc_info is not None and record.exc_info[0] is None:
+        record.exc_info = None
+        return "Retries are exhausted" not in record.getMessage()
+    return True
 
 
 def _worth_another_try(task: object, run: object, state: State) -> bool:
@@ -186,7 +203,8 @@ def run_stage(walk: Walk, stage: Stage, notes: Notes, book: str) -> State:
     """One stage; the state's name says what DVC did, its message why it failed."""
     outcome = walk.blocked(stage.name) or walk.unchanged(stage.name) or _run_in_place(walk, stage, book)
     if outcome.failed:
-        return Failed(name=STATES[outcome.state], message=outcome.message)
+        message = outcome.message.partition("\n")[0] if outcome.held_by else outcome.message
+        return Failed(name=STATES[outcome.state], message=message)
     said = f"{stage.name}, {MADE[outcome.state]}"
     _leave("note", f"{book}-{stage.name}", lambda: notes.of(stage), said)
     return Completed(name=STATES[outcome.state], message=outcome.message or None)

@@ -28,6 +28,8 @@ class Stage:
     upstream: frozenset[str] = field(default=frozenset())
     gpu: bool = False
     """Whether ``meta: {gpu: 1}`` says that it computes on the device."""
+    outs: frozenset[str] = field(default=frozenset())
+    """Absolute paths of what it makes."""
 
     @property
     def verb(self) -> str:
@@ -104,7 +106,9 @@ def downstream(graph: Graph, names: set[str]) -> set[str]:
 
 def _stage(node: Any, upstream: Any, own: str) -> Stage:
     meta = getattr(node, "meta", None) or {}
-    return Stage(_name(node, own), _address(node), frozenset(_name(other, own) for other in upstream), _on_gpu(meta))
+    above = frozenset(_name(other, own) for other in upstream)
+    outs = frozenset(str(out.fs_path) for out in node.outs)
+    return Stage(_name(node, own), _address(node), above, _on_gpu(meta), outs)
 
 
 def _on_gpu(meta: object) -> bool:

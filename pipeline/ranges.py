@@ -30,6 +30,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "tau": ("a number above 0", lambda value: value > 0),
     "dropout": ("a share in [0,1)", lambda value: 0 <= value < 1),
     "weight": ("a weight of 0 or more", lambda value: value >= 0),
+    "start": ("an epoch of 0 or later", lambda value: value >= 0),
     "second_scale": ("a factor above 0", lambda value: value > 0),
     "second_size": ("0 (the share counts) or pixels above 0", lambda value: value >= 0),
     "correlation_width": ("a whole number above 0", lambda value: value > 0),

@@ -30,6 +30,12 @@ GRACE = 20.0
 """Seconds that a stage gets to save its state (a training ends at a step) before it is killed."""
 
 _HELD = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
+_HOLDER = re.compile(r"^\s+\(PID (\d+)\):", re.MULTILINE)
+_LOCK_TALK = re.compile(
+    r"^(ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)|\s+\(PID \d+\): |"
+    r"If there are no processes with such PIDs)"
+)
+"""Said better by ``pipeline.at_work``: whoever removes DVC's list of locks breaks what is at work."""
 _EXITED = re.compile(r"exited with (-?\d+)")
 _CHATTER = re.compile(
     r"^(Data and pipelines|Use `dvc push`|To track the changes|\s+git add|To enable auto staging|\s+dvc config core)"
@@ -46,6 +52,8 @@ class Outcome:
     because a stage above it failed."""
     code: int = 0
     message: str = ""
+    held_by: tuple[int, ...] = ()
+    """The processes that it would have had to wait for."""
 
     @property
     def failed(self) -> bool:
@@ -90,6 +98,28 @@ def read_exit(told: Path) -> tuple[int, str] | None:
     return int(code), message.removeprefix("error: ")
 
 
+@contextmanager
+def under_way(stage: str) -> Iterator[None]:
+    """Leave the name of the stage beside the exit file until it ends, well or not: it stays if the stage is killed."""
+    told = os.environ.get(EXIT_FILE)
+    mark = Path(f"{told}.begun") if told else None
+    if mark is not None:
+        with suppress(OSError):  # the run has gone
+            mark.write_text(stage, encoding="utf-8")
+    try:
+        yield
+    finally:
+        if mark is not None:
+            with suppress(OSError):
+                mark.unlink()
+
+
+def read_killed(told: Path) -> str | None:
+    """The stage that was ended before it could say a word, or None."""
+    mark = Path(f"{told}.begun")
+    return mark.read_text(encoding="utf-8") if mark.is_file() else None
+
+
 class StageProcesses:
     """The stages that run now, each the leader of a process group of its own, so that none outlives :meth:`stop`."""
 
@@ -111,7 +141,8 @@ class StageProcesses:
             assert process.stdout is not None
             for line in _lines(process.stdout):
                 said.append(line)
-                on_line(line)
+                if not _LOCK_TALK.match(line):
+                    on_line(line)
             returncode = process.wait()
             with self._lock:
                 self._running.discard(process)
@@ -164,7 +195,9 @@ def judge(returncode: int, told: tuple[int, str] | None, said: Sequence[str]) ->
         code, message = told
         return Outcome("interrupted" if code == TransientError.exit_code else "failed", code, message)
     if _HELD.search(text):
-        return Outcome("interrupted", 1, f"another DVC process holds what this stage needs\n{_tail(said)}")
+        pids = tuple(dict.fromkeys(int(pid) for pid in _HOLDER.findall(text)))
+        message = "another DVC process holds what this stage needs. Wait until it has ended, then run again."
+        return Outcome("interrupted", TransientError.exit_code, message, pids)
     found = _EXITED.search(text)
     code = int(found[1]) if found else returncode
     number = -code if code < 0 else code - 128
@@ -177,6 +210,8 @@ def judge(returncode: int, told: tuple[int, str] | None, said: Sequence[str]) ->
 
 def changed_stages(addresses: Sequence[str]) -> set[str]:
     """The addresses among these that ``dvc status`` finds not up to date; all of them when it cannot say."""
+    if not addresses:
+        return set()  # DVC would take none for all
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json", *addresses]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     try:

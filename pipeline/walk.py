@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from pipeline.at_work import at_work, busy, told_by
 from pipeline.bars import CHANNEL
 from pipeline.graph import Graph, Stage, downstream, nearest_upstream
 from pipeline.slots import Slots
@@ -29,26 +31,23 @@ class Walk:
         self.slots = Slots(jobs)
         self.outcomes: dict[str, Outcome] = {}
         self._processes = StageProcesses()
-        self.looked = False
         self._unchanged: set[str] = set()
 
     def look(self) -> None:
-        """Ask DVC once which stages nothing has changed for, so that they need no process of their own.
+        """Ask DVC which stages nothing has changed for, so that they need no process of their own, and no lock.
 
-        To be called when the stage ``code`` has ended: the others depend on what it writes.
+        To be called at the start, and again when the stage ``code`` has run: the others depend on what it writes.
         """
-        self.looked = True
         if not self.force:
-            names = {stage.address: name for name, stage in self.graph.items()}
-            changed = {names[address] for address in changed_stages(list(names))}
-            self._unchanged = set(self.graph) - downstream(self.graph, changed)
+            self._unchanged = set(self.graph) - downstream(self.graph, changed(self.graph))
 
     def blocked(self, name: str) -> Outcome | None:
         """Why a stage cannot run: the first failed stage above it and what it said; None when it can."""
         for above in self.waits_for[name]:
             outcome = self.outcomes.get(above)
             if outcome is not None and outcome.failed:
-                cause = outcome.message if outcome.state == "blocked" else f"{above} failed: {outcome.message}"
+                said = outcome.message.partition("\n")[0] if outcome.held_by else outcome.message
+                cause = said if outcome.state == "blocked" else f"{above} failed: {said}"
                 self.outcomes[name] = Outcome("blocked", outcome.code, cause)
                 return self.outcomes[name]
         return None
@@ -63,6 +62,8 @@ class Walk:
     def run(self, stage: Stage, on_line: Callable[[str], None], device: dict[str, str]) -> Outcome:
         """Run one stage in a place that the caller has taken from ``slots``."""
         outcome = self._processes.run(stage.address, on_line, SPEAKING | device, self.force)
+        if outcome.held_by:
+            outcome = replace(outcome, message=busy(told_by(self.graph, outcome.held_by)))
         self.outcomes[stage.name] = outcome
         return outcome
 
@@ -82,3 +83,10 @@ class Walk:
         states = [outcome.state for outcome in self.outcomes.values()]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         return "\n".join([counts, *(f"{name} failed: {outcome.message}" for name, outcome in self.failures.items())])
+
+
+def changed(graph: Graph) -> set[str]:
+    """The stages that are not up to date, or that another command makes now: DVC does not say anything about these."""
+    unknown = downstream(graph, set(at_work(graph)))
+    names = {stage.address: name for name, stage in graph.items() if name not in unknown}
+    return unknown | {names[address] for address in changed_stages(list(names))}

@@ -30,6 +30,7 @@ class Ppc(AddOn):
         width: channels of the projection (PPC 128).
         dropout: share of feature channels dropped before it (PPC 0.5).
         weight: of each of the three terms (PPC 0.1).
+        start: epoch from which they count (PPC 0): pseudo-labels of a short training's first steps are noise.
         tau: temperature (PPC 0.1).
         background: constant score of the background in pseudo-labels (PPC 0.2).
         second_scale: for a base of one view, the size of the second as a share of the first (PPC: 128 of 448 pixels).
@@ -46,6 +47,7 @@ class Ppc(AddOn):
         width: int = 128,
         dropout: float = 0.0,
         weight: float = 0.1,
+        start: float = 0.0,
         tau: float = 0.1,
         background: float = 0.2,
         second_scale: float = 0.3,
@@ -54,7 +56,8 @@ class Ppc(AddOn):
         self.dropout = nn.Dropout2d(dropout)
         self.projection = nn.Conv2d(_feature_channels(base), width, kernel_size=1, bias=False)
         nn.init.kaiming_normal_(self.projection.weight)
-        self.weight, self.tau, self.background, self.second_scale = weight, tau, background, second_scale
+        self.weight, self.start, self.tau = weight, start, tau
+        self.background, self.second_scale = background, second_scale
 
     def forward(self, batch: Batch) -> Outputs:
         """The base's outputs, those of a second pass with ``second.`` in front, and the ``projected`` features."""
@@ -76,10 +79,11 @@ class Ppc(AddOn):
         )
         draws = tuple(draw_hard_pixels(view.labels, context.generator) for view in (first, second))
         contrast = prototype_contrast(first, second, (draws[0], draws[1]), self.tau)
+        weight = self.weight if context.epoch >= self.start else 0.0
         return super().losses(outputs, batch, context) | {
-            "cross_prototype": self.weight * contrast.cross_prototype,
-            "cross_label": self.weight * contrast.cross_label,
-            "intra_view": self.weight * contrast.intra,
+            "cross_prototype": weight * contrast.cross_prototype,
+            "cross_label": weight * contrast.cross_label,
+            "intra_view": weight * contrast.intra,
         }
 
     def _small(self, batch: Batch) -> Batch:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+
 from pipeline.binders.common import Log, Workspace
 from pipeline.datasets.build import make_catalogue
 from pipeline.params import Book
 from pipeline.runtime import workers
+
+NAMED = 3
+"""Images that the warning names; the catalogue has them all."""
 
 
 def run(book: Book, name: str, log: Log) -> None:
@@ -20,5 +26,15 @@ def run(book: Book, name: str, log: Log) -> None:
         on_bad_image=entry.on_bad_image,
         workers=workers(),
     )
+    if catalogue.left_out:
+        warnings.warn(told(catalogue.left_out, len(catalogue.entries)), stacklevel=2)
     log.metrics({"images": len(catalogue.entries), "left_out": len(catalogue.left_out)})
     log.metrics({f"images_{split}": len(ids) for split, ids in catalogue.splits.items()})
+
+
+def told(left_out: Mapping[str, str], kept: int) -> str:
+    """How many images ``on_bad_image: skip`` left out, and what is wrong with the first of them."""
+    named = [f"  {id}: {reason}" for id, reason in list(left_out.items())[:NAMED]]
+    more = [f"  ... and {len(left_out) - NAMED} more"] if len(left_out) > NAMED else []
+    head = f"{len(left_out)} of {len(left_out) + kept} images are left out (on_bad_image: skip):"
+    return "\n".join([head, *named, *more])

@@ -36,12 +36,14 @@ def _stage(verb: str, name: str, folder: str) -> None:
     from pipeline import tracking
     from pipeline.artifacts import artifact, kind_of
     from pipeline.params import load_book
+    from pipeline.stage_process import under_way
 
     book = load_book(folder)
     entry = book.entry(verb, name)
     binder = import_module(f"pipeline.binders.{verb}")
     outputs = [artifact(book.book.work, kind_of(verb), name)]
-    with tracking.run(f"{verb}@{name}", book.name, entry.model_dump(), outputs) as log:
+    stage = f"{verb}@{name}"
+    with under_way(stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
         binder.run(book, name, log)
         _show(book, verb, name, log)
 
@@ -64,7 +66,7 @@ EXAMPLES = {
     "train": "classifier",
     "export_cams": "cam",
     "refine_cams": "cam_crf",
-    "propagate_cams": "irn_walk --book recipes/voc_mini",
+    "propagate_cams": "walk --book recipes/voc_mini",
     "make_pseudo_masks": "cam_crf",
     "predict_masks": "segmenter",
     "evaluate": "segmenter_val",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from models.errors import DataError, closest
 from pipeline.datasets.folder import BACKGROUND_ONLY, SUFFIXES, folder
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.tables import read_table
-from stages.prepare import report
+from stages.prepare import Problem, duplicate_problems, report
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "photos", ".")
 ANNOTATIONS = {"boxes": "boxes.csv", "points": "points.csv", "scribbles": "scribbles"}
@@ -19,6 +21,10 @@ FEWEST = 4
 FEW = 10
 """Fewer images are not worth a validation split."""
 MEASURED = 300
+SEVERAL_ROWS = (
+    "Images with more than one row in the CSV are left out: put the classes of an image into one row ('cat;dog'), or "
+    "call the column 'tag' to have one row for each class"
+)
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,12 @@ def survey(data: Path) -> Survey:
     few = not named and len(there) < FEW
     if few:
         listing = folder(str(data), images=images, tags=tags, masks=masks, classes=classes, val_fraction=0)
-    splits = {name: tuple(i.id for i in items if i.id in there) for name, items in listing.splits.items()}
-    _check_splits(splits, data)
+    twice = [p for name in listing.splits for p in _twice(name, listing)]
+    if twice:
+        notes.append(f"{SEVERAL_ROWS}. {report(twice, limit=5)}")
+    good = there.keys() - {problem.id for problem in twice}
+    splits = {name: tuple(i.id for i in items if i.id in good) for name, items in listing.splits.items()}
+    _check_splits(splits, data, f" {SEVERAL_ROWS}; the first is {twice[0].path}." if twice else "")
     size, size_notes = _sizes([data / item.image for item in there.values()])
     annotations, annotation_notes = _annotations(data, splits["train"], listing.class_names)
     measured = [name for name, ids in splits.items() if ids and all(there[id].mask for id in ids)]
@@ -94,6 +104,12 @@ def survey(data: Path) -> Survey:
         measured=tuple(measured),
         notes=(*notes, *_class_notes(listing.class_names), *size_notes, *annotation_notes),
     )
+
+
+def slug(text: str) -> str:
+    """A name as params.yaml wants it: lower case, digits, underscores."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "mine"
 
 
 def _images_folder(data: Path) -> str:
@@ -159,7 +175,20 @@ def _file_notes(data: Path, listing: Listing, there: Collection[str], tags: str 
         yield f"These images will be left out. {report(listing.problems, limit=5)}"
 
 
-def _check_splits(splits: dict[str, tuple[str, ...]], data: Path) -> None:
+def _twice(split: str, listing: Listing) -> list[Problem]:
+    """Images with several rows, as ``prepare`` will find them."""
+    return duplicate_problems(split, [(item.id, item.where) for item in listing.splits[split]])
+
+
+def _check_splits(splits: dict[str, tuple[str, ...]], data: Path, hint: str = "") -> None:
+    entries: dict[str, str] = {}
+    for name in splits:
+        other = entries.setdefault(slug(name), name)
+        if other != name:
+            raise DataError(
+                f"{data}: expected names of splits that differ in letters and digits, since entries of the book are "
+                f"named after them; found '{other}' and '{name}', both '{slug(name)}'. Rename one of them."
+            )
     if "train" not in splits:
         raise DataError(
             f"{data}: expected a split 'train', found {', '.join(splits)}. Rename it in the column 'split'."
@@ -167,7 +196,7 @@ def _check_splits(splits: dict[str, tuple[str, ...]], data: Path) -> None:
     if len(splits["train"]) < FEWEST:
         raise DataError(
             f"{data}: expected at least {FEWEST} training images with tags, found {len(splits['train'])}. "
-            "A few dozen for each class are a beginning."
+            f"A few dozen for each class are a beginning.{hint}"
         )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +11,7 @@ from typing import Any, Literal
 from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
-from pipeline.new_book.survey import Survey, survey
+from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
 
 RANDOM = "random"
@@ -76,12 +74,6 @@ def init(
     return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
 
 
-def slug(text: str) -> str:
-    """A name as params.yaml wants it: lower case, digits, underscores."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "mine"
-
-
 def _place(book: str | None, data: Path) -> tuple[Path, str]:
     """The book's folder, which is free, and its short name."""
     if not Path("dvc.yaml").is_file() or not Path("pipeline").is_dir():
@@ -109,7 +101,7 @@ def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
         return data.resolve().relative_to(root).as_posix(), ""
     source = Path("data") / name
     _link(source, data, made)
-    return source.as_posix(), f"WEAK2MASK_{name.upper()}"
+    return source.as_posix(), f"WEAK2MASK_DATA_{name.upper()}"
 
 
 def _link(source: Path, target: Path, made: list[Path]) -> None:

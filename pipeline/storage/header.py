@@ -18,7 +18,7 @@ VERSION = 1
 class Header:
     """Which images a store holds.
 
-    dict[str, Any]:
+    Attributes:
         ids: image ids, in the order of the store.
         sizes: (H, W) in pixels of each image.
         class_names: the C foreground classes; class ``c`` is ``class_names[c - 1]``.

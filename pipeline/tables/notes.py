@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pipeline.tables.paper import Number, PaperRow
 
 
+NAMED = 5
+"""Evaluations that the note on further ones names."""
+
+
 def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
     """What has to be known beside the numbers."""
     if any("best_threshold" in number.metrics for number in numbers.values()):
@@ -32,8 +36,14 @@ def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
     if not book.evaluate:
         yield f"{book.book.params} evaluates nothing: entries under 'evaluate:' need ground-truth masks."
     missing = [name for name in book.evaluate if name not in numbers]
-    if missing:
-        yield f"Not evaluated yet: {', '.join(missing)}. Run: {_command(book, missing)}"
+    wanted = [name for name in missing if name in wanted_evaluations(book)]
+    if wanted:
+        yield f"Not evaluated yet: {', '.join(wanted)}. Run: {_command(book, wanted)}"
+    others = [name for name in missing if name not in wanted]
+    if others:
+        where = "" if book.book.path == "." else f" --book {book.book.path}"
+        names = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
+        yield f"{len(others)} more can be made: python -m pipeline run evaluate@NAME{where} ({names})."
     stale = {name: number.stale for name, number in numbers.items() if number.stale}
     if stale:
         reasons = list(dict.fromkeys(reason for found in stale.values() for reason in found))
@@ -41,6 +51,13 @@ def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
         yield f"† out of date: {reasons[0]}{more} (table.md has all). Run: {_command(book, list(stale))}"
 
 
+def wanted_evaluations(book: Book) -> set[str]:
+    """The evaluations that ``run`` makes: all, or what stands behind ``book.targets``."""
+    named = [target.partition("@") for target in book.book.targets]
+    evaluations = {name for verb, _, name in named if verb == "evaluate"}
+    return evaluations if book.book.targets else set(book.evaluate)
+
+
 def _command(book: Book, names: list[str]) -> str:
-    stages = "" if len(names) == len(book.evaluate) else "".join(f" evaluate@{name}" for name in names)
+    stages = "" if set(names) == wanted_evaluations(book) else "".join(f" evaluate@{name}" for name in names)
     return f"python -m pipeline run{stages}" + ("" if book.book.path == "." else f" --book {book.book.path}")

@@ -52,9 +52,22 @@ def _expand(item: str) -> Iterator[Path]:
             raise DataError(f"{item}: no file matches. Check the pattern, and put it in quotes.")
         yield from files
     else:
-        beside = [entry.name for entry in path.parent.iterdir()][:200] if path.parent.is_dir() else []
-        hint = closest(path.name, beside).partition(" Valid:")[0]
-        raise DataError(f"{item}: no such file or folder.{hint}")
+        raise DataError(f"{item}: no such file or folder.{_alike(path)}")
+
+
+def _alike(path: Path) -> str:
+    """What lies beside it under almost this name and could be read: a folder of images, or an image."""
+    if not path.parent.is_dir():
+        return ""
+    beside = [entry for entry in sorted(path.parent.iterdir()) if _is_image(entry) or _is_folder_of_images(entry)]
+    return closest(path.name, [entry.name for entry in beside]).partition(" Valid:")[0]
+
+
+def _is_folder_of_images(path: Path) -> bool:
+    try:
+        return path.is_dir() and any(_is_image(entry) for entry in path.iterdir())
+    except PermissionError:
+        return False
 
 
 def _images_of(folder: Path) -> list[Path]:

@@ -34,10 +34,15 @@ class Summary:
     def raise_problems(self) -> None:
         """Raises DataError with the inputs that gave no mask; the others are written."""
         if self.problems:
-            raise DataError(
-                f"{report(self.problems)}\nThe masks of the other {self.images} images are in {self.out}. "
-                "Repair these files and name them alone, with another --out."
+            others = (
+                "mask of the other image is" if self.images == 1 else f"masks of the other {self.images} images are"
             )
+            remedy = (
+                f"The {others} in {self.out}. Repair these files and name them alone, with another --out."
+                if self.images
+                else "No mask was made. Repair these files, or name others."
+            )
+            raise DataError(f"{report(self.problems)}\n{remedy}")
 
 
 def check_out(out: Path, inputs: Sequence[Input], overwrite: bool) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from test_methods import CLASSES, SMALL, build
+from torch.nn import functional as F
 
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.losses.feature_similarity import cam_scores, feature_similarity
-from models.losses.importance_sampling import draw_pixels, importance_sampling_loss, sampling_weights
+from models.losses.importance_sampling import (
+    draw_pixels,
+    importance_sampling_loss,
+    multinomial_sampling_loss,
+    sampling_weights,
+)
+from models.losses.prototype_contrast import ContrastView, Draws, contrast_view, draw_hard_pixels, prototype_contrast
 from models.method import AddOn, Method, layers
 from models.methods import ADD_ONS, METHODS
 from models.structures import Batch, Extensible, StepContext
@@ -94,7 +102,7 @@ def test_hfpl_mixes_the_means_with_drawn_pixels_and_adds_similarity(base: str, b
     torch.testing.assert_close(mixed[view.part], 0.75 * plain[view.part])
     expected = 0.25 * view.weight * importance_sampling_loss(view.maps, batch.tags, drawn)
     torch.testing.assert_close(mixed["importance_sampling"], expected)
-    small = torch.nn.functional.interpolate(batch.image, view.maps.shape[2:], mode="bilinear", align_corners=True)
+    small = F.interpolate(batch.image, view.maps.shape[2:], mode="bilinear", align_corners=True)
     similar = feature_similarity(small, cam_scores(view.maps, batch.tags), sigma=2.0)
     torch.testing.assert_close(mixed["feature_similarity"], 0.5 * similar)
     untouched = plain.keys() - {view.part}
@@ -118,9 +126,9 @@ def test_the_classification_part_is_the_mean_of_the_maps(base: str, batch: Batch
     outputs = method(batch)
     parts = method.losses(outputs, batch, context())
     for view in method.cam_views(outputs, batch):  # type: ignore[operator]
-        wide = torch.nn.functional.interpolate(view.maps, view.image.shape[2:], mode="bilinear", align_corners=True)
+        wide = F.interpolate(view.maps, view.image.shape[2:], mode="bilinear", align_corners=True)
         means = view.maps if base != "seam" else wide
-        loss = torch.nn.functional.multilabel_soft_margin_loss(means.mean((2, 3)), batch.tags.float())
+        loss = F.multilabel_soft_margin_loss(means.mean((2, 3)), batch.tags.float())
         torch.testing.assert_close(parts[view.part], view.weight * loss)
 
 
@@ -133,14 +141,88 @@ def test_ppc_sees_both_views_of_seam_and_makes_a_second_for_the_classifier(batch
     assert outputs["projected_2"].shape == (2, 8, 2, 2)
 
 
-def test_ppc_starts_near_the_logarithm_of_the_number_of_prototypes(batch: Batch) -> None:
-    """Random unit vectors of ReLU features are all alike: no prototype is nearer than another."""
-    parts = losses(stacked("seam", {"ppc": {"weight": 1.0, "tau": 10.0}}).eval(), batch)
-    for name in ("cross_prototype", "cross_label"):
-        assert parts[name].item() == pytest.approx(math.log(1 + CLASSES), abs=0.1)
+def test_ppc_contrasts_features_with_the_right_prototypes_and_labels() -> None:
+    """tau .1: a unit feature on its own prototype costs log(1 + 2 e^-10), on another's 10 more, one of zeros log 3.
+
+    View 1 has unit features, whose prototypes are in the order of its labels in view 2, and in that of the other's
+    labels in view 1; view 2 has features of zeros.
+    """
+    own, shifted = torch.arange(3), torch.tensor([1, 2, 0])
+    unit = torch.eye(3)
+    first = ContrastView(unit, own, unit[[2, 0, 1]])
+    second = ContrastView(torch.zeros(3, 3), shifted, unit)
+    right, wrong, zero = math.log(1 + 2 * math.exp(-10)), 10 + math.log(1 + 2 * math.exp(-10)), math.log(3)
+    nothing = Draws({})
+    for views in ((first, second), (second, first)):
+        found = prototype_contrast(*views, (nothing, nothing))
+        assert found.cross_prototype.item() == pytest.approx((right + zero) / 2, abs=1e-6)
+        assert found.cross_label.item() == pytest.approx((right + zero) / 2, abs=1e-6)
+        assert found.intra == 0
+    relabelled = replace(first, labels=shifted), replace(second, labels=own)
+    found = prototype_contrast(*relabelled, (nothing, nothing))
+    assert found.cross_prototype.item() == pytest.approx((wrong + zero) / 2, abs=1e-5)
+    assert found.cross_label.item() == pytest.approx((wrong + zero) / 2, abs=1e-5)
+
+
+def test_ppc_adds_the_three_terms_of_its_two_views(batch: Batch) -> None:
+    method = stacked("seam", {"ppc": {"width": 8, "weight": 0.3, "tau": 0.5, "background": 0.4}}).eval()
+    assert isinstance(method, AddOn)
+    outputs = method(batch)
+    parts = method.losses(outputs, batch, context())
+    views = [
+        contrast_view(outputs[projected], F.pad(view.refined, (0, 0, 0, 0, 1, 0)), batch.tags, 0.4)
+        for projected, view in zip(("projected", "projected_2"), method.cam_views(outputs, batch), strict=True)
+    ]
+    generator = context().generator
+    first, second = (draw_hard_pixels(view.labels, generator) for view in views)
+    contrast = prototype_contrast(views[0], views[1], (first, second), 0.5)
+    assert parts["intra_view"] > 0
+    for name, value in (
+        ("cross_prototype", contrast.cross_prototype),
+        ("cross_label", contrast.cross_label),
+        ("intra_view", contrast.intra),
+    ):
+        torch.testing.assert_close(parts[name], 0.3 * value)
+    assert parts.keys() - method.base.losses(outputs, batch, context()).keys() == {
+        "cross_prototype",
+        "cross_label",
+        "intra_view",
+    }
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_multinomial_reading_samples_every_view_of_a_softmax(base: str, batch: Batch) -> None:
+    """ICAM: background and classes compete; the background of a page without one has logit 0."""
+    options = {"reading": "multinomial", "sampling": 0.8, "draws": 9, "similarity": 0.5, "sigma": 2.0, "mu": 1.0}
+    method = stacked(base, {"hfpl": options}).eval()
+    assert isinstance(method, AddOn)
+    outputs = method(batch)
+    plain, mixed = method.base.losses(outputs, batch, context()), method.losses(outputs, batch, context())
+    views, generator = method.cam_views(outputs, batch), context().generator
+    softmaxes, expected = [], torch.zeros(())
+    for view in views:
+        background = view.maps[:, :1] * 0 if view.background is None else view.background
+        softmaxes.append(torch.cat([background, view.maps], 1).softmax(1))
+        probabilities = softmaxes[-1][:, 1:]
+        drawn = draw_pixels(probabilities, 9, generator)
+        expected = expected + 0.8 * view.weight * multinomial_sampling_loss(probabilities, batch.tags, drawn)
+        torch.testing.assert_close(mixed[view.part], 0.2 * plain[view.part])
+    assert len(views) == (2 if base == "seam" else 1)
+    torch.testing.assert_close(mixed["importance_sampling"], expected)
+    small = F.interpolate(batch.image, views[0].maps.shape[2:], mode="bilinear", align_corners=True)
+    similar = feature_similarity(small, softmaxes[0], mu=1.0, sigma=2.0)
+    torch.testing.assert_close(mixed["feature_similarity"], 0.5 * similar)
+    assert mixed.keys() - plain.keys() == {"importance_sampling", "feature_similarity"}
 
 
 def test_unknown_add_on_gets_the_closest_name() -> None:
     with pytest.raises(ConfigurationError, match="Did you mean 'hfpl'"):
         stacked("seam", {"hflp": {}})
     assert all(resolve(ADD_ONS, name, "add-on").name == name for name in ADD_ONS)
+
+
+def test_the_contrast_counts_from_its_epoch_on(batch: Batch) -> None:
+    method = stacked("seam", {"ppc": {"width": 8, "start": 1.0}}).eval()
+    outputs, names = method(batch), ("cross_prototype", "cross_label", "intra_view")
+    before, after = (method.losses(outputs, batch, StepContext(step, 10, 5, context().generator)) for step in (4, 5))
+    assert all(before[name] == 0 and after[name] > 0 for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import test_methods
@@ -255,6 +256,62 @@ def test_mam_takes_half_of_the_batch_and_leaves_the_running_statistics_of_scale_
     assert {len(outputs["main_0.5"]), len(outputs["main_2"])} == {2}
     assert same(plain.backbone, both.backbone)  # type: ignore[arg-type]
     assert len(build("rcm_mam", mam_half=False)(batch)["main_2"]) == 4
+
+
+@pytest.mark.parametrize("region_scales", ["multi", "single"])
+@pytest.mark.parametrize(
+    ("region", "temperature", "empty", "target", "weights", "attended"),
+    [(0.3, 2.0, "ignore", "attentive", (1.0, 1.0), 2), (0.6, 5.0, "faithful", "mean", (0.5, 3.0), 4)],
+)
+def test_the_parts_of_the_page_are_its_losses_on_its_outputs(
+    region_scales: str,
+    region: float,
+    temperature: float,
+    empty: Any,
+    target: Any,
+    weights: tuple[float, float],
+    attended: int,
+    batch: Batch,
+) -> None:
+    """Regions come from all scales or from one; prototypes from the regions of scale 1 either way (2.3, step 3)."""
+    options: dict[str, Any] = {"region_scales": region_scales, "region_threshold": region, "empty": empty}
+    options |= {"temperature": temperature, "mam_target": target, "rcm": weights[0], "mam": weights[1]}
+    method = build("rcm_mam", mam_half=attended == 2, **options).eval()
+    outputs, size = method(batch), (64, 64)
+    parts = method.losses(outputs, batch, test_methods.CONTEXT)
+    support = [outputs[f"support_{scale}"] for scale in ("0.5", "1", "1.5", "2")]
+    single, multi = (region_mask(maps, batch.tags, size, region) for maps in ([support[1]], support))
+    chosen, other = (multi, single) if region_scales == "multi" else (single, multi)
+
+    def contrast(made_of: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+        own = image_prototypes(outputs["support_embedded"], made_of, 3)
+        return weights[0] * regional_contrast(outputs["embedded"], leave_one_out(own), regions, temperature, empty)
+
+    found = parts["regional_contrast"]
+    torch.testing.assert_close(found, contrast(single, chosen))
+    for wrong in (contrast(single, other), contrast(multi, chosen)):
+        assert abs(found - wrong) > 1e-4 * found
+    main = [outputs["main_0.5"], outputs["maps"][:attended], outputs["main_2"]]
+    followed = [maps[:attended] for maps in support]
+    attention = multiscale_attention(main, followed, batch.tags[:attended], size, target)
+    torch.testing.assert_close(parts["multiscale_attention"], weights[1] * attention)
+    logits = outputs["maps"].mean((2, 3))
+    classified = F.multilabel_soft_margin_loss(logits, batch.tags.float())
+    torch.testing.assert_close(parts["classification"], classified)
+    assert parts.keys() == {"classification", "regional_contrast", "multiscale_attention"}
+
+
+def test_support_net_keeps_996_thousandths(batch: Batch) -> None:
+    method = build("rcm_mam").train()
+    method(batch)
+    with torch.no_grad():
+        for parameter in method.head.parameters():  # type: ignore[union-attr]
+            parameter += 1000.0
+    before = [p.clone() for p in method.support.network["head"].parameters()]  # type: ignore[union-attr, index]
+    method.after_step(test_methods.CONTEXT)
+    after = list(method.support.network["head"].parameters())  # type: ignore[union-attr, index]
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, old + 4.0, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("rate", [1, 10])

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 import pipeline.__main__ as command_line
 from models.errors import ConfigurationError
 from pipeline.__main__ import app
+from pipeline.artifacts import VERBS
 from pipeline.commands.app import PANELS, complete_book
+from pipeline.commands.stages import EXAMPLES
 from pipeline.params import load_book
 from pipeline.repro import link, run
 
@@ -84,6 +86,17 @@ def test_every_help_has_an_example(command: str) -> None:
     assert "Example" in done.output
 
 
+@pytest.mark.parametrize("verb", EXAMPLES)
+def test_the_example_of_a_verb_is_an_entry_of_a_shipped_book(verb: str) -> None:
+    name, _, option = EXAMPLES[verb].partition(" ")
+    folder = option.removeprefix("--book ") or "."
+    assert load_book(ROOT / folder).entry(verb, name) is not None
+
+
+def test_every_verb_has_an_example() -> None:
+    assert set(EXAMPLES) == set(VERBS)
+
+
 def run_program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"COLUMNS": "80"} | environment
@@ -117,7 +130,7 @@ def test_the_help_imports_nothing_heavy() -> None:
         ("run evaluate@seg", {"evaluate@segmenter_val"}),
         ("train c", {"classifier"}),
         ("predict a.jpg --checkpoint f", {"full"}),
-        ("check --book recipes/v", {"recipes/voc_mini"}),
+        ("check --book recipes/v", {"recipes/voc_mini", "recipes/voc_mini_cams"}),
         ("run --book recipes/voc_mini import_annotations@", {"import_annotations@points"}),
         ("run --book recipes/nothing eval", set()),
     ],

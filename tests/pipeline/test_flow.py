@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline import flow as flows
 from pipeline.bars import CHANNEL
 from pipeline.graph import Graph, read_graph
+from pipeline.stage_process import repro_command
 from pipeline.walk import Walk
 from tests.pipeline.tiny_graph import DIAMOND, ENVIRONMENT, project, stage
 
@@ -120,3 +126,37 @@ def test_a_parameter_of_the_wrong_type_is_named(folder: Path) -> None:
     state = flows.run_book(force="perhaps", return_state=True)
     assert state.is_failed()
     assert "force" in state.message
+
+
+def test_a_stage_that_another_command_makes_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = stage("left.txt", "source.txt", command="touch begun; sleep 60; true")
+    project(folder, DIAMOND)
+    run(read_graph())
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": DIAMOND | {"left": slow}}, sort_keys=False))
+    first = subprocess.Popen(repro_command(["left"], "-q"), env=ENVIRONMENT, start_new_session=True)
+    try:
+        while not (folder / "begun").is_file():
+            time.sleep(0.05)
+        monkeypatch.setattr(flows, "run_stage", flows.run_stage.with_options(retries=1, retry_delay_seconds=0))
+        caplog.clear()
+        _, states = run(read_graph(), jobs=2)
+    finally:
+        os.killpg(first.pid, 9)
+        first.wait()
+    named = {name: state.name for name, state in states.items()}
+    cached = dict.fromkeys(("code", "right", "apart"), "Cached")
+    assert named == cached | {"left": "Interrupted", "join": "Blocked"}
+    assert states["left"].message == f"another command is at work on this book: left (process {first.pid}). " + (
+        "What it reads must not change meanwhile."
+    )
+    assert "NoneType" not in caplog.text
+    assert "rwlock" not in caplog.text
+    assert caplog.text.count("another command") == 3  # before the new try, at its end, at the stage below
+
+
+def test_the_last_word_of_a_flow_is_said_once() -> None:
+    record = logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 0, "Finished in state Failed('1 ran')", (), None)
+    assert flows._without_cause(record)
+    assert record.getMessage() == "Finished in state Failed"

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from models.errors import ConfigurationError, DataError
 from pipeline.__main__ import app
 from pipeline.new_book.plan import minutes, plan
-from pipeline.new_book.survey import Survey, survey
+from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import quoted
-from pipeline.new_book.write import init, slug
+from pipeline.new_book.write import init
 from pipeline.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,7 +63,7 @@ def test_the_book_holds_and_has_the_folder_linked(data: Path) -> None:
     assert Path("data/my_farm_u").resolve() == data
     assert Path(done.path, "dvc.yaml").resolve() == ROOT / "dvc.yaml"
     book = load_book(done.path)
-    assert book.book.sources == {"data/my_farm_u": "WEAK2MASK_MY_FARM_U"}
+    assert book.book.sources == {"data/my_farm_u": "WEAK2MASK_DATA_MY_FARM_U"}
     assert book.prepare["mine"].options == {"images": "images", "tags": "tags.csv", "val_fraction": 0.2}
     assert set(book.predict_masks) == {"train", "val"}
     assert book.evaluate == {}
@@ -284,3 +284,31 @@ def test_words_survive_yaml(value: str) -> None:
 @pytest.mark.parametrize(("text", "name"), [("My farm ü", "my_farm_u"), ("照片", "mine"), ("a--b", "a_b"), ("_x", "x")])
 def test_names_become_names_of_entries(text: str, name: str) -> None:
     assert slug(text) == name
+
+
+def test_images_with_several_rows_do_not_count_and_the_message_says_so(data: Path) -> None:
+    rows = [f"i {k}é.jpg,{name}" for k in range(12) for name in ("cat", "cow")]
+    (data / "tags.csv").write_text("\n".join(["image,tags", *rows]))
+    with pytest.raises(DataError, match=r"found 0\..*more than one row.*'cat;dog'.*column 'tag'"):
+        survey(data)
+    (data / "tags.csv").write_text("\n".join(["image,tag", *rows]))
+    assert survey(data).total == 12
+    (data / "tags.csv").write_text("\n".join(["image,tags", *rows[::2], rows[1]]))
+    found = survey(data)
+    assert found.total == 11
+    assert "i 0é" not in {id for ids in found.splits.values() for id in ids}
+    assert any("line 14" in note for note in found.notes)
+
+
+def test_splits_of_one_name_in_the_book_are_refused(data: Path) -> None:
+    splits = ["train"] * 8 + ["val 1", "val_1"] * 2
+    rows = [f"i {k}é.jpg,cat,{split}" for k, split in enumerate(splits)]
+    (data / "tags.csv").write_text("\n".join(["image,tags,split", *rows]))
+    with pytest.raises(DataError, match="found 'val 1' and 'val_1', both 'val_1'"):
+        survey(data)
+
+
+@pytest.mark.parametrize("name", ["device", "workers", "weights", "voc_mini"])
+def test_the_variable_of_a_folder_is_none_of_the_projects_own(tmp_path: Path, name: str) -> None:
+    book = written(images(tmp_path / name, 5))
+    assert book.book.sources == {f"data/{name}": f"WEAK2MASK_DATA_{name.upper()}"}

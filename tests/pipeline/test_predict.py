@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,9 @@ def test_every_kind_of_image_is_read_and_bad_ones_are_reported_together(
     for name in ("cut.jpg", "empty.jpg", "text.png", "huge.png"):
         assert name in str(error.value)
     assert "The masks of the other 6 images are in" in str(error.value)
+    for images, said in ((0, "No mask was made"), (1, "The mask of the other image is in")):
+        with pytest.raises(DataError, match=said):
+            replace(summary, images=images).raise_problems()
 
 
 def test_worker_processes_write_the_same_bytes(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -208,6 +212,17 @@ def test_what_is_not_there_is_said(photos: Path, tmp_path: Path, monkeypatch: An
     Path("nested/below/a.jpg").touch()
     with pytest.raises(DataError, match=said):
         find_images(named)
+
+
+def test_only_what_could_be_read_is_proposed(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("opt", "nopes"):
+        Path(name).mkdir()
+    Path("nope.txt").touch()
+    with pytest.raises(DataError, match=r"nope: no such file or folder\.$"):
+        find_images(["nope"])
+    with pytest.raises(DataError, match="Did you mean 'photos'"):
+        find_images(["photo"])
 
 
 def test_nothing_is_overwritten_by_accident(photos: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pipeline.tables import paper as paper_module
 from pipeline.tables.evaluations import read_metrics
 from pipeline.tables.files import long_csv, markdown, recipe_results, to_json, write_table
 from pipeline.tables.latex import escaped, latex
+from pipeline.tables.notes import todo
 from pipeline.tables.paper import PaperTable, paper_table
 from pipeline.tables.results import Results, book_results, print_runs, print_table
 from tests.pipeline.toy_results import MIOU, metrics, toy_content, write_book, write_lock, write_results
@@ -178,6 +180,24 @@ def test_what_is_missing_is_named_with_what_to_run(book: Book) -> None:
     table = paper_table(book, {})
     assert recipe_results(table).cells[0][:5] == ("Plain CAM + dense CRF", "-", "79.2", "75.5", "-")
     assert table.todo == ("Not evaluated yet: cam, val_crf. Run: python -m pipeline run evaluate@cam evaluate@val_crf",)
+
+
+def test_what_no_target_wants_is_summed_up(book: Book) -> None:
+    for name in ("val_crf", "cam", "full_val"):
+        (Path(book.book.work) / "evaluations" / name / "metrics.json").unlink()
+    settings = book.book.model_copy(update={"targets": ["evaluate@cam", "evaluate@pseudo_masks"]})
+    assert paper_table(book.model_copy(update={"book": settings}), {}).todo == (
+        "Not evaluated yet: cam. Run: python -m pipeline run evaluate@cam",
+        "2 more can be made: python -m pipeline run evaluate@NAME (full_val, val_crf).",
+    )
+    more = {f"more_{k}": book.evaluate["cam"] for k in range(9)}
+    settings = settings.model_copy(update={"path": "recipes/x"})
+    book = book.model_copy(update={"book": settings, "evaluate": book.evaluate | more})
+    done = {name: SimpleNamespace(stale=()) for name in ("cam", "pseudo_masks")}
+    (line,) = todo(book, done)  # type: ignore[arg-type]
+    assert line.startswith("12 more can be made: python -m pipeline run evaluate@NAME --book recipes/x (")
+    assert line.endswith(", ...).")
+    assert line.count(",") == 5
 
 
 def test_nothing_evaluated(book: Book, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
