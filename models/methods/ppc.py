@@ -23,7 +23,8 @@ class Ppc(AddOn):
     """An add-on over a page that learns CAMs (``cam_views``), with a projection of its own.
 
     A base of two views contrasts these (SEAM, with ``second_size: 128``). For a base of one view the batch goes through
-    it a second time, smaller; running statistics of batch norms stay those of the first.
+    it a second time, smaller; running statistics of batch norms stay those of the first. The negatives within a view
+    are the prototypes of ranks 4 to 13: with fewer than three classes there are none, and that term is 0.
 
     Args:
         base: the page, or an add-on around one.

@@ -264,6 +264,21 @@ def test_negatives_within_a_view_are_the_prototypes_of_ranks_4_to_13() -> None:
     assert intra_view_loss(single, draw_hard_pixels(single.labels)) == 0
 
 
+def test_the_temperature_of_every_term() -> None:
+    """Cosines 1 and 0 with three prototypes cost log(1 + 2 e^(-1 / tau)); within a view, similarities over tau."""
+    view = ContrastView(torch.eye(3).double(), torch.arange(3), torch.eye(3).double())
+    for tau in (0.1, 0.5):
+        found = prototype_contrast(view, view, (Draws({}), Draws({})), tau)
+        for term in (found.cross_prototype, found.cross_label):
+            assert term.item() == pytest.approx(math.log(1 + 2 * math.exp(-1 / tau)), rel=1e-9)
+    similarity = torch.arange(14, -1, -1).double() / 100
+    twice = ContrastView(similarity.expand(2, 15), torch.tensor([0, 0]), torch.eye(15).double())
+    negatives = sum(math.exp(s / 50) for s in range(11, 1, -1))
+    expected = math.log(math.exp(0.28) + negatives) - 0.28
+    draws = Draws({0: torch.tensor([0])})
+    assert prototype_contrast(twice, twice, (draws, draws), 0.5).intra.item() == pytest.approx(expected)
+
+
 def test_hard_pixels_within_a_view_leave_out_the_hardest() -> None:
     """Ten pixels whose similarity is .0 to .9: int(.6 * 10) - 5 = 1, so .1 to .5, beside the five that were drawn."""
     order = torch.tensor([3, 8, 0, 5, 1, 9, 4, 2, 7, 6])
