@@ -176,22 +176,33 @@ def served(workers: int, port: int) -> Iterator[str]:
 
     Raises:
         ConfigurationError: the port is taken, or Dask is not installed.
+        TransientError: the machine is too busy to start a scheduler.
     """
     setting.require_dask()
     _require_free(port)
+    with _local_cluster(workers, port) as cluster:
+        yield cluster.scheduler_address
+
+
+def _local_cluster(workers: int, port: int) -> Any:
+    """Dask gives its event loop ten seconds to begin, and a busy machine may need more: one more try."""
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        scheduler_port=port,
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,  # or Dask would stop a worker where a pool of processes goes on
-        silence_logs=logging.ERROR,
-        preload=[worker.__name__],
-    ) as cluster:
-        yield cluster.scheduler_address
+    for _ in range(2):
+        try:
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                scheduler_port=port,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,  # or Dask would stop a worker where a pool of processes goes on
+                silence_logs=logging.ERROR,
+                preload=[worker.__name__],
+            )
+        except AssertionError:
+            continue
+    raise TransientError("Dask's scheduler did not start within ten seconds, twice. Try again when less is running.")
 
 
 def _require_free(port: int) -> None:
