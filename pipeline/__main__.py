@@ -29,8 +29,8 @@ UNUSABLE = {
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code (2 configuration, 3 data, 1 the rest)."""
-    # Threads that spin while they wait take the cores from whoever else computes: two trainings on two cores were each
-    # slowed down fourfold. OpenMP reads this when torch is loaded, which no command has done yet.
+    # Threads that spin while they wait take the cores from whoever else computes: beside others a training step
+    # took two to four times as long. OpenMP reads this when torch is loaded, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.formatwarning = _format_warning
     try:
