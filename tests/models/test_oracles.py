@@ -23,13 +23,6 @@ GOLDEN = ROOT / "tests" / "golden"
 ORACLES = Path(os.environ.get("ORACLES", ROOT.parent / "shared" / "oracles"))
 
 PENDING = {
-    "spml_init_clusters": "SPML",
-    "spml_kmeans": "SPML",
-    "spml_prototypes": "SPML",
-    "spml_losses": "SPML",
-    "spml_terms": "SPML",
-    "spml_topk": "SPML",
-    "spml_multiset": "SPML",
     "rtc_crr": "RTC",
     "rtc_step": "RTC",
     "rtc_seg_label": "RTC",
