@@ -76,12 +76,14 @@ class Batch:
         tags: bool [B,C].
         seeds: int64 [B,H,W], values as in :class:`Supervision`; crops beyond the image are 255.
         ids: the B image ids.
+        regions: int64 [B,H,W] region ids within an image, -1 beyond it; None where the supervision has no segments.
     """
 
     image: Tensor
     tags: Tensor
     seeds: Tensor
     ids: tuple[str, ...] = ()
+    regions: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Move every tensor to ``device``."""
@@ -90,6 +92,7 @@ class Batch:
             image=self.image.to(device, non_blocking=True),
             tags=self.tags.to(device, non_blocking=True),
             seeds=self.seeds.to(device, non_blocking=True),
+            regions=None if self.regions is None else self.regions.to(device, non_blocking=True),
         )
 
 

@@ -17,7 +17,7 @@ from models.pseudo_masks import RULES
 from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
-from pipeline.check_graph import circle_problems, label_files, split_problems, teaching_problems
+from pipeline.check_graph import circle_problems, label_files, region_folders, split_problems, teaching_problems
 from pipeline.datasets import READERS
 from pipeline.lineage import REFERENCES
 from pipeline.params import Book, explain
@@ -41,6 +41,9 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("prepare", "options"): "reader",
     ("annotate", "options"): "kind",
     ("import_annotations", "options"): "kind",
+    ("annotate", "regions"): "models.ops.oversegmentation:RegionOptions",
+    ("import_annotations", "regions"): "models.ops.oversegmentation:RegionOptions",
+    ("make_pseudo_masks", "regions"): "models.ops.oversegmentation:RegionOptions",
     ("train", "model"): "method",
     ("train", "loader"): "pipeline.loader_options:LoaderOptions",
     ("train", "settings"): "models.settings:TrainSettings",
@@ -57,6 +60,7 @@ OPTIONS: dict[tuple[str, str], str] = {
 CHECKED_BY_BUILDING = {
     "pipeline.loader_options:LoaderOptions",
     "models.settings:TrainSettings",
+    "models.ops.oversegmentation:RegionOptions",
     "models.refiners.dense_crf:SegmentationCrf",
     "models.refiners.random_walk:RandomWalk",
     *REFINERS.values(),
@@ -95,7 +99,7 @@ def check_files(book: Book) -> None:
     """
     missing = [
         f"  {key}: {path} does not exist.{_remedy(book, path)}"
-        for key, path in label_files(book)
+        for key, path in (*label_files(book), *region_folders(book))
         if not Path(path).exists()
     ]
     for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):

@@ -64,4 +64,13 @@ def label_files(book: Book) -> Iterator[tuple[str, str]]:
             yield f"prepare.{name}.options.labels", entry.options["labels"]
 
 
-__all__ = ["circle_problems", "label_files", "split_problems", "teaching_problems"]
+def region_folders(book: Book) -> Iterator[tuple[str, str]]:
+    """(key, path) of each folder of region maps that an entry names."""
+    for verb in ("annotate", "import_annotations", "make_pseudo_masks"):
+        for name, entry in getattr(book, verb).items():
+            folder = (entry.regions or {}).get("folder")
+            if isinstance(folder, str) and folder:
+                yield f"{verb}.{name}.regions.folder", folder
+
+
+__all__ = ["circle_problems", "label_files", "region_folders", "split_problems", "teaching_problems"]

@@ -17,6 +17,7 @@ class LoaderOptions:
         scale: (lowest, highest) factor of the image's size, uniform.
         long_side: (lowest, highest) length of the long side in pixels, uniform; (0, 0) uses ``scale``.
         flip: mirror half of the images.
+        mirrored_classes: pairs of classes that change places in a mirrored image, such as left and right hand.
         brightness, contrast, saturation, hue: strengths of the colour jitter, 0 for none.
         cache: decode every image once and keep it in memory.
         num_workers: processes that load; -1 takes :func:`pipeline.runtime.workers`, at most 8. Changes no batch.
@@ -27,6 +28,7 @@ class LoaderOptions:
     scale: tuple[float, float] = (1.0, 1.0)
     long_side: tuple[int, int] = (0, 0)
     flip: bool = True
+    mirrored_classes: tuple[tuple[int, int], ...] = ()
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -44,6 +46,12 @@ class LoaderOptions:
             raise ConfigurationError(f"loader.hue: expected 0 to 0.5, found {self.hue}.")
         if self.num_workers < -1:
             raise ConfigurationError(f"loader.num_workers: expected -1 or more, found {self.num_workers}.")
+        paired = [number for pair in self.mirrored_classes for number in pair]
+        if any(len(pair) != 2 for pair in self.mirrored_classes) or len({*paired}) < len(paired) or 0 in paired:
+            raise ConfigurationError(
+                "loader.mirrored_classes: expected pairs of classes 1..C, each class in one pair at most, "
+                f"found {[list(pair) for pair in self.mirrored_classes]}."
+            )
         for name, pair in (("scale", self.scale), ("long_side", self.long_side)):
             if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name == "scale" and pair[0] == 0):
                 raise ConfigurationError(f"loader.{name}: expected [lowest, highest], both positive, found {pair}.")

@@ -18,7 +18,7 @@ from models.errors import ConfigurationError, Weak2MaskError
 from models.structures import Batch, Image, Supervision
 from pipeline import runtime
 from pipeline.loader_options import LoaderOptions
-from pipeline.transforms import crop_image, crop_supervision, draw_window, jitter_colour, place_image
+from pipeline.transforms import crop_image, crop_supervision, draw_window, jitter_colour, place_image, swap_classes
 
 ORDER, SAMPLE = 1, 2
 """What a random number is for: the first word of its seed after the run's, so that no two uses share a stream."""
@@ -186,7 +186,10 @@ def augment(
     part = crop_image(image, window)
     if options.brightness or options.contrast or options.saturation or options.hue:
         part = jitter_colour(part, options.brightness, options.contrast, options.saturation, options.hue, rng)
-    return place_image(part, window, IMAGENET_MEAN), crop_supervision(supervision, window)
+    seen = crop_supervision(supervision, window)
+    if flip and options.mirrored_classes:
+        seen = swap_classes(seen, options.mirrored_classes)
+    return place_image(part, window, IMAGENET_MEAN), seen
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
@@ -205,7 +208,15 @@ def _collate(samples: Sequence[Sample | Weak2MaskError]) -> Batch | Weak2MaskErr
         tags=torch.from_numpy(np.stack([sample.supervision.tags for sample in good])),
         seeds=torch.from_numpy(np.stack([sample.supervision.seeds for sample in good]).astype(np.int64)),
         ids=tuple(sample.id for sample in good),
+        regions=_stacked_regions(good),
     )
+
+
+def _stacked_regions(samples: Sequence[Sample]) -> torch.Tensor | None:
+    """int64 [B,H,W]; None unless every image has them."""
+    found = [sample.supervision.segments for sample in samples]
+    there = [regions for regions in found if regions is not None]
+    return torch.from_numpy(np.stack(there).astype(np.int64)) if len(there) == len(found) else None
 
 
 def _default_signals(worker: int) -> None:

@@ -40,6 +40,8 @@ class AnnotateEntry(Entry):
     split: str
     kind: str
     options: Options = {}
+    regions: Options | None = None
+    """How each image is cut into regions, which become the supervision's segments; null for none."""
 
 
 class ImportAnnotationsEntry(Entry):
@@ -48,6 +50,7 @@ class ImportAnnotationsEntry(Entry):
     kind: Literal["boxes", "points", "scribbles"]
     file: Given
     options: Options = {}
+    regions: Options | None = None
 
 
 class ImportWeightsEntry(Entry):
@@ -101,6 +104,7 @@ class MakePseudoMasksEntry(Entry):
     cams: Name
     rule: str
     options: Options = {}
+    regions: Options | None = None
 
 
 class PredictMasksEntry(Entry):

@@ -6,6 +6,7 @@ torchvision's v2 transforms beside it: about equal without colour jitter, slower
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import ImageEnhance
 
+from models.errors import ConfigurationError
 from models.structures import IGNORE, Image, Supervision
 
 Floats = npt.NDArray[np.float32]
@@ -94,6 +96,26 @@ def crop_supervision(supervision: Supervision, window: Window) -> Supervision:
     boxes = _crop_boxes(supervision.boxes, window)
     kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return replace(moved, boxes=boxes[kept], box_classes=supervision.box_classes[kept])
+
+
+def swap_classes(supervision: Supervision, pairs: Sequence[tuple[int, int]]) -> Supervision:
+    """Classes of each pair change places, in tags, seeds and boxes: what is left in a mirrored image was right."""
+    count = len(supervision.tags)
+    if any(number > count for pair in pairs for number in pair):
+        raise ConfigurationError(
+            f"loader.mirrored_classes: expected classes 1..{count}, found {[list(pair) for pair in pairs]}."
+        )
+    names = np.arange(256, dtype=np.uint8)
+    for one, other in pairs:
+        names[[one, other]] = other, one
+    order = names[1 : count + 1].astype(np.intp) - 1
+    classes = supervision.box_classes
+    return replace(
+        supervision,
+        tags=supervision.tags[order],
+        seeds=names[supervision.seeds],
+        box_classes=None if classes is None else names[classes].astype(np.int64),
+    )
 
 
 def _crop_labels(labels: npt.NDArray[Label], window: Window, fill: int) -> npt.NDArray[Label]:

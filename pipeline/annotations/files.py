@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from models.errors import DataError, closest
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.folder import BACKGROUND_ONLY, SUFFIXES
 from pipeline.datasets.tables import Row, read_table
 from pipeline.datasets.voc import object_boxes
@@ -101,22 +102,27 @@ def points_of_json(path: Path, catalogue: Catalogue, supplementary: bool) -> dic
     """Points by id from the JSON of What's the Point (Bearman et al., ECCV 2016): id -> {"main": [...], "supp": [...]}.
 
     A point has ``x``, ``y`` in pixels, ``cls`` in the data set's own numbers (VOC 1..20) and ``rank``. Points of
-    classes that the catalogue does not keep are left out; points beyond the border move to it.
+    classes that the catalogue does not keep are left out; points beyond the border move to it. The JSON of
+    DensePose-COCO is understood too: one point for each part of each person, and one on the background.
 
     Raises:
         DataError: not such a file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if is_densepose(content):
+            found = ((id, points) for id, points in part_points(content) if id in catalogue.entries)
+            return {id: [Point(*point) for point in points] for id, points in found}
         return {
             id: _json_points(points, id, catalogue, supplementary)
             for id, points in content.items()
             if id in catalogue.entries
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: expected a JSON of points as What's the Point publishes them "
-            f"(id -> {{main: [{{x, y, cls, rank}}], supp: ...}}), found {type(error).__name__}: {error}."
+            "(id -> {main: [{x, y, cls, rank}], supp: ...}), or of DensePose-COCO, found "
+            f"{type(error).__name__}: {error}."
         ) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from models.pseudo_masks import RULES
 from models.structures import Supervision
 from pipeline.binders.common import Log, Workspace, header, write_parts
 from pipeline.params import Book
+from pipeline.regions import RegionSource
 from pipeline.stores import CamStore, SupervisionStore
 from stages.make_pseudo_masks import make_pseudo_masks
 
@@ -29,8 +30,9 @@ class _Make:
             (id, partial(catalogue.image, id), cam, np.isin(np.arange(1, catalogue.num_classes + 1), cam.classes))
             for id, cam in cams.items(ids)
         )
-        for _, supervision in make_pseudo_masks(samples, rule):
-            yield supervision
+        regions = RegionSource.of(entry.regions, catalogue)
+        for id, supervision in make_pseudo_masks(samples, rule):
+            yield supervision if regions is None else replace(supervision, segments=regions(id))
 
 
 def run(book: Book, name: str, log: Log) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from models.structures import Supervision
 from pipeline.annotations.build import annotate_catalogue
 from pipeline.binders.common import Log, Workspace, header, write_parts
 from pipeline.datasets.catalogue import GroundTruth
+from pipeline.regions import RegionSource
 from pipeline.stores import SupervisionStore
 
 
@@ -23,8 +24,9 @@ class _Annotate:
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Supervision]:
         kind, catalogue = self.here.entry.kind, self.here.catalogue
         truth = None if self.truth is None else GroundTruth(catalogue, self.truth)
-        for _, supervision in annotate_catalogue(kind, catalogue, truth, ids, self.options):
-            yield supervision
+        regions = RegionSource.of(self.here.entry.regions, catalogue)
+        for id, supervision in annotate_catalogue(kind, catalogue, truth, ids, self.options):
+            yield supervision if regions is None else replace(supervision, segments=regions(id))
 
 
 def write_supervision(

@@ -6,4 +6,5 @@ READERS = {
     "toy": "pipeline.datasets.toy:toy",
     "voc": "pipeline.datasets.voc:voc",
     "folder": "pipeline.datasets.folder:folder",
+    "densepose": "pipeline.datasets.densepose:densepose",
 }
