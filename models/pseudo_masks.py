@@ -15,7 +15,7 @@ import numpy.typing as npt
 from models.errors import ConfigurationError
 from models.ops.background import check_band, class_map, complement_background, power_background, tagged, winner
 from models.ops.presets import preset_of
-from models.structures import Cam, Image, Mask
+from models.structures import UNLABELLED, Cam, Image, Mask
 
 RULES: dict[str, str] = {
     "constant": "models.pseudo_masks:Constant",
@@ -37,8 +37,8 @@ CONSTANTS: dict[str, float] = {
 }
 """Published backgrounds after the random walk of the same name (hfpl_and_baselines 3.2, 3.5)."""
 
-POWERS: dict[str, float] = {"psa": 16.0, "seam": 6.0, "hfpl": 6.0}
-"""Published exponents of the background that walks along with the scores (hfpl_and_baselines 1.7, 3.1, 3.3)."""
+POWERS: dict[str, float] = {"psa": 16.0, "seam": 6.0, "hfpl": 6.0, "spml": 6.0}
+"""Published exponents of the background of the scores (hfpl_and_baselines 1.7, 3.1, 3.3; spml 1.9)."""
 
 
 class Rule(Protocol):
@@ -73,27 +73,42 @@ class Constant:
 
 
 class Power:
-    """The best class where its score is above ``(1 - max)^alpha`` (PSA; HFPL's walk prior has alpha 6)."""
+    """The best class where its score is above ``(1 - max)^alpha`` (PSA; HFPL's walk prior has alpha 6).
+
+    SPML's seeds for image tags leave pixels unlabelled whose best probability is below 0.2. With few classes in an
+    image no pixel is: the best of background and K classes has a share of at least 1/(1+K).
+    """
 
     needs_image: ClassVar[bool] = False
 
-    def __init__(self, alpha: float | None = None, preset: str = "seam") -> None:
+    def __init__(self, alpha: float | None = None, preset: str = "seam", least: float = 0.0) -> None:
         """Set the background.
 
         Args:
             alpha: exponent; pixels are foreground from a score of .50 (1), .28 (4), .22 (6), .12 (16) on; None takes
                 the preset's.
             preset: key of :data:`POWERS`.
+            least: share that the best of background and classes must have of their sum, or the pixel is unlabelled
+                (254); 0 labels all (SPML 0.2).
         """
         published = preset_of(POWERS, preset, "power")
         alpha = published if alpha is None else alpha
         if alpha <= 0:
             raise ConfigurationError(f"power: alpha must be above 0, found {alpha}.")
-        self.alpha = alpha
+        if not 0 <= least <= 1:
+            raise ConfigurationError(f"power: least must be in [0,1], found {least}.")
+        self.alpha, self.least = alpha, least
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
         classes, scores = tagged(cam, tags)
-        return class_map(winner(scores, power_background(scores, self.alpha) if len(scores) else 0), classes)
+        if not len(scores):
+            return class_map(winner(scores, 0), classes)
+        background = power_background(scores, self.alpha)
+        labels = class_map(winner(scores, background), classes)
+        if self.least:
+            best = np.maximum(background, scores.max(0))
+            labels[best < self.least * (background + scores.sum(0))] = UNLABELLED
+        return labels
 
 
 class Complement:
@@ -101,12 +116,24 @@ class Complement:
 
     needs_image: ClassVar[bool] = False
 
-    def __init__(self) -> None:
-        """There is nothing to set."""
+    def __init__(self, peak: float = 0.0) -> None:
+        """Set the weight of weak classes.
+
+        Args:
+            peak: divide background and classes by their own largest value in the image, or by this, if that is
+                smaller; 0 compares them as they are (SPML 0.15, for shares of labels among neighbours).
+        """
+        if not 0 <= peak <= 1:
+            raise ConfigurationError(f"complement: peak must be in [0,1], found {peak}.")
+        self.peak = peak
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
         classes, scores = tagged(cam, tags)
-        return class_map(winner(scores, complement_background(scores)), classes)
+        background = complement_background(scores)
+        if self.peak:
+            scores = scores / np.maximum(scores.max((1, 2), keepdims=True, initial=0), self.peak)
+            background = background / max(float(background.max(initial=0)), self.peak)
+        return class_map(winner(scores, background), classes)
 
 
 class TwoThreshold:

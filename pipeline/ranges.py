@@ -39,6 +39,17 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "mu": ("a number in [-20,20]", lambda value: -20 <= value <= 20),
     "region_threshold": ("a share in (0,1]", lambda value: 0 < value <= 1),
     "frozen_stages": ("a whole number from 0 to 5", lambda value: 0 <= value <= 5),
+    "embedding": ("a whole number above 0", lambda value: value > 0),
+    "annotation": ("a weight of 0 or more", lambda value: value >= 0),
+    "co_occurrence": ("a weight of 0 or more", lambda value: value >= 0),
+    "affinity": ("a weight of 0 or more", lambda value: value >= 0),
+    "clusters": ("a whole number above 0", lambda value: value > 0),
+    "iterations": ("a whole number above 0", lambda value: value > 0),
+    "anchors": ("0 (all pixels) or a whole number above", lambda value: value >= 0),
+    "memory": ("a whole number of 0 or more", lambda value: value >= 0),
+    "bank": ("a whole number of 0 or more", lambda value: value >= 0),
+    "inference_clusters": ("a whole number above 0", lambda value: value > 0),
+    "neighbours": ("a whole number above 0", lambda value: value > 0),
     "seed": ("a whole number of 0 or more", lambda value: value >= 0),
 }
 """Option -> what it must be, and the test of a value that has the right type."""

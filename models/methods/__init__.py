@@ -13,9 +13,10 @@ METHODS = {
     "recam": "models.methods.recam:Recam",
     "seam": "models.methods.seam:Seam",
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
+    "spml": "models.methods.spml:Spml",
 }
 
-TAUGHT_BY_PIXELS = {"affinity_net", "amn", "boundary_net", "segmenter"}
+TAUGHT_BY_PIXELS = {"affinity_net", "amn", "boundary_net", "segmenter", "spml"}
 """Methods whose losses read labels of pixels: image tags alone teach them nothing."""
 
 ADD_ONS = {

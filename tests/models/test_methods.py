@@ -24,6 +24,7 @@ VARIANTS = [(name, {}) for name in METHODS]
 VARIANTS += [("classifier", {"pooling": kind}) for kind in ("gmp", "lse")]
 VARIANTS += [("segmenter", {"head": head, "head_width": 16}) for head in HEADS]
 VARIANTS += [("boundary_net", {"learn_displacements": False})]
+VARIANTS += [("spml", {"preset": "parts", "memory": 0}), ("spml", {"frozen": True})]
 VARIANTS += [("segmenter", {"balanced": True, "label_smoothing": 0.1, "align_corners": True})]
 
 
@@ -100,6 +101,10 @@ def test_parameter_groups_cover_every_trainable_parameter_once(name: str) -> Non
         assert {id(p) in head for p in group.parameters} == {group.lr in (10.0, 20.0)}
 
 
+SCORE_STRIDES = {"spml": 4}
+"""Methods whose scores have another stride than their backbone's."""
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_what_a_method_claims_to_be(name: str, batch: Batch) -> None:
     method = build(name).eval()
@@ -111,7 +116,8 @@ def test_what_a_method_claims_to_be(name: str, batch: Batch) -> None:
         assert not cams[~batch.tags].any()
         assert cams[batch.tags].any()
     if isinstance(method, Segmenter):
-        assert method.scores(batch.image).shape == (2, 1 + CLASSES, 4, 4)
+        cells = 64 // SCORE_STRIDES.get(name, 16)
+        assert method.scores(batch.image).shape == (2, 1 + CLASSES, cells, cells)
 
 
 def test_the_mean_of_the_maps_is_the_classifier_on_the_mean_feature() -> None:

@@ -83,7 +83,7 @@ WALK: dict[str, tuple[float, int, float, float, bool, bool]] = {
     "spml": (20, 6, 6, 1, False, True),
 }
 CONSTANT = {"irn": 0.25, "advcam": 0.25, "rib": 0.27, "rib_coco": 0.22, "recam": 0.28, "amn": 0.25, "ppc": 0.27}
-POWER = {"psa": 16, "seam": 6, "hfpl": 6}
+POWER = {"psa": 16, "seam": 6, "hfpl": 6, "spml": 6}
 BAND = {
     "irn": (0.30, 0.05),
     "advcam": (0.35, 0.15),

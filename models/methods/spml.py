@@ -1,0 +1,246 @@
+"""SPML (Ke, Hwang and Yu 2021): pixel embeddings by contrast with segments; one learner for every kind of weak label.
+
+Tags (as seeds from CAMs), boxes, points, scribbles, masks and mixtures of them differ in ``supervision:`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.errors import DataError
+from models.heads import HEADS
+from models.heads.pixel_classifier import PixelClassifier
+from models.losses.cross_entropy import seed_cross_entropy
+from models.losses.segment_relations import (
+    annotation_loss,
+    co_occurrence_loss,
+    feature_affinity_loss,
+    image_similarity_loss,
+    relation_weights,
+)
+from models.method import Method
+from models.ops.affinity import cosine_affinity
+from models.ops.labelled_segments import (
+    LabelledSegments,
+    affinity_sets,
+    cell_seeds,
+    cell_values,
+    image_clusters,
+    labelled_segments,
+)
+from models.ops.nearest import label_shares, nearest
+from models.ops.prototypes import segment_prototypes
+from models.ops.random_walk import DenseLinks
+from models.ops.spherical_kmeans import located
+from models.prototype_bank import PrototypeBank
+from models.structures import UNLABELLED, Batch, Links, Outputs, StepContext
+
+STRIDE = 4
+"""Pixels of the image between two embeddings, whatever the backbone's stride."""
+WALK_STRIDE = 8
+
+
+class Spml(Method):
+    """Learns from seeds that may leave most pixels unlabelled (254), from regions of the image, and from tags.
+
+    Prototypes come from the images of one process: a batch should have several.
+
+    Args:
+        num_classes: foreground classes C; the network answers 1 + C channels.
+        backbone: name of a backbone (``models.backbones``).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32 (SPML 8); embeddings are enlarged to stride 4.
+        freeze_bn: keep the backbone's batch norms on their pretrained statistics.
+        frozen_stages: stages that do not learn, counted from the stem (SPML 2).
+        head: name of a head (``models.heads``) that makes the embedding.
+        embedding: channels of the embedding (SPML 64, body parts 32).
+        dropout: in the joint classifier (SPML 0.75; 0.65 with ``frozen``).
+        preset: published weights by kind of supervision: tags, boxes, points, scribbles, parts.
+        annotation, co_occurrence, similarity, affinity: weights of the terms; None takes the preset's.
+        clusters: cells of k-means on each side of a training crop (SPML 6, body parts 12).
+        iterations: of k-means.
+        located_similarity: the similarity term compares embeddings with place (SPML; body parts: false).
+        anchors: pixels an image that the annotation and the co-occurrence term draw; 0 takes all of them (SPML).
+        memory: steps whose prototypes stay in the contrast (SPML 2, body parts 0).
+        bank: prototypes that are kept, for the memory and as neighbours.
+        frozen: embeddings stay as they are, and the classifier learns alone: the stage after label propagation.
+        inference: scores of the classifier ("softmax"), or shares of labels among the nearest prototypes of the bank
+            ("neighbours"; average probabilities of views, not logits).
+        inference_clusters: cells of k-means on each side of an image, for neighbours (SPML 12).
+        neighbours: prototypes that are asked (SPML 20).
+
+    Raises:
+        DataError: neighbours are asked for, and the bank has too few labelled prototypes.
+
+    Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py, spml/models/embeddings/resnet_deeplab.py.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: float = 1.0,
+        output_stride: int = 16,
+        freeze_bn: bool = False,
+        frozen_stages: int = 0,
+        head: str = "aspp_v2",
+        embedding: int = 64,
+        dropout: float = 0.75,
+        preset: Literal["tags", "boxes", "points", "scribbles", "parts"] = "tags",
+        annotation: float | None = None,
+        co_occurrence: float | None = None,
+        similarity: float | None = None,
+        affinity: float | None = None,
+        clusters: int = 6,
+        iterations: int = 10,
+        located_similarity: bool = True,
+        anchors: int = 0,
+        memory: int = 2,
+        bank: int = 8192,
+        frozen: bool = False,
+        inference: Literal["softmax", "neighbours"] = "softmax",
+        inference_clusters: int = 12,
+        neighbours: int = 20,
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        self.head = resolve(HEADS, head, "head")(self.backbone.channels, embedding, output_stride=output_stride)
+        self.classifier = PixelClassifier(embedding, 1 + num_classes, dropout=dropout)
+        self.bank = PrototypeBank(bank, embedding, num_classes)
+        told = {
+            "annotation": annotation,
+            "co_occurrence": co_occurrence,
+            "similarity": similarity,
+            "affinity": affinity,
+        }
+        published = relation_weights(preset)
+        self.weights = replace(published, **{name: value for name, value in told.items() if value is not None})
+        self.num_classes, self.frozen, self.inference = num_classes, frozen, inference
+        self.clusters, self.iterations, self.inference_clusters = clusters, iterations, inference_clusters
+        self.located_similarity, self.anchors = located_similarity, anchors
+        self.memory, self.neighbours = memory, neighbours
+        if frozen:
+            self.backbone.requires_grad_(False)
+            self.head.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+            self.head.eval()
+        return self
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Embeddings float32 [B,D,ceil(H/4),ceil(W/4)], of any length, for image [B,3,H,W] in [0,1]."""
+        size = [-(-length // STRIDE) for length in image.shape[2:]]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.head(self.backbone(image)).float()
+        return F.interpolate(features, size, mode="bilinear", align_corners=False)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """``embeddings`` [B,D,h,w] and the ``logits`` [B,1+C,h,w] of the classifier, which does not shape them."""
+        embeddings = self.embed(batch.image)
+        return {"embeddings": embeddings, "logits": self._classify(embeddings)}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Spec 1.7: L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
+        logits = F.interpolate(outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
+        entropy = seed_cross_entropy(logits, batch.seeds)
+        regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)
+        seeds = cell_seeds(batch.seeds, STRIDE)
+        segments = labelled_segments(outputs["embeddings"].float(), seeds, regions, self.clusters, self.iterations)
+        parts = {"segmentation": entropy if self.frozen else self.weights.annotation * entropy}
+        if not self.frozen:
+            parts |= self._relations(segments, batch, context)
+        if self.training and len(self.bank.vectors):
+            if context.step == 0:  # what an earlier training left has other labels
+                self.bank.clear()
+            tags = batch.tags[segments.segment_image]
+            self.bank.add(segments.prototypes.detach(), segments.segment_label, tags)
+        return parts
+
+    def _relations(self, segments: LabelledSegments, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        w, s = self.weights, segments
+        old, old_labels, old_tags = self.bank.recent(self.memory if self.training else 0)
+        prototypes = torch.cat([s.prototypes, old])
+        parts = {}
+        if w.annotation:
+            at = self._draw((s.label < UNLABELLED).nonzero()[:, 0], batch, context)
+            labels = torch.cat([s.segment_label, old_labels])
+            loss = annotation_loss(s.embeddings[at], s.own[at], s.label[at], prototypes, labels, w.kappa_annotation)
+            parts["annotation"] = w.annotation * loss
+        if w.co_occurrence:
+            at = self._draw(torch.arange(len(s.own), device=s.own.device), batch, context)
+            tags = torch.cat([batch.tags[s.segment_image], old_tags])
+            parts["co_occurrence"] = w.co_occurrence * co_occurrence_loss(
+                s.embeddings[at], s.own[at], s.image[at], batch.tags, prototypes, tags, w.kappa_co_occurrence
+            )
+        if w.similarity:
+            vectors = s.located if self.located_similarity else s.embeddings
+            loss = image_similarity_loss(vectors, s.own, s.image, s.region, w.kappa_similarity)
+            parts["similarity"] = w.similarity * loss
+        if w.affinity:
+            sets = affinity_sets(s, batch.image, 1 + self.num_classes)
+            parts["affinity"] = w.affinity * feature_affinity_loss(
+                s.embeddings, s.own, sets[s.own], s.prototypes, sets, w.kappa_affinity
+            )
+        return parts
+
+    def _draw(self, pixels: Tensor, batch: Batch, context: StepContext) -> Tensor:
+        most = self.anchors * len(batch.image)
+        if not self.anchors or len(pixels) <= most:
+            return pixels
+        return pixels[torch.randperm(len(pixels), generator=context.generator, device=pixels.device)[:most]]
+
+    def _classify(self, embeddings: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(F.normalize(embeddings, dim=1).detach())
+        return logits
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Logits [B,1+C,h,w] at stride 4, for image [B,3,H,W] in [0,1]."""
+        embeddings = self.embed(image)
+        return self._classify(embeddings) if self.inference == "softmax" else self._ask_neighbours(embeddings)
+
+    def _ask_neighbours(self, embeddings: Tensor) -> Tensor:
+        """Logarithms of the shares of labels among the nearest prototypes of each pixel's cluster."""
+        vectors, labels = self.bank.labelled()
+        if len(vectors) < self.neighbours:
+            raise DataError(
+                f"spml: expected at least {self.neighbours} labelled prototypes in the bank, found {len(vectors)}. "
+                "Remedy: train with a larger bank, longer, or with more labels; or `inference: softmax`."
+            )
+        with torch.autocast(embeddings.device.type, enabled=False):
+            unit = F.normalize(embeddings, dim=1)
+            kept = torch.ones_like(unit[:, 0], dtype=torch.bool)
+            cells = self.inference_clusters**2
+            clusters = image_clusters(located(unit), kept, self.inference_clusters, self.iterations)
+            own = (clusters + cells * torch.arange(len(unit), device=unit.device)[:, None, None]).flatten()
+            pixels = unit.permute(0, 2, 3, 1).flatten(0, 2)
+            found = nearest(segment_prototypes(pixels, own, cells * len(unit)), vectors, self.neighbours)[1]
+            shares = label_shares(labels[found], 1 + self.num_classes)
+            return shares.clamp(min=1e-6).log()[own].view(*clusters.shape, -1).permute(0, 3, 1, 2)
+
+    def links(self, image: Tensor) -> Links:
+        """Cosines of the embeddings of an image [1,3,H,W] and its mirror, at stride 8, between all cells."""
+        grid = (max(1, image.shape[2] // WALK_STRIDE), max(1, image.shape[3] // WALK_STRIDE))
+        plain, mirrored = (self.embed(view) for view in (image, image.flip(-1)))
+        views = (plain, mirrored.flip(-1))
+        with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the walk
+            small = (F.interpolate(view, grid, mode="bilinear", align_corners=False) for view in views)
+            affinity = torch.stack([cosine_affinity(view)[0] for view in small]).mean(0)
+        return DenseLinks(affinity.cpu().numpy(), grid, WALK_STRIDE)
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        yield self.head
+        yield self.classifier
