@@ -38,6 +38,13 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "background": ("a score in (0,1)", lambda value: 0 < value < 1),
     "mu": ("a number in [-20,20]", lambda value: -20 <= value <= 20),
     "region_threshold": ("a share in (0,1]", lambda value: 0 < value <= 1),
+    "affinity_width": ("a whole number above 0", lambda value: value > 0),
+    "contrast": ("a weight of 0 or more", lambda value: value >= 0),
+    "compensator": ("a weight of 0 or more", lambda value: value >= 0),
+    "votes_temperature": ("a number above 0", lambda value: value > 0),
+    "compensated": ("a share in (0,1]", lambda value: 0 < value <= 1),
+    "segmentation": ("a weight of 0 or more", lambda value: value >= 0),
+    "segmentation_start": ("an epoch of 0 or later", lambda value: value >= 0),
     "frozen_stages": ("a whole number from 0 to 5", lambda value: 0 <= value <= 5),
     "seed": ("a whole number of 0 or more", lambda value: value >= 0),
 }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.losses.image_labels import Labels, image_label_loss
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import winner_only, with_background
 
@@ -20,9 +21,9 @@ class View:
     refined: Tensor
 
 
-def classification_loss(cam: Tensor, tags: Tensor) -> Tensor:
-    """Soft-margin loss of the spatial mean of the foreground maps of ``cam`` [N,1+C,h,w]."""
-    return F.multilabel_soft_margin_loss(cam[:, 1:].mean((2, 3)), tags.to(cam.dtype))
+def classification_loss(cam: Tensor, tags: Tensor, labels: Labels = "multi") -> Tensor:
+    """Image-level loss of the spatial mean of the foreground maps of ``cam`` [N,1+C,h,w]."""
+    return image_label_loss(cam[:, 1:].mean((2, 3)), tags, labels)
 
 
 def min_pooling_loss(scores: Tensor, share: float = 0.25) -> Tensor:
@@ -48,32 +49,64 @@ class Equivariance:
         return self.cross_first + self.cross_second
 
 
-def equivariance_losses(first: View, second: View, tags: Tensor, hardest: float = 0.2) -> Equivariance:
-    """Equivariant regularisation (ER) and equivariant cross regularisation (ECR).
+def comparable_views(first: View, second: View, tags: Tensor) -> tuple[View, View]:
+    """Both views' maps stretched to [0,1], at the size of the second (corners aligned), zero for classes without tag.
 
     Args:
-        first: of the larger view; its maps are resized to the second's (corners aligned).
+        first: of the larger view.
         second: of the smaller view.
         tags: bool or float [N,C].
+    """
+    there = F.pad(tags.to(first.cam.dtype), (1, 0), value=1)[:, :, None, None]
+    size = second.cam.shape[2:]
+    one, two = (
+        View(*(resize(max_norm(maps), size) * there for maps in (view.cam, view.refined))) for view in (first, second)
+    )
+    return one, two
+
+
+def equivariance_losses(first: View, second: View, hardest: float = 0.2) -> Equivariance:
+    """Equivariant regularisation (ER) and equivariant cross regularisation (ECR) of :func:`comparable_views`.
+
+    Args:
         hardest: share of the entries of an image that the cross term keeps, the largest ones.
 
     Source: YudeWang/SEAM@3212261:train_SEAM.py.
     """
-    there = F.pad(tags.to(first.cam.dtype), (1, 0), value=1)[:, :, None, None]
-    size = second.cam.shape[2:]
-    cam_1, refined_1 = (_resize(max_norm(maps), size) * there for maps in (first.cam, first.refined))
-    cam_2, refined_2 = (max_norm(maps) * there for maps in (second.cam, second.refined))
-    plain = (cam_1[:, 1:] - cam_2[:, 1:]).abs().mean()
-    target_1, target_2 = (winner_only(with_background(cam[:, 1:].detach())) for cam in (cam_1, cam_2))
+    plain = (first.cam[:, 1:] - second.cam[:, 1:]).abs().mean()
+    target_1, target_2 = (winner_only(with_background(view.cam[:, 1:].detach())) for view in (first, second))
     return Equivariance(
-        plain, _hardest_mean(target_2 - refined_1, hardest), _hardest_mean(target_1 - refined_2, hardest)
+        plain,
+        hardest_mean(target_2 - first.refined, hardest),
+        hardest_mean(target_1 - second.refined, hardest),
     )
 
 
-def _resize(maps: Tensor, size: torch.Size) -> Tensor:
+def siamese_classification(first: View, second: View, tags: Tensor, labels: Labels = "multi") -> dict[str, Tensor]:
+    """The parts that read the image's tags: classification of both views, half each, and their min-pooling.
+
+    Args:
+        first, second: maps at the size of the view in pixels.
+        tags: bool [N,C].
+        labels: a yes/no question for each class, or cross-entropy where every image has exactly one ("single").
+    """
+    there = tags[:, :, None, None]
+    pooled = [min_pooling_loss(view.refined[:, 1:] * there) for view in (first, second)]
+    return {
+        "classification": classification_loss(first.cam, tags, labels) / 2,
+        "classification_2": classification_loss(second.cam, tags, labels) / 2,
+        "min_pooling": torch.stack(pooled).mean(),
+    }
+
+
+def resize(maps: Tensor, size: torch.Size) -> Tensor:
+    """Bilinear, corners aligned, as everywhere in this family."""
+    if maps.shape[2:] == size:
+        return maps
     return F.interpolate(maps, size, mode="bilinear", align_corners=True)
 
 
-def _hardest_mean(gap: Tensor, share: float) -> Tensor:
+def hardest_mean(gap: Tensor, share: float) -> Tensor:
+    """Mean of the largest ``share`` of the absolute values of each image's gaps [N,...]."""
     flat = gap.abs().flatten(1)
-    return flat.topk(max(1, int(share * flat.shape[1]))).values.mean()
+    return flat.topk(max(1, int(share * flat.shape[1])), sorted=False).values.mean()

@@ -1,4 +1,4 @@
-"""Pixel correlation (SEAM): every cell's scores become a mean over the cells that look like it."""
+"""Pixel correlation (SEAM, RTC): every cell's scores become a mean over the cells that look like it."""
 
 from __future__ import annotations
 
@@ -61,3 +61,21 @@ def pixel_correlation(scores: Tensor, features: Tensor, eps: float = EPS) -> Ten
     affinity = affinity / (affinity.sum(1, keepdim=True) + eps)
     spread: Tensor = scores.flatten(2) @ affinity
     return spread.view(*spread.shape[:2], *size)
+
+
+def cross_representation(logits: Tensor, deep: Tensor, shallow: Tensor, eps: float = EPS) -> Tensor:
+    """RTC's refinement (CRR): the mean of what deep and what shallow features make of the seed.
+
+    Gradients reach the features alone.
+
+    Args:
+        logits: [N,1+C,h,w]; channel 0 is not read.
+        deep, shallow: [N,D,h,w] and [N,D',h,w].
+
+    Returns:
+        [N,1+C,h,w], not negative.
+
+    Source: ChunyanWang1/RTC@9c777e0:network/resnet38_contrast.py (FCM, PCM).
+    """
+    seed = correlation_seed(logits, eps)
+    return (pixel_correlation(seed, deep, eps) + pixel_correlation(seed, shallow, eps)) / 2

@@ -10,6 +10,7 @@ from oracle_case import Case, Results
 from oracle_contrast import CONTRAST
 from oracle_refinement import REFINEMENT
 from oracle_regional import REGIONAL
+from oracle_single_stage import SINGLE_STAGE
 
 from models.metrics.cam_sweep import CamSweep
 from models.metrics.confusion import ConfusionMatrix, mean
@@ -168,4 +169,5 @@ ADAPTERS: dict[str, Callable[[Case, torch.dtype], Results]] = {
     **REFINEMENT,
     **CONTRAST,
     **REGIONAL,
+    **SINGLE_STAGE,
 }

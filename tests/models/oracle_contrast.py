@@ -25,7 +25,13 @@ from models.losses.prototype_contrast import (
     normalised_scores,
     prototype_contrast,
 )
-from models.losses.seam import View, classification_loss, equivariance_losses, min_pooling_loss
+from models.losses.seam import (
+    View,
+    classification_loss,
+    comparable_views,
+    equivariance_losses,
+    min_pooling_loss,
+)
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation, winner_only
 
 
@@ -114,7 +120,7 @@ def _step(case: Case, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], dict
     tags = _tensor(case, "label", dtype)
     there = tags[:, :, None, None]
     first, second = View(leaves["cam1"], leaves["cam_rv1"]), View(leaves["cam2"], leaves["cam_rv2"])
-    equivariance = equivariance_losses(first, second, tags, case.par["ohem"])
+    equivariance = equivariance_losses(*comparable_views(first, second, tags), case.par["ohem"])
     losses = {
         "loss_cls1": classification_loss(first.cam, tags),
         "loss_cls2": classification_loss(second.cam, tags),
