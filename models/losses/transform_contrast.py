@@ -24,7 +24,7 @@ from models.losses.prototype_contrast import (
 )
 from models.losses.seam import hardest_mean, resize
 from models.ops.cam import max_norm
-from models.ops.pixel_correlation import winner_only
+from models.ops.pixel_correlation import winners
 
 BackgroundCells = Literal["first", "least_foreground"]
 
@@ -171,7 +171,7 @@ def compensator_loss(compensated: Tensor, classes: Tensor, cam: Tensor, tags: Te
     Args:
         compensated: [K,n] of :func:`compensate`, n cells of N square grids.
         classes: int64 [K], 1..C: all that the batch's tags have.
-        cam: [N,1+C,h,w] of ``comparable_views``, zero for classes without tag; it alone gets a gradient.
+        cam: [N,C,h,w] of ``comparable_views``, zero for classes without tag; it alone gets a gradient.
         tags: bool [N,C].
         share: of an image's entries, the largest distances, that count (RTC 0.8).
     """
@@ -179,8 +179,8 @@ def compensator_loss(compensated: Tensor, classes: Tensor, cam: Tensor, tags: Te
     if len(classes):
         side = math.isqrt(compensated.shape[1] // len(cam))
         grid = compensated.view(len(classes), len(cam), side, side).transpose(0, 1)
-        target[:, classes] = resize(max_norm(grid), cam.shape[2:]) * tags[:, classes - 1, None, None]
-    return hardest_mean((winner_only(target) - winner_only(cam))[:, 1:], share)
+        target[:, classes - 1] = resize(max_norm(grid), cam.shape[2:]) * tags[:, classes - 1, None, None]
+    return hardest_mean(winners(target) - winners(cam), share)
 
 
 def mutual_compensation(
@@ -193,7 +193,7 @@ def mutual_compensation(
     """Sum over both views of :func:`compensator_loss`, the votes taken in the other view.
 
     Args:
-        cams: plain maps [N,1+C,h,w] of ``comparable_views``, of the first and of the second view.
+        cams: plain maps [N,C,h,w] of ``comparable_views``, of the first and of the second view.
         tags: bool [N,C].
     """
     classes = tags.any(0).nonzero()[:, 0] + 1

@@ -21,7 +21,7 @@ from models.heads.correlation import CorrelationHead
 from models.heads.cross_affinity import CrossAffinityHead
 from models.heads.embedded_cam import EmbeddedCamHead
 from models.losses.balanced_mask import balanced_mask_cross_entropy
-from models.losses.seam import View, comparable_views, equivariance_losses, resize, siamese_classification
+from models.losses.seam import Comparable, View, comparable_views, equivariance_losses, siamese_classification
 from models.losses.transform_contrast import (
     TransformView,
     mutual_compensation,
@@ -167,7 +167,7 @@ class Rtc(Method):
         """L = L_cls + L_er + L_ecr + contrast L_nce + compensator L_com + segmentation L_seg."""
         tags, sizes = batch.tags, {"": batch.image.shape[2:], "_2": torch.Size([self.second_size] * 2)}
         first, second = (
-            View(*(resize(outputs[name + suffix], size) for name in ("logits", "refined")))
+            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], tags, size)
             for suffix, size in sizes.items()
         )
         views = comparable_views(first, second, tags)
@@ -186,7 +186,7 @@ class Rtc(Method):
         return transform_view(*maps, tags, self.background, self.background_cells)
 
     def _transform(
-        self, grids: tuple[TransformView, TransformView], views: tuple[View, View], tags: Tensor
+        self, grids: tuple[TransformView, TransformView], views: tuple[Comparable, Comparable], tags: Tensor
     ) -> dict[str, Tensor]:
         """CTR, and the compensator, which teaches the plain CAMs what cells vote for."""
         first, second = grids

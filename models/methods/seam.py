@@ -15,7 +15,7 @@ from models.backbones import BACKBONES
 from models.doors import resolve
 from models.heads.cam import CamHead
 from models.heads.correlation import CorrelationHead
-from models.losses.seam import View, comparable_views, equivariance_losses, resize, siamese_classification
+from models.losses.seam import View, comparable_views, equivariance_losses, siamese_classification
 from models.method import Method
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
 from models.structures import Batch, CamView, Outputs, StepContext
@@ -92,10 +92,11 @@ class Seam(Method):
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Classification and min-pooling of both views, equivariance of the plain (ER) and refined (ECR) maps."""
-        views = []
-        for suffix, image in (("", batch.image), ("_2", self.second_view(batch.image[:1]))):
-            views.append(View(*(resize(outputs[name + suffix], image.shape[2:]) for name in ("logits", "refined"))))
-        first, second = views
+        sizes = {"": batch.image.shape[2:], "_2": self.second_view(batch.image[:1]).shape[2:]}
+        first, second = (
+            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], batch.tags, size)
+            for suffix, size in sizes.items()
+        )
         equivariance = equivariance_losses(*comparable_views(first, second, batch.tags), self.hardest)
         return siamese_classification(first, second, batch.tags) | {
             "equivariance": equivariance.plain,

@@ -17,9 +17,12 @@ def winner_only(scores: Tensor) -> Tensor:
 
     Source: YudeWang/SEAM@3212261:train_SEAM.py (max_onehot). The gradient passes where values do.
     """
-    foreground = scores[:, 1:]
-    kept = foreground * (foreground == foreground.amax(1, keepdim=True))
-    return torch.cat([scores[:, :1], kept], 1)
+    return torch.cat([scores[:, :1], winners(scores[:, 1:])], 1)
+
+
+def winners(foreground: Tensor) -> Tensor:
+    """Of each pixel's channels [N,C,h,w] only the largest keeps its value (ties all do)."""
+    return foreground * (foreground == foreground.amax(1, keepdim=True))
 
 
 def with_background(foreground: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from oracle_case import Case, Results
 from torch.nn import functional as F
 
-from models.losses.seam import View, classification_loss, comparable_views, equivariance_losses, min_pooling_loss
+from models.losses.seam import View, classification_loss, comparable_views, equivariance_losses, tagged_min_pooling
 from models.losses.transform_contrast import (
     class_relation,
     compensate,
@@ -63,13 +63,10 @@ def _rtc_losses(case: Case, leaves: dict[str, torch.Tensor], cells: list[Any], p
     par, dtype = case.par, leaves["f1"].dtype
     tags = _tensor(case, "label", dtype)
     size = {"1": (par["image_height"], par["image_width"]), "2": (par["view2"],) * 2}
-    views = {
-        v: View(*(_enlarge(leaves[f"{name}{v}"], size[v]) for name in ("cam_logits", "cam_rv_down"))) for v in "12"
-    }
+    views = {v: View.of(leaves[f"cam_logits{v}"], leaves[f"cam_rv_down{v}"], tags, size[v]) for v in "12"}
     one, two = comparable_views(views["1"], views["2"], tags)
     equivariance = equivariance_losses(one, two, par["ohem"])
-    there = tags[:, :, None, None]
-    pooled = [min_pooling_loss(views[v].refined[:, 1:] * there) for v in "12"]
+    pooled = [tagged_min_pooling(views[v], tags) for v in "12"]
     grids = [
         transform_view(leaves[f"f{v}"], leaves[f"cam_rv_down{v}"], tags, par["bg_threshold"], cells=chosen)
         for v, chosen in zip("12", cells, strict=True)
@@ -79,7 +76,7 @@ def _rtc_losses(case: Case, leaves: dict[str, torch.Tensor], cells: list[Any], p
     present = tags.any(0).nonzero()[:, 0] + 1
     raised = [compensate(grids[0], grids[1], present), compensate(grids[1], grids[0], present)]
     losses = {
-        "loss_cls": sum(classification_loss(views[v].cam, tags) for v in "12") / 2 + sum(pooled) / 2,
+        "loss_cls": sum(classification_loss(views[v], tags) for v in "12") / 2 + sum(pooled) / 2,
         "loss_rvmin1": pooled[0],
         "loss_rvmin2": pooled[1],
         "loss_er": equivariance.plain,
@@ -106,10 +103,6 @@ def _rtc_losses(case: Case, leaves: dict[str, torch.Tensor], cells: list[Any], p
             f"out.compensated{v}_present": scores.view(shape).transpose(0, 1),
         }
     return results | {"out.present_classes": present}
-
-
-def _enlarge(maps: torch.Tensor, size: Any) -> torch.Tensor:
-    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=True)
 
 
 def _inside(case: Case, shape: Any) -> torch.Tensor:
