@@ -181,6 +181,14 @@ class Segmenter(Protocol):
         """Logits [B,1+C,h,w], channel 0 background, at the network's grid, for image [B,3,H,W]."""
 
 
+@runtime_checkable
+class GatedSegmenter(Segmenter, Protocol):
+    """A segmenter that also says whether a class is in the image at all."""
+
+    def gated_scores(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of ``scores``, and probabilities [B,C] in [0,1], for image [B,3,H,W]."""
+
+
 class Links(Protocol):
     """How strongly the cells of a grid hang together."""
 

@@ -76,6 +76,15 @@ ROLES = {
 }
 """What a verb asks of the method behind its checkpoint: the name of the function, and what it is for."""
 
+OPTION_ROLES = {
+    ("export_cams", "maps", "posteriors"): ("scores", "segment"),
+    ("predict_masks", "gate", True): ("gated_scores", "say whether a class is in an image"),
+}
+"""What a value of a verb's option asks instead."""
+
+SWITCHES = {"scores": "segmentation", "gated_scores": "segmentation"}
+"""The option of a method that takes a function away when it is 0."""
+
 
 def check(book: Book) -> None:
     """Resolve every name and option of ``book``.
@@ -231,7 +240,7 @@ def _add_on_problems(where: str, entry: Any) -> Iterator[str]:
 
 def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
     """A page must be able to do what a verb asks of it (:data:`ROLES`)."""
-    needed = ROLES.get(verb)
+    needed = _role(verb, entry)
     if needed is None:
         return
     made = book.producer("checkpoints", entry.checkpoint)
@@ -245,6 +254,18 @@ def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[st
             f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{made[1].method}', which cannot {needed[1]}; "
             f"methods that can: {', '.join(able)}."
         )
+    elif made[1].model.get(SWITCHES.get(needed[0], ""), 1) == 0:
+        yield (
+            f"{where}.checkpoint: '{entry.checkpoint}' is trained with {SWITCHES[needed[0]]}: 0, so that it cannot "
+            f"{needed[1]}. Give that a weight in train.{entry.checkpoint}.model."
+        )
+
+
+def _role(verb: str, entry: Any) -> tuple[str, str] | None:
+    for (owner, option, value), role in OPTION_ROLES.items():
+        if owner == verb and entry.options.get(option) == value:
+            return role
+    return ROLES.get(verb)
 
 
 def _instance_problems(book: Book, where: str, entry: Any) -> Iterator[str]:

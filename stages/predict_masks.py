@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -12,7 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, to_batch
+from models.errors import ConfigurationError
+from models.ops.multiscale import evaluating, in_batches, to_batch
+from models.ops.posteriors import posteriors
 from models.structures import Image, Mask, Segmenter
 
 Tags: TypeAlias = npt.NDArray[np.bool_]
@@ -43,6 +45,8 @@ def predict_masks(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     average: Literal["logits", "probabilities"] = "logits",
+    gate: bool = False,
+    background: float | None = None,
     crf: Crf | None = None,
     batch_size: int = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -55,22 +59,29 @@ def predict_masks(
         segmenter: on ``device``. Its attribute ``align_corners``, where it has one, says how its grid is enlarged.
         scales: factors of the image's size.
         flip: add the mirror image at every scale.
-        average: what is averaged; the published tests average logits.
+        average: what is averaged; the published tests average logits, single-stage ones probabilities.
+        gate: multiply each class by the probability that it is in the image (``GatedSegmenter``; RTC). Of averaged
+            probabilities only.
+        background: constant that takes the place of the background's score (RTC 0.17); None keeps the network's.
         crf: from image uint8 [H,W,3] and probabilities float32 [1+C,H,W] to refined probabilities.
         batch_size: images that go through the network together; more than one pays on a GPU, and costs memory.
         precision: of the network's arithmetic; averages are float32.
 
     Yields:
         (id, mask uint8 [H,W] of 0..C) in order.
+
+    Raises:
+        ConfigurationError: ``gate`` with averaged logits.
     """
+    if gate and average != "probabilities":
+        raise ConfigurationError(f"gate: true needs average: probabilities, found average: {average}.")
     run = partial(
         _predict,
         finish=partial(_label, crf=crf),
         segmenter=segmenter,
         device=device,
-        scales=scales,
-        flip=flip,
-        average=average,
+        views={"scales": scales, "flip": flip, "average": average, "gate": gate},
+        background=background,
         precision=precision,
     )
     return in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
@@ -92,9 +103,8 @@ def predict_scored(
         finish=partial(_scored, crf=crf),
         segmenter=segmenter,
         device=device,
-        scales=scales,
-        flip=flip,
-        average=average,
+        views={"scales": scales, "flip": flip, "average": average},
+        background=None,
         precision="float32",
     )
     return scored
@@ -106,31 +116,20 @@ def _predict(
     finish: Callable[[Image, Tensor], Result],
     segmenter: Segmenter,
     device: Any,
-    scales: Sequence[float],
-    flip: bool,
-    average: str,
+    views: dict[str, Any],
+    background: float | None,
     precision: str,
 ) -> list[tuple[str, Result]]:
     size = samples[0][1].shape[:2]
-    align_corners = bool(getattr(segmenter, "align_corners", False))
-    each = None if average == "logits" else _softmax
-    views = len(scales) * (2 if flip else 1)
     with evaluating(segmenter, device, precision):
         image = to_batch([image for _, image, _ in samples], device)
-        scores = (
-            merge_views(segmenter.scores(view), size, flip, align_corners, each)
-            for view in scaled_views(image, scales, flip)
-        )
-        mean = reduce(torch.add, scores) / views
-        probabilities = mean if each else _softmax(mean)
+        probabilities = posteriors(segmenter, image, (size[0], size[1]), **views)
+        if background is not None:
+            probabilities[:, 0] = background
         return [
             (name, finish(image, _restrict(each_class, tags)))
             for (name, image, tags), each_class in zip(samples, probabilities, strict=True)
         ]
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    return logits.softmax(1)
 
 
 def _restrict(probabilities: Tensor, tags: Tags | None) -> Tensor:

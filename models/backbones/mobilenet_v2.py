@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from models.backbones.base import Backbone, limit_stride
+from models.ops.depthwise import quicken
 
 STAGES = (slice(0, 1), slice(1, 4), slice(4, 7), slice(7, 14), slice(14, 19))
 """Blocks of ``features`` that end at strides 2 (stem), 4, 8, 16 and 32."""
@@ -30,6 +31,7 @@ class MobileNetV2(Backbone):
         )
         self.features = features
         limit_stride(self.stages()[1:], output_stride)
+        quicken(self)
         self.freeze(freeze_bn, frozen_stages)
 
     def stages(self) -> list[nn.Module]:

@@ -50,7 +50,7 @@ def contrast_view(
 
     Source: usr922/wseg@e96b961:contrast_train.py.
     """
-    features, refined = (_to_grid(maps) for maps in (features, refined.detach()))
+    features, refined = (to_grid(maps) for maps in (features, refined.detach()))
     scores = normalised_scores(refined, background)
     with torch.no_grad():
         there = F.pad(tags.to(scores.dtype), (1, 0), value=1)[:, :, None, None]
@@ -162,7 +162,7 @@ def prototype_contrast(
     )
 
 
-def _to_grid(maps: Tensor) -> Tensor:
+def to_grid(maps: Tensor) -> Tensor:
     if maps.shape[2:] == (GRID, GRID):
         return maps
     return F.interpolate(maps, (GRID, GRID), mode="bilinear", align_corners=True)

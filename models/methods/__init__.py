@@ -11,6 +11,7 @@ METHODS = {
     "classifier": "models.methods.classifier:Classifier",
     "rcm_mam": "models.methods.rcm_mam:RcmMam",
     "recam": "models.methods.recam:Recam",
+    "rtc": "models.methods.rtc:Rtc",
     "seam": "models.methods.seam:Seam",
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
     "spml": "models.methods.spml:Spml",

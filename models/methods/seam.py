@@ -15,7 +15,7 @@ from models.backbones import BACKBONES
 from models.doors import resolve
 from models.heads.cam import CamHead
 from models.heads.correlation import CorrelationHead
-from models.losses.seam import View, classification_loss, equivariance_losses, min_pooling_loss
+from models.losses.seam import View, comparable_views, equivariance_losses, siamese_classification
 from models.method import Method
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
 from models.structures import Batch, CamView, Outputs, StepContext
@@ -92,17 +92,13 @@ class Seam(Method):
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Classification and min-pooling of both views, equivariance of the plain (ER) and refined (ECR) maps."""
-        size = batch.image.shape[2:]
-        first = View(*(_enlarge(outputs[name], size) for name in ("logits", "refined")))
-        small = self.second_view(batch.image[:1]).shape[2:]
-        second = View(*(_enlarge(outputs[name], small) for name in ("logits_2", "refined_2")))
-        there = batch.tags[:, :, None, None]
-        equivariance = equivariance_losses(first, second, batch.tags, self.hardest)
-        pooled = [min_pooling_loss(view.refined[:, 1:] * there) for view in (first, second)]
-        return {
-            "classification": classification_loss(first.cam, batch.tags) / 2,
-            "classification_2": classification_loss(second.cam, batch.tags) / 2,
-            "min_pooling": torch.stack(pooled).mean(),
+        sizes = {"": batch.image.shape[2:], "_2": self.second_view(batch.image[:1]).shape[2:]}
+        first, second = (
+            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], batch.tags, size)
+            for suffix, size in sizes.items()
+        )
+        equivariance = equivariance_losses(*comparable_views(first, second, batch.tags), self.hardest)
+        return siamese_classification(first, second, batch.tags) | {
             "equivariance": equivariance.plain,
             "cross_equivariance": equivariance.cross,
         }
@@ -130,7 +126,3 @@ class Seam(Method):
     def new_modules(self) -> Iterator[nn.Module]:
         yield self.head
         yield self.correlation
-
-
-def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(maps, size, mode="bilinear", align_corners=True)

@@ -21,6 +21,8 @@ Regions = npt.NDArray[np.int32]
 FILES = "files"
 PERCENTILE = 99
 """Of an image's edges, whose strength counts as 1."""
+FINE = 0.8
+"""Smoothing of the methods that are not "rag"."""
 STEPS = 12
 """Times that felzenszwalb's scale is raised at most."""
 
@@ -30,25 +32,27 @@ class RegionOptions:
     """How an image is cut into regions.
 
     Attributes:
-        method: "rag" watershed of colour edges and merging (the best, 0.3 s an image of 375x500); "felzenszwalb" with
+        method: "rag" watershed of colour edges and merging (0.12 s an image of 375x500); "felzenszwalb" with
             a scale that is raised until there are few enough; "slic" superpixels of even size, for comparison: with
             them most segments have no other in their region; "none" the whole image; "files" your own maps.
         count: most regions of an image, 1 or more (HSG 48; SPML's advice is 20 to 60).
-        markers: regions of the watershed, before merging.
+        markers: "rag": regions of the watershed, before merging.
         weakest: "rag": boundaries weaker than this share of the image's strong edges go in any case, so that a plain
             image has fewer regions.
+        area: "rag": how much a small region is merged before a large one, see :func:`merge_regions`.
+        sigma: "rag": of the smoothing before edges are taken.
         scale: felzenszwalb's at first.
-        sigma: of the smoothing before.
         folder: "files": ``ID.png`` of region ids (palette, 8-bit or 16-bit grey), relative to the project root. DVC
             does not watch it: after a change force the stages that name it (``dvc repro -f``).
     """
 
     method: Literal["rag", "felzenszwalb", "slic", "none", "files"] = "rag"
     count: int = 48
-    markers: int = 800
+    markers: int = 400
     weakest: float = 0.1
+    area: float = 0.25
+    sigma: float = 2.0
     scale: float = 100.0
-    sigma: float = 0.8
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -56,11 +60,11 @@ class RegionOptions:
         known = (*MAKERS, FILES)
         if self.method not in known:
             raise ConfigurationError(f"regions: unknown method '{self.method}'.{closest(self.method, known)}")
-        if self.count < 1 or self.markers < 1 or self.weakest < 0 or self.scale <= 0 or self.sigma < 0:
+        if min(self.count, self.markers) < 1 or self.scale <= 0 or min(self.weakest, self.area, self.sigma) < 0:
             raise ConfigurationError(
-                "regions: expected count and markers of at least 1, scale above 0, weakest and sigma of 0 or more, "
-                f"found count {self.count}, markers {self.markers}, scale {self.scale}, weakest {self.weakest}, "
-                f"sigma {self.sigma}."
+                "regions: expected count and markers of at least 1, scale above 0, weakest, area and sigma of 0 or "
+                f"more, found count {self.count}, markers {self.markers}, scale {self.scale}, "
+                f"weakest {self.weakest}, area {self.area}, sigma {self.sigma}."
             )
         if (self.method == FILES) != bool(self.folder):
             raise ConfigurationError(
@@ -95,7 +99,7 @@ def _rag(image: Image, options: RegionOptions) -> Regions:
 
     edges = edge_strength(image, options.sigma)
     basins = watershed(edges, markers=min(options.markers, edges.size)).astype(np.int32)
-    return merge_regions(basins, edges, options.count, options.weakest)
+    return merge_regions(basins, edges, options.count, options.weakest, options.area)
 
 
 def _felzenszwalb(image: Image, options: RegionOptions) -> Regions:
@@ -104,18 +108,18 @@ def _felzenszwalb(image: Image, options: RegionOptions) -> Regions:
 
     scale = options.scale
     for _ in range(STEPS):
-        found = felzenszwalb(image, scale=scale, sigma=options.sigma, min_size=max(20, image[..., 0].size // 600))
+        found = felzenszwalb(image, scale=scale, sigma=FINE, min_size=max(20, image[..., 0].size // 600))
         if found.max() < options.count:
             break
         scale *= 1.5
-    return merge_regions(found.astype(np.int32), edge_strength(image, options.sigma), options.count)
+    return merge_regions(found.astype(np.int32), edge_strength(image, FINE), options.count, area=options.area)
 
 
 def _slic(image: Image, options: RegionOptions) -> Regions:
     from skimage.segmentation import slic
 
-    found = slic(image, n_segments=options.count, compactness=10, sigma=options.sigma, start_label=0, channel_axis=2)
-    return merge_regions(found.astype(np.int32), edge_strength(image, options.sigma), options.count)
+    found = slic(image, n_segments=options.count, compactness=10, sigma=FINE, start_label=0, channel_axis=2)
+    return merge_regions(found.astype(np.int32), edge_strength(image, FINE), options.count, area=options.area)
 
 
 def _none(image: Image, options: RegionOptions) -> Regions:

@@ -1,4 +1,4 @@
-"""Pixel correlation (SEAM): every cell's scores become a mean over the cells that look like it."""
+"""Pixel correlation (SEAM, RTC): every cell's scores become a mean over the cells that look like it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ def winner_only(scores: Tensor) -> Tensor:
 
     Source: YudeWang/SEAM@3212261:train_SEAM.py (max_onehot). The gradient passes where values do.
     """
-    foreground = scores[:, 1:]
-    kept = foreground * (foreground == foreground.amax(1, keepdim=True))
-    return torch.cat([scores[:, :1], kept], 1)
+    return torch.cat([scores[:, :1], winners(scores[:, 1:])], 1)
+
+
+def winners(foreground: Tensor) -> Tensor:
+    """Of each pixel's channels [N,C,h,w] only the largest keeps its value (ties all do)."""
+    return foreground * (foreground == foreground.amax(1, keepdim=True))
 
 
 def with_background(foreground: Tensor) -> Tensor:
@@ -61,3 +64,21 @@ def pixel_correlation(scores: Tensor, features: Tensor, eps: float = EPS) -> Ten
     affinity = affinity / (affinity.sum(1, keepdim=True) + eps)
     spread: Tensor = scores.flatten(2) @ affinity
     return spread.view(*spread.shape[:2], *size)
+
+
+def cross_representation(logits: Tensor, deep: Tensor, shallow: Tensor, eps: float = EPS) -> Tensor:
+    """RTC's refinement (CRR): the mean of what deep and what shallow features make of the seed.
+
+    Gradients reach the features alone.
+
+    Args:
+        logits: [N,1+C,h,w]; channel 0 is not read.
+        deep, shallow: [N,D,h,w] and [N,D',h,w].
+
+    Returns:
+        [N,1+C,h,w], not negative.
+
+    Source: ChunyanWang1/RTC@9c777e0:network/resnet38_contrast.py (FCM, PCM).
+    """
+    seed = correlation_seed(logits, eps)
+    return (pixel_correlation(seed, deep, eps) + pixel_correlation(seed, shallow, eps)) / 2

@@ -10,6 +10,7 @@ from oracle_case import Case, Results
 from oracle_contrast import CONTRAST
 from oracle_refinement import REFINEMENT
 from oracle_regional import REGIONAL
+from oracle_single_stage import SINGLE_STAGE
 from oracle_spml import SPML
 
 from models.metrics.cam_sweep import CamSweep
@@ -170,4 +171,5 @@ ADAPTERS: dict[str, Callable[[Case, torch.dtype], Results]] = {
     **CONTRAST,
     **REGIONAL,
     **SPML,
+    **SINGLE_STAGE,
 }

@@ -25,7 +25,14 @@ from models.losses.prototype_contrast import (
     normalised_scores,
     prototype_contrast,
 )
-from models.losses.seam import View, classification_loss, equivariance_losses, min_pooling_loss
+from models.losses.seam import (
+    View,
+    classification_loss,
+    comparable_views,
+    equivariance_losses,
+    min_pooling_loss,
+    tagged_min_pooling,
+)
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation, winner_only
 
 
@@ -112,14 +119,13 @@ def _step(case: Case, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], dict
     """SEAM's losses of a step, and the leaves that they came from."""
     leaves = {name: case.tensor(name, dtype) for name in ("cam1", "cam_rv1", "cam2", "cam_rv2")}
     tags = _tensor(case, "label", dtype)
-    there = tags[:, :, None, None]
-    first, second = View(leaves["cam1"], leaves["cam_rv1"]), View(leaves["cam2"], leaves["cam_rv2"])
-    equivariance = equivariance_losses(first, second, tags, case.par["ohem"])
+    first, second = (View.of(leaves[f"cam{v}"], leaves[f"cam_rv{v}"], tags, leaves[f"cam{v}"].shape[2:]) for v in "12")
+    equivariance = equivariance_losses(*comparable_views(first, second, tags), case.par["ohem"])
     losses = {
-        "loss_cls1": classification_loss(first.cam, tags),
-        "loss_cls2": classification_loss(second.cam, tags),
-        "loss_rvmin1": min_pooling_loss(first.refined[:, 1:] * there),
-        "loss_rvmin2": min_pooling_loss(second.refined[:, 1:] * there),
+        "loss_cls1": classification_loss(first, tags),
+        "loss_cls2": classification_loss(second, tags),
+        "loss_rvmin1": tagged_min_pooling(first, tags),
+        "loss_rvmin2": tagged_min_pooling(second, tags),
         "loss_er": equivariance.plain,
         "loss_ecr1": equivariance.cross_first,
         "loss_ecr2": equivariance.cross_second,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_single_stage import cam_labels
 from torch.nn import functional as F
 
 from models.losses.affinity import affinity_loss, dense_affinity_loss, displacement_losses
@@ -263,6 +264,7 @@ def _afa_losses(case: Case, dtype: torch.dtype) -> Results:
         "out.pos_count": alike.sum() + 1,
         "out.neg_count": different.sum() + 1,
         "out.cams_rw": propagate_tagged(cams, tags, affinity.detach(), case.par["bkg"]),
+        **cam_labels(case, dtype),
     }
 
 

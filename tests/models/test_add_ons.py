@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_methods import CLASSES, SMALL, build
+from test_methods import AT_ONCE, CLASSES, SMALL, build
 from torch.nn import functional as F
 
 from models.doors import resolve
@@ -27,6 +27,7 @@ from pipeline.checkpoints import build_method
 from pipeline.signatures import has_method
 
 BASES = [name for name, target in METHODS.items() if has_method(target, "cam_views")]
+SIAMESE = {"rtc", "seam"}
 STACKS = [
     {"hfpl": {}},
     {"hfpl": {"reading": "multinomial", "draws": 100, "sampling": 0.8}},
@@ -40,7 +41,7 @@ def context(seed: int = 0) -> StepContext:
 
 
 def stacked(base: str, add_ons: dict[str, dict[str, object]], seed: int = 0) -> Method:
-    return build_method(base, CLASSES, SMALL, seed, add_ons)
+    return build_method(base, CLASSES, SMALL | AT_ONCE.get(base, {}), seed, add_ons)
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_the_classification_part_is_the_mean_of_the_maps(base: str, batch: Batch
     parts = method.losses(outputs, batch, context())
     for view in method.cam_views(outputs, batch):  # type: ignore[operator]
         wide = F.interpolate(view.maps, view.image.shape[2:], mode="bilinear", align_corners=True)
-        means = view.maps if base != "seam" else wide
+        means = wide if base in SIAMESE else view.maps
         loss = F.multilabel_soft_margin_loss(means.mean((2, 3)), batch.tags.float())
         torch.testing.assert_close(parts[view.part], view.weight * loss)
 
@@ -207,7 +208,7 @@ def test_the_multinomial_reading_samples_every_view_of_a_softmax(base: str, batc
         drawn = draw_pixels(probabilities, 9, generator)
         expected = expected + 0.8 * view.weight * multinomial_sampling_loss(probabilities, batch.tags, drawn)
         torch.testing.assert_close(mixed[view.part], 0.2 * plain[view.part])
-    assert len(views) == (2 if base == "seam" else 1)
+    assert len(views) == (2 if base in SIAMESE else 1)
     torch.testing.assert_close(mixed["importance_sampling"], expected)
     small = F.interpolate(batch.image, views[0].maps.shape[2:], mode="bilinear", align_corners=True)
     similar = feature_similarity(small, softmaxes[0], mu=1.0, sigma=2.0)

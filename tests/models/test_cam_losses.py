@@ -28,7 +28,16 @@ from models.losses.prototype_contrast import (
     intra_view_loss,
     prototype_contrast,
 )
-from models.losses.seam import View, classification_loss, equivariance_losses, min_pooling_loss
+from models.losses.seam import (
+    View,
+    classification_loss,
+    comparable_views,
+    enlarged_mean,
+    equivariance_losses,
+    min_pooling_loss,
+    resize,
+    siamese_classification,
+)
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation, winner_only, with_background
 
@@ -179,7 +188,8 @@ def test_min_pooling_is_the_mean_of_the_lowest_quarter() -> None:
 
 def test_classification_is_the_mean_map_and_leaves_the_background_out() -> None:
     cam = torch.tensor([[[[50.0, 50.0]], [[1.0, 3.0]], [[-4.0, 4.0]]]])
-    loss = classification_loss(cam, torch.tensor([[True, False]]))
+    tags = torch.tensor([[True, False]])
+    loss = classification_loss(View.of(cam, cam, tags, (1, 2)), tags)
     assert loss.item() == pytest.approx((0.126928 + 0.693147) / 2, abs=1e-5)
 
 
@@ -187,32 +197,31 @@ def views() -> tuple[View, View]:
     """Two views of one cell row, one class; the first has the same plain map, and other refined ones."""
     cam = torch.tensor([[[[7.0, 0.0, 7.0, 0.0, 7.0]], [[0.0, 2.0, 0.0, 0.0, 0.0]]]])
     refined = torch.tensor([[[[0.0, 0.0, 1.0, 1.0, 0.0]], [[0.0, 0.5, 1.0, 0.0, 0.0]]]])
-    first = View(cam.clone().requires_grad_(), refined.clone().requires_grad_())
-    return first, View((cam * 3).requires_grad_(), (cam * 5).requires_grad_())
+    tags = torch.tensor([[True]])
+    return View.of(cam, refined, tags, (1, 5)), View.of(cam * 3, cam * 5, tags, (1, 5))
 
 
 def test_the_cross_term_is_the_mean_of_its_hardest_entries() -> None:
     """Target (1, 0, 1, 1, 1), (0, 1, 0, 0, 0); gaps of the first view: 1 at three entries, .5 at one, else 0."""
     tags = torch.tensor([[True]])
     for share, mean in ((0.2, 1.0), (0.4, 3.5 / 4), (1.0, 3.5 / 10)):
-        found = equivariance_losses(*views(), tags, share)
+        found = equivariance_losses(*comparable_views(*views(), tags), share)
         assert found.cross_first.item() == pytest.approx(mean, abs=1e-4)
-    assert equivariance_losses(*views(), tags).cross_first.item() == pytest.approx(1.0, abs=1e-4)
+    assert equivariance_losses(*comparable_views(*views(), tags)).cross_first.item() == pytest.approx(1.0, abs=1e-4)
     first, second = views()
-    swapped = equivariance_losses(second, first, tags, 0.4)
+    swapped = equivariance_losses(*comparable_views(second, first, tags), 0.4)
     assert swapped.cross_second.item() == pytest.approx(3.5 / 4, abs=1e-4)
     assert swapped.plain.item() == pytest.approx(0, abs=1e-4)
     assert swapped.cross.item() == pytest.approx((swapped.cross_first + swapped.cross_second).item())
 
 
 def test_the_cross_term_moves_refined_maps_alone() -> None:
-    first, second = (
-        View(random(2, 4, *size, seed=seed).requires_grad_(), random(2, 4, *size, seed=9 - seed).requires_grad_())
-        for size, seed in (((9, 8), 1), ((5, 4), 2))
-    )
     tags = torch.tensor([[True, False, True], [False, True, True]])
-    found = equivariance_losses(first, second, tags)
-    leaves = (first.cam, second.cam, first.refined, second.refined)
+    sizes = ((9, 8), (5, 4))
+    cams, refined = ([random(2, 4, *size, seed=seed).requires_grad_() for size in sizes] for seed in (1, 2))
+    views = [View.of(*maps, tags, size) for *maps, size in zip(cams, refined, sizes, strict=True)]
+    found = equivariance_losses(*comparable_views(views[0], views[1], tags))
+    leaves = (*cams, *refined)
     for value, moved in (
         (found.cross_first, [False, False, True, False]),
         (found.cross_second, [False, False, False, True]),
@@ -314,3 +323,22 @@ def test_contrast_moves_features_alone() -> None:
     (slope,) = torch.autograd.grad(held(unit), unit)
     chances = (unit @ first.prototypes.T / 0.1).softmax(1) - F.one_hot(second.labels, 6)
     torch.testing.assert_close(slope, chances @ first.prototypes / 0.1 / len(unit) / 2)
+
+
+def test_a_batch_without_tags_has_finite_losses_and_gradients() -> None:
+    tags = torch.zeros(2, 3, dtype=torch.bool)
+    cam, refined = random(2, 4, 4, 4).requires_grad_(), random(2, 4, 4, 4, seed=1).requires_grad_()
+    view = View.of(cam, refined, tags, (9, 9))
+    parts = siamese_classification(view, view, tags)
+    equivariance = equivariance_losses(*comparable_views(view, view, tags))
+    total = sum(parts.values()) + equivariance.plain + equivariance.cross
+    total.backward()  # type: ignore[union-attr]
+    assert parts["min_pooling"] == 0
+    assert cam.grad is not None
+    assert cam.grad.isfinite().all()
+
+
+def test_the_mean_of_an_enlarged_map_needs_no_enlarging() -> None:
+    maps = random(2, 3, 5, 7)
+    expected = resize(maps, (64, 33)).mean((2, 3))
+    torch.testing.assert_close(enlarged_mean(maps, (64, 33)), expected)

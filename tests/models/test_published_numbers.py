@@ -1,6 +1,6 @@
 """Numbers of the publications, written out: defaults of the CAM pages, and presets by method.
 
-hfpl_and_baselines 1.7 and 3.1 to 3.6, rtc_and_rcm_mam 2.2 to 2.7, spml 1.10.
+hfpl_and_baselines 1.7 and 3.1 to 3.6, rtc_and_rcm_mam 1.3 to 1.5 and 2.2 to 2.7, spml 1.10.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from typing import Any
 import pytest
 
 from models.doors import resolve
-from models.losses import importance_sampling, multiscale_attention, prototype_contrast, regional_contrast
+from models.losses import (
+    importance_sampling,
+    multiscale_attention,
+    prototype_contrast,
+    regional_contrast,
+    transform_contrast,
+)
 from models.losses.feature_similarity import feature_similarity
 from models.losses.seam import equivariance_losses, min_pooling_loss
 from models.methods import ADD_ONS, METHODS
+from models.ops.online_labels import two_threshold_labels
 from models.pseudo_masks import CONSTANTS, POWERS, Constant, Power
 from models.refiners.dense_crf import PRESETS as CRFS
 from models.refiners.dense_crf import DenseCrf
@@ -40,6 +47,27 @@ PAGES: dict[str, dict[str, Any]] = {
         "empty": "ignore",
         "queue": 0,
     },
+    "rtc": {
+        "feature_width": 256,
+        "affinity_width": 64,
+        "second_size": 128,
+        "hardest": 0.2,
+        "representation": "cross",
+        "contrast": 0.1,
+        "tau": 0.1,
+        "background": 0.2,
+        "negatives": "all",
+        "compensator": 1.0,
+        "votes_temperature": 1.0,
+        "compensated": 0.8,
+        "segmentation": 1.0,
+        "segmentation_start": 7.0,
+        "head": "rtc",
+        "head_width": 256,
+        "high": 0.55,
+        "low": 0.2,
+        "refiner": "varm",
+    },
 }
 STACKED: dict[str, dict[str, Any]] = {
     "hfpl": {
@@ -63,6 +91,11 @@ FUNCTIONS: dict[Any, dict[str, Any]] = {
     prototype_contrast.top_pixels: {"top": 32},
     prototype_contrast.prototype_contrast: {"tau": 0.1},
     prototype_contrast.intra_view_loss: {"tau": 0.1},
+    transform_contrast.transform_view: {"background": 0.2},
+    transform_contrast.transform_contrast: {"tau": 0.1},
+    transform_contrast.compensate: {"temperature": 1.0},
+    transform_contrast.compensator_loss: {"share": 0.8},
+    two_threshold_labels: {"high": 0.55, "low": 0.2, "shrink": 2},
     regional_contrast.region_mask: {"threshold": 0.3},
     regional_contrast.regional_contrast: {"temperature": 2.0},
     multiscale_attention.multiscale_attention: {"target": "attentive"},

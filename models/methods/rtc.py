@@ -1,0 +1,260 @@
+"""RTC (Wang et al. 2023): a siamese classifier, its refined CAMs, and a segmenter taught by them, in one training.
+
+Representation: CAMs spread by a deep and by a shallow affinity (CRR). Transform: prototypes with the other view's
+features (CTR). Compensator: confident cells vote for more of the object. Then the decoder learns from online labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.errors import ConfigurationError
+from models.heads import HEADS
+from models.heads.correlation import CorrelationHead
+from models.heads.cross_affinity import CrossAffinityHead
+from models.heads.embedded_cam import EmbeddedCamHead
+from models.losses.balanced_mask import balanced_mask_cross_entropy
+from models.losses.seam import Comparable, View, comparable_views, equivariance_losses, siamese_classification
+from models.losses.transform_contrast import (
+    TransformView,
+    mutual_compensation,
+    swapped_prototypes,
+    transform_contrast,
+    transform_view,
+)
+from models.method import Method
+from models.ops.cam import max_norm
+from models.ops.online_labels import two_threshold_labels
+from models.ops.pixel_adaptive import PixelAdaptive
+from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
+from models.structures import IGNORE, Batch, CamView, Outputs, StepContext
+
+
+class Rtc(Method):
+    """Learns from tags alone, and both localises and segments. The defaults are the release's but for the backbone.
+
+    ``representation: single, contrast: 0, compensator: 0, segmentation: 0`` is the baseline, SEAM with another head.
+
+    Args:
+        num_classes: foreground classes C; CAMs and decoder have a map for the background too.
+        backbone: name of a backbone (``models.backbones``).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32 (RTC 8).
+        freeze_bn: keep the batch norms on their pretrained statistics (RTC: true).
+        frozen_stages: stages that do not learn, counted from the stem.
+        dropout: share of feature channels dropped before the CAM head (RTC 0.5).
+        feature_width: channels of f, which the class maps read and CTR compares (RTC 256).
+        affinity_width: channels of the first level that affinities compare (RTC 64).
+        second_size: side of the second view in pixels (RTC 128).
+        hardest: share of the entries that the cross equivariance keeps (RTC 0.2).
+        labels: several classes an image ("multi"), or exactly one, by cross-entropy ("single": localisation).
+        representation: CAMs spread by two affinities ("cross": CRR), or by SEAM's one ("single").
+        contrast: weight of each term of CTR (RTC 0.1); 0 leaves it out.
+        tau: its temperature (RTC 0.1).
+        background: constant score of the background in CTR's pseudo-labels (RTC 0.2).
+        background_cells: cells of the background's prototype, see ``transform_view``.
+        negatives: prototypes of all classes in the denominator (RTC), or of those that the batch has ("present").
+        compensator: weight of the compensator's loss (RTC 1); 0 leaves it out.
+        votes_temperature: of its votes (RTC 1).
+        compensated: share of an image's entries, the largest gaps, that it keeps (RTC 0.8).
+        segmentation: weight of the decoder's loss (RTC 1); 0: no decoder, CAMs only.
+        segmentation_start: epoch from which it counts (RTC 7 of 25).
+        head: of the decoder, by name (``models.heads``).
+        head_width: its channels.
+        high, low: background scores of the online labels (RTC 0.55, 0.2).
+        refiner: pixel-adaptive refinement of the online labels.
+
+    Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: float = 1.0,
+        output_stride: int = 16,
+        freeze_bn: bool = False,
+        frozen_stages: int = 0,
+        dropout: float = 0.0,
+        feature_width: int = 256,
+        affinity_width: int = 64,
+        second_size: int = 128,
+        hardest: float = 0.2,
+        labels: Literal["multi", "single"] = "multi",
+        representation: Literal["cross", "single"] = "cross",
+        contrast: float = 0.1,
+        tau: float = 0.1,
+        background: float = 0.2,
+        background_cells: Literal["first", "least_foreground"] = "first",
+        negatives: Literal["all", "present"] = "all",
+        compensator: float = 1.0,
+        votes_temperature: float = 1.0,
+        compensated: float = 0.8,
+        segmentation: float = 1.0,
+        segmentation_start: float = 7.0,
+        head: str = "rtc",
+        head_width: int = 256,
+        high: float = 0.55,
+        low: float = 0.2,
+        refiner: Literal["varm", "par", "pamr"] = "varm",
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        channels = self.backbone.channels
+        self.cam_head = EmbeddedCamHead(channels, 1 + num_classes, width=feature_width, dropout=dropout)
+        affinity = CrossAffinityHead if representation == "cross" else CorrelationHead
+        self.affinity = affinity(channels, width=affinity_width)
+        decoder = resolve(HEADS, head, "head") if segmentation else None
+        self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=output_stride, width=head_width)
+        self.second_size, self.hardest, self.labels, self.representation = second_size, hardest, labels, representation
+        self.contrast, self.tau, self.background = contrast, tau, background
+        self.background_cells, self.negatives = background_cells, negatives
+        self.compensator, self.votes_temperature, self.compensated = compensator, votes_temperature, compensated
+        self.segmentation, self.segmentation_start = segmentation, segmentation_start
+        self.high, self.low = high, low
+        self.refine = PixelAdaptive(refiner)
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two cells of the CAMs."""
+        stride: int = self.backbone.strides["layer4"]
+        return stride
+
+    @property
+    def align_corners(self) -> bool:
+        """How the decoder's grid is enlarged."""
+        return True
+
+    def look(self, image: Tensor) -> Outputs:
+        """``logits`` and ``refined`` [B,1+C,h,w], f as ``embedded``, and the ``features`` before it."""
+        return self._look(image, self.backbone(image))
+
+    def _look(self, image: Tensor, features: Mapping[str, Tensor]) -> Outputs:
+        embedded, logits = self.cam_head(features)
+        compared = self.affinity((image - self.backbone.mean) / self.backbone.std, features)
+        with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the affinity
+            logits, embedded = logits.float(), embedded.float()
+            if self.representation == "cross":
+                refined = cross_representation(logits, *(part.float() for part in compared))
+            else:
+                refined = pixel_correlation(correlation_seed(logits), compared.float())
+        return {"logits": logits, "refined": refined, "embedded": embedded, "features": features["layer4"]}
+
+    def second_view(self, image: Tensor) -> Tensor:
+        """The smaller copy of a batch of images."""
+        return F.interpolate(image, [self.second_size] * 2, mode="bilinear", align_corners=True)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Those of :meth:`look` for both views, the second's ending in ``_2``; ``scores`` of the decoder."""
+        features = self.backbone(batch.image)
+        outputs = self._look(batch.image, features)
+        if self.decoder is not None:
+            outputs["scores"] = self.decoder(features)
+        second = self.look(self.second_view(batch.image))
+        return outputs | {f"{name}_2": value for name, value in second.items()}
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """L = L_cls + L_er + L_ecr + contrast L_nce + compensator L_com + segmentation L_seg."""
+        tags, sizes = batch.tags, {"": batch.image.shape[2:], "_2": torch.Size([self.second_size] * 2)}
+        first, second = (
+            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], tags, size)
+            for suffix, size in sizes.items()
+        )
+        views = comparable_views(first, second, tags)
+        equivariance = equivariance_losses(*views, self.hardest)
+        parts = siamese_classification(first, second, tags, self.labels)
+        parts |= {"equivariance": equivariance.plain, "cross_equivariance": equivariance.cross}
+        if self.contrast or self.compensator:
+            grids = tuple(self._grid(outputs, suffix, tags) for suffix in sizes)
+            parts |= self._transform((grids[0], grids[1]), views, tags)
+        if self.decoder is not None:
+            parts["segmentation"] = self._segmentation(outputs, batch, context)
+        return parts
+
+    def _grid(self, outputs: Outputs, suffix: str, tags: Tensor) -> TransformView:
+        maps = outputs[f"embedded{suffix}"], outputs[f"refined{suffix}"]
+        return transform_view(*maps, tags, self.background, self.background_cells)
+
+    def _transform(
+        self, grids: tuple[TransformView, TransformView], views: tuple[Comparable, Comparable], tags: Tensor
+    ) -> dict[str, Tensor]:
+        """CTR, and the compensator, which teaches the plain CAMs what cells vote for."""
+        first, second = grids
+        parts: dict[str, Tensor] = {}
+        if self.contrast:
+            against = swapped_prototypes(first, second), swapped_prototypes(second, first)
+            present = F.pad(tags.any(0), (1, 0), value=True) if self.negatives == "present" else None
+            contrast = transform_contrast(first, second, against, self.tau, present)
+            parts |= {name: self.contrast * value for name, value in vars(contrast).items()}
+        if self.compensator:
+            cams = views[0].cam, views[1].cam
+            loss = mutual_compensation(grids, cams, tags, self.votes_temperature, self.compensated)
+            parts["compensator"] = self.compensator * loss
+        return parts
+
+    def _segmentation(self, outputs: Outputs, batch: Batch, context: StepContext) -> Tensor:
+        """Balanced cross-entropy against online labels from its epoch on; before, 0 for every parameter."""
+        if context.epoch < self.segmentation_start:
+            return outputs["scores"].float().sum() * 0
+        refined = max_norm(outputs["refined"].detach()[:, 1:]) * batch.tags[:, :, None, None]
+        inside = batch.seeds != IGNORE
+        labels = two_threshold_labels(refined, batch.image, batch.tags, inside, self.refine, self.high, self.low)
+        loss = balanced_mask_cross_entropy(outputs["scores"].float(), labels, batch.tags)
+        return self.segmentation * loss.mean()
+
+    def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
+        """The image and its smaller copy; half of the classification each."""
+        images = {"": batch.image, "_2": self.second_view(batch.image)}
+        return tuple(
+            CamView(
+                f"classification{suffix}",
+                0.5,
+                image,
+                outputs[f"logits{suffix}"][:, 1:],
+                outputs[f"logits{suffix}"][:, :1],
+                outputs[f"refined{suffix}"][:, 1:],
+                outputs[f"features{suffix}"].float(),
+            )
+            for suffix, image in images.items()
+        )
+
+    def cams(self, image: Tensor, tags: Tensor) -> Tensor:
+        """Refined foreground maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
+        return self.look(image)["refined"][:, 1:].relu() * tags[:, :, None, None]
+
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C]."""
+        logits: Tensor = self.cam_head(self.backbone(image))[1][:, 1:].float().mean((2, 3))
+        return logits
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Logits [B,1+C,h,w] of the decoder."""
+        return self.gated_scores(image)[0]
+
+    def gated_scores(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B,1+C,h,w] of the decoder, and the probability [B,C] that each class is in the image.
+
+        Raises:
+            ConfigurationError: the page was trained without a decoder.
+        """
+        if self.decoder is None:
+            raise ConfigurationError(
+                "rtc: this checkpoint was trained with segmentation: 0 and has no decoder, so that it localises but "
+                "does not segment. Export its CAMs, or train it with segmentation: 1."
+            )
+        features = self.backbone(image)
+        maps = self.cam_head(features)[1][:, 1:].float()
+        return self.decoder(features), maps.mean((2, 3)).sigmoid()
+
+    def new_modules(self) -> Iterator[Any]:
+        yield from (module for module in (self.cam_head, self.affinity, self.decoder) if isinstance(module, nn.Module))

@@ -1,0 +1,82 @@
+"""Labels that a single-stage network makes of its own CAMs while it trains, on tensors (RTC, AFA).
+
+Confident on either side, 255 between. The rules of make_pseudo_masks are their counterpart for stored CAMs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.structures import BACKGROUND, IGNORE
+
+Refine = Callable[[Tensor, Tensor], Tensor]
+"""From image [1,3,H,W] and masks [1,K,H,W] to masks (``models.ops.pixel_adaptive.PixelAdaptive``)."""
+
+
+@torch.no_grad()
+def two_threshold_labels(
+    scores: Tensor,
+    image: Tensor,
+    tags: Tensor,
+    inside: Tensor,
+    refine: Refine,
+    high: float = 0.55,
+    low: float = 0.2,
+    shrink: int = 2,
+) -> Tensor:
+    """Refine the CAMs against two constant backgrounds: a class where it beats both, background where both beat it.
+
+    Args:
+        scores: [N,C,h,w] in [0,1], enlarged to the image (corners aligned).
+        image: [N,3,H,W].
+        tags: bool [N,C]; the classes that take part.
+        inside: bool [N,H,W]; the rest is void.
+        refine: at half the image's size, on the softmax over background and tagged classes.
+        high, low: the backgrounds' scores (RTC .55 and .2, AFA .55 and .35).
+        shrink: how many times smaller the grid is on which labels are refined.
+
+    Returns:
+        int64 [N,H,W]: 0, 1..C, 255.
+
+    Source: ChunyanWang1/RTC@9c777e0:network/losses.py, rulixiang/afa@adcfa29:utils/camutils.py.
+    """
+    size = image.shape[2:]
+    if scores.shape[2:] != size:
+        scores = F.interpolate(scores, size, mode="bilinear", align_corners=True)
+    small = [max(1, length // shrink) for length in size]
+    image, scores = (F.interpolate(maps, small, mode="bilinear", align_corners=False) for maps in (image, scores))
+    labels = torch.full(inside.shape, IGNORE, device=scores.device)
+    for label, picture, maps, there in zip(labels, image, scores, tags.bool(), strict=True):
+        classes = F.pad(there.nonzero()[:, 0] + 1, (1, 0))
+        stacks = [F.pad(maps[there], (0, 0, 0, 0, 1, 0), value=background).softmax(0) for background in (high, low)]
+        refined = refine(picture[None], torch.cat(stacks)[None])
+        enlarged = F.interpolate(refined, size, mode="bilinear", align_corners=False)[0]
+        sure, unsure = (classes[stack.argmax(0)] for stack in enlarged.split(len(classes)))
+        label.copy_(sure.where((sure != BACKGROUND) | (unsure == BACKGROUND), IGNORE))
+    return labels.where(inside, IGNORE)
+
+
+@torch.no_grad()
+def threshold_labels(maps: Tensor, tags: Tensor, size: Sequence[int], high: float, low: float | None = None) -> Tensor:
+    """The best tagged class where its score is above ``high``, background up to ``low``, 255 between.
+
+    Args:
+        maps: [N,C,h,w], enlarged to ``size`` (corners not aligned).
+        tags: bool [N,C].
+        size: (H, W).
+        high: least score of a class.
+        low: largest score of the background; None for ``high``: nothing is void.
+
+    Returns:
+        int64 [N,H,W].
+
+    Source: rulixiang/afa@adcfa29:utils/camutils.py (cam_to_label).
+    """
+    maps = maps * tags[:, :, None, None]
+    best, index = F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False).max(1)
+    labels = (index + 1).where(best > high, IGNORE)
+    return labels.where(best > (high if low is None else low), BACKGROUND)

@@ -1,0 +1,72 @@
+"""The fast backward pass of depthwise convolutions against torch's own."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.backbones.mobilenet_v2 import MobileNetV2
+from models.ops.depthwise import DepthwiseConv2d, quicken
+
+
+def pair(stride: int, rate: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+    torch.manual_seed(0)
+    plain, fast = (nn.Conv2d(6, 6, 3, stride, rate, rate, groups=6, bias=False) for _ in range(2))
+    fast.load_state_dict(plain.state_dict())
+    quicken(nn.Sequential(fast))
+    return plain, fast
+
+
+def gradients(layer: nn.Conv2d, x: Tensor, bfloat16: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        y = layer(x)
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype)
+    of_x, of_weight = torch.autograd.grad((y * weights).sum(), (x, layer.weight))
+    return y, of_x, of_weight
+
+
+@pytest.mark.parametrize(("stride", "rate"), [(2, 1), (1, 2), (1, 3), (4, 1)])
+@pytest.mark.parametrize("size", [(8, 8), (7, 11), (3, 2)])
+def test_gradients_are_those_of_the_plain_convolution(stride: int, rate: int, size: tuple[int, int]) -> None:
+    plain, fast = pair(stride, rate)
+    assert type(fast) is DepthwiseConv2d
+    x = torch.randn(2, 6, *size)
+    (y, of_x, of_weight), found = gradients(plain, x), gradients(fast, x)
+    assert torch.equal(found[0], y)
+    torch.testing.assert_close(found[1], of_x, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(found[2], of_weight, rtol=0.01, atol=0.05)
+
+
+def test_other_precisions_and_inference_are_untouched() -> None:
+    plain, fast = pair(1, 2)
+    x = torch.randn(2, 6, 8, 8)
+    for ours, theirs in zip(gradients(fast, x, bfloat16=False), gradients(plain, x, bfloat16=False), strict=True):
+        assert torch.equal(ours, theirs)
+    with torch.inference_mode():
+        assert torch.equal(fast(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(6, 6, 3, 1, 1, groups=6, bias=False),
+        nn.Conv2d(6, 6, 3, 2, 2, 2, groups=6, bias=False),
+        nn.Conv2d(6, 6, 3, 2, 0, groups=6, bias=False),
+        nn.Conv2d(6, 6, 3, 2, 1, groups=3, bias=False),
+        nn.Conv2d(6, 6, 5, 2, 1, groups=6, bias=False),
+        nn.Conv2d(6, 6, 3, 2, 1, groups=6),
+    ],
+)
+def test_what_does_not_fit_stays(layer: nn.Conv2d) -> None:
+    quicken(nn.Sequential(layer))
+    assert type(layer) is nn.Conv2d
+
+
+def test_mobilenet_has_them_where_it_strides_or_dilates() -> None:
+    layers = [m for m in MobileNetV2(output_stride=8).modules() if isinstance(m, nn.Conv2d)]
+    depthwise = [cast(nn.Conv2d, m) for m in layers if m.groups > 1]
+    assert all(isinstance(m, DepthwiseConv2d) == (m.stride != (1, 1) or m.dilation != (1, 1)) for m in depthwise)
