@@ -78,6 +78,8 @@ class ExportCamsEntry(Entry):
     supervision: Name
     checkpoint: Name
     dtype: Literal["float16", "uint8"] = "float16"
+    boxes: bool = False
+    """Stretch the maps within the boxes of the supervision, and drop what lies outside of them."""
     options: Options = {}
 
 

@@ -35,7 +35,8 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "second_size": ("0 (the share counts) or pixels above 0", lambda value: value >= 0),
     "correlation_width": ("a whole number above 0", lambda value: value > 0),
     "hardest": ("a share in (0,1]", lambda value: 0 < value <= 1),
-    "background": ("a score in (0,1)", lambda value: 0 < value < 1),
+    # a count of points, or whether there is one, where it is no float
+    "background": ("a score in (0,1)", lambda value: 0 < value < 1 if isinstance(value, float) else value >= 0),
     "mu": ("a number in [-20,20]", lambda value: -20 <= value <= 20),
     "region_threshold": ("a share in (0,1]", lambda value: 0 < value <= 1),
     "affinity_width": ("a whole number above 0", lambda value: value > 0),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ConfigurationError
-from models.ops.background import Scores, power_background
+from models.ops.background import Scores, complement_background, power_background
 from models.ops.presets import preset_of
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Links
@@ -25,6 +25,8 @@ class WalkSettings:
         cam_power: exponent of the scores before they enter.
         pooled: scores enter as means over their cell; else by bilinear resizing.
         scaled: without a background in the walk, divide at the end by the image's largest score.
+        peaked: the scores are posteriors; their rest, the background, walks along, and each enters divided by its
+            largest value in the image (``alpha`` must be 0).
     """
 
     beta: float = 8
@@ -33,6 +35,7 @@ class WalkSettings:
     cam_power: float = 1
     pooled: bool = True
     scaled: bool = True
+    peaked: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no walk (ConfigurationError)."""
@@ -41,6 +44,13 @@ class WalkSettings:
             raise ConfigurationError(
                 f"random walk: expected beta and cam_power above 0, alpha of 0 or more, log_t 0 to 12, found {found}."
             )
+        if self.peaked and self.alpha:
+            raise ConfigurationError(f"random walk: with peaked expected alpha 0, found {self.alpha}.")
+
+    @property
+    def with_background(self) -> bool:
+        """Whether a background walks along."""
+        return self.peaked or bool(self.alpha)
 
 
 PRESETS: dict[str, WalkSettings] = {
@@ -55,12 +65,16 @@ PRESETS: dict[str, WalkSettings] = {
     "rib": WalkSettings(10, 8, 0, 1.3, pooled=False),
     "amn": WalkSettings(10, 8, 0, 1.3, pooled=False),
     "spml": WalkSettings(20, 6, 6, pooled=False),
+    "spml_softmax": WalkSettings(20, 6, 0, pooled=False, peaked=True),
 }
 """Published numbers by method (hfpl_and_baselines 1.7, 3.1-3.5).
 
-The rule that follows is "complement" where ``alpha`` is above 0, else "constant" with the preset of the same name;
+The rule that follows is "complement" where a background walks along, else "constant" with the preset of the same name;
 SIPE has none, as its background is a channel of its own.
 """
+
+
+EPS = np.float32(1e-12)
 
 
 class RandomWalk:
@@ -75,12 +89,13 @@ class RandomWalk:
         cam_power: float | None = None,
         pooled: bool | None = None,
         scaled: bool | None = None,
+        peaked: bool | None = None,
     ) -> None:
         """Choose the numbers.
 
         Args:
             preset: key of :data:`PRESETS`; the options below that are None take its numbers.
-            beta, log_t, alpha, cam_power, pooled, scaled: as in :class:`WalkSettings`.
+            beta, log_t, alpha, cam_power, pooled, scaled, peaked: as in :class:`WalkSettings`.
 
         Raises:
             ConfigurationError: unknown preset, or numbers out of range.
@@ -93,6 +108,7 @@ class RandomWalk:
             "cam_power": cam_power,
             "pooled": pooled,
             "scaled": scaled,
+            "peaked": peaked,
         }
         chosen = {name: value for name, value in overrides.items() if value is not None}
         self.settings = replace(published, **chosen)
@@ -122,13 +138,17 @@ class RandomWalk:
         if self.settings.alpha:
             scores = resize_bilinear(scores, cam.size)
             scores = np.concatenate([power_background(scores, self.settings.alpha)[None], scores])
-        if not self.settings.pooled:
-            return resize_bilinear(scores, links.grid)
-        return _cell_means(resize_bilinear(scores, cam.size), links.grid, links.stride)
+        if self.settings.peaked:
+            scores = np.concatenate([complement_background(scores)[None], scores])
+        if self.settings.pooled:
+            entered = _cell_means(resize_bilinear(scores, cam.size), links.grid, links.stride)
+        else:
+            entered = resize_bilinear(scores, links.grid)
+        return entered / np.maximum(entered.max((1, 2), keepdims=True), EPS) if self.settings.peaked else entered
 
     def _leaving(self, walked: Scores, size: tuple[int, int], links: Links) -> Scores:
         scores = _enlarge(walked, size, links)
-        if self.settings.alpha:
+        if self.settings.with_background:
             return _unit(scores[1:] / scores.sum(0))
         return _unit(scores / max(float(scores.max()), 1e-12) if self.settings.scaled else scores)
 

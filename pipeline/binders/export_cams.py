@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from models.errors import DataError
+from models.ops.boxes import within_boxes
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_parts
 from pipeline.params import Book
@@ -28,8 +30,17 @@ class _Export:
         checkpoint = self.here.path("checkpoints", entry.checkpoint)
         method: Any = load_method(checkpoint, catalogue.class_names).to(own)
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
-        for _, cam in export_cams(samples, method, device=own, **entry.options):
-            yield cam
+        for id, cam in export_cams(samples, method, device=own, **entry.options):
+            yield self._boxed(id, cam, tags) if entry.boxes else cam
+
+    def _boxed(self, id: str, cam: Cam, supervision: SupervisionStore) -> Cam:
+        known = supervision[id]
+        if known.boxes is None or known.box_classes is None:
+            raise DataError(
+                f"export_cams.{self.here.name}.boxes: expected boxes in supervision '{self.here.entry.supervision}', "
+                f"found none for image '{id}'. Remedy: name a supervision of the kind 'boxes', or leave `boxes` out."
+            )
+        return within_boxes(cam, known.boxes, known.box_classes)
 
 
 def run(book: Book, name: str, log: Log) -> None:

@@ -209,7 +209,8 @@ def test_walks_of_one_kind_have_the_same_numbers() -> None:
         assert PRESETS[name] == PRESETS[same]
     with pytest.raises(ConfigurationError, match="Did you mean 'recam'"):
         RandomWalk("re_cam")
-    assert {name for name, walk in PRESETS.items() if not walk.alpha} - {"sipe"} == CONSTANTS.keys() - {"rib_coco"}
+    alone = {name for name, walk in PRESETS.items() if not walk.with_background}
+    assert alone - {"sipe"} == CONSTANTS.keys() - {"rib_coco"}
 
 
 def test_a_constant_background_need_not_walk() -> None:

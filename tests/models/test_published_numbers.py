@@ -68,6 +68,18 @@ PAGES: dict[str, dict[str, Any]] = {
         "low": 0.2,
         "refiner": "varm",
     },
+    "spml": {
+        "head": "aspp_v2",
+        "embedding": 64,
+        "dropout": 0.75,
+        "preset": "tags",
+        "clusters": 6,
+        "iterations": 10,
+        "anchors": 0,
+        "memory": 2,
+        "inference_clusters": 12,
+        "neighbours": 20,
+    },
 }
 STACKED: dict[str, dict[str, Any]] = {
     "hfpl": {
@@ -114,6 +126,7 @@ WALK: dict[str, tuple[float, int, float, float, bool, bool]] = {
     "rib": (10, 8, 0, 1.3, False, True),
     "amn": (10, 8, 0, 1.3, False, True),
     "spml": (20, 6, 6, 1, False, True),
+    "spml_softmax": (20, 6, 0, 1, False, True),
 }
 CONSTANT = {"irn": 0.25, "advcam": 0.25, "rib": 0.27, "rib_coco": 0.22, "recam": 0.28, "amn": 0.25, "ppc": 0.27}
 POWER = {"psa": 16, "seam": 6, "hfpl": 6, "spml": 6}
