@@ -34,7 +34,6 @@ PENDING = {
     "rtc_step": "RTC",
     "rtc_seg_label": "RTC",
     "afa_seg_label": "RTC (comparison AFA)",
-    "balanced_mask_ce": "RTC (comparison 1-stage-wseg)",
 }
 """Fixtures whose method is not built yet, and the part of the project that brings it."""
 
