@@ -1,0 +1,118 @@
+"""Mix Transformer (MiT), SegFormer's encoder (Xie et al. 2021), built by transformers (extra ``mit``)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from models.backbones.base import LAYERS, Backbone
+from models.errors import ConfigurationError
+
+HEADS = (1, 2, 5, 8)
+"""Attention heads of the four stages; a stage has as many times the channels of a head."""
+
+
+class Mit(Backbone):
+    """Features of 1, 2, 5, 8 times the channels of an attention head; the stem is the first patch embedding.
+
+    Strides beyond ``output_stride`` become 1 without dilation: attention sees the whole image, and the 3x3 kernels that
+    follow see half as far (4,2,2,1 at 16, as AFA trains it; 4,2,1,1 at 8). Its norms are LayerNorms, without statistics
+    of the data: ``freeze_bn`` changes nothing, their scales learn as weights and their shifts as biases. In training
+    blocks are skipped at random (stochastic depth, up to 0.1).
+
+    Args:
+        width: multiplier of the channel counts; published weights exist for 1.0.
+        output_stride: 8, 16 or 32.
+        freeze_bn, frozen_stages: see :meth:`Backbone.freeze`.
+
+    Raises:
+        ConfigurationError: transformers is not installed.
+
+    Source: rtc_and_rcm_mam 1.8; published weights: nvidia/mit-b0 to b2, under NVIDIA's licence for SegFormer.
+    """
+
+    library = "transformers"
+    prefix = "segformer."
+    depths: ClassVar[tuple[int, int, int, int]]
+    head_channels: ClassVar[int]
+
+    def __init__(
+        self, *, width: float = 1.0, output_stride: int = 16, freeze_bn: bool = False, frozen_stages: int = 0
+    ) -> None:
+        sizes = [heads * max(1, round(self.head_channels * width)) for heads in HEADS]
+        super().__init__(output_stride, sizes, (sizes[0], 4))
+        strides = [1, *(self.strides[name] for name in LAYERS)]
+        steps = [after // before for before, after in zip(strides, strides[1:], strict=False)]
+        self.encoder = _encoder(hidden_sizes=sizes, depths=list(self.depths), strides=steps)
+        self.freeze(freeze_bn, frozen_stages)
+
+    def stages(self) -> list[nn.Module]:
+        encoder = self.encoder
+        embed, *later = encoder.patch_embeddings
+        embeds = [None, *later]
+        layers = zip(embeds, encoder.block, encoder.layer_norm, strict=True)
+        return [_Embedding(embed), *(_Layer(*parts) for parts in layers)]
+
+
+class _Embedding(nn.Module):
+    """Overlapping patches as a map of features."""
+
+    def __init__(self, embed: nn.Module) -> None:
+        super().__init__()
+        self.embed = embed
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,c,H,W] -> [B,C,h,w]."""
+        tokens, height, width = self.embed(x)
+        return _to_map(tokens, height, width)
+
+
+class _Layer(nn.Module):
+    """A patch embedding (not in the first layer, whose stem it is), transformer blocks and a norm."""
+
+    def __init__(self, embed: nn.Module | None, blocks: nn.ModuleList, norm: nn.Module) -> None:
+        super().__init__()
+        self.embed, self.blocks, self.norm = embed, blocks, norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,c,H,W] -> [B,C,h,w]."""
+        if self.embed is None:
+            height, width, tokens = *x.shape[2:], x.flatten(2).transpose(1, 2)
+        else:
+            tokens, height, width = self.embed(x)
+        for block in self.blocks:
+            tokens = block(tokens, height, width)[0]
+        return _to_map(self.norm(tokens), height, width)
+
+
+def _to_map(tokens: Tensor, height: int, width: int) -> Tensor:
+    return tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
+
+
+def _encoder(**settings: Any) -> Any:
+    try:
+        from transformers import SegformerConfig, SegformerModel
+    except ImportError as error:
+        raise ConfigurationError(
+            f"MiT backbones need packages that are not installed ({error.name}). Remedy: pip install 'weak2mask[mit]'."
+        ) from None
+    return SegformerModel(SegformerConfig(num_attention_heads=list(HEADS), **settings)).encoder
+
+
+class MitB0(Mit):
+    """Features of 32, 64, 160, 256 channels, 3 M parameters."""
+
+    depths, head_channels, hub = (2, 2, 2, 2), 32, "nvidia/mit-b0"
+
+
+class MitB1(Mit):
+    """Features of 64, 128, 320, 512 channels, 13 M parameters."""
+
+    depths, head_channels, hub = (2, 2, 2, 2), 64, "nvidia/mit-b1"
+
+
+class MitB2(Mit):
+    """Features of 64, 128, 320, 512 channels, 24 M parameters."""
+
+    depths, head_channels, hub = (3, 4, 6, 3), 64, "nvidia/mit-b2"

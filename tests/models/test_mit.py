@@ -1,0 +1,97 @@
+"""What is special to MiT backbones: the library's own numbers, strides without dilation, LayerNorms, the extra."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+import pytest
+import torch
+
+from models.backbones import EXTRAS
+from models.backbones.base import LAYERS, Backbone
+from models.backbones.mit import MitB0, MitB1, MitB2
+from models.doors import resolve
+from models.errors import ConfigurationError
+from models.method import Method
+from models.methods import METHODS
+from models.structures import Batch, StepContext
+
+SIZES = {MitB0: [32, 64, 160, 256], MitB1: [64, 128, 320, 512], MitB2: [64, 128, 320, 512]}
+MILLIONS = {MitB0: 3.3, MitB1: 13.2, MitB2: 24.2}
+"""Parameters of the encoders (Xie et al. 2021, table 1a, decoder left out: 3.4, 13.1, 24.2)."""
+
+
+def build(kind: type[Backbone] = MitB0, **options: object) -> Backbone:
+    pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    return kind(**options).eval()  # type: ignore[call-arg,arg-type]
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "strides"), [(32, [4, 2, 2, 2]), (16, [4, 2, 2, 1]), (8, [4, 2, 1, 1])]
+)
+def test_features_are_the_hidden_states_of_transformers(
+    output_stride: int, strides: list[int], image: torch.Tensor
+) -> None:
+    backbone = build(output_stride=output_stride)
+    from transformers import SegformerConfig, SegformerModel
+
+    reference = SegformerModel(SegformerConfig(strides=strides)).eval()
+    entries = backbone.state_dict()
+    assert {k for k in entries if k not in ("mean", "std")} == set(reference.state_dict())
+    reference.load_state_dict({k: v for k, v in entries.items() if k not in ("mean", "std")})
+    with torch.inference_mode():
+        found = backbone(image)
+        states = reference((image - backbone.mean) / backbone.std, output_hidden_states=True).hidden_states
+    for name, state in zip(LAYERS, states, strict=True):
+        torch.testing.assert_close(found[name], state)
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_sizes_are_the_published_ones(kind: type[Backbone]) -> None:
+    backbone = build(kind)
+    assert [backbone.channels[name] for name in LAYERS] == SIZES[kind]
+    assert sum(p.numel() for p in backbone.parameters()) / 1e6 == pytest.approx(MILLIONS[kind], abs=0.15)
+
+
+def test_frozen_stages_hold_still_and_freeze_bn_changes_nothing(image: torch.Tensor) -> None:
+    backbone = build(width=0.5, freeze_bn=True, frozen_stages=2).train()
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    backbone(image)["layer4"].square().sum().backward()
+    torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], 0.1).step()
+    moved = {k for k, v in backbone.state_dict().items() if not torch.equal(v, before[k])}
+    held = tuple(f"encoder.{part}.0." for part in ("patch_embeddings", "block", "layer_norm"))
+    assert moved == {k for k, _ in backbone.named_parameters() if not k.startswith(held)}
+    assert not any(m.training for stage in backbone.stages()[:2] for m in stage.modules())
+
+
+@pytest.mark.parametrize("name", ["classifier", "seam", "segmenter", "one_stage", "rcm_mam"])
+def test_pages_learn_on_it(name: str, image: torch.Tensor) -> None:
+    pytest.importorskip("transformers")
+    page = resolve(METHODS, name, "method")
+    options = {"backbone": "mit_b0", "width": 0.25, "head_width": 16, "freeze_bn": True}
+    torch.manual_seed(0)
+    method: Method = page(3, **{k: v for k, v in options.items() if k in inspect.signature(page).parameters}).train()
+    seeds = torch.ones(2, 64, 96, dtype=torch.int64)
+    batch = Batch(image, torch.tensor([[True, False, True], [False, True, False]]), seeds)
+    losses = method.losses(method(batch), batch, StepContext(0, 10, 5))
+    sum(losses.values()).backward()  # type: ignore[union-attr]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.parameters() if p.requires_grad)
+    groups = {g.name: g for g in method.parameter_groups()}
+    norms = [m for m in method.modules() if isinstance(m, torch.nn.LayerNorm)]
+    scales = {id(norm.weight) for norm in norms}
+    assert scales <= {id(p) for p in groups["weights"].parameters}
+    assert groups["biases"].weight_decay == 0
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_without_the_package_the_extra_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigurationError, match=r"transformers.*pip install 'weak2mask\[mit\]'"):
+        resolve({name: f"models.backbones.mit:MitB{name[-1]}"}, name, "backbone")()
