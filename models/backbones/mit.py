@@ -11,6 +11,8 @@ from models.errors import ConfigurationError
 
 HEADS = (1, 2, 5, 8)
 """Attention heads of the four stages; a stage has as many times the channels of a head."""
+SMALLEST = 29
+"""Pixels a side: attention of the first stage reduces blocks of 8x8 cells to one, and needs one."""
 
 
 class Mit(Backbone):
@@ -27,7 +29,7 @@ class Mit(Backbone):
         freeze_bn, frozen_stages: see :meth:`Backbone.freeze`.
 
     Raises:
-        ConfigurationError: transformers is not installed.
+        ConfigurationError: transformers is not installed, or (on forward) an image is too small.
 
     Source: rtc_and_rcm_mam 1.8; published weights: nvidia/mit-b0 to b2, under NVIDIA's licence for SegFormer.
     """
@@ -46,6 +48,14 @@ class Mit(Backbone):
         steps = [after // before for before, after in zip(strides, strides[1:], strict=False)]
         self.encoder = _encoder(hidden_sizes=sizes, depths=list(self.depths), strides=steps)
         self.freeze(freeze_bn, frozen_stages)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        if min(image.shape[2:]) < SMALLEST:
+            raise ConfigurationError(
+                f"MiT backbones need images of at least {SMALLEST} pixels a side, found {tuple(image.shape[2:])}. "
+                "Remedy: a larger crop, scale or second view."
+            )
+        return super().forward(image)
 
     def stages(self) -> list[nn.Module]:
         encoder = self.encoder
