@@ -13,5 +13,5 @@ BACKBONES = {
     "resnet101": "models.backbones.resnet:ResNet101",
 }
 
-EXTRAS = {name: ("transformers", "mit") for name in ("mit_b0", "mit_b1", "mit_b2")}
+EXTRAS = dict.fromkeys(("mit_b0", "mit_b1", "mit_b2"), ("transformers", "mit"))
 """Backbones that need a package beyond the base installation: (package, extra of this project that brings it)."""

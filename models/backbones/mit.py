@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class Mit(Backbone):
         sizes = [heads * max(1, round(self.head_channels * width)) for heads in HEADS]
         super().__init__(output_stride, sizes, (sizes[0], 4))
         strides = [1, *(self.strides[name] for name in LAYERS)]
-        steps = [after // before for before, after in zip(strides, strides[1:], strict=False)]
+        steps = [after // before for before, after in pairwise(strides)]
         self.encoder = _encoder(hidden_sizes=sizes, depths=list(self.depths), strides=steps)
         self.freeze(freeze_bn, frozen_stages)
 

@@ -59,7 +59,9 @@ class AsppV3(nn.Module):
         super().__init__()
         rates = [rate * 16 // output_stride for rate in V3_RATES]
         inputs = channels["layer4"]
-        self.branches = nn.ModuleList([conv_block(inputs, width, 1), *(conv_block(inputs, width, 3, rate) for rate in rates)])
+        self.branches = nn.ModuleList(
+            [conv_block(inputs, width, 1), *(conv_block(inputs, width, 3, rate) for rate in rates)]
+        )
         self.pooling = conv_block(inputs, width, 1)
         self.projection = conv_block(width * (len(rates) + 2), width, 1)
         self.dropout = nn.Dropout(dropout)

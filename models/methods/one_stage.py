@@ -102,7 +102,7 @@ class OneStage(Method):
         return {"logits": self.scores(batch.image)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Soft margin of the class scores; from ``pretrain`` epochs on the masks' cross-entropy with their own labels."""
+        """Soft margin of the class scores; after ``pretrain`` epochs also the masks' loss on their own labels."""
         logits = outputs["logits"].float()
         scores = class_scores(logits, *self.focal)
         parts = {"classification": F.multilabel_soft_margin_loss(scores, batch.tags.float())}

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 from models.structures import UNLABELLED
 
 
-def cut_off_labels(
-    masks: Tensor, foreground: float = 0.6, background: float = 0.7, lowest: float = 0.2
-) -> Tensor:
+def cut_off_labels(masks: Tensor, foreground: float = 0.6, background: float = 0.7, lowest: float = 0.2) -> Tensor:
     """Label the pixels above a share of their class's maximum.
 
     Args:
@@ -54,7 +52,7 @@ def tagged_masks(masks: Tensor, tags: Tensor) -> TaggedMasks:
         masks: float [B,1+C,h,w].
         tags: bool [B,C].
     """
-    order = tags.int().argsort(1, descending=True, stable=True)[:, : int(tags.sum(1).max())]
+    order = tags.int().argsort(dim=1, descending=True, stable=True)[:, : int(tags.sum(1).max())]
     channels = F.pad(1 + order, (1, 0))
     allowed = F.pad(tags.gather(1, order), (1, 0), value=True)
     index = channels[:, :, None, None].expand(-1, -1, *masks.shape[2:])

@@ -9,7 +9,6 @@ from models.backbones import BACKBONES, EXTRAS
 from models.backbones.base import LAYERS, NOMINAL_STRIDES, Backbone
 from models.doors import resolve
 
-
 CONVOLUTIONAL = [name for name in BACKBONES if name not in EXTRAS]
 """Of torchvision, and with dilations for lost strides; what is special to the others is in ``test_mit.py``."""
 

@@ -33,9 +33,7 @@ def image() -> torch.Tensor:
     return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(
-    ("output_stride", "strides"), [(32, [4, 2, 2, 2]), (16, [4, 2, 2, 1]), (8, [4, 2, 1, 1])]
-)
+@pytest.mark.parametrize(("output_stride", "strides"), [(32, [4, 2, 2, 2]), (16, [4, 2, 2, 1]), (8, [4, 2, 1, 1])])
 def test_features_are_the_hidden_states_of_transformers(
     output_stride: int, strides: list[int], image: torch.Tensor
 ) -> None:

@@ -34,9 +34,7 @@ def published() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
-def test_a_published_file_ends_in_the_network(
-    tmp_path: Path, published: dict[str, torch.Tensor], suffix: str
-) -> None:
+def test_a_published_file_ends_in_the_network(tmp_path: Path, published: dict[str, torch.Tensor], suffix: str) -> None:
     file = tmp_path / f"weights{suffix}"
     save_file(published, file) if suffix == ".safetensors" else torch.save(published, file)
     save_imported(tmp_path / "imagenet", import_weights("mit_b0", file))
