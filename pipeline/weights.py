@@ -52,8 +52,7 @@ def import_weights(
     Args:
         architecture: a name of ``models.backbones``, or "random" for none at all (``file`` is not read).
         file: .safetensors, .pth/.pt/.bin (tensors only, code is refused) or .npz (no pickles), with the entry names of
-            the backbone's ``library``; ``module.`` and ``backbone.`` prefixes, the library's own, and ImageNet
-            classifiers are dropped.
+            the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
         download: get the library's ImageNet weights (torchvision: IMAGENET1K_V1) instead of reading ``file``.
         normalisation: what the weights expect of their input; a file's own ``mean`` and ``std`` entries win.
 
@@ -144,10 +143,8 @@ def _fitted(architecture: str, entries: State, where: str, normalisation: str) -
     """Entries under a backbone's own names, every one there and of its shape."""
     kind = resolve(BACKBONES, architecture, "backbone")
     backbone = kind().state_dict()
-    found = {
-        name.removeprefix("module.").removeprefix(BACKBONE).removeprefix(kind.prefix): value
-        for name, value in entries.items()
-    }
+    plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
+    found = {kind.own_name(name): value for name, value in plain.items()}
     found = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
     for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
         found.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
@@ -157,7 +154,7 @@ def _fitted(architecture: str, entries: State, where: str, normalisation: str) -
     problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in found.items()})
     if problems:
         raise DataError(
-            f"{where} does not hold weights of '{architecture}' under the names of {kind.library}:\n{problems}\n"
+            f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
     return {BACKBONE + name: found[name].to(value.dtype) for name, value in backbone.items()}

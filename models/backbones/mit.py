@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -14,6 +15,20 @@ HEADS = (1, 2, 5, 8)
 """Attention heads of the four stages; a stage has as many times the channels of a head."""
 SMALLEST = 29
 """Pixels a side: attention of the first stage reduces blocks of 8x8 cells to one, and needs one."""
+PUBLISHED = {
+    r"^segformer\.": "",
+    r"^encoder\.patch_embeddings\.(\d)\.": r"encoder.\1.patch_embeddings.",
+    r"^encoder\.block\.(\d)\.": r"encoder.\1.blocks.",
+    r"^encoder\.layer_norm\.(\d)\.": r"encoder.\1.layer_norm.",
+    r"\.attention\.self\.(query|key|value)\.": lambda found: f".attention.{found[1][0]}_proj.",
+    r"\.attention\.self\.sr\.": ".attention.sequence_reduction.sequence_reduction.",
+    r"\.attention\.self\.layer_norm\.": ".attention.sequence_reduction.layer_norm.",
+    r"\.attention\.output\.dense\.": ".attention.o_proj.",
+    r"\.mlp\.dense(\d)\.": r".mlp.fc\1.",
+    r"\.layer_norm_1\.": ".layernorm_before.",
+    r"\.layer_norm_2\.": ".layernorm_after.",
+}
+"""Names in published files, as patterns -> those of transformers 5's modules, which hold the weights here."""
 
 
 class Mit(Backbone):
@@ -36,7 +51,6 @@ class Mit(Backbone):
     """
 
     library = "transformers"
-    prefix = "segformer."
     depths: ClassVar[tuple[int, int, int, int]]
     head_channels: ClassVar[int]
 
@@ -50,6 +64,12 @@ class Mit(Backbone):
         self.encoder = _encoder(hidden_sizes=sizes, depths=list(self.depths), strides=steps)
         self.freeze(freeze_bn, frozen_stages)
 
+    @classmethod
+    def own_name(cls, published: str) -> str:
+        for pattern, name in PUBLISHED.items():
+            published = re.sub(pattern, name, published)
+        return published
+
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         if min(image.shape[2:]) < SMALLEST:
             raise ConfigurationError(
@@ -59,41 +79,33 @@ class Mit(Backbone):
         return super().forward(image)
 
     def stages(self) -> list[nn.Module]:
-        encoder = self.encoder
-        embed, *later = encoder.patch_embeddings
-        embeds = [None, *later]
-        layers = zip(embeds, encoder.block, encoder.layer_norm, strict=True)
-        return [_Embedding(embed), *(_Layer(*parts) for parts in layers)]
+        first, *later = self.encoder
+        return [_Patches(first.patch_embeddings), _Blocks(first.blocks, first.layer_norm), *later]
 
 
-class _Embedding(nn.Module):
-    """Overlapping patches as a map of features."""
+class _Patches(nn.Module):
+    """The first half of a stage, as a map: overlapping patches [B,3,H,W] -> [B,C,h,w]."""
 
     def __init__(self, embed: nn.Module) -> None:
         super().__init__()
         self.embed = embed
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B,c,H,W] -> [B,C,h,w]."""
-        tokens, height, width = self.embed(x)
-        return _to_map(tokens, height, width)
+    def forward(self, image: Tensor) -> Tensor:
+        return _to_map(*self.embed(image))
 
 
-class _Layer(nn.Module):
-    """A patch embedding (not in the first layer, whose stem it is), transformer blocks and a norm."""
+class _Blocks(nn.Module):
+    """The second half: transformer blocks and a norm, [B,C,h,w] -> [B,C,h,w]."""
 
-    def __init__(self, embed: nn.Module | None, blocks: nn.ModuleList, norm: nn.Module) -> None:
+    def __init__(self, blocks: nn.ModuleList, norm: nn.Module) -> None:
         super().__init__()
-        self.embed, self.blocks, self.norm = embed, blocks, norm
+        self.blocks, self.norm = blocks, norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B,c,H,W] -> [B,C,h,w]."""
-        if self.embed is None:
-            height, width, tokens = *x.shape[2:], x.flatten(2).transpose(1, 2)
-        else:
-            tokens, height, width = self.embed(x)
+        height, width = x.shape[2:]
+        tokens = x.flatten(2).transpose(1, 2)
         for block in self.blocks:
-            tokens = block(tokens, height, width)[0]
+            tokens = block(tokens, height, width)
         return _to_map(self.norm(tokens), height, width)
 
 
@@ -102,13 +114,15 @@ def _to_map(tokens: Tensor, height: int, width: int) -> Tensor:
 
 
 def _encoder(**settings: Any) -> Any:
+    """The four stages, a module each; attention in plain operations, whose gradients are the same in every run."""
     try:
         from transformers import SegformerConfig, SegformerModel
     except ImportError as error:
         raise ConfigurationError(
             f"MiT backbones need packages that are not installed ({error.name}). Remedy: pip install 'weak2mask[mit]'."
         ) from None
-    return SegformerModel(SegformerConfig(num_attention_heads=list(HEADS), **settings)).encoder
+    config = SegformerConfig(num_attention_heads=list(HEADS), attn_implementation="eager", **settings)
+    return SegformerModel(config).stages
 
 
 class MitB0(Mit):

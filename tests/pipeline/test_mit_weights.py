@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from models.errors import ConfigurationError, DataError
 from pipeline.check import check
@@ -21,29 +21,50 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def published() -> dict[str, torch.Tensor]:
-    """An ImageNet classifier as transformers saves it: the layout of nvidia/mit-b0."""
+def network() -> Any:
+    """An ImageNet classifier of transformers."""
     transformers: Any = pytest.importorskip("transformers")
     torch.manual_seed(7)
-    state: dict[str, torch.Tensor] = transformers.SegformerForImageClassification(
-        transformers.SegformerConfig(num_labels=10)
-    ).state_dict()
-    assert any(name.startswith("segformer.encoder.") for name in state)
-    assert "classifier.weight" in state
-    return state
+    return transformers.SegformerForImageClassification(transformers.SegformerConfig(num_labels=10))
+
+
+@pytest.fixture(scope="module")
+def published(network: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """Its entries as transformers saves them: the layout of nvidia/mit-b0."""
+    folder = tmp_path_factory.mktemp("published")
+    network.save_pretrained(folder)
+    return load_file(folder / "model.safetensors")
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
-def test_a_published_file_ends_in_the_network(tmp_path: Path, published: dict[str, torch.Tensor], suffix: str) -> None:
+def test_a_published_file_ends_in_the_network(
+    tmp_path: Path, network: Any, published: dict[str, torch.Tensor], suffix: str
+) -> None:
     file = tmp_path / f"weights{suffix}"
     save_file(published, file) if suffix == ".safetensors" else torch.save(published, file)
     save_imported(tmp_path / "imagenet", import_weights("mit_b0", file))
     method = build_method("segmenter", 2, {"backbone": "mit_b0", "output_stride": 8})
     load_init(method, tmp_path / "imagenet")
-    state = method.state_dict()
-    for name, value in published.items():
-        if name.startswith("segformer."):
-            assert torch.equal(state["backbone." + name.removeprefix("segformer.")], value)
+    ours = {k.removeprefix("backbone.encoder."): v for k, v in method.state_dict().items() if "encoder" in k}
+    theirs = network.segformer.stages.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+
+
+def test_names_in_published_files_are_those_of_nvidia_mit(published: dict[str, torch.Tensor]) -> None:
+    """They have not changed since 2021, whatever the modules are called."""
+    block = "segformer.encoder.block.3.1."
+    assert {
+        "segformer.encoder.patch_embeddings.0.proj.weight",
+        "segformer.encoder.patch_embeddings.3.layer_norm.bias",
+        "segformer.encoder.layer_norm.2.weight",
+        "segformer.encoder.block.0.0.attention.self.sr.weight",
+        "segformer.encoder.block.0.0.attention.self.layer_norm.weight",
+        *(f"{block}attention.self.{name}.weight" for name in ("query", "key", "value")),
+        *(f"{block}{name}.bias" for name in ("attention.output.dense", "mlp.dense1", "mlp.dense2")),
+        *(f"{block}{name}.weight" for name in ("layer_norm_1", "layer_norm_2", "mlp.dwconv.dwconv")),
+        "classifier.weight",
+    } <= published.keys()
 
 
 def test_the_wrong_file_says_which_entries_differ(tmp_path: Path, published: dict[str, torch.Tensor]) -> None:
@@ -52,10 +73,10 @@ def test_the_wrong_file_says_which_entries_differ(tmp_path: Path, published: dic
     with pytest.raises(DataError) as error:
         import_weights("mit_b2", file)
     message = str(error.value)
-    assert "'mit_b2' under the names of transformers" in message
-    assert "entries missing: encoder.block.0.2." in message
+    assert "'mit_b2' under names of transformers" in message
+    assert "entries missing: encoder.0.blocks.2." in message
     assert "(expected [64, 3, 7, 7], found [32, 3, 7, 7])" in message
-    with pytest.raises(DataError, match="'resnet18' under the names of torchvision"):
+    with pytest.raises(DataError, match="'resnet18' under names of torchvision"):
         import_weights("resnet18", file)
 
 
