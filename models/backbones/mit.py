@@ -20,7 +20,7 @@ PUBLISHED = {
     r"^encoder\.patch_embeddings\.(\d)\.": r"encoder.\1.patch_embeddings.",
     r"^encoder\.block\.(\d)\.": r"encoder.\1.blocks.",
     r"^encoder\.layer_norm\.(\d)\.": r"encoder.\1.layer_norm.",
-    r"\.attention\.self\.(query|key|value)\.": lambda found: f".attention.{found[1][0]}_proj.",
+    r"\.attention\.self\.([qkv])\w+\.": r".attention.\1_proj.",  # query, key, value
     r"\.attention\.self\.sr\.": ".attention.sequence_reduction.sequence_reduction.",
     r"\.attention\.self\.layer_norm\.": ".attention.sequence_reduction.layer_norm.",
     r"\.attention\.output\.dense\.": ".attention.o_proj.",
@@ -110,7 +110,8 @@ class _Blocks(nn.Module):
 
 
 def _to_map(tokens: Tensor, height: int, width: int) -> Tensor:
-    return tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
+    features: Tensor = tokens.transpose(1, 2).unflatten(2, (height, width))
+    return features.contiguous()
 
 
 def _encoder(**settings: Any) -> Any:

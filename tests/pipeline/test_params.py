@@ -89,7 +89,7 @@ def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, 
         ("train", "classifier", "loader", {"batch_size": 0}, "train.classifier.loader: batch_size"),
         ("annotate", "tags", "options", {"file": "points.csv"}, "Write it under 'import_annotations:'"),
         ("export_cams", "cam", "checkpoint", "segmenter", "cannot localise; methods that can: "),
-        ("predict_masks", "full", "checkpoint", "classifier", "cannot segment; methods that can: segmenter"),
+        ("predict_masks", "full", "checkpoint", "classifier", "cannot segment; methods that can: one_stage, "),
         ("export_cams", "cam", "checkpoint", "random", "imported weights, not a trained method"),
     ],
 )  # fmt: skip
