@@ -188,7 +188,7 @@ def _from_hub(repository: str) -> State:
         with _network_timeout(NETWORK_SECONDS):
             path = hf_hub_download(repository, HUB_FILE)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _unreachable(repository, f"{repository}, file {HUB_FILE}", error) from None
+        raise _unreachable(f"{HUB_FILE} of {repository}", "the Hugging Face hub", error) from None
     return read_entries(Path(path))
 
 
