@@ -26,6 +26,7 @@ CASES = {
     "seam_step": 2,
     "ppc_contrast": 1,
     "pixelssl_rcm_mam": 1,
+    "balanced_mask_ce": 2,
 }
 SINGLE = ("hfpl_step", "seam_step", "ppc_contrast")
 """Those without results in float64."""

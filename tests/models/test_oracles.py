@@ -30,7 +30,6 @@ PENDING = {
     "spml_terms": "SPML",
     "spml_topk": "SPML",
     "spml_multiset": "SPML",
-    "balanced_mask_ce": "RTC (comparison 1-stage-wseg)",
 }
 """Fixtures whose method is not built yet, and the part of the project that brings it."""
 
