@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from models.backbones import BACKBONES
+from models.backbones import BACKBONES, EXTRAS
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from models.heads import HEADS
@@ -187,6 +188,7 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         value = getattr(entry, key, None)
         if value is not None and value not in door:
             yield f"{where}.{key}: unknown {key} '{value}'.{closest(str(value), door)}"
+    yield from _extra_problems(where, entry)
     if verb in ("annotate", "import_annotations") and "file" in entry.options:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
@@ -196,6 +198,19 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
     yield from _role_problems(book, where, entry, verb)
     yield from _instance_problems(book, where, entry)
     yield from _split_problems(book, where, entry)
+
+
+def _extra_problems(where: str, entry: Any) -> Iterator[str]:
+    """Parts that need a package which the base installation lacks."""
+    model = getattr(entry, "model", {})
+    named = {"architecture": getattr(entry, "architecture", None), "model.backbone": model.get("backbone")}
+    for key, value in named.items():
+        package, extra = EXTRAS.get(str(value), ("", ""))
+        if package and find_spec(package) is None:
+            yield (
+                f"{where}.{key}: '{value}' needs the package {package}, which is not installed. "
+                f"Remedy: pip install 'weak2mask[{extra}]'."
+            )
 
 
 def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:

@@ -33,6 +33,7 @@ CLASSIFIERS = ("fc.", "classifier.")
 """ImageNet's 1000 classes: torchvision's names for what no method here uses."""
 CONTAINERS = ("state_dict", "model", "model_state_dict")
 NETWORK_SECONDS = 20.0
+HUB_FILE = "pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ def import_weights(
 
     Args:
         architecture: a name of ``models.backbones``, or "random" for none at all (``file`` is not read).
-        file: .safetensors, .pth/.pt (tensors only, code is refused) or .npz (no pickles), torchvision's entry names;
-            ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
-        download: get torchvision's ImageNet weights (IMAGENET1K_V1) instead of reading ``file``.
+        file: .safetensors, .pth/.pt/.bin (tensors only, code is refused) or .npz (no pickles), with the entry names of
+            the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
+        download: get the library's ImageNet weights (torchvision: IMAGENET1K_V1) instead of reading ``file``.
         normalisation: what the weights expect of their input; a file's own ``mean`` and ``std`` entries win.
 
     Raises:
-        ConfigurationError: unknown architecture, normalisation or kind of file.
+        ConfigurationError: unknown architecture, normalisation or kind of file, or a package is missing.
         DataError: the file is missing, damaged, has code in it or does not fit; or there is no network.
     """
     if architecture == "random":
@@ -68,12 +69,11 @@ def import_weights(
     if normalisation not in NORMALISATIONS:
         raise ConfigurationError(f"Unknown normalisation '{normalisation}'.{closest(normalisation, NORMALISATIONS)}")
     if download:
-        name, entries = _download(architecture)
-        source = {"torchvision": name}
+        library, where, entries = _download(architecture)
+        source = {library: where}
     else:
         entries = read_entries(file)
-        source = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    where = source.get("torchvision", str(file))
+        where, source = str(file), {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     state = _fitted(architecture, entries, where, normalisation)
     return Imported(state, {"architecture": architecture, **source})
 
@@ -90,7 +90,8 @@ def read_entries(path: Path) -> State:
         ConfigurationError: a suffix that is not known.
         DataError: the file is missing, damaged, or holds something other than tensors.
     """
-    readers = {".safetensors": read_safetensors, ".pth": _read_pth, ".pt": _read_pth, ".npz": _read_npz}
+    torch_files = dict.fromkeys((".pth", ".pt", ".bin"), _read_pth)
+    readers = {".safetensors": read_safetensors, **torch_files, ".npz": _read_npz}
     if path.suffix not in readers:
         raise ConfigurationError(
             f"{path}: unknown kind of weights file '{path.suffix}'.{closest(path.suffix, readers)}"
@@ -140,8 +141,10 @@ def _read_npz(path: Path) -> State:
 
 def _fitted(architecture: str, entries: State, where: str, normalisation: str) -> State:
     """Entries under a backbone's own names, every one there and of its shape."""
-    backbone = resolve(BACKBONES, architecture, "backbone")().state_dict()
-    found = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
+    kind = resolve(BACKBONES, architecture, "backbone")
+    backbone = kind().state_dict()
+    plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
+    found = {kind.own_name(name): value for name, value in plain.items()}
     found = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
     for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
         found.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
@@ -151,24 +154,50 @@ def _fitted(architecture: str, entries: State, where: str, normalisation: str) -
     problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in found.items()})
     if problems:
         raise DataError(
-            f"{where} does not hold weights of '{architecture}' under torchvision's names:\n{problems}\n"
+            f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
     return {BACKBONE + name: found[name].to(value.dtype) for name, value in backbone.items()}
 
 
-def _download(architecture: str) -> tuple[str, State]:
+def _download(architecture: str) -> tuple[str, str, State]:
+    """(library, name, entries) of the published weights."""
+    kind = resolve(BACKBONES, architecture, "backbone")
+    if kind.hub:
+        return kind.library, kind.hub, _from_hub(kind.hub)
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(architecture)["IMAGENET1K_V1"]
     try:
         with _network_timeout(NETWORK_SECONDS):
-            return str(weights), dict(weights.get_state_dict(progress=False, check_hash=True))
+            return "torchvision", str(weights), dict(weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"Could not download {weights} from {weights.url} ({error}). Remedy: get that file on a machine with the "
-            "internet, copy it here and name it: `file: PATH`, `download: false`."
+        raise _unreachable(str(weights), weights.url, error) from None
+
+
+def _from_hub(repository: str) -> State:
+    """The weights of a repository of the Hugging Face hub, kept in its cache."""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise ConfigurationError(
+            f"Downloading {repository} needs huggingface_hub, which is not installed. "
+            "Remedy: pip install 'weak2mask[mit]', or a local file: `file: PATH`, `download: false`."
         ) from None
+    try:
+        with _network_timeout(NETWORK_SECONDS):
+            path = hf_hub_download(repository, HUB_FILE)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unreachable(f"{HUB_FILE} of {repository}", "the Hugging Face hub", error) from None
+    return read_entries(Path(path))
+
+
+def _unreachable(what: str, where: str, error: Exception) -> DataError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return DataError(
+        f"Could not download {what} from {where} ({reason}). Remedy: get that file on a machine with the internet, "
+        "copy it here and name it: `file: PATH`, `download: false`."
+    )
 
 
 @contextmanager

@@ -36,6 +36,8 @@ def imported(path: Path) -> set[str]:
         "onnxruntime",
         "plotly",
         "distributed",
+        "transformers",
+        "huggingface_hub",
     ],
 )
 def test_a_third_party_service_has_one_file(package: str) -> None:

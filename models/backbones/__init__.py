@@ -4,8 +4,14 @@ Adding one is a file here and a line below; see :class:`models.backbones.base.Ba
 """
 
 BACKBONES = {
+    "mit_b0": "models.backbones.mit:MitB0",
+    "mit_b1": "models.backbones.mit:MitB1",
+    "mit_b2": "models.backbones.mit:MitB2",
     "mobilenet_v2": "models.backbones.mobilenet_v2:MobileNetV2",
     "resnet18": "models.backbones.resnet:ResNet18",
     "resnet50": "models.backbones.resnet:ResNet50",
     "resnet101": "models.backbones.resnet:ResNet101",
 }
+
+EXTRAS = dict.fromkeys(("mit_b0", "mit_b1", "mit_b2"), ("transformers", "mit"))
+"""Backbones that need a package beyond the base installation: (package, extra of this project that brings it)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,17 @@ class Backbone(nn.Module):
     """Image float32 RGB [B,3,H,W] in [0,1] -> ``{"stem": [B,c0,h0,w0], "layer1": [B,c1,h1,w1], ..., "layer4": ...}``.
 
     Normalisation is part of the network: the buffers ``mean`` and ``std`` [1,3,1,1] travel with its weights.
-    All other state-dict entries keep torchvision's names, so published weights map by name.
+    All other state-dict entries have the names of the library's modules, so published weights map by name.
 
     Attributes:
+        library: where the modules, and the weights, are from.
+        hub: repository of the weights on the Hugging Face hub, where the library does not fetch them itself.
         channels: feature name -> number of channels.
         strides: feature name -> stride in image pixels, after strides beyond ``output_stride`` became dilations.
     """
 
+    library: ClassVar[str] = "torchvision"
+    hub: ClassVar[str] = ""
     mean: Tensor
     std: Tensor
 
@@ -41,6 +45,11 @@ class Backbone(nn.Module):
         self.frozen_stages = 0
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    @classmethod
+    def own_name(cls, published: str) -> str:
+        """The state-dict entry that a published file of weights calls ``published``."""
+        return published
 
     def stages(self) -> list[nn.Module]:
         """The stem, then one module per layer, in forward order."""

@@ -59,9 +59,11 @@ class AsppV3(nn.Module):
         super().__init__()
         rates = [rate * 16 // output_stride for rate in V3_RATES]
         inputs = channels["layer4"]
-        self.branches = nn.ModuleList([_block(inputs, width, 1), *(_block(inputs, width, 3, rate) for rate in rates)])
-        self.pooling = _block(inputs, width, 1)
-        self.projection = _block(width * (len(rates) + 2), width, 1)
+        self.branches = nn.ModuleList(
+            [conv_block(inputs, width, 1), *(conv_block(inputs, width, 3, rate) for rate in rates)]
+        )
+        self.pooling = conv_block(inputs, width, 1)
+        self.projection = conv_block(width * (len(rates) + 2), width, 1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(width, outputs, kernel_size=1)
         initialise(self)
@@ -93,8 +95,8 @@ class AsppV3Plus(AsppV3):
         dropout: float = 0.5,
     ) -> None:
         super().__init__(channels, outputs, output_stride=output_stride, width=width, dropout=dropout)
-        self.low_level = _block(channels["layer1"], LOW_LEVEL_WIDTH, 1)
-        self.decoder = nn.Sequential(_block(width + LOW_LEVEL_WIDTH, width, 3), _block(width, width, 3))
+        self.low_level = conv_block(channels["layer1"], LOW_LEVEL_WIDTH, 1)
+        self.decoder = nn.Sequential(conv_block(width + LOW_LEVEL_WIDTH, width, 3), conv_block(width, width, 3))
         initialise(self.low_level)
         initialise(self.decoder)
 
@@ -106,7 +108,8 @@ class AsppV3Plus(AsppV3):
         return logits
 
 
-def _block(inputs: int, outputs: int, kernel: int, rate: int = 1) -> nn.Sequential:
+def conv_block(inputs: int, outputs: int, kernel: int, rate: int = 1) -> nn.Sequential:
+    """Convolution without bias that keeps the grid, batch norm, ReLU."""
     padding = rate * (kernel // 2)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False),

@@ -9,6 +9,7 @@ METHODS = {
     "amn": "models.methods.amn:Amn",
     "boundary_net": "models.methods.boundary_net:BoundaryNet",
     "classifier": "models.methods.classifier:Classifier",
+    "one_stage": "models.methods.one_stage:OneStage",
     "rcm_mam": "models.methods.rcm_mam:RcmMam",
     "recam": "models.methods.recam:Recam",
     "rtc": "models.methods.rtc:Rtc",

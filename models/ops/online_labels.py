@@ -55,9 +55,18 @@ def two_threshold_labels(
         stacks = [F.pad(maps[there], (0, 0, 0, 0, 1, 0), value=background).softmax(0) for background in (high, low)]
         refined = refine(picture[None], torch.cat(stacks)[None])
         enlarged = F.interpolate(refined, size, mode="bilinear", align_corners=False)[0]
-        sure, unsure = (classes[stack.argmax(0)] for stack in enlarged.split(len(classes)))
+        sure, unsure = (classes[_best(stack)] for stack in enlarged.split(len(classes)))
         label.copy_(sure.where((sure != BACKGROUND) | (unsure == BACKGROUND), IGNORE))
     return labels.where(inside, IGNORE)
+
+
+def _best(stack: Tensor) -> Tensor:
+    """``stack.argmax(0)`` of a few maps [K,H,W], ties to the first; several times as fast."""
+    best, index = stack[0], torch.zeros(stack.shape[1:], dtype=torch.long, device=stack.device)
+    for number, maps in enumerate(stack[1:], 1):
+        better = maps > best
+        best, index = maps.where(better, best), index.masked_fill(better, number)
+    return index
 
 
 @torch.no_grad()

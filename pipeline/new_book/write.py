@@ -128,12 +128,12 @@ def _backbone(weights: str | None, preferred: str, normalisation: Literal["image
             reason = str(error).partition(" Remedy:")[0]
             raise DataError(f"{reason} Remedy: name a local file with --weights FILE, or 'random'.") from None
         return preferred
-    problems = []
+    problems: list[Weak2MaskError] = []
     for backbone in sorted(BACKBONES, key=lambda name: name != preferred):
         try:
             import_weights(backbone, Path(weights), False, normalisation)
             return backbone
-        except DataError as error:
+        except (ConfigurationError, DataError) as error:  # also a backbone whose extra is not installed
             problems.append(error)
     raise problems[0]
 

@@ -169,7 +169,7 @@ def _init(book: Book, node: Node) -> str:
     entry = book.import_weights[node[1]]
     if entry.architecture == "random":
         return f"{node[1]}: random"
-    where = "torchvision's download" if entry.download else entry.file
+    where = "the published weights" if entry.download else entry.file
     return f"{node[1]}: {entry.architecture}, {where}"
 
 

@@ -26,6 +26,7 @@ CASES = {
     "seam_step": 2,
     "ppc_contrast": 1,
     "pixelssl_rcm_mam": 1,
+    "balanced_mask_ce": 2,
     "spml_init_clusters": 1,
     "spml_kmeans": 2,
     "spml_prototypes": 1,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from oracle_case import Case, Results
 from oracle_contrast import CONTRAST
+from oracle_one_stage import ONE_STAGE
 from oracle_refinement import REFINEMENT
 from oracle_regional import REGIONAL
 from oracle_single_stage import SINGLE_STAGE
@@ -169,6 +170,7 @@ ADAPTERS: dict[str, Callable[[Case, torch.dtype], Results]] = {
     "crf_other": _crf_other,
     **REFINEMENT,
     **CONTRAST,
+    **ONE_STAGE,
     **REGIONAL,
     **SPML,
     **SINGLE_STAGE,

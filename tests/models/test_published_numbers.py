@@ -18,9 +18,11 @@ from models.losses import (
     regional_contrast,
     transform_contrast,
 )
+from models.losses.class_score import focal_penalty
 from models.losses.feature_similarity import feature_similarity
 from models.losses.seam import equivariance_losses, min_pooling_loss
 from models.methods import ADD_ONS, METHODS
+from models.ops.cut_offs import cut_off_labels
 from models.ops.online_labels import two_threshold_labels
 from models.pseudo_masks import CONSTANTS, POWERS, Constant, Power
 from models.refiners.dense_crf import PRESETS as CRFS
@@ -68,6 +70,20 @@ PAGES: dict[str, dict[str, Any]] = {
         "low": 0.2,
         "refiner": "varm",
     },
+    "one_stage": {
+        "psi": 0.3,
+        "focal_power": 3.0,
+        "focal_floor": 0.01,
+        "pamr_iterations": 10,
+        "pamr_dilations": (1, 2, 4, 8, 12, 24),
+        "cutoff": 0.6,
+        "background_cutoff": 0.7,
+        "least": 0.2,
+        "mask": 1.0,
+        "pretrain": 5.0,
+        "head_width": 256,
+        "dropout": 0.5,
+    },
     "spml": {
         "head": "aspp_v2",
         "embedding": 64,
@@ -111,6 +127,8 @@ FUNCTIONS: dict[Any, dict[str, Any]] = {
     regional_contrast.region_mask: {"threshold": 0.3},
     regional_contrast.regional_contrast: {"temperature": 2.0},
     multiscale_attention.multiscale_attention: {"target": "attentive"},
+    focal_penalty: {"power": 3.0, "floor": 0.01},
+    cut_off_labels: {"foreground": 0.6, "background": 0.7, "lowest": 0.2},
 }
 
 WALK: dict[str, tuple[float, int, float, float, bool, bool]] = {

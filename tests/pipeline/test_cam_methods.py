@@ -41,6 +41,7 @@ TRAINED: dict[str, dict[str, Any]] = {
         "options": {"feature_width": 8, "queue": 3},
         "add_ons": {"hfpl": {}, "ppc": {"width": 8}},
     },
+    "one_stage": {"method": "one_stage", "options": {"head_width": 16, "pretrain": 0.5, "output_stride": 8}},
     "amn": {"method": "amn", "init": "plain", "supervision": "confident"},
 }
 """Names of trainings, and of the CAMs and evaluations that follow."""
@@ -51,8 +52,7 @@ def content() -> dict[str, Any]:
     found["prepare"]["toy"]["root"] = "params.yaml"
     found["prepare"]["toy"]["options"] = {"seed": 3, "train": 6, "val": 2, "min_size": 64, "max_size": 72}
     found["table"], found["book"]["targets"] = {}, []
-    for verb in ("refine_cams", "predict_masks"):
-        found[verb] = {}
+    found["refine_cams"] = {}
     shared = {
         "data": "toy",
         "supervision": "tags",
@@ -73,7 +73,9 @@ def content() -> dict[str, Any]:
     found["make_pseudo_masks"] = {
         "confident": {"data": "toy", "cams": "plain", "rule": "ir_label", "options": {"preset": "amn_seed"}}
     }
+    found["predict_masks"] = {"one_stage": {"data": "toy", "split": "val", "checkpoint": "one_stage"}}
     found["evaluate"] = {name: {"data": "toy", "of": f"cams/{name}"} for name in TRAINED}
+    found["evaluate"]["one_stage_masks"] = {"data": "toy", "of": "masks/one_stage"}
     return found
 
 
@@ -113,3 +115,22 @@ def test_from_images_to_scores(book: Book, name: str) -> None:
     card, state = read_checkpoint(work / "checkpoints" / name)
     assert card.method == TRAINED[name]["method"]
     assert ("add_ons.ppc.projection.weight" in state) == ("ppc" in TRAINED[name].get("add_ons", {}))
+
+
+def test_a_single_stage_method_segments_too(book: Book) -> None:
+    """evaluate . predict_masks . train . annotate: no verb between."""
+    run(book, "evaluate", "one_stage_masks", DONE)
+    assert [node[0] for node in ancestors(book, "evaluate", "one_stage_masks")] == [
+        "prepare",
+        "annotate",
+        "import_weights",
+        "train",
+        "predict_masks",
+        "evaluate",
+    ]
+    work = Path(book.book.work)
+    metrics = json.loads((work / "evaluations" / "one_stage_masks" / "metrics.json").read_text())
+    assert metrics["images"] == 2
+    assert 0 <= metrics["miou"] <= 100
+    history = (work / "histories" / "one_stage.csv").read_text()
+    assert "mask" in history.splitlines()[0]

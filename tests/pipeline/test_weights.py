@@ -136,7 +136,7 @@ def test_what_is_not_a_state_dict_is_refused(tmp_path: Path) -> None:
 def test_missing_files_and_unknown_names_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No weights file at"):
         import_weights("resnet18", tmp_path / "w.pth")
-    with pytest.raises(ConfigurationError, match=r"'\.h5'.*Valid: \.npz, \.pt, \.pth, \.safetensors"):
+    with pytest.raises(ConfigurationError, match=r"'\.h5'.*Valid: \.bin, \.npz, \.pt, \.pth, \.safetensors"):
         import_weights("resnet18", tmp_path / "w.h5")
     with pytest.raises(ConfigurationError, match="Did you mean 'resnet18'"):
         import_weights("resnet-18", tmp_path / "w.pth")
