@@ -28,6 +28,7 @@ class PixelClassifier(nn.Module):
         )
         self.classifier = nn.Conv2d(2 * channels, outputs, kernel_size=1)
         initialise(self)
+        nn.init.normal_(self.classifier.weight, std=0.01)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Logits [B,outputs,h,w] of embeddings [B,channels,h,w]."""

@@ -33,13 +33,11 @@ from models.ops.labelled_segments import (
     affinity_sets,
     cell_seeds,
     cell_values,
-    image_clusters,
+    cluster_prototypes,
     labelled_segments,
 )
 from models.ops.nearest import label_shares, nearest
-from models.ops.prototypes import segment_prototypes
 from models.ops.random_walk import DenseLinks
-from models.ops.spherical_kmeans import located
 from models.prototype_bank import PrototypeBank
 from models.structures import UNLABELLED, Batch, Links, Outputs, StepContext
 
@@ -157,15 +155,18 @@ class Spml(Method):
         """Spec 1.7: L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
         logits = F.interpolate(outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         entropy = seed_cross_entropy(logits, batch.seeds)
+        parts = {"segmentation": entropy if self.frozen else self.weights.annotation * entropy}
+        if self.training and context.step == 0:  # what an earlier training left has other labels
+            self.bank.clear()
+        kept = self.training and len(self.bank.vectors) > 0
+        if self.frozen and not kept:
+            return parts
         regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)
         seeds = cell_seeds(batch.seeds, STRIDE)
         segments = labelled_segments(outputs["embeddings"].float(), seeds, regions, self.clusters, self.iterations)
-        parts = {"segmentation": entropy if self.frozen else self.weights.annotation * entropy}
         if not self.frozen:
             parts |= self._relations(segments, batch, context)
-        if self.training and len(self.bank.vectors):
-            if context.step == 0:  # what an earlier training left has other labels
-                self.bank.clear()
+        if kept:
             tags = batch.tags[segments.segment_image]
             self.bank.add(segments.prototypes.detach(), segments.segment_label, tags)
         return parts
@@ -221,15 +222,10 @@ class Spml(Method):
                 "Remedy: train with a larger bank, longer, or with more labels; or `inference: softmax`."
             )
         with torch.autocast(embeddings.device.type, enabled=False):
-            unit = F.normalize(embeddings, dim=1)
-            kept = torch.ones_like(unit[:, 0], dtype=torch.bool)
-            cells = self.inference_clusters**2
-            clusters = image_clusters(located(unit), kept, self.inference_clusters, self.iterations)
-            own = (clusters + cells * torch.arange(len(unit), device=unit.device)[:, None, None]).flatten()
-            pixels = unit.permute(0, 2, 3, 1).flatten(0, 2)
-            found = nearest(segment_prototypes(pixels, own, cells * len(unit)), vectors, self.neighbours)[1]
+            own, prototypes = cluster_prototypes(embeddings, self.inference_clusters, self.iterations)
+            found = nearest(prototypes, vectors, self.neighbours)[1]
             shares = label_shares(labels[found], 1 + self.num_classes)
-            return shares.clamp(min=1e-6).log()[own].view(*clusters.shape, -1).permute(0, 3, 1, 2)
+            return shares.clamp(min=1e-6).log()[own].permute(0, 3, 1, 2)
 
     def links(self, image: Tensor) -> Links:
         """Cosines of the embeddings of an image [1,3,H,W] and its mirror, at stride 8, between all cells."""

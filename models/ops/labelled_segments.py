@@ -90,6 +90,22 @@ def image_clusters(placed: Tensor, kept: Tensor, clusters: int, iterations: int)
     return spherical_kmeans(flat, start, kept.flatten(1), clusters**2, iterations).view(kept.shape)
 
 
+def cluster_prototypes(embeddings: Tensor, clusters: int, iterations: int) -> tuple[Tensor, Tensor]:
+    """Segments of images about which nothing is known, as inference has them.
+
+    Args:
+        embeddings: float32 [B,D,h,w], of any length. clusters, iterations: as in :func:`labelled_segments`.
+
+    Returns:
+        (int64 [B,h,w], the segment of each pixel; its prototypes float [B*clusters^2,D], zero for empty ones).
+    """
+    unit = F.normalize(embeddings, dim=1)
+    found = image_clusters(located(unit), torch.ones_like(unit[:, 0], dtype=torch.bool), clusters, iterations)
+    own = found + clusters**2 * torch.arange(len(unit), device=unit.device)[:, None, None]
+    pixels = unit.permute(0, 2, 3, 1).flatten(0, 2)
+    return own, segment_prototypes(pixels, own.flatten(), len(unit) * clusters**2)
+
+
 def cell_seeds(seeds: Tensor, stride: int) -> Tensor:
     """Seeds int64 [B,ceil(H/stride),ceil(W/stride)]: of the pixel in the middle of each cell of seeds [B,H,W].
 

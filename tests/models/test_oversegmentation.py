@@ -76,6 +76,15 @@ def test_a_merged_boundary_has_the_mean_of_its_pixels() -> None:
     assert merge_regions(labels, edges, 2)[:, [0, 5]].tolist() == [[0, 1], [0, 0], [0, 0]]
 
 
+def test_noise_leaves_no_specks_beside_one_large_region() -> None:
+    sizes = {
+        area: np.bincount(oversegment(picture(60), RegionOptions(count=8, markers=150, area=area, sigma=0.8)).ravel())
+        for area in (0.0, 0.25)
+    }
+    assert sizes[0.0].max() > sizes[0.25].max()
+    assert sizes[0.25].min() > sizes[0.0].min()
+
+
 def test_the_same_image_has_the_same_regions() -> None:
     first, second = (oversegment(picture(30), RegionOptions(count=10)) for _ in range(2))
     assert np.array_equal(first, second)

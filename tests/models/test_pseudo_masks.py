@@ -36,6 +36,23 @@ def test_power_crossings_as_published() -> None:
         np.testing.assert_array_equal(seeds, [[0, 1]])
 
 
+def test_power_leaves_unsure_pixels_unlabelled() -> None:
+    given = cam(c1=[0.3, 0.9, 0.0], c2=[0.29, 0.1, 0.0])
+    np.testing.assert_array_equal(Power(6, least=0.6)(given, None, ALL), [[254, 1, 0]])
+    np.testing.assert_array_equal(Power(6)(given, None, ALL), [[1, 1, 0]])
+    with pytest.raises(ConfigurationError, match="least must be in"):
+        Power(least=1.5)
+
+
+def test_complement_can_lift_weak_classes_to_their_peak() -> None:
+    given = cam(c1=[0.2, 0.05, 0.0], c3=[0.05, 0.02, 0.1])
+    np.testing.assert_array_equal(Complement()(given, None, ALL), [[0, 0, 0]])
+    # background .75 .93 .9 over .93; class 1 over .2; class 3 over .15, as its own peak is less
+    np.testing.assert_array_equal(Complement(peak=0.15)(given, None, ALL), [[1, 0, 0]])
+    with pytest.raises(ConfigurationError, match="peak must be in"):
+        Complement(peak=-0.1)
+
+
 def test_complement_is_the_argmax_of_posteriors() -> None:
     seeds = Complement()(cam(c1=[0.2, 0.6, 0.34, 0.5], c3=[0.2, 0.1, 0.35, 0.5]), None, ALL)
     np.testing.assert_array_equal(seeds, [[0, 1, 3, 1]])

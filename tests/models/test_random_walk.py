@@ -144,3 +144,13 @@ def test_the_mean_displacement_is_that_of_the_last_epoch() -> None:
         network.losses(outputs, batch, StepContext(step, 4, 2))
         means.append(outputs["displacement"].mean((0, 2, 3)))
     assert torch.allclose(network.displacement.mean, (means[2] + means[3]) / 2, atol=1e-6)
+
+
+def test_posteriors_enter_at_their_peaks_with_what_they_leave_as_background() -> None:
+    links = DenseLinks(np.eye(3), (1, 3))
+    given = cam(np.array([[[0.2, 0.1, 0.0]], [[0.0, 0.4, 0.0]]]))
+    walk = RandomWalk("spml_softmax")
+    np.testing.assert_allclose(walk.entering(given, links), [[[0.8, 0.5, 1]], [[1, 0.5, 0]], [[0, 1, 0]]], rtol=1e-6)
+    np.testing.assert_allclose(walk(links, given).scores, [[[1 / 1.8, 0.25, 0]], [[0, 0.5, 0]]], rtol=1e-6)
+    with pytest.raises(ConfigurationError, match="with peaked expected alpha 0"):
+        RandomWalk("spml", peaked=True)

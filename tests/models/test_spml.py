@@ -399,7 +399,9 @@ def test_a_training_begins_with_an_empty_bank(batch: Batch) -> None:
     """Labels of the training before, of the ground truth perhaps, are no neighbours of this one."""
     method = build().train()
     method.bank.add(torch.ones(3, 8), torch.full((3,), 3), torch.zeros(3, 3, dtype=torch.bool))
-    method.losses(method(batch), batch, replace(CONTEXT, step=0))
+    outputs, start = method(batch), replace(CONTEXT, step=0)
+    told = method.losses(outputs, batch, start)
+    assert told["annotation"] == build().train().losses(outputs, batch, start)["annotation"]
     assert set(method.bank.labels.tolist()) <= {0, 1, 2, UNLABELLED}
 
 
