@@ -64,7 +64,7 @@ def test_forward_gives_finite_losses_and_a_gradient_to_every_parameter(
     assert not silent
 
 
-MOVING_TARGETS = {"rcm_mam", "rtc", "seam"}
+MOVING_TARGETS = {"rcm_mam", "rtc", "seam", "spml"}
 """Methods whose losses have targets of their own making, free of gradient: these move too, by no slope."""
 
 
