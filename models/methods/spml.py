@@ -141,7 +141,7 @@ class Spml(Method):
 
     def embed(self, image: Tensor) -> Tensor:
         """Embeddings float32 [B,D,ceil(H/4),ceil(W/4)], of any length, for image [B,3,H,W] in [0,1]."""
-        size = [-(-length // STRIDE) for length in image.shape[2:]]
+        size = [(length + STRIDE - 1) // STRIDE for length in image.shape[2:]]  # ONNX divides negatives otherwise
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.head(self.backbone(image)).float()
         return F.interpolate(features, size, mode="bilinear", align_corners=False)

@@ -113,3 +113,12 @@ def test_targets_that_are_none(tmp_path: Path) -> None:
         check_target(tmp_path / "net.pt")
     with pytest.raises(DataError, match="folder that is there"):
         check_target(tmp_path / "gone" / "net.onnx")
+
+
+@pytest.mark.slow
+def test_spml_answers_at_stride_four(tmp_path: Path) -> None:
+    from models.methods.spml import Spml
+
+    torch.manual_seed(0)
+    done = export(tmp_path, Spml(len(CLASSES), backbone="resnet18", width=0.25, embedding=8).eval())
+    assert (done.output_stride, done.difference < 1e-3) == (4, True)
