@@ -39,6 +39,8 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "mu": ("a number in [-20,20]", lambda value: -20 <= value <= 20),
     "region_threshold": ("a share in (0,1]", lambda value: 0 < value <= 1),
     "frozen_stages": ("a whole number from 0 to 5", lambda value: 0 <= value <= 5),
+    "side": ("0 (the image's own size) or pixels above 0", lambda value: value >= 0),
+    "square": ("0 (the image's own size) or pixels above 0", lambda value: value >= 0),
     "seed": ("a whole number of 0 or more", lambda value: value >= 0),
 }
 """Option -> what it must be, and the test of a value that has the right type."""
