@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
 from pipeline.artifacts import artifact, code_fingerprint
-from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.catalogue import FILE, Catalogue
 from pipeline.params import Book
 from pipeline.parts import spread_parts
 from pipeline.stores import Header
@@ -57,7 +58,9 @@ class Workspace:
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue that the entry names under ``data:``."""
-        return Catalogue.load(self.path("catalogues", self.entry.data))
+        folder = self.path("catalogues", self.entry.data)
+        file = folder / FILE
+        return _catalogue(folder, Path.cwd(), file.stat().st_mtime_ns if file.exists() else 0)
 
     def fingerprint(self, *inputs: Path) -> str:
         """Identity of this stage's work: its parameters, its inputs' content, its code.
@@ -80,6 +83,12 @@ class Workspace:
             "code": code.read_text() if code.exists() else None,
         }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _catalogue(folder: Path, cwd: Path, written: int) -> Catalogue:
+    """Read once a process, not once a part: of a million images it is a large file."""
+    return Catalogue.load(folder)
 
 
 def header(catalogue: Catalogue, ids: Iterable[str]) -> Header:
