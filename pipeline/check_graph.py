@@ -11,7 +11,6 @@ from pipeline.lineage import Node, inputs
 from pipeline.params import Book, PrepareEntry
 from pipeline.signatures import options_model
 
-
 FIXED_SPLITS = {"toy": ("train", "val"), "cub": ("train", "test")}
 """Readers whose splits no option names."""
 

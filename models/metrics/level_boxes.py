@@ -62,6 +62,7 @@ def largest_boxes(levels: Levels) -> Numbers:
     polygon through the centres of its outer pixels, holes filled, as ``cv2.contourArea`` measures it; of equal ones
     that whose first pixel comes last in reading order, which ``cv2.findContours`` lists first.
     """
+    levels = _roomy(levels)
     tree = _Tree.of(levels, connectivity=2)
     pieces, least = tree.pieces(), _double_areas(levels, tree)
     level, index = pieces.at_levels()
@@ -89,11 +90,12 @@ def contour_boxes(levels: Levels) -> Pieces:
     The contour of a hole runs over the pixels around it, so its box is one pixel larger on each side. The same boxes
     as those of all the contours that ``cv2.findContours`` finds with RETR_TREE.
     """
+    levels = _roomy(levels)
     outer = _Tree.of(levels, connectivity=2).pieces()
     below = _Tree.of(255 - levels, connectivity=1).pieces()
     size = np.array(levels.shape[::-1])
     inside = (below.boxes[:, :2] > 0).all(1) & (below.boxes[:, 2:] < size).all(1)
-    holes = below.boxes[inside] + [-1, -1, 1, 1]
+    holes = below.boxes[inside] + np.array([-1, -1, 1, 1])
     first, stop = 255 - below.stop[inside], 255 - below.first[inside]
     return Pieces(
         np.concatenate([outer.boxes, holes]),
@@ -123,7 +125,7 @@ class _Tree:
     @classmethod
     def of(cls, levels: Levels, connectivity: int) -> _Tree:
         """Build it for uint8 [H,W]; connectivity 1 (sides) or 2 (corners too)."""
-        up, order = max_tree(levels, connectivity=connectivity)
+        up, order = max_tree(levels, connectivity=connectivity)  # wants three pixels each way, see _roomy
         flat, up = levels.ravel(), up.ravel()
         representative = flat[up] != flat
         representative[order[0]] = True
@@ -149,6 +151,12 @@ class _Tree:
         return np.array(total, np.int64)
 
 
+def _roomy(levels: Levels) -> Levels:
+    """At least three pixels each way, zeros below and to the right, which are above no level and close no hole."""
+    missing = [max(3 - length, 0) for length in levels.shape]
+    return np.pad(levels, [(0, missing[0]), (0, missing[1])]) if any(missing) else levels
+
+
 def _extents(home: Numbers, parent: Numbers, width: int) -> tuple[Numbers, Numbers]:
     """First pixel and box of every piece."""
     order = np.argsort(home, kind="stable")
@@ -169,7 +177,7 @@ def _extents(home: Numbers, parent: Numbers, width: int) -> tuple[Numbers, Numbe
         left[up], top[up] = min(left[up], left[node]), min(top[up], top[node])
         right[up], bottom[up] = max(right[up], right[node]), max(bottom[up], bottom[node])
     corners = np.array([left, top, right, bottom], np.int64).T
-    return np.array(leader, np.int64), corners + [0, 0, 1, 1]
+    return np.array(leader, np.int64), corners + np.array([0, 0, 1, 1])
 
 
 def _double_areas(levels: Levels, tree: _Tree) -> Numbers:
@@ -179,8 +187,6 @@ def _double_areas(levels: Levels, tree: _Tree) -> Numbers:
     lowest is: two sums over the tree.
     """
     halves = np.zeros(len(tree.parent), np.int64)
-    if min(levels.shape) < 2:
-        return halves
     key = levels.astype(np.uint16) << 2
     a, b, c, d = key[:-1, :-1], key[:-1, 1:] | 1, key[1:, :-1] | 2, key[1:, 1:] | 3
     low, high = np.minimum(a, b), np.maximum(a, b)

@@ -13,7 +13,6 @@ from pipeline.binders.common import Log, Workspace, header, require_mask_classes
 from pipeline.datasets.catalogue import GroundTruth
 from pipeline.stores import SupervisionStore
 
-
 WITHOUT_CLASSES = ("tags", "boxes")
 """Kinds whose seeds name no class: they are not bound by what a mask can hold."""
 

@@ -94,7 +94,9 @@ def object_boxes(path: Path, first: int = 1) -> list[tuple[str, bool, tuple[floa
         boxes = []
         for item in ElementTree.parse(path).getroot().iter("object"):
             x1, y1, x2, y2 = (float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax"))
-            boxes.append((item.findtext("name", ""), item.findtext("difficult") == "1", (x1 - first, y1 - first, x2, y2)))
+            boxes.append(
+                (item.findtext("name", ""), item.findtext("difficult") == "1", (x1 - first, y1 - first, x2, y2))
+            )
         return boxes
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise DataError(f"{path}: expected a VOC annotation XML, found {error}.") from None

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.tables import localisations
 from pipeline.tables.latex import latex
 from pipeline.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.tables import localisations
 from pipeline.tables.paper import Number, PaperRow, PaperTable
 from pipeline.tables.published import COLUMNS
 from pipeline.tables.repeats import SCORES, as_json

@@ -1,6 +1,8 @@
-"""Write wsol_boxes.npz: OpenCV's contours of small maps at every level. Needs opencv-python-headless, which nothing else does.
+"""Write wsol_boxes.npz: OpenCV's contours of small maps at every level.
 
-python tests/golden/make_wsol.py
+Needs opencv-python-headless, which nothing else does:
+
+    python tests/golden/make_wsol.py
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def main() -> None:
             if contours:
                 largest[level] = boxes[int(np.argmax([cv2.contourArea(contour) for contour in contours]))]
         rows = np.array(sorted(every), np.int64).reshape(-1, 5)
-        content |= {f"map_{k}": levels, f"largest_{k}": largest, f"every_{k}": rows}
+        content |= {f"map_{k}": levels, f"largest_{k}": largest.astype(np.int16), f"every_{k}": rows.astype(np.int16)}
     np.savez_compressed(FILE, maps=len(content) // 3, opencv=cv2.__version__, **content)
 
 

@@ -22,7 +22,9 @@ from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.stores import CamStore, SupervisionStore
 
 
-def make(reader: str, tmp_path: Path, root: Path, bad: str = "stop", **options: object) -> tuple[Catalogue, GroundTruth]:
+def make(
+    reader: str, tmp_path: Path, root: Path, bad: str = "stop", **options: object
+) -> tuple[Catalogue, GroundTruth]:
     places = tmp_path / "c" / "data", tmp_path / "g" / "data"
     catalogue = make_catalogue(reader, *places, {"root": str(root), **options}, on_bad_image=bad)  # type: ignore[arg-type]
     return Catalogue.load(places[0]), GroundTruth(catalogue, places[1])
@@ -127,7 +129,7 @@ def test_everything_wrong_with_ilsvrc_is_said_together(tmp_path: Path) -> None:
         assert expected in message, expected
     with pytest.raises(ConfigurationError, match="annotations or metadata, found both"):
         make("ilsvrc", tmp_path, folder, metadata="metadata", **DEVKIT)
-    assert "Set `root` and `images`" in said("ilsvrc", tmp_path, folder)or "splits" in said("ilsvrc", tmp_path, folder)
+    assert "Set `root` and `images`" in said("ilsvrc", tmp_path, folder) or "splits" in said("ilsvrc", tmp_path, folder)
 
 
 LISTS: dict[str, Any] = {"splits": {"train": "train", "test": "test"}, "metadata": "metadata"}
@@ -178,7 +180,10 @@ def test_a_thousand_classes_without_masks(tmp_path: Path) -> None:
     tags = SupervisionStore(tmp_path / "tags")
     assert np.flatnonzero(tags.tags(ids[0])).tolist() == [999]
     assert (tags[ids[0]].seeds == 254).all()
-    assert CamStore.create(tmp_path / "cams", header(catalogue, ids), [(1000,), (1,)]).attributes["keys"] == [[1000], [1]]
+    assert CamStore.create(tmp_path / "cams", header(catalogue, ids), [(1000,), (1,)]).attributes["keys"] == [
+        [1000],
+        [1],
+    ]
     with pytest.raises(ConfigurationError, match="at most 253 classes; data 'data' has 1000"):
         require_mask_classes(catalogue, "make_pseudo_masks.x")
 

@@ -41,7 +41,7 @@ def content(folder: str = "cub") -> dict[str, Any]:
         "book": {"root": ".", "path": ".", "params": "params.yaml", "work": "work/birds"},
         "prepare": {
             "birds": {"reader": "cub", "root": folder},
-            "toy": {"reader": "toy", "root": "params.yaml", "options": {"train": 8, "val": 8, "min_size": 48, "max_size": 64}},
+            "toy": {"reader": "toy", "root": "params.yaml", "options": {"train": 8, "val": 8, "max_size": 128}},
         },
         "annotate": {
             "tags": {"data": "birds", "split": "train", "kind": "tags"},
@@ -54,7 +54,7 @@ def content(folder: str = "cub") -> dict[str, Any]:
             "toy": train | {"data": "toy", "supervision": "toy_tags", "model": model},
         },
         "export_cams": {
-            "test": {"data": "birds", "supervision": "tags_test", "checkpoint": "net", "options": {"square": 32, "grid": 2}},
+            "test": {"data": "birds", "supervision": "tags_test", "checkpoint": "net", "options": {"square": 32}},
             "toy": {"data": "toy", "supervision": "toy_tags", "checkpoint": "toy", "options": {"scales": [1.0]}},
         },
         "refine_cams": {
@@ -123,7 +123,7 @@ def test_the_table_and_the_report_have_them(book: Book, capsys: pytest.CaptureFi
     assert {line["evaluation"] for line in lines if line["column"] == "gt_known"} == set(book.evaluate_boxes)
     page = write_report(book).read_text()
     assert "Boxes that are right, by threshold" in page
-    assert "<th scope=\"col\" class=\"number\">GT-known</th>" in page
+    assert '<th scope="col" class="number">GT-known</th>' in page
     assert [row[0].rstrip("†") for row in box_results(book).cells] == ["test", "crf", "toy"]
 
 
@@ -154,7 +154,7 @@ def problems(tmp_path: Path, change: Any) -> str:
         ("checkpoint", "nett", "evaluate_boxes.test.checkpoint: nothing makes checkpoints 'nett'. Did you mean 'net'?"),
         ("checkpoint", "random", "'random' is imported weights, not a trained method"),
         ("data", "toy", "evaluate_boxes.test.cams: 'test' belongs to data 'birds', not to 'toy'"),
-        ("options", {"side": -1}, "evaluate_boxes.test.options.side: expected 0 (the image's own size) or pixels above 0"),
+        ("options", {"side": -1}, "evaluate_boxes.test.options.side: expected 0 (the image's own size) or pixels"),
         ("options", {"images": "one"}, "evaluate_boxes.test.options.images: Input should be 'single_class'"),
         ("options", {"sides": 3}, "unknown key 'sides'. Did you mean 'side'?"),
     ],
