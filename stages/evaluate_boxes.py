@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,6 @@ from models.ops.multiscale import evaluating, in_batches, squared, to_batch
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Image, Ranker
 
-Rule: TypeAlias = Literal["single_class", "single_object"]
 IOUS = (0.3, 0.5, 0.7)
 """Of MaxBoxAccV2; V1 is at .5."""
 
@@ -135,7 +134,7 @@ def score_boxes(
     ranker: Ranker,
     *,
     device: Any = "cpu",
-    images: Rule = "single_class",
+    images: Literal["single_class", "single_object"] = "single_class",
     side: int = 0,
     square: int = 0,
     batch_size: int = 1,

@@ -52,7 +52,8 @@ def to_levels(scores: npt.NDArray[np.float32]) -> Levels:
         return np.zeros(scores.shape, np.uint8)
     scaled = scores - low
     scaled /= scaled.max()
-    return (scaled * 255).astype(np.uint8)
+    levels: Levels = (scaled * 255).astype(np.uint8)
+    return levels
 
 
 def largest_boxes(levels: Levels) -> Numbers:

@@ -61,7 +61,8 @@ class BoxSweep:
 
     def best(self) -> npt.NDArray[np.intp]:
         """Index of the best threshold for each IoU, the lowest of equal ones, [I]."""
-        return self.curve().argmax(1)
+        index: npt.NDArray[np.intp] = self.curve().argmax(1)
+        return index
 
 
 def largest_overlaps(levels: Levels, truth: Boxes) -> Fractions:
@@ -99,7 +100,8 @@ def box_iou(boxes: Boxes, truth: Boxes) -> Fractions:
     common = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
     intersection = np.maximum(common, 0).prod(-1)
     union = (a[..., 2:] - a[..., :2] + 1).prod(-1) + (b[..., 2:] - b[..., :2] + 1).prod(-1) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    iou: Fractions = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return iou
 
 
 def scaled_boxes(boxes: Boxes, size: tuple[int, int], target: tuple[int, int]) -> Boxes:

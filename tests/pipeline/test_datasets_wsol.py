@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent))
-from wsol_folders import picture, write_cub, write_ilsvrc, write_lists, write_xml
 
 from models.errors import ConfigurationError, DataError
 from pipeline.annotations.build import annotate_catalogue
@@ -20,6 +16,7 @@ from pipeline.binders.evaluate_boxes import true_boxes
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.stores import CamStore, SupervisionStore
+from tests.pipeline.wsol_folders import picture, write_cub, write_ilsvrc, write_lists, write_xml
 
 
 def make(
