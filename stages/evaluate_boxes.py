@@ -19,8 +19,7 @@ from models.metrics.localisation import (
     THRESHOLDS,
     Boxes,
     BoxSweep,
-    best_overlaps,
-    largest_overlaps,
+    overlaps,
     rank_of,
     scaled_boxes,
 )
@@ -78,10 +77,9 @@ class BoxScore:
             boxes: [G,4] XYXY on the grid of ``scores``; an image counts if any of them matches.
             rank: how many classes the network puts before the image's.
         """
-        levels = to_levels(scores)
-        largest = largest_overlaps(levels, boxes)
+        largest, every = overlaps(to_levels(scores), boxes)
         self.largest.update(largest)
-        self.every.update(best_overlaps(levels, boxes))
+        self.every.update(every)
         for k, sweep in self.largest_in.items():
             sweep.update(largest, counts=rank < k)
             self.right[k] += rank < k

@@ -56,53 +56,64 @@ def to_levels(scores: npt.NDArray[np.float32]) -> Levels:
     return levels
 
 
-def largest_boxes(levels: Levels) -> Numbers:
-    """The box of the largest contour at each level: int64 [255,4] XYXY, zeros where nothing is above the level.
+@dataclass(frozen=True, slots=True, eq=False)
+class Contours:
+    """The contours of a map at all levels.
 
-    Pixels that touch at a side or a corner belong together. The largest contour is that of the largest area of the
-    polygon through the centres of its outer pixels, holes filled, as ``cv2.contourArea`` measures it; of equal ones
-    that whose first pixel comes last in reading order, which ``cv2.findContours`` lists first.
+    Pixels of a piece touch at a side or a corner, those of a hole at a side. The contour of a hole runs over the pixels
+    around it, so its box is one pixel larger on each side.
     """
-    levels = _roomy(levels)
-    tree = _Tree.of(levels, connectivity=2)
-    pieces, least = tree.pieces(), _double_areas(levels, tree)
-    level, index = pieces.at_levels()
-    width, height = (pieces.boxes[:, 2:] - pieces.boxes[:, :2] - 1).T
-    most = 2 * width * height
-    bound = np.zeros(LEVELS, np.int64)
-    np.maximum.at(bound, level, least[index])
-    may = most[index] >= bound[level]
-    level, index = level[may], index[may]
-    rivals = np.bincount(level, minlength=LEVELS)[level] > 1
-    for node in np.unique(index[rivals]):
-        if least[node] < most[node]:
-            least[node] = _filled_double_area(levels, tree, int(node))
-    order = np.lexsort((tree.leader[index], least[index], level))  # the last of a level is its largest
-    level, index = level[order], index[order]
-    last = np.flatnonzero(np.diff(level, append=LEVELS))
-    found = np.zeros((LEVELS, 4), np.int64)
-    found[level[last]] = pieces.boxes[index[last]]
-    return found
 
+    levels: Levels
+    tree: _Tree
+    pieces: Pieces
+    holes: Pieces
 
-def contour_boxes(levels: Levels) -> Pieces:
-    """Every contour at every level: around each piece (8 neighbours), and around each hole in one (4 neighbours).
+    @classmethod
+    def of(cls, levels: Levels) -> Contours:
+        """Find them in uint8 [H,W]."""
+        roomy = _roomy(levels)
+        tree, below = _Tree.of(roomy, connectivity=2), _Tree.of(255 - roomy, connectivity=1).pieces()
+        size = np.array(roomy.shape[::-1])
+        inside = (below.boxes[:, :2] > 0).all(1) & (below.boxes[:, 2:] < size).all(1)
+        boxes = below.boxes[inside] + np.array([-1, -1, 1, 1])
+        return cls(roomy, tree, tree.pieces(), Pieces(boxes, 255 - below.stop[inside], 255 - below.first[inside]))
 
-    The contour of a hole runs over the pixels around it, so its box is one pixel larger on each side. The same boxes
-    as those of all the contours that ``cv2.findContours`` finds with RETR_TREE.
-    """
-    levels = _roomy(levels)
-    outer = _Tree.of(levels, connectivity=2).pieces()
-    below = _Tree.of(255 - levels, connectivity=1).pieces()
-    size = np.array(levels.shape[::-1])
-    inside = (below.boxes[:, :2] > 0).all(1) & (below.boxes[:, 2:] < size).all(1)
-    holes = below.boxes[inside] + np.array([-1, -1, 1, 1])
-    first, stop = 255 - below.stop[inside], 255 - below.first[inside]
-    return Pieces(
-        np.concatenate([outer.boxes, holes]),
-        np.concatenate([outer.first, first]),
-        np.concatenate([outer.stop, stop]),
-    )
+    def largest(self) -> Numbers:
+        """The box of the largest contour at each level: int64 [255,4] XYXY, zeros where nothing is above the level.
+
+        That of the largest area of the polygon through the centres of a piece's outer pixels, holes filled, as
+        ``cv2.contourArea`` measures it; of equal ones that whose first pixel comes last in reading order, which
+        ``cv2.findContours`` (OpenCV 4) lists first.
+        """
+        least = _double_areas(self.levels, self.tree)
+        width, height = (self.pieces.boxes[:, 2:] - self.pieces.boxes[:, :2] - 1).T
+        most = 2 * width * height
+        level, index = self.pieces.at_levels()
+        bound = np.zeros(LEVELS, np.int64)
+        np.maximum.at(bound, level, least[index])
+        may = most[index] >= bound[level]
+        level, index = level[may], index[may]
+        with_holes = np.zeros(LEVELS, np.bool_)
+        with_holes[self.holes.at_levels()[0]] = True
+        unsure = (np.bincount(level, minlength=LEVELS)[level] > 1) & with_holes[level] & (least[index] < most[index])
+        for node in np.unique(index[unsure]).tolist():
+            least[node] = _filled_double_area(self.levels, self.tree, node)
+        order = np.lexsort((self.tree.leader[index], least[index], level))  # the last of a level is its largest
+        level, index = level[order], index[order]
+        last = np.flatnonzero(np.diff(level, append=LEVELS))
+        found = np.zeros((LEVELS, 4), np.int64)
+        found[level[last]] = self.pieces.boxes[index[last]]
+        return found
+
+    def every(self) -> Pieces:
+        """Around each piece and each hole: the boxes of all contours of ``cv2.findContours`` with RETR_TREE."""
+        pairs = zip(
+            (self.pieces.boxes, self.pieces.first, self.pieces.stop),
+            (self.holes.boxes, self.holes.first, self.holes.stop),
+            strict=True,
+        )
+        return Pieces(*(np.concatenate(pair) for pair in pairs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

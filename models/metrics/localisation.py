@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics.level_boxes import LEVELS, Levels, contour_boxes, largest_boxes
+from models.metrics.level_boxes import LEVELS, Contours, Levels
 
 Fractions = npt.NDArray[np.float64]
 Boxes = npt.NDArray[np.floating] | npt.NDArray[np.integer]
@@ -65,21 +65,24 @@ class BoxSweep:
         return index
 
 
-def largest_overlaps(levels: Levels, truth: Boxes) -> Fractions:
-    """V1: IoU of the largest contour's box with the best of the boxes ``truth`` [G,4], float64 [255]; 0 without one."""
-    boxes = largest_boxes(levels)
-    overlaps = box_iou(closed(boxes, levels.shape), truth).max(1)
-    return np.where(boxes[:, 2] > 0, overlaps, 0)
+def overlaps(levels: Levels, truth: Boxes) -> tuple[Fractions, Fractions]:
+    """IoU of a map's boxes with the best of the boxes ``truth`` [G,4] at each level, 0 where there is no box.
 
+    Args:
+        levels: uint8 [H,W].
+        truth: on the grid of ``levels``, at least one.
 
-def best_overlaps(levels: Levels, truth: Boxes) -> Fractions:
-    """V2: the best IoU of all contours' boxes with the boxes ``truth`` [G,4], float64 [255]; 0 without a contour."""
-    contours = contour_boxes(levels)
-    overlaps = box_iou(closed(contours.boxes, levels.shape), truth).max(1)
-    level, index = contours.at_levels()
+    Returns:
+        Of the largest contour (V1), and the best of all contours (V2), float64 [255] each.
+    """
+    contours = Contours.of(levels)
+    largest, every = contours.largest(), contours.every()
+    first = np.where(largest[:, 2] > 0, box_iou(closed(largest, levels.shape), truth).max(1), 0)
+    each = box_iou(closed(every.boxes, levels.shape), truth).max(1)
+    level, index = every.at_levels()
     best = np.zeros(LEVELS)
-    np.maximum.at(best, level, overlaps[index])
-    return best
+    np.maximum.at(best, level, each[index])
+    return first, best
 
 
 def closed(boxes: npt.NDArray[np.int64], size: tuple[int, ...]) -> npt.NDArray[np.int64]:

@@ -9,18 +9,33 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from models.metrics.level_boxes import LEVELS, Levels, contour_boxes, largest_boxes, to_levels
+from models.metrics.level_boxes import LEVELS, Contours, Levels, Pieces, to_levels
 from models.metrics.localisation import (
     THRESHOLDS,
     BoxSweep,
-    best_overlaps,
     box_iou,
-    largest_overlaps,
+    overlaps,
     rank_of,
     scaled_boxes,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "wsol_boxes.npz"
+
+
+def largest_boxes(levels: Levels) -> npt.NDArray[np.int64]:
+    return Contours.of(levels).largest()
+
+
+def contour_boxes(levels: Levels) -> Pieces:
+    return Contours.of(levels).every()
+
+
+def largest_overlaps(levels: Levels, truth: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return overlaps(levels, truth)[0]
+
+
+def best_overlaps(levels: Levels, truth: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return overlaps(levels, truth)[1]
 
 
 def drawn(*rectangles: tuple[int, int, int, int, int], size: tuple[int, int] = (12, 16)) -> Levels:
