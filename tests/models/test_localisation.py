@@ -19,7 +19,7 @@ from models.metrics.localisation import (
     scaled_boxes,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "wsol_boxes.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "boxes" / "wsol_boxes.npz"
 
 
 def largest_boxes(levels: Levels) -> npt.NDArray[np.int64]:

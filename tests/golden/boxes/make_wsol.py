@@ -2,7 +2,7 @@
 
 Needs opencv-python-headless, which nothing else does:
 
-    python tests/golden/make_wsol.py
+    python tests/golden/boxes/make_wsol.py
 """
 
 from __future__ import annotations
