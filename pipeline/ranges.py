@@ -56,6 +56,8 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "mask": ("a weight of 0 or more", lambda value: value >= 0),
     "pretrain": ("an epoch of 0 or later", lambda value: value >= 0),
     "frozen_stages": ("a whole number from 0 to 5", lambda value: 0 <= value <= 5),
+    "side": ("0 (the image's own size) or pixels above 0", lambda value: value >= 0),
+    "square": ("0 (the image's own size) or pixels above 0", lambda value: value >= 0),
     "seed": ("a whole number of 0 or more", lambda value: value >= 0),
 }
 """Option -> what it must be, and the test of a value that has the right type."""

@@ -6,4 +6,6 @@ READERS = {
     "toy": "pipeline.datasets.toy:toy",
     "voc": "pipeline.datasets.voc:voc",
     "folder": "pipeline.datasets.folder:folder",
+    "cub": "pipeline.datasets.cub:cub",
+    "ilsvrc": "pipeline.datasets.ilsvrc:ilsvrc",
 }
