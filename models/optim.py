@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from models.method import ParameterGroup
 
 OptimizerName = Literal["sgd", "adamw"]
-ScheduleName = Literal["poly", "cosine", "constant"]
+ScheduleName = Literal["poly", "cosine", "constant", "step"]
 
 
 def build_optimizer(
@@ -55,15 +55,23 @@ def build_optimizer(
 
 
 def lr_factor(
-    step: int, total_steps: int, schedule: ScheduleName = "poly", *, power: float = 0.9, warmup_steps: int = 0
+    step: int,
+    total_steps: int,
+    schedule: ScheduleName = "poly",
+    *,
+    power: float = 0.9,
+    warmup_steps: int = 0,
+    decay: float = 0.1,
+    decay_steps: int = 0,
 ) -> float:
     """What the base learning rate is multiplied with at ``step`` (from 0), in (0,1].
 
     Linear warm-up from 1/warmup_steps to 1, then the schedule over the remaining steps, t in [0,1):
-    "poly" (1 - t)^power (Liu et al. 2015, ParseNet), "cosine" (1 + cos(pi t)) / 2, "constant" 1.
+    "poly" (1 - t)^power (Liu et al. 2015, ParseNet), "cosine" (1 + cos(pi t)) / 2, "constant" 1; "step" is
+    decay^(step // decay_steps), counted from the first step, warm-up included.
 
     Raises:
-        ValueError: another schedule, or a step or warm-up outside the training.
+        ValueError: another schedule, a step or warm-up outside the training, or "step" without ``decay_steps``.
     """
     if not 0 <= step < total_steps or not 0 <= warmup_steps <= total_steps:
         raise ValueError(f"step {step} and warm-up {warmup_steps} must lie within {total_steps} steps.")
@@ -76,7 +84,11 @@ def lr_factor(
         return (1.0 + math.cos(math.pi * t)) / 2.0
     if schedule == "constant":
         return 1.0
-    raise ValueError(f"Unknown schedule '{schedule}'. Valid: constant, cosine, poly.")
+    if schedule == "step":
+        if decay_steps < 1:
+            raise ValueError(f"schedule 'step' needs decay_steps of 1 or more, found {decay_steps}.")
+        return float(decay ** (step // decay_steps))
+    raise ValueError(f"Unknown schedule '{schedule}'. Valid: constant, cosine, poly, step.")
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> None:

@@ -15,7 +15,8 @@ class TrainSettings:
     Attributes:
         epochs: passes over the data. steps: optimiser steps.
         optimizer: "sgd" (with ``momentum``) or "adamw". lr: base rate; a parameter group multiplies it.
-        schedule: "poly" (``(1 - step/steps)^power``), "cosine" or "constant", after ``warmup_steps`` of linear rise.
+        schedule: "poly" (``(1 - step/steps)^power``), "cosine", "constant", or "step" (times ``decay`` after every
+            ``decay_epochs`` passes over the data), after ``warmup_steps`` of linear rise.
         accumulate: parts in which an optimiser step's batch goes through the network. The gradient is that of the
             whole batch, except for batch statistics and for losses that divide by a count of pixels of their part.
         clip_norm: largest norm of the gradient, 0 for no limit.
@@ -30,8 +31,10 @@ class TrainSettings:
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    schedule: Literal["poly", "cosine", "constant", "step"] = "poly"
     power: float = 0.9
+    decay: float = 0.1
+    decay_epochs: int = 0
     warmup_steps: int = 0
     accumulate: int = 1
     clip_norm: float = 0.0
@@ -45,6 +48,11 @@ class TrainSettings:
             raise ConfigurationError(
                 f"settings: expected either epochs or steps above 0, found epochs {self.epochs}, steps {self.steps}."
             )
+        if (self.schedule == "step") != (self.decay_epochs > 0):
+            raise ConfigurationError(
+                "settings: schedule 'step' and decay_epochs above 0 belong together, found schedule "
+                f"'{self.schedule}' and decay_epochs {self.decay_epochs}."
+            )
         ranges = {
             "accumulate": self.accumulate >= 1,
             "log_every": self.log_every >= 1,
@@ -54,6 +62,7 @@ class TrainSettings:
             "clip_norm": self.clip_norm >= 0,
             "momentum": 0 <= self.momentum < 1,
             "power": self.power >= 0,
+            "decay": 0 < self.decay <= 1,
             "save_every_seconds": self.save_every_seconds >= 0,
             "ema": 0 <= self.ema < 1,
         }
@@ -61,7 +70,7 @@ class TrainSettings:
         if wrong:
             raise ConfigurationError(
                 f"settings: out of range: {', '.join(wrong)}. Expected accumulate and log_every of at least 1, a "
-                "positive lr, ema and momentum in [0,1), and nothing else below 0."
+                "positive lr, ema and momentum in [0,1), decay in (0,1], and nothing else below 0."
             )
 
     def total_steps(self, steps_per_epoch: int) -> int:

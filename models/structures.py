@@ -20,6 +20,7 @@ BACKGROUND = 0
 UNLABELLED = 254
 IGNORE = 255
 MAX_CLASSES = 253
+"""Classes that a mask or seeds can hold; image tags alone may be of more."""
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 """uint8 [H,W]: 0..C, 255 void."""
@@ -137,6 +138,14 @@ class Localizer(Protocol):
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """Foreground activations, rectified and un-normalised, [B,C,h,w] for image [B,3,H,W], tags [B,C]."""
+
+
+@runtime_checkable
+class Ranker(Protocol):
+    """A network that says which classes an image shows."""
+
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C], larger for likelier classes, for image [B,3,H,W] of any size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,14 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
     "cams": ("export_cams", "refine_cams", "propagate_cams"),
     "masks": ("predict_masks",),
     "evaluations": ("evaluate",),
+    "localisations": ("evaluate_boxes",),
 }
 """Each kind of artefact and the verbs (sections of params.yaml) that make it: they share one name space."""
 
 VERBS: tuple[str, ...] = tuple(dict.fromkeys(verb for verbs in PRODUCERS.values() for verb in verbs))
+
+SCORED = ("evaluate", "evaluate_boxes")
+"""Verbs whose artefact is a folder with a metrics.json, which DVC knows by its files."""
 
 SCRATCH = Path(".scratch")
 """Resume state and unfinished work: outside DVC's outputs, git-ignored, safe to delete."""

@@ -55,6 +55,7 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("predict_masks", "options"): "stages.predict_masks:predict_masks",
     ("predict_masks", "crf"): "models.refiners.dense_crf:SegmentationCrf",
     ("evaluate", "options"): "stages.evaluate:score_masks",
+    ("evaluate_boxes", "options"): "stages.evaluate_boxes:score_boxes",
 }
 """Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
 
@@ -74,6 +75,7 @@ ROLES = {
     "export_cams": ("cams", "localise"),
     "propagate_cams": ("links", "say which pixels belong together"),
     "predict_masks": ("scores", "segment"),
+    "evaluate_boxes": ("tag_scores", "rank the classes of an image"),
 }
 """What a verb asks of the method behind its checkpoint: the name of the function, and what it is for."""
 

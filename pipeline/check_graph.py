@@ -11,6 +11,9 @@ from pipeline.lineage import Node, inputs
 from pipeline.params import Book, PrepareEntry
 from pipeline.signatures import options_model
 
+FIXED_SPLITS = {"toy": ("train", "val"), "cub": ("train", "test")}
+"""Readers whose splits no option names."""
+
 
 def circle_problems(book: Book) -> Iterator[str]:
     """Entries that need, in the end, what they make themselves."""
@@ -39,8 +42,8 @@ def _known_splits(book: Book, data: str) -> list[str] | None:
     entry: PrepareEntry | None = book.prepare.get(data)
     if entry is None or entry.reader not in READERS:
         return None
-    if entry.reader == "toy":
-        return ["train", "val"]
+    if entry.reader in FIXED_SPLITS:
+        return list(FIXED_SPLITS[entry.reader])
     field = options_model(READERS[entry.reader]).model_fields.get("splits")
     named = entry.options.get("splits", field.default if field else None)
     return list(named) if isinstance(named, dict | list | tuple) else None

@@ -16,6 +16,8 @@ class LoaderOptions:
         crop: side of the square crop in pixels; smaller images are padded with the mean colour, their seeds with 255.
         scale: (lowest, highest) factor of the image's size, uniform.
         long_side: (lowest, highest) length of the long side in pixels, uniform; (0, 0) uses ``scale``.
+        square: side in pixels of the square that every image is stretched to before the crop, instead of ``scale``
+            and ``long_side`` (object localisation: 256); 0 keeps the shape.
         flip: mirror half of the images.
         mirrored_classes: pairs of classes that change places in a mirrored image, such as left and right hand.
         brightness, contrast, saturation, hue: strengths of the colour jitter, 0 for none.
@@ -27,6 +29,7 @@ class LoaderOptions:
     crop: int = 256
     scale: tuple[float, float] = (1.0, 1.0)
     long_side: tuple[int, int] = (0, 0)
+    square: int = 0
     flip: bool = True
     mirrored_classes: tuple[tuple[int, int], ...] = ()
     brightness: float = 0.0
@@ -42,6 +45,11 @@ class LoaderOptions:
         for name in ("brightness", "contrast", "saturation"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"loader.{name}: expected 0 or more, found {getattr(self, name)}.")
+        if self.square < 0 or (self.square and (self.long_side[1] or tuple(self.scale) != (1.0, 1.0))):
+            raise ConfigurationError(
+                f"loader.square: expected 0, or a side above 0 without scale and long_side, found {self.square} with "
+                f"scale {tuple(self.scale)} and long_side {tuple(self.long_side)}."
+            )
         if not 0 <= self.hue <= 0.5:
             raise ConfigurationError(f"loader.hue: expected 0 to 0.5, found {self.hue}.")
         if self.num_workers < -1:

@@ -176,11 +176,7 @@ def augment(
 ) -> tuple[npt.NDArray[np.float32], Supervision]:
     """One random view: image float32 [3,crop,crop] in [0,1], and the supervision of the same pixels."""
     height, width = image.shape[:2]
-    if options.long_side[1]:
-        factor = int(rng.integers(options.long_side[0], options.long_side[1] + 1)) / max(height, width)
-    else:
-        factor = float(rng.uniform(*options.scale))
-    resized = (max(1, round(height * factor)), max(1, round(width * factor)))
+    resized = _resized((height, width), options, rng)
     flip = bool(rng.integers(2)) and options.flip
     window = draw_window((height, width), resized, options.crop, flip, rng)
     part = crop_image(image, window)
@@ -190,6 +186,17 @@ def augment(
     if flip and options.mirrored_classes:
         seen = swap_classes(seen, options.mirrored_classes)
     return place_image(part, window, IMAGENET_MEAN), seen
+
+
+def _resized(size: tuple[int, int], options: LoaderOptions, rng: np.random.Generator) -> tuple[int, int]:
+    """(H, W) of the image before the crop."""
+    if options.square:
+        return options.square, options.square
+    if options.long_side[1]:
+        factor = int(rng.integers(options.long_side[0], options.long_side[1] + 1)) / max(size)
+    else:
+        factor = float(rng.uniform(*options.scale))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:

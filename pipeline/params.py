@@ -123,6 +123,13 @@ class EvaluateEntry(Entry):
     options: Options = {}
 
 
+class EvaluateBoxesEntry(Entry):
+    data: Name
+    cams: Name
+    checkpoint: Name
+    options: Options = {}
+
+
 class RecipeRow(Entry):
     """One recipe in the table of a paper: an evaluation for each column, and the published method beside it.
 
@@ -186,6 +193,7 @@ class Book(BaseModel):
     make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
     predict_masks: dict[Name, PredictMasksEntry]
     evaluate: dict[Name, EvaluateEntry]
+    evaluate_boxes: dict[Name, EvaluateBoxesEntry]
 
     @property
     def name(self) -> str:

@@ -57,6 +57,8 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "mask": ("a weight of 0 or more", lambda value: value >= 0),
     "pretrain": ("an epoch of 0 or later", lambda value: value >= 0),
     "frozen_stages": ("a whole number from 0 to 5", lambda value: 0 <= value <= 5),
+    "side": ("0 (the image's own size) or pixels above 0", lambda value: value >= 0),
+    "square": ("0 (the image's own size) or pixels above 0", lambda value: value >= 0),
     "embedding": ("a whole number above 0", lambda value: value > 0),
     "annotation": ("a weight of 0 or more", lambda value: value >= 0),
     "co_occurrence": ("a weight of 0 or more", lambda value: value >= 0),

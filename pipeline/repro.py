@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.errors import ConfigurationError, DataError, TransientError, Weak2MaskError, closest
 from pipeline import runtime
+from pipeline.artifacts import SCORED
 from pipeline.at_work import at_work, being_written, busy
 from pipeline.engines import setting
 from pipeline.graph import plan, read_graph
@@ -77,7 +78,7 @@ def pull_evaluations(book: Book) -> None:
         Weak2MaskError: DVC could not; it has said why.
     """
     dvc_yaml = Path(book.book.path) / "dvc.yaml"
-    names = [f"{dvc_yaml}:evaluate@{name}" for name in book.evaluate]
+    names = [f"{dvc_yaml}:{verb}@{name}" for verb in SCORED for name in getattr(book, verb)]
     if not names:
         return  # DVC would take no name for all of them
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "pull", *names]

@@ -23,7 +23,7 @@ _NAMES: dict[str, Any] = {
     **{"Literal": typing.Literal, "Optional": typing.Optional},
 }
 _SUPPLIED = frozenset(
-    "self num_classes base root samples localizer segmenter pairs triples device crf class_names".split()  # noqa: SIM905
+    "self num_classes base root samples localizer ranker segmenter pairs triples device crf class_names".split()  # noqa: SIM905
 )
 """Arguments that the composition root gives, never params.yaml."""
 

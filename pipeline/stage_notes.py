@@ -10,6 +10,7 @@ from threading import Lock
 
 from models.errors import DataError, Weak2MaskError
 from models.structures import Image
+from pipeline.artifacts import SCORED
 from pipeline.graph import FIRST, Stage
 from pipeline.params import Book
 from pipeline.runs import RecordedStage, RunFinder, locked_outputs
@@ -41,10 +42,10 @@ class Notes:
 
     def results(self) -> str:
         """The book's results table; empty when nothing has been evaluated."""
-        from pipeline.tables.results import book_results
+        from pipeline.tables.results import book_results, box_results
 
-        found = book_results(self._book)
-        return found.markdown() if found.cells else ""
+        found = (results(self._book) for results in (book_results, box_results))
+        return "\n".join(results.markdown() for results in found if results.cells)
 
     def close(self) -> None:
         """Let the line to MLflow go."""
@@ -61,12 +62,12 @@ class Notes:
         return f"[MLflow run {found.run_id}]({found.url}) made `{found.output}`" if found.run_id else ""
 
     def _scores(self, stage: Stage) -> str:
-        from pipeline.tables.results import NONE, Results, book_results
+        from pipeline.tables.results import NONE, Results, book_results, box_results
 
         verb, _, name = stage.name.partition("@")
-        if verb != "evaluate":
+        if verb not in SCORED:
             return ""
-        found = book_results(self._book)
+        found = book_results(self._book) if verb == "evaluate" else box_results(self._book)
         for row in found.cells:
             if row[0].rstrip("†") == name:
                 shown = [index for index, cell in enumerate(row) if cell != NONE]

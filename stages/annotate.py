@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.structures import IGNORE, UNLABELLED, Mask, Supervision
+from models.structures import IGNORE, MAX_CLASSES, UNLABELLED, Mask, Supervision
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,9 @@ def _check(source: AnnotationSource, supervision: Supervision) -> None:
             f"found {seeds.dtype} {seeds.shape} and {tags.shape}"
         )
     seeded = np.flatnonzero(np.bincount(seeds.ravel(), minlength=256))
-    beyond = [c for c in seeded if source.num_classes < c < UNLABELLED]
-    untagged = [c for c in seeded if 1 <= c <= source.num_classes and not tags[c - 1]]
+    labels = min(source.num_classes, MAX_CLASSES)
+    beyond = [c for c in seeded if labels < c < UNLABELLED]
+    untagged = [c for c in seeded if 1 <= c <= labels and not tags[c - 1]]
     if beyond or untagged:
         raise ValueError(f"{source.id}: seeds of classes without a tag: {beyond + untagged} (void is {IGNORE})")
     count = None if supervision.box_classes is None else len(supervision.box_classes)

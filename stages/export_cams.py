@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.ops.cam import EXPORT_NORMALIZATIONS
-from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, to_batch
+from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, squared, to_batch
 from models.ops.posteriors import posteriors
 from models.structures import Cam, Image, Localizer, Segmenter
 
@@ -27,6 +27,7 @@ def export_cams(
     device: Any = "cpu",
     scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
     flip: bool = True,
+    square: int = 0,
     grid: int | Literal["full"] = 4,
     normalization: Literal["max_norm", "max"] = "max_norm",
     alignment: Literal["cells", "half_pixel"] = "cells",
@@ -47,6 +48,8 @@ def export_cams(
         localizer: on ``device``.
         scales: factors of the image's size.
         flip: add the mirror image at every scale.
+        square: side in pixels of the square that the image is stretched to before it is scaled (object localisation:
+            224); 0 keeps its size. The maps are of the whole image either way.
         grid: pixels between two values of the maps, ceil(H/grid) x ceil(W/grid), or "full" for the image's size.
         normalization: "max_norm" (SEAM, HFPL: min and max) or "max" (PSA, IRN: divided by the maximum).
         alignment: "cells" puts each value where its cell looks; "half_pixel" is the enlargement of the published
@@ -65,6 +68,7 @@ def export_cams(
         see=partial(see, network=localizer, scales=scales, flip=flip),
         localizer=localizer,
         device=device,
+        square=square,
         grid=grid,
         precision=precision,
     )
@@ -77,13 +81,14 @@ def _export(
     see: Callable[..., Tensor],
     localizer: Localizer | Segmenter,
     device: Any,
+    square: int,
     grid: int | str,
     precision: str,
 ) -> list[tuple[str, Cam]]:
     height, width = samples[0][1].shape[:2]
     target = (height, width) if isinstance(grid, str) else (-(-height // grid), -(-width // grid))
     with evaluating(localizer, device, precision):
-        image = to_batch([image for _, image, _ in samples], device)
+        image = squared(to_batch([image for _, image, _ in samples], device), square)
         tags = torch.from_numpy(np.stack([tags for _, _, tags in samples])).to(device)
         return [
             (name, _cam(own, tags, (height, width)))

@@ -97,7 +97,7 @@ def train(
     start = run.restore(state) if state is not None else 0
     with closing(source.batches(start, total)) as batches:
         for step in range(start, total):
-            rate = run.set_learning_rate(step, total)
+            rate = run.set_learning_rate(step, total, per_epoch)
             for part in range(settings.accumulate):
                 batch = run.place(next(batches))
                 context = StepContext(step, total, per_epoch, step_generator(fabric, seed, step, part))
@@ -136,10 +136,18 @@ class _Run:
         self.meter = _Meter()
         self.history: list[Row] = []
 
-    def set_learning_rate(self, step: int, total: int) -> float:
+    def set_learning_rate(self, step: int, total: int, per_epoch: int) -> float:
         """Set every group's rate for this step; returns the base rate."""
         s = self.settings
-        factor = lr_factor(step, total, s.schedule, power=s.power, warmup_steps=s.warmup_steps)
+        factor = lr_factor(
+            step,
+            total,
+            s.schedule,
+            power=s.power,
+            warmup_steps=s.warmup_steps,
+            decay=s.decay,
+            decay_steps=s.decay_epochs * per_epoch,
+        )
         set_lr(self.optimizer, factor)
         return s.lr * factor
 

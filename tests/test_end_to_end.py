@@ -33,7 +33,10 @@ def small_book() -> dict[str, Any]:
         entry["loader"] = {"crop": 64, "batch_size": 4, "num_workers": 0}
         entry["settings"] = {"steps": 2, "lr": 0.01}
         entry["model"]["width"] = 0.25
-    content["export_cams"]["cam"]["options"] = {"scales": [1.0], "grid": 4}
+    for entry in content["export_cams"].values():
+        entry["options"] = {"scales": [1.0], "grid": 4}
+    content["evaluate_boxes"]["cam_val"]["options"] = {"images": "single_class"}
+    content["book"]["targets"] = []  # all
     return content
 
 
@@ -75,6 +78,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
 def test_every_stage_runs_and_the_table_is_printed(finished: tuple[Path, str]) -> None:
     folder, printed = finished
     assert "†" not in printed, "nothing is out of date right after a run"
+    boxes = json.loads((folder / "work/toy/localisations/cam_val/metrics.json").read_text())
+    assert 0 <= boxes["top1_loc"] <= boxes["gt_known"] <= 100
     for name in ("cam", "pseudo_masks", "segmenter_val", "full_val"):
         assert name in printed
         metrics = json.loads((folder / "work/toy/evaluations" / name / "metrics.json").read_text())

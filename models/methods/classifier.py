@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.backbones import BACKBONES
 from models.doors import resolve
 from models.heads.cam import CamHead, pool
+from models.losses.image_labels import image_label_loss
 from models.method import Method
 from models.ops.affinity import cosine_affinity
 from models.ops.random_walk import DenseLinks
@@ -32,6 +32,7 @@ class Classifier(Method):
         frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of feature channels dropped before the class convolution.
         pooling: how a class map becomes the image's logit: mean, maximum or log-mean-exp.
+        labels: "multi", each class a yes/no question; "single", one class an image, told by a softmax (localisation).
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Classifier(Method):
         frozen_stages: int = 0,
         dropout: float = 0.0,
         pooling: Literal["gap", "gmp", "lse"] = "gap",
+        labels: Literal["multi", "single"] = "multi",
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(
@@ -52,6 +54,7 @@ class Classifier(Method):
         )
         self.head = CamHead(self.backbone.channels, num_classes, dropout=dropout)
         self.pooling = pooling
+        self.labels: Literal["multi", "single"] = labels
 
     @property
     def stride(self) -> int:
@@ -75,8 +78,8 @@ class Classifier(Method):
         return outputs | {"logits": pool(outputs["maps"], self.pooling)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Soft-margin loss: each class is a yes/no question of its own."""
-        return {"classification": F.multilabel_soft_margin_loss(outputs["logits"], batch.tags.float())}
+        """Soft-margin loss; with ``labels: single`` cross-entropy (DataError for an image without exactly one tag)."""
+        return {"classification": image_label_loss(outputs["logits"], batch.tags, self.labels, batch.ids)}
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
         """The only view."""
@@ -86,6 +89,10 @@ class Classifier(Method):
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """relu(A_c), [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
         return self.maps(image).float().relu() * tags[:, :, None, None]
+
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C], pooled from the maps."""
+        return pool(self.maps(image), self.pooling)
 
     def links(self, image: Tensor) -> Links:
         """Cosines of the last features of an image [1,3,H,W] and its mirror, between all cells (walk preset "spml")."""

@@ -196,6 +196,10 @@ class RcmMam(Method):
         """relu(Z) of MainNet, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
         return _look(self._main(), image)[1].float().relu() * tags[:, :, None, None]
 
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C]: means of MainNet's maps."""
+        return pool(self.look(image)["maps"], "gap")
+
     def new_modules(self) -> Iterator[nn.Module]:
         if self.head_lr == 10:
             yield self.head

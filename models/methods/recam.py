@@ -101,6 +101,10 @@ class Recam(Method):
         """The refined maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
         return self.refined(self.backbone(image)["layer4"]) * tags[:, :, None, None]
 
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C] of the classifier, pooled from its maps."""
+        return pool(self.look(image)["maps"], self.pooling)
+
     def new_modules(self) -> Iterator[nn.Module]:
         """The predictor alone: the head is trained already (ReCAM gives backbone and head a tenth of its rate)."""
         yield self.predictor

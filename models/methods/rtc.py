@@ -116,7 +116,8 @@ class Rtc(Method):
         self.affinity = affinity(channels, width=affinity_width)
         decoder = resolve(HEADS, head, "head") if segmentation else None
         self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=output_stride, width=head_width)
-        self.second_size, self.hardest, self.labels, self.representation = second_size, hardest, labels, representation
+        self.second_size, self.hardest, self.representation = second_size, hardest, representation
+        self.labels: Literal["multi", "single"] = labels
         self.contrast, self.tau, self.background = contrast, tau, background
         self.background_cells, self.negatives = background_cells, negatives
         self.compensator, self.votes_temperature, self.compensated = compensator, votes_temperature, compensated

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from models.backbones import BACKBONES
 from models.doors import resolve
-from models.heads.cam import CamHead
+from models.heads.cam import CamHead, pool
 from models.heads.correlation import CorrelationHead
 from models.losses.seam import View, comparable_views, equivariance_losses, siamese_classification
 from models.method import Method
@@ -122,6 +122,10 @@ class Seam(Method):
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """Refined foreground maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
         return self.look(image)["refined"][:, 1:].relu() * tags[:, :, None, None]
+
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C]: means of the plain class maps, at the network's grid."""
+        return pool(self.head(self.backbone(image))[:, 1:], "gap")
 
     def new_modules(self) -> Iterator[nn.Module]:
         yield self.head

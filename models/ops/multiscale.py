@@ -49,6 +49,13 @@ def to_batch(images: Sequence[Image], device: torch.device | str) -> Tensor:
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
+def squared(image: Tensor, side: int) -> Tensor:
+    """Images [B,3,H,W] stretched to ``side`` x ``side``, antialiased; as they are for a side of 0."""
+    if side == 0 or tuple(image.shape[2:]) == (side, side):
+        return image
+    return F.interpolate(image, [side, side], mode="bilinear", antialias=True).clamp(0, 1)
+
+
 def scaled_views(image: Tensor, scales: Sequence[float], flip: bool) -> Iterator[Tensor]:
     """The batch at every scale, sizes rounded, antialiased; with ``flip`` followed by its mirror image: [2B,3,h,w]."""
     for scale in scales:

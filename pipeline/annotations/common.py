@@ -53,7 +53,11 @@ def regions(source: AnnotationSource, min_area: int) -> list[Region]:
 
     Pieces smaller than ``min_area`` pixels are left out, but for the largest of a class.
     """
-    mask, instances = source.mask(), source.instances()
+    return objects(source.mask(), source.instances(), min_area)
+
+
+def objects(mask: Mask, instances: npt.NDArray[np.int32] | None, min_area: int) -> list[Region]:
+    """As :func:`regions`, of a mask uint8 [H,W] and its instance numbers int32 [H,W] or None."""
     found = _pieces(mask) if instances is None else _objects(mask, instances)
     largest = {region.class_: region for region in sorted(found, key=lambda region: region.area)}
     return [region for region in found if region.area >= min_area or largest[region.class_] is region]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
+from models.structures import MAX_CLASSES
 from pipeline.artifacts import artifact, code_fingerprint
-from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.catalogue import FILE, Catalogue
 from pipeline.params import Book
 from pipeline.parts import spread_parts
 from pipeline.stores import Header
 from pipeline.tracking import Log, dvc_md5
 
-__all__ = ["Log", "PartTask", "PartWriter", "Workspace", "header", "span", "write_parts"]
+__all__ = [
+    "Log", "PartTask", "PartWriter", "Workspace", "header", "id_parts", "require_mask_classes", "span", "split_of",
+    "write_parts",
+]  # fmt: skip
 
 
 class PartWriter(Protocol):
@@ -53,7 +58,9 @@ class Workspace:
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue that the entry names under ``data:``."""
-        return Catalogue.load(self.path("catalogues", self.entry.data))
+        folder = self.path("catalogues", self.entry.data)
+        file = folder / FILE
+        return _catalogue(folder, Path.cwd(), file.stat().st_mtime_ns if file.exists() else 0)
 
     def fingerprint(self, *inputs: Path) -> str:
         """Identity of this stage's work: its parameters, its inputs' content, its code.
@@ -76,6 +83,12 @@ class Workspace:
             "code": code.read_text() if code.exists() else None,
         }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _catalogue(folder: Path, cwd: Path, written: int) -> Catalogue:
+    """Read once a process, not once a part: of a million images it is a large file."""
+    return Catalogue.load(folder)
 
 
 def header(catalogue: Catalogue, ids: Iterable[str]) -> Header:
@@ -110,6 +123,28 @@ def write_parts(
     missing = [k for k in range(len(writer.parts)) if not writer.done(k)]
     spread_parts(PartTask(writer, make), missing, desc, on_device=on_device, describe=lambda k: span(writer.parts[k]))
     writer.finish()
+
+
+def id_parts(ids: Sequence[str], size: int = 64) -> tuple[tuple[str, ...], ...]:
+    """Ids in parts of ``size``, the last one shorter."""
+    return tuple(tuple(ids[start : start + size]) for start in range(0, len(ids), size))
+
+
+def split_of(splits: Mapping[str, tuple[str, ...]], ids: tuple[str, ...]) -> str:
+    """Name of the split that the ids are; DataError where they are none."""
+    for name, members in splits.items():
+        if members == ids:
+            return name
+    raise DataError(f"The {len(ids)} images to evaluate are no split of the catalogue ({', '.join(splits)}).")
+
+
+def require_mask_classes(catalogue: Catalogue, where: str) -> None:
+    """Raises ConfigurationError when a mask cannot hold the classes of the catalogue."""
+    if catalogue.num_classes > MAX_CLASSES:
+        raise ConfigurationError(
+            f"{where} makes masks, which hold at most {MAX_CLASSES} classes; data '{catalogue.name}' has "
+            f"{catalogue.num_classes}. Its tags and CAMs can be used: train, export_cams, evaluate_boxes."
+        )
 
 
 def span(ids: Sequence[str]) -> str:

@@ -9,8 +9,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from models.errors import DataError
-from pipeline.binders.common import Log, Workspace, span
+from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
 from pipeline.datasets.catalogue import GroundTruth
 from pipeline.params import Book
 from pipeline.parts import spread_parts
@@ -18,7 +17,6 @@ from pipeline.stores import CamStore, MaskStore, SupervisionStore
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
 
 STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}
-PART_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -27,23 +25,19 @@ class _Score:
 
     here: Workspace
     kind: str
+    parts: tuple[tuple[str, ...], ...]
 
     def __call__(self, k: int) -> MaskScore | CamScore:
         here, entry = self.here, self.here.entry
         catalogue = here.catalogue
         truth = GroundTruth(catalogue, here.path("ground_truth", entry.data))
         store = STORES[self.kind](here.path(*entry.of.split("/")))
-        ids = _ids(store, k)
+        ids = self.parts[k]
         if self.kind == "cams":
             triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
             return score_cams(triples, catalogue.class_names, **entry.options)
         masks = ((id, getattr(item, "seeds", item), truth.mask(id)) for id, item in store.items(ids))
         return score_masks(masks, catalogue.class_names, **entry.options)
-
-
-def _ids(store: Any, k: int) -> tuple[str, ...]:
-    ids: tuple[str, ...] = store.ids[k * PART_SIZE : (k + 1) * PART_SIZE]
-    return ids
 
 
 def run(book: Book, name: str, log: Log) -> None:
@@ -53,24 +47,18 @@ def run(book: Book, name: str, log: Log) -> None:
     kind, _, source = entry.of.partition("/")
     store = STORES[kind](here.path(kind, source))
     store.require((), f"evaluate.{name}", catalogue.digest)
-    parts = range(-(-len(store) // PART_SIZE))
+    parts = id_parts(store.ids)
     scores: list[Any] = [
-        *spread_parts(_Score(here, kind), parts, f"evaluate {name}", describe=lambda k: span(_ids(store, k)))
+        *spread_parts(
+            _Score(here, kind, parts), range(len(parts)), f"evaluate {name}", describe=lambda k: span(parts[k])
+        )
     ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
-    labels = {"kind": kind, "of": entry.of, "split": _split(catalogue.splits, store.ids)}
+    labels = {"kind": kind, "of": entry.of, "split": split_of(catalogue.splits, store.ids)}
     _write(here.path("evaluations", name), evaluation, labels)
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
     log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})
     log.tags(labels)
-
-
-def _split(splits: dict[str, tuple[str, ...]], ids: tuple[str, ...]) -> str:
-    """Name of the split that the ids are; DataError where they are none."""
-    for name, members in splits.items():
-        if members == ids:
-            return name
-    raise DataError(f"The {len(ids)} images to evaluate are no split of the catalogue ({', '.join(splits)}).")
 
 
 def _write(folder: Path, evaluation: Evaluation, labels: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from models.doors import resolve
 from models.pseudo_masks import RULES
 from models.structures import Supervision
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
 from pipeline.params import Book
 from pipeline.regions import RegionSource
 from pipeline.stores import CamStore, SupervisionStore
@@ -39,6 +39,7 @@ def run(book: Book, name: str, log: Log) -> None:
     """Write ``supervision/NAME``."""
     here = Workspace(book, "make_pseudo_masks", name)
     entry, catalogue = here.entry, here.catalogue
+    require_mask_classes(catalogue, f"make_pseudo_masks.{name}")
     source = here.path("cams", entry.cams)
     cams = CamStore(source)
     cams.require((), f"make_pseudo_masks.{name}", catalogue.digest)

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.refiners.dense_crf import SegmentationCrf
 from models.structures import Mask
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
 from pipeline.params import Book
 from pipeline.stores import MaskStore
 
@@ -35,6 +35,7 @@ def run(book: Book, name: str, log: Log) -> None:
     """Write ``masks/NAME`` for every image of the entry's split."""
     here = Workspace(book, "predict_masks", name)
     entry, catalogue = here.entry, here.catalogue
+    require_mask_classes(catalogue, f"predict_masks.{name}")
     writer = MaskStore.create(
         here.path("masks", name),
         header(catalogue, catalogue.ids(entry.split)),

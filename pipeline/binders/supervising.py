@@ -9,10 +9,13 @@ from typing import Any
 
 from models.structures import Supervision
 from pipeline.annotations.build import annotate_catalogue
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
 from pipeline.datasets.catalogue import GroundTruth
 from pipeline.regions import RegionSource
 from pipeline.stores import SupervisionStore
+
+WITHOUT_CLASSES = ("tags", "boxes")
+"""Kinds whose seeds name no class: they are not bound by what a mask can hold."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ def write_supervision(
         inputs: what the content depends on, beside the catalogue.
     """
     catalogue, name = here.catalogue, here.name
+    if here.entry.kind not in WITHOUT_CLASSES:
+        require_mask_classes(catalogue, f"{here.verb}.{name}")
     writer = SupervisionStore.create(
         here.path("supervision", name),
         header(catalogue, catalogue.ids(here.entry.split)),

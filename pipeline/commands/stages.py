@@ -70,6 +70,7 @@ EXAMPLES = {
     "make_pseudo_masks": "cam_crf",
     "predict_masks": "segmenter",
     "evaluate": "segmenter_val",
+    "evaluate_boxes": "cam_val",
 }
 """An entry of a shipped book for each verb, for its help."""
 
@@ -94,5 +95,6 @@ for _verb, _summary in {
     "make_pseudo_masks": "Turn CAMs into supervision by a background rule.",
     "predict_masks": "Write the masks that a trained segmenter predicts.",
     "evaluate": "Score CAMs, pseudo-masks or predictions against ground truth.",
+    "evaluate_boxes": "Score the boxes of CAMs against ground-truth boxes (object localisation).",
 }.items():
     _add_stage(_verb, _summary)

@@ -7,4 +7,6 @@ READERS = {
     "voc": "pipeline.datasets.voc:voc",
     "folder": "pipeline.datasets.folder:folder",
     "densepose": "pipeline.datasets.densepose:densepose",
+    "cub": "pipeline.datasets.cub:cub",
+    "ilsvrc": "pipeline.datasets.ilsvrc:ilsvrc",
 }

@@ -44,8 +44,8 @@ def make_catalogue(
         DataError: bad images, all of them in one message.
     """
     listing: Listing = resolve(READERS, reader, "reader")(**options)
-    _check_classes(listing.class_names)
     listed, problems = _unique(listing)
+    _check_classes(listing.class_names, any(item.mask is not None for item in listed.values()))
     with _whole(folder, truth_folder) as (images, truth):
         if listing.make is not None:
             listing.make(images, truth, workers)
@@ -127,15 +127,16 @@ def _truth_entries(
     ids: Mapping[str, None], listed: Mapping[str, Listed], findings: Mapping[str, Finding]
 ) -> dict[str, TruthEntry]:
     return {
-        id: TruthEntry(mask, listed[id].instances, findings[id].mask_sha256)
+        id: TruthEntry(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
         for id in ids
-        if (mask := listed[id].mask) is not None
+        if listed[id].mask is not None or listed[id].boxes is not None
     }
 
 
-def _check_classes(names: tuple[str, ...]) -> None:
-    if not 1 <= len(names) <= MAX_CLASSES:
-        raise ConfigurationError(f"Expected 1 to {MAX_CLASSES} classes, found {len(names)}.")
+def _check_classes(names: tuple[str, ...], masks: bool) -> None:
+    if not names or (masks and len(names) > MAX_CLASSES):
+        most = f"1 to {MAX_CLASSES} classes, which is what masks can hold" if masks else "1 class or more"
+        raise ConfigurationError(f"Expected {most}, found {len(names)}.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigurationError(f"Expected each class name once, found twice: {', '.join(twice)}.")

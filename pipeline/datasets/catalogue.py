@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
-from models.structures import IGNORE, Image, Mask
+from models.structures import IGNORE, MAX_CLASSES, Image, Mask
 from pipeline.datasets.images import BadFileError, read_image, read_indices
 
 FILE = "catalogue.json"
@@ -22,6 +22,9 @@ TRUTH_FILE = "ground_truth.json"
 SCHEMA = "weak2mask-catalogue"
 TRUTH_SCHEMA = "weak2mask-ground-truth"
 VERSION = 1
+
+Corners: TypeAlias = tuple[float, float, float, float]
+"""A box: left, top, right and bottom in pixels from 0, right and bottom exclusive."""
 
 
 @dataclass(frozen=True)
@@ -155,18 +158,20 @@ class TruthEntry:
     """Ground truth of one image.
 
     Attributes:
-        mask: PNG of class values.
+        mask: PNG of class values, or None.
         instances: PNG of instance numbers (0 none, 255 void), or None.
         sha256: of the mask file.
+        boxes: of the objects of the image's only class, or None where the data set has no boxes.
     """
 
-    mask: str
+    mask: str | None
     instances: str | None = None
     sha256: str = ""
+    boxes: tuple[Corners, ...] | None = None
 
 
 class GroundTruth:
-    """The only door to ground-truth masks: none but prepare, annotate and evaluate may hold one.
+    """The only door to ground-truth masks and boxes: none but prepare, annotate and the evaluations may hold one.
 
     It is an artefact of its own, so that the graph shows who depends on it.
 
@@ -179,7 +184,8 @@ class GroundTruth:
         self.catalogue, self.folder = catalogue, Path(folder)
         lookup = np.full(256, IGNORE, dtype=np.uint8)
         lookup[0] = 0
-        lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
+        if catalogue.num_classes <= MAX_CLASSES:  # otherwise there are no masks
+            lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
         self._lookup = lookup
 
     def mask(self, id: str) -> Mask:
@@ -189,12 +195,20 @@ class GroundTruth:
             DataError: the image has no mask, or its file changed.
         """
         size = self.catalogue.size(id)
-        if id not in self._entries:
+        mask = self._entries[id].mask if id in self._entries else None
+        if mask is None:
             raise DataError(
                 f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
                 "and no labels can be derived for it. Name its mask folder in the data set's options."
             )
-        return self._lookup[self._indices(self._entries[id].mask, size)]
+        return self._lookup[self._indices(mask, size)]
+
+    def boxes(self, id: str) -> npt.NDArray[np.float32] | None:
+        """float32 [N,4] XYXY, right and bottom exclusive, of the image's only class; None where there are none."""
+        entry = self._entries.get(id)
+        if entry is None or entry.boxes is None:
+            return None
+        return np.array(entry.boxes, np.float32).reshape(-1, 4)
 
     def instances(self, id: str) -> npt.NDArray[np.int32] | None:
         """int32 [H,W] instance numbers, 0 none; None where the data set has no instances."""
@@ -208,7 +222,7 @@ class GroundTruth:
     def save(folder: Path, root: str, entries: Mapping[str, TruthEntry]) -> None:
         """Write ground_truth.json into ``folder``; ``root`` as in :class:`Catalogue`."""
         folder.mkdir(parents=True, exist_ok=True)
-        plain = {"schema": TRUTH_SCHEMA, "root": root, "entries": {id: asdict(entry) for id, entry in entries.items()}}
+        plain = {"schema": TRUTH_SCHEMA, "root": root, "entries": {id: _plain(entry) for id, entry in entries.items()}}
         (folder / TRUTH_FILE).write_text(_text(plain), encoding="utf-8")
 
     @cached_property
@@ -230,6 +244,11 @@ class GroundTruth:
             found = f"values up to {indices.max(initial=0)} of size {indices.shape}"
             raise self.catalogue.changed(path, f"values 0..255 of size {size}", found)
         return indices
+
+
+def _plain(entry: TruthEntry) -> dict[str, Any]:
+    """Without boxes where there are none, so that data sets of masks keep their bytes."""
+    return {key: value for key, value in asdict(entry).items() if key != "boxes" or value is not None}
 
 
 def _text(plain: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ def inspect(
     for relative, limit in ((listed.mask, mask_maximum), (listed.instances, IGNORE)):
         if relative is not None:
             _check_indices(listed, truth_root / relative, size, limit, problems)
+    _check_size_and_boxes(listed, size, problems)
     wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
     expected = f"tags within 1..{num_classes}"
     problems += [Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags]
@@ -65,6 +66,20 @@ def _check_indices(
         values = ", ".join(str(value) for value in np.unique(wrong)[:5])
         found = f"{values} ({wrong.size} pixels)"
         problems.append(Problem(listed.id, str(path), f"values 0..{maximum} or 255 (void)", found))
+
+
+def _check_size_and_boxes(listed: Listed, size: tuple[int, int] | None, problems: list[Problem]) -> None:
+    """The size that a list gives, and boxes that lie in the image: some data sets' boxes reach a little beyond it."""
+    if size is None:
+        return
+    if listed.size not in (None, size):
+        expected = f"an image of the listed size {listed.size} (H x W)"
+        problems.append(Problem(listed.id, listed.where, expected, f"{size[0]} x {size[1]}"))
+    for left, top, right, bottom in listed.boxes or ():
+        inside = left < size[1] and top < size[0] and right > 0 and bottom > 0
+        if not (left < right and top < bottom and inside):
+            expected = f"boxes (left, top, right, bottom) within {size[0]} x {size[1]} (H x W)"
+            problems.append(Problem(listed.id, listed.where, expected, f"{left:g}, {top:g}, {right:g}, {bottom:g}"))
 
 
 def _sha256(path: Path) -> str:

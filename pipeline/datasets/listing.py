@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.datasets.catalogue import Corners
 from stages.prepare import Problem
 
 
@@ -16,7 +17,8 @@ class Listed:
     Attributes:
         id: the image's name.
         image, tags: as in :class:`pipeline.datasets.catalogue.Entry`.
-        mask, instances: as in :class:`pipeline.datasets.catalogue.TruthEntry`.
+        mask, instances, boxes: as in :class:`pipeline.datasets.catalogue.TruthEntry`.
+        size: (H, W) that the image must have, where a list says so.
         where: the list, or the line of the table, that names it.
     """
 
@@ -26,6 +28,8 @@ class Listed:
     instances: str | None = None
     tags: tuple[int, ...] | None = None
     where: str = ""
+    boxes: tuple[Corners, ...] | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

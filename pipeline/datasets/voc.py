@@ -81,10 +81,11 @@ def devkit(root: Path) -> Path:
     )
 
 
-def object_boxes(path: Path) -> list[tuple[str, bool, tuple[float, float, float, float]]]:
+def object_boxes(path: Path, first: int = 1) -> list[tuple[str, bool, tuple[float, float, float, float]]]:
     """(class name, difficult, XYXY with 0-based left/top and exclusive right/bottom) of a VOC annotation XML.
 
-    The file counts pixels from 1 and its right and bottom are inclusive.
+    VOC's files count pixels from 1 and their right and bottom are inclusive; with ``first`` 0 corners are left as they
+    stand.
 
     Raises:
         DataError: not a VOC XML.
@@ -93,7 +94,9 @@ def object_boxes(path: Path) -> list[tuple[str, bool, tuple[float, float, float,
         boxes = []
         for item in ElementTree.parse(path).getroot().iter("object"):
             x1, y1, x2, y2 = (float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax"))
-            boxes.append((item.findtext("name", ""), item.findtext("difficult") == "1", (x1 - 1, y1 - 1, x2, y2)))
+            boxes.append(
+                (item.findtext("name", ""), item.findtext("difficult") == "1", (x1 - first, y1 - first, x2, y2))
+            )
         return boxes
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise DataError(f"{path}: expected a VOC annotation XML, found {error}.") from None

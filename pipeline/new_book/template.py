@@ -118,6 +118,8 @@ evaluate:{{ " {}  # needs a folder of masks" if not measured }}
 {% for split in measured if split != "train" %}
   {{ slug(split) }}: {data: mine, of: masks/{{ slug(split) }}}
 {% endfor %}
+
+evaluate_boxes: {}
 """
 
 WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")

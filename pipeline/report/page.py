@@ -15,7 +15,7 @@ from pipeline.report.plots import book_plots, plotly_js
 from pipeline.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.report.state import book_state
-from pipeline.tables.results import NONE, Results, book_results
+from pipeline.tables.results import NONE, Results, book_results, box_results
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "report"
 INDEX = "index.html"
@@ -40,8 +40,8 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
     """
     problems: list[str] = []
     columns = find_columns(book, problems)
-    plots, results = book_plots(book, problems), book_results(book)
-    if not (columns or results.cells or any(plots.values())):
+    plots, results, boxes = book_plots(book, problems), book_results(book), box_results(book)
+    if not (columns or results.cells or boxes.cells or any(plots.values())):
         raise DataError(
             "\n".join(
                 [
@@ -53,7 +53,7 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
         )
     with _swapped_in(folder or root_of(book)) as writing:
         gallery = _gallery(book, columns, choice or Choice(), writing)
-        _write_page(writing, book, results, {"plots": plots, **gallery}, problems)
+        _write_page(writing, book, (results, boxes), {"plots": plots, **gallery}, problems)
     return (folder or root_of(book)) / INDEX
 
 
@@ -95,7 +95,9 @@ def _columns(columns: Sequence[Column], judges: Sequence[Judge], rows: Sequence[
     return plain
 
 
-def _write_page(folder: Path, book: Book, results: Results, data: Plain, problems: Sequence[str]) -> None:
+def _write_page(
+    folder: Path, book: Book, results: tuple[Results, Results], data: Plain, problems: Sequence[str]
+) -> None:
     """index.html and the files that it loads."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -114,8 +116,10 @@ def _write_page(folder: Path, book: Book, results: Results, data: Plain, problem
     content: dict[str, Any] = {
         "title": book.table.title or book.name,
         "book": book.name,
-        "results": results,
-        "numeric": _numeric(results),
+        "results": results[0],
+        "numeric": _numeric(results[0]),
+        "boxes": results[1],
+        "boxes_numeric": _numeric(results[1]),
         "state": book_state(book),
         "command": _command(book),
         "problems": problems,

@@ -35,13 +35,15 @@ def book_plots(book: Book, problems: list[str]) -> Plain:
     """Every figure of a book that can be drawn; files that cannot be read are noted in ``problems``.
 
     Returns:
-        ``bars`` and ``sweep``: a figure or None; ``training`` and ``confusion``: {title, figure} of each.
+        ``bars``, ``sweep`` and ``boxes``: a figure or None; ``training`` and ``confusion``: {title, figure} of each.
     """
     titles = {
         row.name: f"{row.name} ({row.metrics['split']})" for row in read_rows(book.book.work, list(book.evaluate))
     }
     tables = {name: artifact(book.book.work, "evaluations", name) for name in titles}
     histories = {name: Path(book.book.work) / "histories" / f"{name}.csv" for name in book.train}
+    located = {name: artifact(book.book.work, "localisations", name) / "thresholds.csv" for name in book.evaluate_boxes}
+    boxes = _read(located, problems)
     classes, sweeps, confusions = (
         _read({name: folder / file for name, folder in tables.items()}, problems)
         for file in ("classes.csv", "sweep.csv", "confusion.csv")
@@ -49,6 +51,7 @@ def book_plots(book: Book, problems: list[str]) -> Plain:
     return {
         "bars": _draw(lambda: class_bars({titles[name]: lines for name, lines in classes.items()}), classes),
         "sweep": _draw(lambda: sweep_lines(sweeps), sweeps),
+        "boxes": _draw(lambda: box_lines(boxes), boxes),
         "training": [
             {"title": name, "figure": loss_lines(lines)} for name, lines in _read(histories, problems).items()
         ],
@@ -83,10 +86,19 @@ def _bar(title: str, lines: Lines, standing: bool) -> Plain:
 
 def sweep_lines(evaluations: dict[str, Lines]) -> Plain:
     """mIoU of CAMs against the background threshold, the best one marked; lines of threshold and miou."""
+    return _curves(evaluations, "miou", "background threshold", "mIoU (%)")
+
+
+def box_lines(evaluations: dict[str, Lines]) -> Plain:
+    """Images whose box is right against the threshold, the best one marked; lines of threshold and max_box_acc."""
+    return _curves(evaluations, "max_box_acc", "threshold (share of the maximum)", "boxes with IoU of .5 or more (%)")
+
+
+def _curves(evaluations: dict[str, Lines], column: str, x_title: str, y_title: str) -> Plain:
     traces: list[Plain] = []
     notes: list[Plain] = []
     for number, (name, lines) in enumerate(evaluations.items()):
-        x, y = ([float(line[key]) for line in lines] for key in ("threshold", "miou"))
+        x, y = ([float(line[key]) for line in lines] for key in ("threshold", column))
         best = max(range(len(y)), key=y.__getitem__)
         sizes = [11 if k == best else 0 for k in range(len(y))]
         traces.append(
@@ -105,8 +117,8 @@ def sweep_lines(evaluations: dict[str, Lines]) -> Plain:
         notes.append({"x": x[best], "y": y[best]} | above)
     top = max((value for trace in traces for value in trace["y"]), default=100)
     axes = {
-        "xaxis": {"title": {"text": "background threshold"}, "automargin": True},
-        "yaxis": {"title": {"text": "mIoU (%)"}, "range": [0, min(100, top + 12)], "automargin": True},
+        "xaxis": {"title": {"text": x_title}, "automargin": True},
+        "yaxis": {"title": {"text": y_title}, "range": [0, min(100, top + 12)], "automargin": True},
     }
     layout = {"annotations": notes, "legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 320}
     return _figure(traces, layout | axes)

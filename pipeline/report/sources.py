@@ -75,7 +75,8 @@ class DataSet:
         path = artifact(self.work, "ground_truth", self.name) / TRUTH_FILE
         if not path.is_file():
             return frozenset()
-        return frozenset(json.loads(path.read_text(encoding="utf-8"))["entries"])
+        entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        return frozenset(id for id, entry in entries.items() if entry["mask"] is not None)
 
     def store(self, key: str) -> Any:
         """The store of a column, opened once. Raises DataError where it is missing or damaged."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.artifacts import artifact, kind_of
+from pipeline.artifacts import SCORED, artifact, kind_of
 from pipeline.lineage import Node, ancestors
 from pipeline.params import Book
 from pipeline.tables.freshness import Record
@@ -45,7 +45,7 @@ def book_state(book: Book) -> State:
 def _made(book: Book, node: Node) -> bool:
     verb, name = node
     path = artifact(book.book.work, kind_of(verb), name)
-    return (path / "metrics.json" if verb == "evaluate" else path).exists()
+    return (path / "metrics.json" if verb in SCORED else path).exists()
 
 
 def _stage(node: Node) -> str:

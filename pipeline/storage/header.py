@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.errors import DataError
-from models.structures import MAX_CLASSES
 
 VERSION = 1
 """Of the layout on disk; a store of another version is refused."""
@@ -25,7 +24,7 @@ class Header:
         catalogue: digest of the catalogue that the ids come from.
 
     Raises:
-        DataError: no images, an id twice, not one size per id, or more classes than a uint8 mask can hold.
+        DataError: no images, an id twice, or not one size per id.
     """
 
     ids: tuple[str, ...]
@@ -41,8 +40,6 @@ class Header:
         twice = [name for name, count in Counter(self.ids).items() if count > 1]
         if twice:
             raise DataError(f"Image ids must be unique, found twice: {few(twice)}. Remedy: mend the list file.")
-        if len(self.class_names) > MAX_CLASSES:
-            raise DataError(f"At most {MAX_CLASSES} classes fit a uint8 mask, found {len(self.class_names)}.")
 
     def attributes(self) -> dict[str, Any]:
         """The header as JSON values."""

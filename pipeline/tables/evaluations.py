@@ -29,10 +29,15 @@ def read_rows(work: str | Path, names: Sequence[str]) -> list[Row]:
 
 
 def read_metrics(path: Path) -> dict[str, Any] | None:
+    """The metrics.json of an ``evaluate`` stage. Returns and raises as :func:`read_json`."""
+    return read_json(path, ("of", "split", *NUMBERS))
+
+
+def read_json(path: Path, keys: Sequence[str]) -> dict[str, Any] | None:
     """The content of a metrics.json (scores in percent); None where there is no such file.
 
     Raises:
-        DataError: it is not JSON, or lacks a score that every evaluation has.
+        DataError: it is not JSON, or lacks one of ``keys``.
     """
     if not path.is_file():
         return None
@@ -43,7 +48,7 @@ def read_metrics(path: Path) -> dict[str, Any] | None:
         raise DataError(f"{path}: expected JSON, found something else ({error}). {remedy}") from None
     if not isinstance(metrics, dict):
         raise DataError(f"{path}: expected a JSON object, found {metrics!r:.60}. {remedy}")
-    missing = [key for key in ("of", "split", *NUMBERS) if key not in metrics]
+    missing = [key for key in keys if key not in metrics]
     if missing:
-        raise DataError(f"{path}: expected the keys of, split and {', '.join(NUMBERS)}, not there: {missing}. {remedy}")
+        raise DataError(f"{path}: expected the keys {', '.join(keys)}, not there: {missing}. {remedy}")
     return metrics

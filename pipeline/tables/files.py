@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.tables import localisations
 from pipeline.tables.latex import latex
 from pipeline.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
 from pipeline.tables.paper import Number, PaperRow, PaperTable
 from pipeline.tables.published import COLUMNS
 from pipeline.tables.repeats import SCORES, as_json
-from pipeline.tables.results import Results, detail, repeat_results
+from pipeline.tables.results import Results, detail, localisation_results, repeat_results
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -57,6 +58,9 @@ def markdown(table: PaperTable) -> str:
     if table.repeats:
         several = repeat_results(table)
         evaluations = f"## {several.title}\n\n{several.markdown()}\n{evaluations}"
+    if table.localised:
+        boxes = localisation_results(table.localised)
+        evaluations += f"\n## {boxes.title}\n\n{boxes.markdown()}"
     return "\n\n".join(["\n".join(part) if isinstance(part, list) else part.rstrip() for part in
                         (title, lines, notes, evaluations, feet) if part]) + "\n"  # fmt: skip
 
@@ -75,6 +79,7 @@ def long_csv(table: PaperTable) -> str:
             for kind, value in zip(("mean", "std"), several.spread(score), strict=True):
                 if value is not None:
                     writer.writerow(named | {"column": f"{score}_{kind}", "value": value})
+    writer.writerows(localisations.csv_lines(table.localised))
     return text.getvalue()
 
 
@@ -89,6 +94,7 @@ def to_json(table: PaperTable) -> str:
         "recipes": [_recipe(row) for row in table.rows],
         "repeats": [as_json(row) for row in table.repeats],
         "evaluations": {name: _number(number) for name, number in table.numbers.items()},
+        "localisations": localisations.as_json(table.localised),
         "notes": table.notes,
         "todo": table.todo,
     }

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import ConfigurationError, DataError
-from pipeline.artifacts import VERBS, artifact, code_fingerprint
+from pipeline.artifacts import VERBS, artifact, code_fingerprint, kind_of
 from pipeline.check import check, parts
 from pipeline.code import fingerprint
 from pipeline.lineage import Node, ancestors, artefact_name, inputs
@@ -48,11 +48,11 @@ class Record:
         """The hash that DVC recorded for an output of the book."""
         return self._outputs.get(path.as_posix())
 
-    def changes(self, name: str) -> tuple[str, ...]:
-        """Why the evaluation ``name`` is not what the book says now; empty when nothing is known to have changed."""
-        nodes = ancestors(self.book, "evaluate", name)
-        found = [f"{verb}@{entry} {reason}" for verb, entry in nodes for reason in self.reasons((verb, entry))]
-        metrics = artifact(self.book.book.work, "evaluations", name) / "metrics.json"
+    def changes(self, name: str, verb: str = "evaluate") -> tuple[str, ...]:
+        """Why an evaluation is not what the book says now; empty when nothing is known to have changed."""
+        nodes = ancestors(self.book, verb, name)
+        found = [f"{node[0]}@{node[1]} {reason}" for node in nodes for reason in self.reasons(node)]
+        metrics = artifact(self.book.book.work, kind_of(verb), name) / "metrics.json"
         if metrics.is_file() and (md5 := self.md5(metrics)) is not None and md5 != dvc_md5(metrics):
             found.append(f"{metrics} is not the file that DVC recorded: it may have been made otherwise than said")
         return tuple(found)

@@ -33,7 +33,7 @@ def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -
 
 def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
     """What is missing or out of date, with the command that makes it."""
-    if not book.evaluate:
+    if not (book.evaluate or book.evaluate_boxes):
         yield f"{book.book.params} evaluates nothing: entries under 'evaluate:' need ground-truth masks."
     missing = [name for name in book.evaluate if name not in numbers]
     wanted = [name for name in missing if name in wanted_evaluations(book)]

@@ -12,6 +12,8 @@ from pipeline.params import Book, RecipeRow
 from pipeline.runs import RecordedStage, known_runs
 from pipeline.tables.evaluations import read_rows
 from pipeline.tables.freshness import Record
+from pipeline.tables.localisations import Localised, localisations
+from pipeline.tables.localisations import todo as boxes_todo
 from pipeline.tables.notes import notes, todo
 from pipeline.tables.provenance import data_sets, provenance
 from pipeline.tables.published import COLUMNS, Column, PublishedMethod, published
@@ -80,6 +82,7 @@ class PaperTable:
         notes: what a reader has to know.
         todo: what is missing or out of date, and what to run.
         repeats: recipes under several seeds, of which something has been evaluated.
+        localised: evaluations of boxes that have been made, in the order of the book.
     """
 
     book: str
@@ -92,6 +95,7 @@ class PaperTable:
     notes: tuple[str, ...]
     todo: tuple[str, ...]
     repeats: tuple[Repeats, ...] = ()
+    localised: tuple[Localised, ...] = ()
 
 
 def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
@@ -113,6 +117,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         name: Number(name, metrics, record.changes(name), provenance(ran, name, metrics, record, runs))
         for name, metrics in _made(book)
     }
+    localised = localisations(book, record)
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
     return PaperTable(
@@ -124,8 +129,9 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         shares=shares,
         bound=book.table.bound,
         notes=tuple(notes(book, rows, numbers)),
-        todo=(*todo(book, numbers), *said),
+        todo=(*todo(book, numbers), *boxes_todo(book, localised), *said),
         repeats=repeats(book, numbers),
+        localised=localised,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from pipeline.tables.freshness import Record
+from pipeline.tables.localisations import TITLE, Localised, columns_and_cells, localisations
 from pipeline.tables.paper import Number, PaperTable, paper_table
 from pipeline.tables.repeats import COLUMNS, cells
 
@@ -62,6 +65,11 @@ def book_results(book: Book) -> Results:
     return Results(table.title, short.columns, short.cells, (*table.notes, *table.todo))
 
 
+def box_results(book: Book) -> Results:
+    """One row for each evaluation of boxes of a checked book that has been made."""
+    return localisation_results(localisations(book, Record(book)))
+
+
 def detail(table: PaperTable) -> Results:
     """One row for each evaluation: scores in percent, its MLflow run and the DVC hash of its metrics, shortened."""
     cells = [_cells(number, table.shares[name]) for name, number in table.numbers.items()]
@@ -78,6 +86,11 @@ def repeat_results(table: PaperTable) -> Results:
     return Results("Mean and standard deviation over seeds", COLUMNS, tuple(cells(row) for row in table.repeats))
 
 
+def localisation_results(found: Sequence[Localised]) -> Results:
+    """One row for each evaluation of boxes."""
+    return Results(TITLE, *columns_and_cells(found))
+
+
 def print_table(table: PaperTable) -> None:
     """Print the recipes, what was published beside them, the evaluations behind them, and the notes."""
     from pipeline.tables.files import recipe_results
@@ -92,6 +105,8 @@ def print_table(table: PaperTable) -> None:
         if table.repeats:
             shown += [repeat_results(table).rich(), ""]
         shown += [replace(detail(table), title="Evaluations").rich(), ""]
+    if table.localised:
+        shown += [localisation_results(table.localised).rich(), ""]
     _print(*shown, *table.notes, *table.todo)
 
 

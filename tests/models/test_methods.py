@@ -10,12 +10,23 @@ import torch
 from torch.nn import functional as F
 
 from models.doors import resolve
+from models.errors import DataError
 from models.heads import HEADS
 from models.heads.cam import CamHead, pool
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method
 from models.methods import METHODS, TAUGHT_BY_PIXELS
-from models.structures import IGNORE, UNLABELLED, Batch, Localizer, Propagator, Segmenter, StepContext, Trainable
+from models.structures import (
+    IGNORE,
+    UNLABELLED,
+    Batch,
+    Localizer,
+    Propagator,
+    Ranker,
+    Segmenter,
+    StepContext,
+    Trainable,
+)
 
 CLASSES = 3
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
@@ -114,10 +125,33 @@ def test_what_a_method_claims_to_be(name: str, batch: Batch) -> None:
         assert (cams >= 0).all()
         assert not cams[~batch.tags].any()
         assert cams[batch.tags].any()
+    if isinstance(method, Ranker):
+        logits = method.tag_scores(batch.image)
+        assert logits.shape == (2, CLASSES)
+        assert logits.isfinite().all()
+        assert not torch.equal(logits[0], logits[1])
     if isinstance(method, Segmenter):
         batch_size, channels, *grid = method.scores(batch.image).shape
         assert (batch_size, channels) == (2, 1 + CLASSES)
         assert grid in ([4, 4], [16, 16])
+
+
+def test_pages_with_image_level_logits_rank_the_classes(batch: Batch) -> None:
+    rankers = {name for name in METHODS if isinstance(build(name), Ranker)}
+    assert rankers >= {"classifier", "seam", "recam", "rcm_mam"}
+    assert not rankers & {"amn", "segmenter", "affinity_net", "boundary_net"}
+    classifier = build("classifier", pooling="lse").eval()
+    torch.testing.assert_close(classifier.tag_scores(batch.image), classifier(batch)["logits"])
+
+
+def test_a_classifier_of_one_label_an_image(batch: Batch) -> None:
+    method = build("classifier", labels="single").eval()
+    single = replace(batch, tags=torch.tensor([[False, False, True], [True, False, False]]))
+    outputs = method(single)
+    own = -outputs["logits"].log_softmax(1)[[0, 1], [2, 0]].mean()
+    torch.testing.assert_close(method.losses(outputs, single, CONTEXT)["classification"], own)
+    with pytest.raises(DataError, match=r"one tag an image .*'a' has 2\. Train with `labels: multi`"):
+        method.losses(outputs, batch, CONTEXT)
 
 
 def test_the_mean_of_the_maps_is_the_classifier_on_the_mean_feature() -> None:

@@ -70,8 +70,15 @@ def test_a_step_outside_the_training_is_refused(step: int, warmup: int) -> None:
 
 
 def test_an_unknown_schedule_is_refused() -> None:
-    with pytest.raises(ValueError, match="constant, cosine, poly"):
-        lr_factor(0, 1, "step")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="constant, cosine, poly, step"):
+        lr_factor(0, 1, "stairs")  # type: ignore[arg-type]
+
+
+def test_a_step_schedule_falls_every_so_many_steps() -> None:
+    factors = [lr_factor(s, 10, "step", decay=0.1, decay_steps=3) for s in range(10)]
+    assert factors == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
+    with pytest.raises(ValueError, match="decay_steps of 1 or more, found 0"):
+        lr_factor(0, 10, "step")
 
 
 def test_ema_averages_parameters_and_copies_buffers() -> None:

@@ -162,7 +162,7 @@ def test_single_labels() -> None:
     torch.testing.assert_close(
         image_label_loss(logits, torch.tensor([[True, False]]), "single"), torch.tensor(math.log1p(math.exp(-2)))
     )
-    with pytest.raises(DataError, match="exactly one tag"):
+    with pytest.raises(DataError, match="Expected one tag an image"):
         image_label_loss(logits, torch.tensor([[True, True]]), "single")
 
 

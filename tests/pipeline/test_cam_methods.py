@@ -52,7 +52,8 @@ def content() -> dict[str, Any]:
     found["prepare"]["toy"]["root"] = "params.yaml"
     found["prepare"]["toy"]["options"] = {"seed": 3, "train": 6, "val": 2, "min_size": 64, "max_size": 72}
     found["table"], found["book"]["targets"] = {}, []
-    found["refine_cams"] = {}
+    for verb in ("refine_cams", "evaluate_boxes"):
+        found[verb] = {}
     shared = {
         "data": "toy",
         "supervision": "tags",

@@ -130,7 +130,7 @@ def test_the_help_imports_nothing_heavy() -> None:
         ("run evaluate@seg", {"evaluate@segmenter_val"}),
         ("train c", {"classifier"}),
         ("predict a.jpg --checkpoint f", {"full"}),
-        ("check --book recipes/v", {"recipes/voc_mini", "recipes/voc_mini_cams"}),
+        ("check --book recipes/f", {"recipes/folder"}),
         ("run --book recipes/voc_mini import_annotations@", {"import_annotations@points"}),
         ("run --book recipes/nothing eval", set()),
     ],

@@ -31,7 +31,7 @@ def dag_edges(folder: Path, under: str) -> set[tuple[str, str]]:
     }
 
 
-ON_DEVICE = {"train", "export_cams", "propagate_cams", "predict_masks"}
+ON_DEVICE = {"train", "export_cams", "propagate_cams", "predict_masks", "evaluate_boxes"}
 
 
 @pytest.mark.parametrize("book", [".", "recipes/voc_mini"])

@@ -134,6 +134,16 @@ def test_the_long_side_is_drawn_from_its_range() -> None:
     assert len(set(sides)) > 3
 
 
+def test_a_square_fills_the_crop_whatever_the_shape() -> None:
+    options = replace(OPTIONS, crop=24, square=32, scale=(1.0, 1.0))
+    for batch in loader(options).batches(0, 4):
+        assert batch.image.shape[2:] == (24, 24)
+        assert (batch.seeds != 255).any((1, 2)).all()
+    for wrong in ({"square": -1}, {"square": 8, "long_side": (8, 9)}, {"square": 8, "scale": (0.5, 1.0)}):
+        with pytest.raises(ConfigurationError, match=r"loader\.square"):
+            LoaderOptions(**wrong)  # type: ignore[arg-type]
+
+
 def test_an_epoch_is_a_permutation_and_the_next_one_is_another() -> None:
     assert loader().steps_per_epoch == 2
     ids = [id for batch in loader().batches(0, 4) for id in batch.ids]

@@ -22,8 +22,10 @@ MIOU = {"cam": 60.677, "pseudo_masks": 79.248, "segmenter_val": 75.489, "full_va
 
 
 def toy_content() -> dict[str, Any]:
-    """The root book, as YAML has it."""
+    """The root book, as YAML has it, but for its boxes; all its evaluations are wanted."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["evaluate_boxes"] = {}
+    content["book"]["targets"] = []
     return content
 
 

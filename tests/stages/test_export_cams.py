@@ -49,6 +49,13 @@ def exported(**options: object) -> dict[str, Cam]:
     return dict(export_cams(samples(), Colours(), **options))  # type: ignore[arg-type]
 
 
+def test_a_square_is_what_the_network_sees_and_the_map_is_of_the_image() -> None:
+    network = Colours()
+    cams = dict(export_cams(samples(2), network, square=48, scales=[1.0, 0.5], flip=False, grid=4))
+    assert network.shapes == [(1, 3, 48, 48), (1, 3, 24, 24)] * 2
+    assert [(cam.size, cam.scores.shape[1:]) for cam in cams.values()] == [((40, 32), (10, 8)), ((32, 40), (8, 10))]
+
+
 def test_cams_are_in_order_of_tagged_classes_only_and_within_bounds() -> None:
     cams = exported()
     assert list(cams) == ["0", "1", "2", "3", "4", "5"]

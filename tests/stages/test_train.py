@@ -204,3 +204,12 @@ def test_settings_need_one_length() -> None:
     with pytest.raises(ConfigurationError, match="either epochs or steps"):
         TrainSettings(epochs=1, steps=1)
     assert TrainSettings(epochs=2).total_steps(5) == 10
+    for wrong in ({"schedule": "step"}, {"decay_epochs": 2}):
+        with pytest.raises(ConfigurationError, match="'step' and decay_epochs above 0 belong together"):
+            TrainSettings(steps=1, **wrong)  # type: ignore[arg-type]
+
+
+def test_the_rate_falls_with_the_epochs(fabric: Any) -> None:
+    settings = replace(SETTINGS, steps=6, schedule="step", decay_epochs=1, log_every=1)
+    rates = [row["lr"] for row in train(Tiny(), Made(), fabric, settings, seed=1).history]
+    assert rates == pytest.approx([0.05] * 3 + [0.005] * 3)

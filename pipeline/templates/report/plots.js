@@ -91,6 +91,7 @@ function startTraining() {
   scale?.addEventListener("change", show);
   if (scale) show();
   draw(find("#sweep"), report.plots.sweep);
+  draw(find("#box-curve"), report.plots.boxes);
 }
 
 startBars();

@@ -1,0 +1,102 @@
+"""evaluate_boxes: Cams x Checkpoint x ground truth -> localisation metrics and their curve."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import DataError
+from pipeline.annotations.boxes import around
+from pipeline.annotations.common import objects
+from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
+from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.params import Book
+from pipeline.parts import spread_parts
+from pipeline.stores import CamStore
+
+if TYPE_CHECKING:
+    from stages.evaluate_boxes import BoxSample, BoxScore, Localisation
+
+MIN_AREA = 16
+"""Smaller pieces of a mask, in pixels, are no objects, but for the largest of a class."""
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Counts one part of the images; picklable."""
+
+    here: Workspace
+    parts: tuple[tuple[str, ...], ...]
+
+    def __call__(self, k: int) -> BoxScore:
+        from pipeline.checkpoints import load_method
+        from pipeline.runtime import device
+        from stages.evaluate_boxes import score_boxes
+
+        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        method: Any = load_method(self.here.path("checkpoints", entry.checkpoint), catalogue.class_names).to(own)
+        return score_boxes(self._samples(catalogue, self.parts[k]), method, device=own, **entry.options)
+
+    def _samples(self, catalogue: Catalogue, ids: tuple[str, ...]) -> Iterator[BoxSample]:
+        from stages.evaluate_boxes import BoxSample
+
+        truth = GroundTruth(catalogue, self.here.path("ground_truth", self.here.entry.data))
+        for id, cam in CamStore(self.here.path("cams", self.here.entry.cams)).items(ids):
+            yield BoxSample(id, cam, *true_boxes(catalogue, truth, id), partial(catalogue.image, id))
+
+
+def true_boxes(
+    catalogue: Catalogue, truth: GroundTruth, id: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Classes int64 [N] and boxes float32 [N,4] of an image's objects: the data set's own, or those of its mask.
+
+    Of a mask the objects are its instances, or the connected pieces of each class.
+
+    Raises:
+        DataError: the image has neither boxes nor a mask, or boxes and no single tag that says of what.
+    """
+    boxes = truth.boxes(id)
+    if boxes is None:
+        found = [around(region) for region in objects(truth.mask(id), truth.instances(id), MIN_AREA)]
+        corners = np.array([box.corners for box in found], np.float32).reshape(-1, 4)
+        return np.array([box.class_ for box in found], np.int64), corners
+    tags = catalogue.entry(id).tags or ()
+    if len(tags) != 1:
+        raise DataError(f"Image '{id}' has boxes: expected one tag that says of what, found {list(tags)}.")
+    return np.full(len(boxes), tags[0], np.int64), boxes
+
+
+def run(book: Book, name: str, log: Log) -> None:
+    """Write ``localisations/NAME``: metrics.json, thresholds.csv."""
+    here = Workspace(book, "evaluate_boxes", name)
+    entry, catalogue = here.entry, here.catalogue
+    cams = CamStore(here.path("cams", entry.cams))
+    cams.require((), f"evaluate_boxes.{name}", catalogue.digest)
+    parts = id_parts(cams.ids)
+    scores: list[BoxScore] = spread_parts(
+        _Score(here, parts), range(len(parts)), f"evaluate_boxes {name}", on_device=True,
+        describe=lambda k: span(parts[k]),
+    )  # fmt: skip
+    found = reduce(lambda a, b: a.merge(b), scores).localisation()
+    labels = {"cams": entry.cams, "checkpoint": entry.checkpoint, "split": split_of(catalogue.splits, cams.ids)}
+    _write(here.path("localisations", name), found, labels)
+    log.metrics(found.metrics)
+    log.tags(labels)
+
+
+def _write(folder: Path, found: Localisation, labels: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({**labels, **found.metrics}, indent=1, sort_keys=True)
+    (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
+    with (folder / "thresholds.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(found.columns)
+        writer.writerows(found.rows)

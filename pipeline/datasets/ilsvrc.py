@@ -1,0 +1,150 @@
+"""ilsvrc: ImageNet's localisation task in the folder layout, labelled by folders, XML files or wsolevaluation's lists.
+
+Tags and boxes, no masks: more classes than a mask can hold are welcome.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+from models.errors import ConfigurationError, DataError, closest
+from pipeline.datasets.image_lists import listed_in
+from pipeline.datasets.lines import read_lines
+from pipeline.datasets.listing import Listed, Listing
+from pipeline.datasets.voc import object_boxes
+from stages.prepare import Problem
+
+OWN_SPLITS = {"train": "train", "val": "val"}
+SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+def ilsvrc(
+    root: str,
+    *,
+    splits: dict[str, str] = OWN_SPLITS,
+    images: str = ".",
+    annotations: str | None = None,
+    metadata: str | None = None,
+    classes: str | None = None,
+) -> Listing:
+    """List a folder of images of one class each.
+
+    With ``metadata``, a split is named by its lists: image_ids.txt (paths below ``images``), class_labels.txt
+    (``path,class``, classes from 0) and, where there are boxes, localization.txt (``path,x0,y0,x1,y1``, a line for
+    each box) and image_sizes.txt (``path,width,height``), as wsolevaluation has them for ILSVRC and CUB. Without, a
+    split is a folder with a folder of images for each class, or (val) of images whose class is in their XML file.
+
+    Args:
+        root: relative to the project root.
+        splits: split name to the folder of its images, or to that of its lists under ``metadata``.
+        images: folder of the images under ``root`` (the devkit: Data/CLS-LOC).
+        annotations: folder of the XML files under ``root`` (Annotations/CLS-LOC); where an image has one, its boxes
+            come from it.
+        metadata: folder of the lists under ``root``.
+        classes: file under ``root`` with a line ``wnid words`` for each class, in order (LOC_synset_mapping.txt). None
+            takes the sorted names of the class folders.
+
+    Raises:
+        ConfigurationError: both ``annotations`` and ``metadata``.
+        DataError: a folder or list that is missing, or no class.
+    """
+    if annotations is not None and metadata is not None:
+        raise ConfigurationError("ilsvrc: expected annotations or metadata, found both. Leave one of them out.")
+    base = Path(root)
+    problems: list[Problem] = []
+    known = None if classes is None else _class_list(base / classes)
+    if metadata is not None:
+        wnids, listed = listed_in(base / metadata, splits, problems)
+        wnids = [wnid for wnid, _ in known] if known else wnids
+    else:
+        xml = None if annotations is None else base / annotations
+        folder = _there(base / images, "images")
+        found = {split: _files(folder, PurePosixPath(name)) for split, name in splits.items()}
+        wnids = [wnid for wnid, _ in known] if known else _folders(found)
+        listed = {split: _by_folder(found[split], wnids, folder, xml, problems) for split in splits}
+    if not wnids:
+        raise DataError(f"{base}: expected a folder for each class in {', '.join(splits.values())}, found no class.")
+    names = tuple(f"{wnid} {words}".strip() for wnid, words in known) if known else tuple(wnids)
+    placed = {split: [_below(item, images) for item in items] for split, items in _named(listed).items()}
+    return Listing(base.as_posix(), names, placed, tuple(range(1, len(names) + 1)), len(names), problems)
+
+
+def _class_list(path: Path) -> list[tuple[str, str]]:
+    """(wnid, the first of its words) in order; two classes may share words, but no wnid."""
+    return [(line.key, line.rest.split(",")[0]) for line in read_lines(path)]
+
+
+def _there(folder: Path, option: str) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder, found none. Set `root` and `{option}`.")
+    return folder
+
+
+File: TypeAlias = tuple[PurePosixPath, str | None]
+"""An image, relative to the folder of all images, and the name of its class folder where it lies in one."""
+
+
+def _files(folder: Path, name: PurePosixPath) -> list[File]:
+    """Images of a split, sorted."""
+    there = _there(folder / name, "splits")
+    found = (path.relative_to(there) for path in there.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(PurePosixPath(path.as_posix()) for path in found)
+    return [(name / path, path.parts[0] if len(path.parts) > 1 else None) for path in paths]
+
+
+def _folders(found: dict[str, list[File]]) -> list[str]:
+    """Sorted names of the class folders of all splits."""
+    return sorted({wnid for files in found.values() for _, wnid in files if wnid is not None})
+
+
+def _by_folder(
+    files: Sequence[File], wnids: Sequence[str], folder: Path, xml: Path | None, problems: list[Problem]
+) -> list[Listed]:
+    number = {wnid: k for k, wnid in enumerate(wnids, start=1)}
+    items = []
+    for path, own in files:
+        where = str(folder / path)
+        annotation = None if xml is None else xml / path.with_suffix(".xml")
+        objects = _objects(path, annotation, problems) if annotation is not None and annotation.is_file() else []
+        said = {own} if own is not None else {name for name, _ in objects}
+        label = next(iter(said)) if len(said) == 1 else None
+        if label is None:
+            found = f"{', '.join(sorted(said))}" if said else f"no class folder and no {annotation or 'XML file'}"
+            problems.append(Problem(path.stem, where, "one class", found))
+        elif label not in number:
+            problems.append(Problem(path.stem, where, "a known class", f"'{label}'.{closest(label, number)}"))
+        tags = (number[label],) if label in number else None
+        corners = tuple(box for name, box in objects if name == label)
+        items.append(Listed(path.stem, path.as_posix(), tags=tags, where=where, boxes=corners or None))
+    return items
+
+
+def _objects(
+    path: PurePosixPath, annotation: Path, problems: list[Problem]
+) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """(wnid, corners) of an XML file. Corners are taken as they stand, as wsolevaluation does."""
+    try:
+        return [(name, box) for name, _, box in object_boxes(annotation, first=0)]
+    except DataError as error:
+        problems.append(Problem(path.stem, str(annotation), "a VOC annotation XML", str(error).partition("found ")[2]))
+        return []
+
+
+def _named(listed: dict[str, list[Listed]]) -> dict[str, list[Listed]]:
+    """Items by split; where files of different folders share a name, their ids are their whole paths."""
+    paths = {item.image for items in listed.values() for item in items}
+    shared = {stem for stem, count in Counter(PurePosixPath(path).stem for path in paths).items() if count > 1}
+
+    def named(item: Listed) -> Listed:
+        path = PurePosixPath(item.image)
+        return replace(item, id="_".join(path.with_suffix("").parts)) if path.stem in shared else item
+
+    return {split: [named(item) for item in items] for split, items in listed.items()}
+
+
+def _below(item: Listed, images: str) -> Listed:
+    return replace(item, image=(PurePosixPath(images) / item.image).as_posix())

@@ -1,0 +1,66 @@
+"""Text files with one record a line, as data sets publish their lists; messages name the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import DataError
+from stages.prepare import Problem
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a list: its place ("images.txt line 7"), its key, and the numbers behind it."""
+
+    where: str
+    key: str
+    rest: str
+
+    def numbers(self, count: int, separator: str | None = None) -> tuple[float, ...] | None:
+        """``count`` numbers, or None where the line holds something else."""
+        try:
+            values = tuple(float(word) for word in self.rest.split(separator))
+        except ValueError:
+            return None
+        return values if len(values) == count and all(abs(value) < float("inf") for value in values) else None
+
+    def number(self) -> int | None:
+        """One whole number, or None."""
+        word = self.rest.strip()
+        return int(word) if word.isascii() and word.isdigit() else None
+
+
+def read_lines(path: Path, separator: str | None = None) -> list[Line]:
+    """The lines of a list, each cut behind its first word; empty ones are passed over.
+
+    Args:
+        path: UTF-8 text.
+        separator: between key and rest; None for blanks.
+
+    Raises:
+        DataError: no such file, or no UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path}: expected a list with one record a line, found no such file.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8 text, found other bytes ({error}).") from None
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            key, *rest = line.strip().split(separator, 1)
+            lines.append(Line(f"{path} line {number}", key.strip(), rest[0].strip() if rest else ""))
+    return lines
+
+
+def by_key(lines: Sequence[Line], problems: list[Problem], name: str = "key") -> dict[str, Line]:
+    """Lines by their key; a key that stands twice is a problem."""
+    found: dict[str, Line] = {}
+    for line in lines:
+        if line.key in found:
+            problems.append(Problem(line.key, line.where, f"each {name} once", f"'{line.key}' again"))
+        found.setdefault(line.key, line)
+    return found
