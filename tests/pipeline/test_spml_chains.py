@@ -39,7 +39,7 @@ def content() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     found["prepare"]["toy"]["root"] = "params.yaml"
     found["prepare"]["toy"]["options"] = {"seed": 3, "train": 6, "val": 2, "min_size": 64, "max_size": 72}
-    found["table"], found["book"]["targets"] = {}, []
+    found["table"], found["book"]["targets"], found["evaluate_boxes"] = {}, [], {}
     toy = {"data": "toy"}
     on_train = {**toy, "split": "train"}
     found["annotate"] |= {
