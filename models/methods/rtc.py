@@ -34,6 +34,7 @@ from models.ops.cam import max_norm
 from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
+from models.ops.siamese import siamese_cam_views
 from models.structures import IGNORE, Batch, CamView, Outputs, StepContext
 
 
@@ -215,19 +216,7 @@ class Rtc(Method):
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
         """The image and its smaller copy; half of the classification each."""
-        images = {"": batch.image, "_2": self.second_view(batch.image)}
-        return tuple(
-            CamView(
-                f"classification{suffix}",
-                0.5,
-                image,
-                outputs[f"logits{suffix}"][:, 1:],
-                outputs[f"logits{suffix}"][:, :1],
-                outputs[f"refined{suffix}"][:, 1:],
-                outputs[f"features{suffix}"].float(),
-            )
-            for suffix, image in images.items()
-        )
+        return siamese_cam_views(outputs, batch.image, self.second_view(batch.image))
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """Refined foreground maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""

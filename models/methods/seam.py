@@ -18,6 +18,7 @@ from models.heads.correlation import CorrelationHead
 from models.losses.seam import View, comparable_views, equivariance_losses, siamese_classification
 from models.method import Method
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
+from models.ops.siamese import siamese_cam_views
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -105,19 +106,7 @@ class Seam(Method):
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
         """The image and its smaller copy; half of the classification each."""
-        images = {"": batch.image, "_2": self.second_view(batch.image)}
-        return tuple(
-            CamView(
-                f"classification{suffix}",
-                0.5,
-                image,
-                outputs[f"logits{suffix}"][:, 1:],
-                outputs[f"logits{suffix}"][:, :1],
-                outputs[f"refined{suffix}"][:, 1:],
-                outputs[f"features{suffix}"].float(),
-            )
-            for suffix, image in images.items()
-        )
+        return siamese_cam_views(outputs, batch.image, self.second_view(batch.image))
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """Refined foreground maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
