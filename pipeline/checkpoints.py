@@ -116,10 +116,14 @@ def save_checkpoint(
         write_checkpoint(folder, {}, Card(recipe=dict(recipe)))
         return
     name = recipe["method"]
-    parameters = inspect.signature(resolve(METHODS, name, "method")).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    options = defaults | dict(recipe.get("options", {}))
+    options = page_options(name, recipe.get("options", {}))
     write_checkpoint(folder, portable_state(method), Card(name, options, tuple(class_names), dict(recipe)))
+
+
+def page_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every keyword option of the page ``name``: those ``given`` over its defaults."""
+    parameters = inspect.signature(resolve(METHODS, name, "method")).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | dict(given)
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> None:
@@ -186,7 +190,7 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> Metho
     """The page of a checkpoint with its weights, in eval mode, on the CPU.
 
     Args:
-        class_names: what its classes must be; None takes any.
+        class_names: what its classes must be; None takes any, and a network that tells no classes apart fits all.
 
     Raises:
         DataError: the checkpoint has no page, one that is unknown or of another version, or other classes.
@@ -196,7 +200,7 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> Metho
         raise DataError(
             f"{folder} holds weights to start from, not a trained method. Remedy: name a trained checkpoint."
         )
-    if class_names is not None and card.class_names != tuple(class_names):
+    if class_names is not None and card.class_names and card.class_names != tuple(class_names):
         raise DataError(
             f"{folder}: expected the classes {few(class_names)}, found {few(card.class_names)}. "
             "Remedy: name a checkpoint that was trained on a data set with the same classes in the same order."

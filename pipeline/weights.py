@@ -6,9 +6,10 @@ import hashlib
 import socket
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -29,8 +30,8 @@ NORMALISATIONS = {
 }
 """Mean and standard deviation of the input in [0,1]: torchvision's, and x / 127.5 - 1 (TensorFlow's models)."""
 
-CLASSIFIERS = ("fc.", "classifier.")
-"""ImageNet's 1000 classes: torchvision's names for what no method here uses."""
+CLASSIFIERS = ("fc.", "classifier.", "linear1000.", "aspp.")
+"""Names of what no method here uses: ImageNet's 1000 classes, and the head of DeepLab's COCO weights."""
 CONTAINERS = ("state_dict", "model", "model_state_dict")
 NETWORK_SECONDS = 20.0
 HUB_FILE = "pytorch_model.bin"
@@ -83,14 +84,17 @@ def save_imported(folder: Path, imported: Imported) -> None:
     write_checkpoint(folder, imported.state, Card(recipe=imported.recipe))
 
 
-def read_entries(path: Path) -> State:
+def read_entries(path: Path, parts: Sequence[str] = ()) -> State:
     """All tensors of a weights file, by its suffix.
+
+    Args:
+        parts: names of the state dicts in a .pth that holds several; entries are then called ``PART::NAME``.
 
     Raises:
         ConfigurationError: a suffix that is not known.
         DataError: the file is missing, damaged, or holds something other than tensors.
     """
-    torch_files = dict.fromkeys((".pth", ".pt", ".bin"), _read_pth)
+    torch_files = dict.fromkeys((".pth", ".pt", ".bin"), partial(_read_pth, parts=parts))
     readers = {".safetensors": read_safetensors, **torch_files, ".npz": _read_npz}
     if path.suffix not in readers:
         raise ConfigurationError(
@@ -101,7 +105,7 @@ def read_entries(path: Path) -> State:
     return readers[path.suffix](path)
 
 
-def _read_pth(path: Path) -> State:
+def _read_pth(path: Path, parts: Sequence[str] = ()) -> State:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same
@@ -115,6 +119,8 @@ def _read_pth(path: Path) -> State:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["end of file"])[0]
         raise DataError(f"{path} is no whole .pth file ({reason[:200]}). Remedy: copy or download it again.") from None
+    if parts and isinstance(content, Mapping) and all(isinstance(content.get(part), Mapping) for part in parts):
+        content = {f"{part}::{name}": value for part in parts for name, value in content[part].items()}
     return _tensors(content, path)
 
 
@@ -144,7 +150,7 @@ def _fitted(architecture: str, entries: State, where: str, normalisation: str) -
     kind = resolve(BACKBONES, architecture, "backbone")
     backbone = kind().state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
-    found = {kind.own_name(name): value for name, value in plain.items()}
+    found = {(own := kind.own_name(name)): kind.own_value(own, value) for name, value in plain.items()}
     found = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
     for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
         found.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))

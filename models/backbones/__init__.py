@@ -10,7 +10,12 @@ BACKBONES = {
     "mobilenet_v2": "models.backbones.mobilenet_v2:MobileNetV2",
     "resnet18": "models.backbones.resnet:ResNet18",
     "resnet50": "models.backbones.resnet:ResNet50",
+    "resnet38d": "models.backbones.resnet38d:ResNet38d",
+    "resnet38d_sum": "models.backbones.resnet38d:ResNet38dSum",
+    "resnet50_irn": "models.backbones.resnet_variants:ResNet50Irn",
     "resnet101": "models.backbones.resnet:ResNet101",
+    "resnet101_caffe": "models.backbones.resnet_variants:ResNet101Caffe",
+    "resnet101_deep": "models.backbones.resnet_variants:ResNet101Deep",
 }
 
 EXTRAS = dict.fromkeys(("mit_b0", "mit_b1", "mit_b2"), ("transformers", "mit"))

@@ -23,20 +23,23 @@ class Backbone(nn.Module):
     Attributes:
         library: where the modules, and the weights, are from.
         hub: repository of the weights on the Hugging Face hub, where the library does not fetch them itself.
+        output_strides: those that it can be built with.
         channels: feature name -> number of channels.
         strides: feature name -> stride in image pixels, after strides beyond ``output_stride`` became dilations.
     """
 
     library: ClassVar[str] = "torchvision"
     hub: ClassVar[str] = ""
+    output_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
     mean: Tensor
     std: Tensor
 
     def __init__(self, output_stride: int, channels: Sequence[int], stem: tuple[int, int]) -> None:
         """``channels`` of layer1 to layer4; channels and stride of the ``stem``."""
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride must be 8, 16 or 32, not {output_stride}.")
+        if output_stride not in self.output_strides:
+            known = " or ".join(str(stride) for stride in self.output_strides)
+            raise ValueError(f"{type(self).__name__}: output_stride must be {known}, not {output_stride}.")
         self.output_stride = output_stride
         self.channels = {"stem": stem[0], **dict(zip(LAYERS, channels, strict=True))}
         self.strides = {"stem": stem[1]}
@@ -50,6 +53,11 @@ class Backbone(nn.Module):
     def own_name(cls, published: str) -> str:
         """The state-dict entry that a published file of weights calls ``published``."""
         return published
+
+    @classmethod
+    def own_value(cls, name: str, value: Tensor) -> Tensor:
+        """What a published file has for our entry ``name``, in our order of channels."""
+        return value
 
     def stages(self) -> list[nn.Module]:
         """The stem, then one module per layer, in forward order."""

@@ -33,10 +33,10 @@ class ResNet(Backbone):
         self.conv1 = nn.Conv2d(3, base, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
         inputs = list(self.channels.values())
-        self.layer1 = _layer(block, inputs[0], planes[0], depths[0], stride=1)
-        self.layer2 = _layer(block, inputs[1], planes[1], depths[1], stride=2)
-        self.layer3 = _layer(block, inputs[2], planes[2], depths[2], stride=2)
-        self.layer4 = _layer(block, inputs[3], planes[3], depths[3], stride=2)
+        self.layer1 = build_layer(block, inputs[0], planes[0], depths[0], stride=1)
+        self.layer2 = build_layer(block, inputs[1], planes[1], depths[1], stride=2)
+        self.layer3 = build_layer(block, inputs[2], planes[2], depths[2], stride=2)
+        self.layer4 = build_layer(block, inputs[3], planes[3], depths[3], stride=2)
         initialise(self)
         limit_stride(self.stages()[1:], output_stride)
         self.freeze(freeze_bn, frozen_stages)
@@ -46,9 +46,10 @@ class ResNet(Backbone):
         return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
 
 
-def _layer(
+def build_layer(
     block: type[BasicBlock] | type[Bottleneck], inputs: int, planes: int, depth: int, stride: int
 ) -> nn.Sequential:
+    """``depth`` blocks, the first with the stride."""
     outputs = planes * block.expansion
     shortcut = None
     if stride != 1 or inputs != outputs:

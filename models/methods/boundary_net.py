@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn import functional as F
 
 from models.backbones import BACKBONES
 from models.doors import resolve
@@ -34,6 +35,8 @@ class BoundaryNet(Method):
         boundary_width, displacement_width: channels of the first levels of the two heads (IRN 32, 64).
         radius: pairs nearer than this many cells learn (IRN 10).
         walk_radius: and these carry the walk (IRN 5).
+        canvas: images are padded with the mean colour to a square of this side before they are looked at, which the
+            group norms notice; larger ones stay as they are (IRN 512, where larger ones are cropped). 0: no padding.
         learn_displacements: also learn the way to the centre of objects, which tells them apart; walks do not need it.
     """
 
@@ -48,6 +51,7 @@ class BoundaryNet(Method):
         displacement_width: int = 64,
         radius: int = 10,
         walk_radius: int = 5,
+        canvas: int = 0,
         learn_displacements: bool = True,
     ) -> None:
         super().__init__()
@@ -58,7 +62,7 @@ class BoundaryNet(Method):
         self.displacement = (
             DisplacementHead(channels, strides, width=displacement_width) if learn_displacements else None
         )
-        self.radius, self.walk_radius = radius, walk_radius
+        self.radius, self.walk_radius, self.canvas = radius, walk_radius, canvas
         self.register_buffer("averaged", torch.zeros(()))
 
     averaged: Tensor
@@ -99,10 +103,14 @@ class BoundaryNet(Method):
 
     def links(self, image: Tensor) -> Links:
         """Affinities within the boundaries of an image [1,3,H,W]: mean of image and mirror image."""
-        features = self.backbone(torch.cat([image, image.flip(-1)]))
-        logits = self.boundary(features).float()
-        boundary = ((logits[0] + logits[1].flip(-1)) / 2).sigmoid()
-        return boundary_links(boundary, self.walk_radius, self.stride)
+        return boundary_links(self.boundaries(image), self.walk_radius, self.stride)
+
+    def boundaries(self, image: Tensor) -> Tensor:
+        """Probability of a boundary [1,h,w] of an image [1,3,H,W], from it and its mirror image."""
+        height, width = self._cells(image)
+        logits = self.boundary(self.backbone(self._padded(torch.cat([image, image.flip(-1)])))).float()
+        logits = logits[..., :height, :width]
+        return ((logits[0] + logits[1].flip(-1)) / 2).sigmoid()
 
     def displacements(self, image: Tensor) -> Tensor:
         """Displacements [2,h,w] of an image [1,3,H,W], (y, x) in cells of stride 4.
@@ -112,8 +120,19 @@ class BoundaryNet(Method):
         """
         if self.displacement is None:
             raise ConfigurationError("instances: this boundary_net was trained with learn_displacements: false.")
-        displacement: Tensor = self.displacement(self.backbone(image)).float()[0]
-        return displacement
+        height, width = self._cells(image)
+        displacement: Tensor = self.displacement(self.backbone(self._padded(image))).float()[0]
+        return displacement[..., :height, :width]
+
+    def _cells(self, image: Tensor) -> tuple[int, int]:
+        return -(-image.shape[2] // self.stride), -(-image.shape[3] // self.stride)
+
+    def _padded(self, image: Tensor) -> Tensor:
+        right, below = (max(0, self.canvas - length) for length in (image.shape[3], image.shape[2]))
+        if not right and not below:
+            return image
+        mean: Tensor = self.backbone.mean
+        return F.pad(image - mean, (0, right, 0, below)) + mean
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The boundary head x1, the displacement head x10, biases like weights (IRN)."""

@@ -5,8 +5,9 @@ Fully supervised on annotated masks, the last step of every multi-stage chain on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,6 +35,8 @@ class SegmenterNetwork(Method):
         balanced: weigh background and foreground pixels alike.
         label_smoothing: share of the target spread over all channels.
         align_corners: how logits are enlarged to the crop (DeepLab v1 and the SEAM family: true).
+        also_scales: scores are the largest of those of the image and of its copies at these scales, each of which has a
+            loss of its own in training (DeepLab v2's MSC: 0.5 and 0.75).
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class SegmenterNetwork(Method):
         balanced: bool = False,
         label_smoothing: float = 0.0,
         align_corners: bool = False,
+        also_scales: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(
@@ -62,23 +66,39 @@ class SegmenterNetwork(Method):
         self.balanced = balanced
         self.label_smoothing = label_smoothing
         self.align_corners = align_corners
+        self.also_scales = tuple(also_scales)
 
     def scores(self, image: Tensor) -> Tensor:
         """Logits [B,1+C,h,w] at the network's grid, for image [B,3,H,W] in [0,1]."""
-        logits: Tensor = self.head(self.backbone(image))
-        return logits
+        return self._look(image)["logits"]
 
     def forward(self, batch: Batch) -> Outputs:
-        """``logits`` [B,1+C,h,w] at the network's grid."""
-        return {"logits": self.scores(batch.image)}
+        """``logits`` [B,1+C,h,w] at the network's grid; with ``also_scales`` those of each scale, smaller ones smaller."""
+        return self._look(batch.image)
+
+    def _look(self, image: Tensor) -> Outputs:
+        logits: Tensor = self.head(self.backbone(image))
+        if not self.also_scales:
+            return {"logits": logits}
+        outputs = {"logits_1": logits}
+        for scale in self.also_scales:
+            small = F.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
+            outputs[f"logits_{scale:g}"] = self.head(self.backbone(small))
+        size = logits.shape[2:]
+        enlarged = [F.interpolate(maps, size, mode="bilinear", align_corners=False) for maps in outputs.values()]
+        return {"logits": torch.stack(enlarged).amax(0), **outputs}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Cross-entropy at the resolution of the crop; unlabelled and void pixels do not count."""
-        logits = F.interpolate(
-            outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=self.align_corners
+        names = {"logits": "segmentation"} | {name: f"segmentation{name[6:]}" for name in outputs if name != "logits"}
+        return {part: self._entropy(outputs[name], batch) for name, part in names.items()}
+
+    def _entropy(self, logits: Tensor, batch: Batch) -> Tensor:
+        size = batch.seeds.shape[1:]
+        enlarged = F.interpolate(logits.float(), size, mode="bilinear", align_corners=self.align_corners)
+        return seed_cross_entropy(
+            enlarged, batch.seeds, balanced=self.balanced, label_smoothing=self.label_smoothing
         )
-        loss = seed_cross_entropy(logits, batch.seeds, balanced=self.balanced, label_smoothing=self.label_smoothing)
-        return {"segmentation": loss}
 
     def new_modules(self) -> Iterator[nn.Module]:
         yield self.head

@@ -140,15 +140,23 @@ class Spml(Method):
         return self
 
     def embed(self, image: Tensor) -> Tensor:
-        """Embeddings float32 [B,D,ceil(H/4),ceil(W/4)], of any length, for image [B,3,H,W] in [0,1]."""
-        size = [(length + STRIDE - 1) // STRIDE for length in image.shape[2:]]  # ONNX divides negatives otherwise
+        """Embeddings float32 [B,D,h,w] at stride 4, of any length, for image [B,3,H,W] in [0,1].
+
+        As many cells as the backbone's, times a whole factor: where H is no multiple of the backbone's stride, h is
+        more than H/4.
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.head(self.backbone(image)).float()
+        factor = self.backbone.strides["layer4"] // STRIDE
+        size = [length * factor for length in features.shape[2:]]
         return F.interpolate(features, size, mode="bilinear", align_corners=False)
 
     def forward(self, batch: Batch) -> Outputs:
         """``embeddings`` [B,D,h,w] and the ``logits`` [B,1+C,h,w] of the classifier, which does not shape them."""
         embeddings = self.embed(batch.image)
+        size = [(length + STRIDE - 1) // STRIDE for length in batch.image.shape[2:]]
+        if list(embeddings.shape[2:]) != size:  # labels have a cell for each four pixels of the crop
+            embeddings = F.interpolate(embeddings, size, mode="bilinear", align_corners=False)
         return {"embeddings": embeddings, "logits": self._classify(embeddings)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:

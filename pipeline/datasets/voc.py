@@ -8,14 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.datasets.class_names import VOC_CLASSES
 from pipeline.datasets.listing import Listed, Listing
 from stages.prepare import Problem
 
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-"""Class c of the devkit's masks is ``VOC_CLASSES[c - 1]``."""
 OWN_LISTS = {"train": "train", "val": "val"}
 
 

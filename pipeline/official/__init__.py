@@ -1,0 +1,1 @@
+"""Checkpoints that papers published, as checkpoints of this project."""
