@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.backbones import BACKBONES, EXTRAS
+from models.backbones import BACKBONES, EXTRAS, OUTPUT_STRIDES, WITH_ATTENTION
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from models.heads import HEADS
-from models.methods import ADD_ONS, METHODS
+from models.methods import ADD_ONS, METHODS, READ_ATTENTION
 from models.pseudo_masks import RULES
 from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
@@ -21,6 +21,7 @@ from pipeline.artifacts import PRODUCERS, kind_of
 from pipeline.check_graph import circle_problems, label_files, region_folders, split_problems, teaching_problems
 from pipeline.datasets import READERS
 from pipeline.lineage import REFERENCES
+from pipeline.official.table import OFFICIAL
 from pipeline.params import Book, explain
 from pipeline.ranges import range_problems
 from pipeline.signatures import has_method, options_model
@@ -35,6 +36,7 @@ DOORS: dict[str, Mapping[str, str]] = {
     "backbone": BACKBONES,
     "head": HEADS,
     "architecture": {**BACKBONES, "random": "models.backbones.base:Backbone"},
+    "official": dict.fromkeys(OFFICIAL, "pipeline.official.importing:import_official"),
 }
 """Keys of params.yaml whose value names a part of a door."""
 
@@ -142,6 +144,8 @@ def parts(book: Book, verb: str, name: str) -> tuple[str, ...]:
     checkpoint = getattr(entry, "checkpoint", None)
     if checkpoint in book.train:
         found += parts(book, "train", checkpoint)
+    elif checkpoint in book.import_weights:
+        found += _own_parts("import_weights", book.import_weights[checkpoint])
     return tuple(dict.fromkeys(found))
 
 
@@ -151,13 +155,22 @@ def _own_parts(verb: str, entry: Any) -> Iterator[str]:
         if isinstance(value, str) and value in door:
             yield door[value].partition(":")[0]
     if verb == "train" and entry.method in METHODS:
-        model = options_model(METHODS[entry.method])
-        for key in ("backbone", "head"):
-            field = model.model_fields.get(key)
-            value = entry.model.get(key, field.default if field else None)
-            if isinstance(value, str) and value in DOORS[key]:
-                yield DOORS[key][value].partition(":")[0]
-        yield from (ADD_ONS[name].partition(":")[0] for name in entry.add_ons if name in ADD_ONS)
+        yield from _page_parts(entry.method, entry.model, entry.add_ons)
+    official = OFFICIAL.get(getattr(entry, "official", None) or "")
+    if official is not None:
+        yield METHODS[official.method].partition(":")[0]
+        yield from _page_parts(official.method, official.options, official.add_ons)
+
+
+def _page_parts(method: str, options: Mapping[str, Any], add_ons: Mapping[str, Any]) -> Iterator[str]:
+    """What a page takes from doors by name: its backbone, its head, its add-ons."""
+    model = options_model(METHODS[method])
+    for key in ("backbone", "head"):
+        field = model.model_fields.get(key)
+        value = options.get(key, field.default if field else None)
+        if isinstance(value, str) and value in DOORS[key]:
+            yield DOORS[key][value].partition(":")[0]
+    yield from (ADD_ONS[name].partition(":")[0] for name in add_ons if name in ADD_ONS)
 
 
 def effective_options(verb: str, entry: Any, field: str = "options") -> dict[str, Any]:
@@ -188,8 +201,13 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
             yield f"{where}.of: nothing makes {kind} '{value}'.{closest(value, book.names(kind))}"
     for key, door in DOORS.items():
         value = getattr(entry, key, None)
-        if value is not None and value not in door:
+        if value and value not in door:
             yield f"{where}.{key}: unknown {key} '{value}'.{closest(str(value), door)}"
+    if verb == "import_weights" and bool(entry.architecture) == bool(entry.official):
+        yield (
+            f"{where}: expected either `architecture:` (weights of a backbone) or `official:` (a published network), "
+            f"found {'both' if entry.official else 'neither'}."
+        )
     yield from _extra_problems(where, entry)
     if verb in ("annotate", "import_annotations") and "file" in entry.options:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
@@ -225,6 +243,19 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
             yield from _misfits(target, given, f"{verb}.{name}.{field}")
         except ConfigurationError as error:
             yield f"{verb}.{name}." + (str(error) if str(error).startswith(field) else f"{field}: {error}")
+        if field == "model" and (known := OUTPUT_STRIDES.get(str(given.get("backbone")))):
+            default = options_model(target).model_fields["output_stride"].default
+            if (stride := given.get("output_stride", default)) not in known:
+                yield (
+                    f"{verb}.{name}.{field}.output_stride: '{given['backbone']}' has {known[0]}, found {stride}"
+                    f"{'' if 'output_stride' in given else ' (the default)'}. Remedy: output_stride: {known[0]}."
+                )
+        if field == "model" and entry.method in READ_ATTENTION:
+            backbone = given.get("backbone", options_model(target).model_fields["backbone"].default)
+            if backbone in BACKBONES and backbone not in WITH_ATTENTION:
+                able = ", ".join(WITH_ATTENTION)
+                where = f"{verb}.{name}.{field}.backbone"
+                yield f"{where}: '{entry.method}' reads attention; backbones that have it: {able}."
         for key in ("backbone", "head"):
             if isinstance(given.get(key), str) and given[key] not in DOORS[key]:
                 where = f"{verb}.{name}.{field}.{key}"
@@ -261,21 +292,30 @@ def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[st
     if needed is None:
         return
     made = book.producer("checkpoints", entry.checkpoint)
-    if made is None:
+    method, options = trained_page(*made) if made else ("", {})
+    if made is None or method not in {"", *METHODS}:
         return
-    if made[0] != "train":
+    if not method:
         yield f"{where}.checkpoint: '{entry.checkpoint}' is imported weights, not a trained method."
-    elif made[1].method in METHODS and not has_method(METHODS[made[1].method], needed[0]):
+    elif not has_method(METHODS[method], needed[0]):
         able = [name for name, target in METHODS.items() if has_method(target, needed[0])]
         yield (
-            f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{made[1].method}', which cannot {needed[1]}; "
+            f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{method}', which cannot {needed[1]}; "
             f"methods that can: {', '.join(able)}."
         )
-    elif made[1].model.get(SWITCHES.get(needed[0], ""), 1) == 0:
+    elif options.get(SWITCHES.get(needed[0], ""), 1) == 0:
         yield (
             f"{where}.checkpoint: '{entry.checkpoint}' is trained with {SWITCHES[needed[0]]}: 0, so that it cannot "
             f"{needed[1]}. Give that a weight in train.{entry.checkpoint}.model."
         )
+
+
+def trained_page(verb: str, entry: Any) -> tuple[str, Mapping[str, Any]]:
+    """Method and options of the page in a checkpoint that ``verb`` makes; "" for weights of a backbone alone."""
+    if verb == "train":
+        return entry.method, entry.model
+    official = OFFICIAL.get(entry.official or "")
+    return (official.method, official.options) if official else ("", {})
 
 
 def _role(verb: str, entry: Any) -> tuple[str, str] | None:
@@ -288,10 +328,11 @@ def _role(verb: str, entry: Any) -> tuple[str, str] | None:
 def _instance_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
     """Objects are told apart by displacements, which only some networks learn."""
     made = book.producer("checkpoints", entry.checkpoint) if getattr(entry, "instances", False) else None
-    if made and made[0] == "train" and made[1].method in METHODS:
+    method = trained_page(*made)[0] if made else ""
+    if method in METHODS:
         able = [name for name, target in METHODS.items() if has_method(target, "displacements")]
-        if made[1].method not in able:
-            yield f"{where}.instances: '{made[1].method}' learns no displacements; methods that do: {', '.join(able)}."
+        if method not in able:
+            yield f"{where}.instances: '{method}' learns no displacements; methods that do: {', '.join(able)}."
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:

@@ -54,7 +54,12 @@ class ImportAnnotationsEntry(Entry):
 
 
 class ImportWeightsEntry(Entry):
-    architecture: str
+    """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
+
+    architecture: str = ""
+    official: str | None = None
+    classes: list[str] | None = None
+    """Class names of an official network that was trained for neither VOC nor COCO."""
     file: Given
     download: bool = False
     normalisation: Literal["imagenet", "half"] = "imagenet"

@@ -6,7 +6,7 @@ import hashlib
 import socket
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,7 +95,11 @@ def read_entries(path: Path, parts: Sequence[str] = ()) -> State:
         DataError: the file is missing, damaged, or holds something other than tensors.
     """
     torch_files = dict.fromkeys((".pth", ".pt", ".bin"), partial(_read_pth, parts=parts))
-    readers = {".safetensors": read_safetensors, **torch_files, ".npz": _read_npz}
+    readers: dict[str, Callable[[Path], State]] = {
+        ".safetensors": read_safetensors,
+        **torch_files,
+        ".npz": _read_npz,
+    }
     if path.suffix not in readers:
         raise ConfigurationError(
             f"{path}: unknown kind of weights file '{path.suffix}'.{closest(path.suffix, readers)}"

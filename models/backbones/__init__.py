@@ -18,5 +18,10 @@ BACKBONES = {
     "resnet101_deep": "models.backbones.resnet_variants:ResNet101Deep",
 }
 
-EXTRAS = dict.fromkeys(("mit_b0", "mit_b1", "mit_b2"), ("transformers", "mit"))
+OUTPUT_STRIDES = {"resnet38d": (8,), "resnet38d_sum": (8,), "resnet50_irn": (16,)}
+"""Those that can be built with some output strides alone, published as they are."""
+
+WITH_ATTENTION = ("mit_b0", "mit_b1", "mit_b2")
+
+EXTRAS = dict.fromkeys(WITH_ATTENTION, ("transformers", "mit"))
 """Backbones that need a package beyond the base installation: (package, extra of this project that brings it)."""

@@ -38,8 +38,8 @@ class Backbone(nn.Module):
         """``channels`` of layer1 to layer4; channels and stride of the ``stem``."""
         super().__init__()
         if output_stride not in self.output_strides:
-            known = " or ".join(str(stride) for stride in self.output_strides)
-            raise ValueError(f"{type(self).__name__}: output_stride must be {known}, not {output_stride}.")
+            known = ", ".join(str(stride) for stride in self.output_strides)
+            raise ValueError(f"{type(self).__name__}: output_stride must be one of {known}, not {output_stride}.")
         self.output_stride = output_stride
         self.channels = {"stem": stem[0], **dict(zip(LAYERS, channels, strict=True))}
         self.strides = {"stem": stem[1]}

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from models.backbones.base import LAYERS, Backbone
@@ -51,6 +52,8 @@ class Mit(Backbone):
     """
 
     library = "transformers"
+    attentions: ClassVar[int] = 2 * HEADS[-1]
+    """Maps that :meth:`with_attention` gives."""
     depths: ClassVar[tuple[int, int, int, int]]
     head_channels: ClassVar[int]
 
@@ -77,6 +80,25 @@ class Mit(Backbone):
                 "Remedy: a larger crop, scale or second view."
             )
         return super().forward(image)
+
+    def with_attention(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The features, and products q k of the last two blocks, [B,2*heads,n,n] for n cells of layer4."""
+        blocks = self.encoder[-1].blocks[-2:]
+        kept: list[Tensor] = []
+        taken = [
+            projection.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+            for block in blocks
+            for projection in (block.attention.q_proj, block.attention.k_proj)
+        ]
+        try:
+            features = self(image)
+        finally:
+            for hook in taken:
+                hook.remove()
+        heads = HEADS[-1]
+        split = [one.unflatten(-1, (heads, -1)).transpose(1, 2) for one in kept]
+        products = [q @ k.transpose(-2, -1) for q, k in zip(split[::2], split[1::2], strict=True)]
+        return features, torch.cat(products, 1)
 
     def stages(self) -> list[nn.Module]:
         first, *later = self.encoder

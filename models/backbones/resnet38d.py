@@ -120,8 +120,7 @@ class ResNet38d(Backbone):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         x = (image - self.mean) / self.std
-        for block in (self.conv1a, self.b2, self.b2_1, self.b2_2):
-            x = block(x)
+        x = self.b2_2(self.b2_1(self.b2(self.conv1a(x))))
         features, activated = {"stem": x}, None
         layers = (
             (self.b3, self.b3_1, self.b3_2),

@@ -27,9 +27,7 @@ class ResNet50Irn(ResNet50):
     def __init__(
         self, *, width: float = 1.0, output_stride: int = 16, freeze_bn: bool = False, frozen_stages: int = 0
     ) -> None:
-        super().__init__(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages)
         for convolution in (m for m in self.layer4.modules() if isinstance(m, nn.Conv2d)):
             convolution.dilation = (1, 1)
             convolution.padding = (convolution.kernel_size[0] // 2, convolution.kernel_size[1] // 2)

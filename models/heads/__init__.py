@@ -10,5 +10,6 @@ HEADS = {
     "aspp_v2": "models.heads.aspp:AsppV2",
     "aspp_v3": "models.heads.aspp:AsppV3",
     "aspp_v3plus": "models.heads.aspp:AsppV3Plus",
+    "segformer": "models.heads.segformer:SegFormerHead",
     "rtc": "models.heads.rtc_decoder:RtcDecoder",
 }

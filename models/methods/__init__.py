@@ -6,6 +6,7 @@ in the graph: ``train.NAME.add_ons`` lists them, and what is saved is the page i
 
 METHODS = {
     "affinity_net": "models.methods.affinity_net:AffinityNet",
+    "afa": "models.methods.afa:Afa",
     "amn": "models.methods.amn:Amn",
     "boundary_net": "models.methods.boundary_net:BoundaryNet",
     "classifier": "models.methods.classifier:Classifier",
@@ -20,6 +21,9 @@ METHODS = {
 
 TAUGHT_BY_PIXELS = {"affinity_net", "amn", "boundary_net", "segmenter", "spml"}
 """Methods whose losses read labels of pixels: image tags alone teach them nothing."""
+
+READ_ATTENTION = {"afa"}
+"""Methods that need a backbone with attention."""
 
 ADD_ONS = {
     "ppc": "models.methods.ppc:Ppc",

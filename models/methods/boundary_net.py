@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn import functional as F
 
 from models.backbones import BACKBONES
 from models.doors import resolve
@@ -110,7 +109,8 @@ class BoundaryNet(Method):
         height, width = self._cells(image)
         logits = self.boundary(self.backbone(self._padded(torch.cat([image, image.flip(-1)])))).float()
         logits = logits[..., :height, :width]
-        return ((logits[0] + logits[1].flip(-1)) / 2).sigmoid()
+        probability: Tensor = ((logits[0] + logits[1].flip(-1)) / 2).sigmoid()
+        return probability
 
     def displacements(self, image: Tensor) -> Tensor:
         """Displacements [2,h,w] of an image [1,3,H,W], (y, x) in cells of stride 4.

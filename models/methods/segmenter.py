@@ -73,7 +73,7 @@ class SegmenterNetwork(Method):
         return self._look(image)["logits"]
 
     def forward(self, batch: Batch) -> Outputs:
-        """``logits`` [B,1+C,h,w] at the network's grid; with ``also_scales`` those of each scale, smaller ones smaller."""
+        """``logits`` [B,1+C,h,w] at the network's grid; with ``also_scales`` those of each scale at its own."""
         return self._look(batch.image)
 
     def _look(self, image: Tensor) -> Outputs:
@@ -96,9 +96,7 @@ class SegmenterNetwork(Method):
     def _entropy(self, logits: Tensor, batch: Batch) -> Tensor:
         size = batch.seeds.shape[1:]
         enlarged = F.interpolate(logits.float(), size, mode="bilinear", align_corners=self.align_corners)
-        return seed_cross_entropy(
-            enlarged, batch.seeds, balanced=self.balanced, label_smoothing=self.label_smoothing
-        )
+        return seed_cross_entropy(enlarged, batch.seeds, balanced=self.balanced, label_smoothing=self.label_smoothing)
 
     def new_modules(self) -> Iterator[nn.Module]:
         yield self.head

@@ -103,6 +103,17 @@ def pair_labels(seeds: Tensor, offsets: tuple[Offset, ...], radius: int) -> Pair
     return PairLabels(background, same & ~background, known & ~same)
 
 
+def within(grid: tuple[int, int], radius: int, device: torch.device | None = None) -> Tensor:
+    """Whether two cells of a grid (h, w) are at most ``radius`` rows and columns apart, bool [n,n], n = h*w.
+
+    Source: rulixiang/afa@adcfa29:scripts/dist_train_voc.py (get_mask_by_radius).
+    """
+    rows, columns = (torch.arange(length, device=device) for length in grid)
+    near_rows = (rows[:, None] - rows).abs() <= radius
+    near_columns = (columns[:, None] - columns).abs() <= radius
+    return (near_rows[:, None, :, None] & near_columns[None, :, None, :]).flatten(0, 1).flatten(1)
+
+
 def dense_pair_labels(seeds: Tensor) -> tuple[Tensor, Tensor]:
     """Which of all pairs of cells are alike and which differ, each bool [B,n,n], n = h*w, for seeds [B,h,w].
 

@@ -53,11 +53,41 @@ def two_threshold_labels(
     for label, picture, maps, there in zip(labels, image, scores, tags.bool(), strict=True):
         classes = F.pad(there.nonzero()[:, 0] + 1, (1, 0))
         stacks = [F.pad(maps[there], (0, 0, 0, 0, 1, 0), value=background).softmax(0) for background in (high, low)]
-        refined = refine(picture[None], torch.cat(stacks)[None])
-        enlarged = F.interpolate(refined, size, mode="bilinear", align_corners=False)[0]
-        sure, unsure = (classes[_best(stack)] for stack in enlarged.split(len(classes)))
-        label.copy_(sure.where((sure != BACKGROUND) | (unsure == BACKGROUND), IGNORE))
+        label.copy_(_between(refine(picture[None], torch.cat(stacks)[None]), classes, size))
     return labels.where(inside, IGNORE)
+
+
+@torch.no_grad()
+def refined_share_labels(
+    high: Tensor, low: Tensor, image: Tensor, tags: Tensor, inside: Tensor, refine: Refine, shrink: int = 2
+) -> Tensor:
+    """As :func:`two_threshold_labels`, of shares that are there already.
+
+    Args:
+        high, low: [N,1+C,h,w], shares of background and classes by a high and by a low background, 0 without a tag.
+        image, tags, inside, refine, shrink: as there.
+
+    Returns:
+        int64 [N,H,W]: 0, 1..C, 255.
+
+    Source: rulixiang/afa@adcfa29:utils/camutils.py (refine_cams_with_cls_label).
+    """
+    size = image.shape[2:]
+    small = [max(1, length // shrink) for length in size]
+    image, high, low = (F.interpolate(maps, small, mode="bilinear", align_corners=False) for maps in (image, high, low))
+    labels = torch.full(inside.shape, IGNORE, device=image.device)
+    for label, picture, sure, unsure, there in zip(labels, image, high, low, tags.bool(), strict=True):
+        classes = F.pad(there.nonzero()[:, 0] + 1, (1, 0))
+        refined = refine(picture[None], torch.cat([sure[classes], unsure[classes]])[None])
+        label.copy_(_between(refined, classes, size))
+    return labels.where(inside, IGNORE)
+
+
+def _between(refined: Tensor, classes: Tensor, size: torch.Size) -> Tensor:
+    """A class where the first of two stacks of masks says one, background where both say it, 255 elsewhere."""
+    enlarged = F.interpolate(refined, size, mode="bilinear", align_corners=False)[0]
+    sure, unsure = (classes[_best(stack)] for stack in enlarged.split(len(classes)))
+    return sure.where((sure != BACKGROUND) | (unsure == BACKGROUND), IGNORE)
 
 
 def _best(stack: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""import_weights: a file of pretrained weights -> Checkpoint to start from."""
+"""import_weights: a file of pretrained weights, or of a published network -> Checkpoint."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ def run(book: Book, name: str, log: Log) -> None:
     """Write ``checkpoints/NAME``."""
     here = Workspace(book, "import_weights", name)
     entry = here.entry
+    if entry.official:
+        from pipeline.official.importing import import_official, save_official
+
+        published = import_official(entry.official, Path(entry.file), entry.classes)
+        save_official(here.path("checkpoints", name), published)
+        log.metrics({"entries": len(published.method.state_dict()), "ignored": len(published.ignored)})
+        return
     imported = import_weights(entry.architecture, Path(entry.file), entry.download, entry.normalisation)
     save_imported(here.path("checkpoints", name), imported)
     log.metrics({"entries": len(imported.state)})

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from models.errors import ConfigurationError
 from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_checkpoint
 
 CheckpointOption = Annotated[
@@ -72,6 +73,37 @@ def predict(
     said = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {found}."
     print(json.dumps(summary.plain(), indent=2, ensure_ascii=False) if as_json else said)
     summary.raise_problems()
+
+
+@app.command(rich_help_panel=USE)
+def import_checkpoint(
+    network: Annotated[str, typer.Argument(help="Name of the published network: seam, rtc, spml, deeplab_v2, ...")],
+    file: Annotated[Path, typer.Argument(help="Its file: .pth, .pt, .safetensors or .npz.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write; replaced if it is one.")],
+    classes: Annotated[
+        str | None, typer.Option(help="Class names, separated by commas, where they are neither VOC's nor COCO's.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a checkpoint that a paper published into one of this project; nothing in the file is executed.
+
+    A book does the same with an entry ``import_weights: {NAME: {official: seam, file: PATH}}``, whose CAMs, links or
+    masks it can export, and from which it can train.
+
+    Example: ``python -m pipeline import-checkpoint seam resnet38_SEAM.pth work/seam``
+    """
+    from pipeline.checkpoints import CARD
+    from pipeline.official.importing import import_official, save_official
+
+    if out.exists() and not (out / CARD).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigurationError(f"{out} exists and is no checkpoint. Remedy: name a new folder.")
+    published = import_official(network, file, [name.strip() for name in classes.split(",")] if classes else None)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_official(out, published)
+    card = published.card
+    told = {"folder": str(out), "method": card.method, "classes": list(card.class_names), **card.recipe}
+    said = f"{out}: {card.method} of {card.recipe['source']}, {len(card.class_names) or 'no'} classes."
+    print(json.dumps(told, indent=2, ensure_ascii=False) if as_json else said)
 
 
 @app.command(rich_help_panel=USE)

@@ -13,7 +13,16 @@ from torch import Tensor
 
 from models.errors import ConfigurationError, DataError, closest
 from models.method import Method, layers
-from pipeline.checkpoints import BACKBONE, Card, State, build_method, differences, page_options, portable_state, write_checkpoint
+from pipeline.checkpoints import (
+    BACKBONE,
+    Card,
+    State,
+    build_method,
+    differences,
+    page_options,
+    portable_state,
+    write_checkpoint,
+)
 from pipeline.official.table import OFFICIAL, Official
 from pipeline.storage.header import few
 from pipeline.weights import read_entries
@@ -98,7 +107,8 @@ def _renamed(official: Official, entries: Mapping[str, Tensor], where: str) -> t
         name = "::".join(part.removeprefix(PREFIX) for part in raw.split("::"))
         own = next((re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None)
         if own is not None:
-            state[own] = value
+            halves = own.split(" | ")
+            state |= dict(zip(halves, value.chunk(len(halves)) if len(halves) > 1 else [value], strict=True))
         elif any(re.match(pattern, name) for pattern in official.ignored):
             ignored.append(name)
         else:
@@ -111,9 +121,7 @@ def _renamed(official: Official, entries: Mapping[str, Tensor], where: str) -> t
     return state, tuple(ignored)
 
 
-def _class_names(
-    official: Official, state: State, class_names: Sequence[str] | None, where: str
-) -> tuple[str, ...]:
+def _class_names(official: Official, state: State, class_names: Sequence[str] | None, where: str) -> tuple[str, ...]:
     from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 
     if not official.classes:
@@ -145,6 +153,8 @@ def _load(method: Method, official: Official, state: State, where: str) -> None:
     for name, value in target.items():
         if name not in found and _made_here(name):
             found[name] = value
+        elif name in found and value.dim() > found[name].dim():  # a linear layer, which is a 1x1 convolution here
+            found[name] = found[name].reshape([*found[name].shape, 1, 1]) if value.shape[2:] == (1, 1) else found[name]
     problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in found.items()})
     if problems:
         raise DataError(

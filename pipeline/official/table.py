@@ -16,7 +16,8 @@ class Official:
     Attributes:
         source: repository@commit:paths.
         method: its page here. options: the page's. add_ons: around the page, with their options.
-        rules: (pattern, replacement) of entry names; the first pattern that matches counts.
+        rules: (pattern, replacement) of entry names; the first pattern that matches counts. Two replacements, joined
+            by " | ", share the entry's rows half and half.
         ignored: patterns of entries that the file may hold and nothing here needs.
         classes: entry, after renaming, whose first axis counts the classes; "" where the network tells none.
         background: whether that axis counts the background too.
@@ -64,6 +65,34 @@ def _irn_heads() -> Rules:
         for number, level in IRN_LEVELS.items():
             rules.append((rf"^fc_{kind}{number}\.0\.", f"{head}.taps.{level}.convolution."))
             rules.append((rf"^fc_{kind}{number}\.1\.", f"{head}.taps.{level}.norm."))
+    return tuple(rules)
+
+
+def _mit() -> Rules:
+    """SegFormer's encoder as its authors name it, under the names of transformers."""
+    rules: list[tuple[str, str]] = []
+    for number in range(1, 5):
+        own = f"backbone.encoder.{number - 1}."
+        block = rf"^encoder\.block{number}\.(\d+)\."
+        rules += [
+            (rf"^encoder\.patch_embed{number}\.proj\.", f"{own}patch_embeddings.proj."),
+            (rf"^encoder\.patch_embed{number}\.norm\.", f"{own}patch_embeddings.layer_norm."),
+            (rf"^encoder\.norm{number}\.", f"{own}layer_norm."),
+        ]
+        rules += [
+            (block + theirs, f"{own}blocks.\\1.{ours}")
+            for theirs, ours in (
+                (r"norm1\.", "layernorm_before."),
+                (r"norm2\.", "layernorm_after."),
+                (r"attn\.q\.", "attention.q_proj."),
+                (r"attn\.proj\.", "attention.o_proj."),
+                (r"attn\.sr\.", "attention.sequence_reduction.sequence_reduction."),
+                (r"attn\.norm\.", "attention.sequence_reduction.layer_norm."),
+                (r"mlp\.", "mlp."),
+            )
+        ]
+        halves = " | ".join(f"{own}blocks.\\1.attention.{half}_proj.\\2" for half in "kv")
+        rules.append((block + r"attn\.kv\.(.*)$", halves))
     return tuple(rules)
 
 
@@ -254,6 +283,23 @@ OFFICIAL: dict[str, Official] = {
         classes="head.classifier.weight",
         background=False,
         checkpoints="models/snapshots/*/model_enc_*.pth",
+    ),
+    "afa": Official(
+        "rulixiang/afa@adcfa29:wetr/model_attn_aff.py, wetr/mix_transformer.py (mit_b1), wetr/segformer_head.py",
+        "afa",
+        (
+            *_mit(),
+            (r"^decoder\.linear_c([1-4])\.proj\.", r"decoder.projections.layer\1."),
+            (r"^decoder\.linear_fuse\.conv\.", "decoder.mix.0."),
+            (r"^decoder\.linear_fuse\.bn\.", "decoder.mix.1."),
+            (r"^decoder\.linear_pred\.", "decoder.classifier."),
+            (r"^attn_proj\.", "affinity_head."),
+            (r"^classifier\.", "cam_head.classifier."),
+        ),
+        {"backbone": "mit_b1", "output_stride": 16},
+        classes="cam_head.classifier.weight",
+        background=False,
+        checkpoints="wetr_iter_20000.pth",
     ),
 }
 """Name in params.yaml (`import_weights.NAME.official`) -> network."""

@@ -170,7 +170,7 @@ def _init(book: Book, node: Node) -> str:
     if entry.architecture == "random":
         return f"{node[1]}: random"
     where = "the published weights" if entry.download else entry.file
-    return f"{node[1]}: {entry.architecture}, {where}"
+    return f"{node[1]}: {entry.official or entry.architecture}, {where}"
 
 
 def _training(book: Book, node: Node) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def find_checkpoint(named: str, book_folder: str = ".") -> Place:
     if not own_book and book_folder == "." and inside.is_dir():
         return Place(inside)
     book = load_book(book_folder)
-    if named in book.train:
+    if named in book.train or (named in book.import_weights and book.import_weights[named].official):
         return _of_book(book, named)
     if inside.is_dir():
         return Place(inside)

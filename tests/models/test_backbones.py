@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.backbones import BACKBONES, EXTRAS
+from models.backbones import BACKBONES, EXTRAS, OUTPUT_STRIDES
 from models.backbones.base import LAYERS, NOMINAL_STRIDES, Backbone
 from models.doors import resolve
 
-CONVOLUTIONAL = [name for name in BACKBONES if name not in EXTRAS]
-"""Of torchvision, and with dilations for lost strides; what is special to the others is in ``test_mit.py``."""
+CONVOLUTIONAL = ["mobilenet_v2", "resnet18", "resnet50", "resnet101"]
+"""Of torchvision, and with dilations for lost strides; what is special to others is below and in ``test_mit.py``."""
+STRIDES = [(name, stride) for name in BACKBONES for stride in OUTPUT_STRIDES.get(name, (8, 16, 32))]
 
 
 def build(name: str, **options: object) -> Backbone:
@@ -26,17 +27,18 @@ def image() -> torch.Tensor:
     return torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("output_stride", [8, 16, 32])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(("name", "output_stride"), STRIDES)
 def test_features_have_the_declared_channels_and_strides(name: str, output_stride: int, image: torch.Tensor) -> None:
     backbone = build(name, output_stride=output_stride)
     with torch.inference_mode():
         features = backbone(image)
     assert list(features) == list(backbone.channels) == ["stem", "layer1", "layer2", "layer3", "layer4"]
     assert [backbone.strides[name] for name in LAYERS] == [min(stride, output_stride) for stride in NOMINAL_STRIDES]
+    assert backbone.output_strides == OUTPUT_STRIDES.get(name, (8, 16, 32))
+    more = name == "resnet101_caffe"  # its pooling rounds up
     for key, feature in features.items():
         stride = backbone.strides[key]
-        assert feature.shape == (1, backbone.channels[key], 64 // stride, 96 // stride)
+        assert feature.shape == (1, backbone.channels[key], 64 // stride + more, 96 // stride + more)
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
@@ -92,7 +94,38 @@ def test_training_without_freezing_updates_the_statistics(image: torch.Tensor) -
 
 
 def test_impossible_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="8, 16 or 32"):
+    with pytest.raises(ValueError, match="one of 8, 16, 32"):
         build("resnet18", output_stride=4)
     with pytest.raises(ValueError, match=r"frozen_stages must be 0\.\.5"):
         build("resnet18", frozen_stages=6)
+
+
+def test_resnet38d_has_the_published_trunk(image: torch.Tensor) -> None:
+    plain, raw = build("resnet38d"), build("resnet38d_sum")
+    assert list(plain.channels.values()) == [128, 256, 512, 1024, 4096]
+    assert sum(p.numel() for p in plain.parameters()) == 105_070_912
+    raw.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        features, sums = plain(image), raw(image)
+        torch.testing.assert_close(plain.b4.activate(sums["layer1"]), features["layer1"])
+    torch.testing.assert_close(sums["layer4"], features["layer4"])
+
+
+def test_irns_resnet_is_strided_by_16_and_not_dilated() -> None:
+    convolutions = [m for m in build("resnet50_irn").modules() if isinstance(m, torch.nn.Conv2d)]
+    assert {m.dilation for m in convolutions} == {(1, 1)}
+
+
+def test_the_deep_stem_dilates_a_first_block_half_as_far() -> None:
+    layer4 = build("resnet101_deep", output_stride=8).layer4
+    assert [block.conv2.dilation for block in layer4] == [(2, 2), (4, 4), (4, 4)]
+
+
+def test_caffes_resnet_strides_early_dilates_all_blocks_alike_and_takes_off_its_mean(image: torch.Tensor) -> None:
+    dense, strided = build("resnet101_caffe", output_stride=8), build("resnet101_caffe", output_stride=32)
+    assert {block.conv2.dilation for block in dense.layer4} == {(4, 4)}
+    assert (strided.layer2[0].conv1.stride, strided.layer2[0].conv2.stride) == ((2, 2), (1, 1))
+    colour = torch.tensor([122.675, 116.669, 104.008]).view(1, 3, 1, 1) / 255
+    torch.testing.assert_close((colour - dense.mean) / dense.std, torch.zeros(1, 3, 1, 1))
+    assert type(dense).own_name("layer3.block2.reduce.conv.weight") == "layer2.1.conv1.weight"
+    assert type(dense).own_value("conv1.weight", torch.arange(3).view(1, 3, 1, 1)).flatten().tolist() == [2, 1, 0]

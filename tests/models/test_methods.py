@@ -31,7 +31,12 @@ from models.structures import (
 CLASSES = 3
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
 SMALL = {"backbone": "resnet18", "width": 0.25}
-AT_ONCE = {"rtc": {"segmentation_start": 0.0, "second_size": 32, "high": 0.3, "low": 0.3}}
+NEEDED = {"afa": {"backbone": "mit_b0"}}
+"""Backbones of methods that cannot do with that of SMALL."""
+AT_ONCE = {
+    "afa": {"pretrain": 0.0, "cam_scales": [1.0], "high": 0.3, "low": 0.3},
+    "rtc": {"segmentation_start": 0.0, "second_size": 32, "high": 0.3, "low": 0.3},
+}
 """Options with which every part of a method counts from the first step on, at the size of these tests."""
 VARIANTS: list[tuple[str, dict[str, object]]] = [(name, AT_ONCE.get(name, {})) for name in METHODS]
 VARIANTS += [("classifier", {"pooling": kind}) for kind in ("gmp", "lse")]
@@ -45,7 +50,8 @@ def build(name: str, seed: int = 0, **options: object) -> Method:
     torch.manual_seed(seed)
     page = resolve(METHODS, name, "method")
     known = inspect.signature(page).parameters
-    method: Method = page(CLASSES, **{key: value for key, value in {**SMALL, **options}.items() if key in known})
+    given = {**SMALL, **NEEDED.get(name, {}), **options}
+    method: Method = page(CLASSES, **{key: value for key, value in given.items() if key in known})
     return method
 
 

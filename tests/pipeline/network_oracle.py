@@ -46,6 +46,11 @@ class NetworkOracle:
         pixels = self.file[f"image_u8/{key}"].transpose(0, 3, 1, 2)
         return torch.from_numpy(pixels.astype(np.float32) / np.float32(255))
 
+    def normalised(self, key: str) -> Tensor:
+        """float32 RGB [N,3,H,W] as the original network got it (blue first there, where weights are from Caffe)."""
+        given = torch.from_numpy(self.file[f"input/{key}"])[: len(self.file[f"image_u8/{key}"])]
+        return given.flip(1) if self.meta["input_normalisation"].endswith("bgr") else given
+
     def outputs(self, key: str) -> dict[str, tuple[npt.NDArray[np.float32], list[int], float, bool]]:
         """Name -> (values, stride of each axis, absolute tolerance, whether it counts)."""
         told = self.meta["inputs"][key]["outputs"]

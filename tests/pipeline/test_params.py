@@ -91,6 +91,9 @@ def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, 
         ("export_cams", "cam", "checkpoint", "segmenter", "cannot localise; methods that can: "),
         ("predict_masks", "full", "checkpoint", "classifier", "cannot segment; methods that can: "),
         ("export_cams", "cam", "checkpoint", "random", "imported weights, not a trained method"),
+        ("import_weights", "random", "official", "seam", "expected either `architecture:` (weights of a backbone) or"),
+        ("train", "classifier", "model", {"backbone": "resnet38d"}, "has 8, found 16 (the default). Remedy: output_s"),
+        ("train", "classifier", "method", "afa", "'afa' reads attention; backbones that have it: mit_b0"),
     ],
 )  # fmt: skip
 def test_every_name_resolves(
@@ -98,6 +101,21 @@ def test_every_name_resolves(
 ) -> None:
     content[section][entry][key] = value
     assert expected in said(tmp_path, content)
+
+
+def test_a_published_network_does_what_its_page_can(tmp_path: Path, content: dict[str, Any]) -> None:
+    entries = content["import_weights"]
+    entries["seam_official"] = {"official": "seam", "file": "seam.pth"}
+    entries["affinity_official"] = {"official": "seam_aff", "file": "aff.pth"}
+    content["export_cams"]["cam"]["checkpoint"] = "seam_official"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    check(load_book(tmp_path))
+    content["export_cams"]["cam"]["checkpoint"] = "affinity_official"
+    assert "trained by 'affinity_net', which cannot localise; methods that can: " in said(tmp_path, content)
+    entries["seam_official"]["official"] = "saem"
+    assert "import_weights.seam_official.official: unknown official 'saem'. Did you mean 'seam'?" in said(
+        tmp_path, content
+    )
 
 
 def test_two_makers_of_one_artefact(tmp_path: Path, content: dict[str, Any]) -> None:

@@ -1,0 +1,173 @@
+"""AFA (Ru et al. 2022): single-stage segmentation by a transformer whose attention learns which cells belong together.
+
+Its affinity spreads the CAMs, PAR lays them on the image's edges, and what is sure of them teaches the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import BACKBONES, WITH_ATTENTION
+from models.doors import resolve
+from models.errors import ConfigurationError
+from models.heads.cam import CamHead
+from models.heads.segformer import SegFormerHead
+from models.losses.affinity import dense_affinity_loss
+from models.losses.cross_entropy import seed_cross_entropy
+from models.method import Method
+from models.ops.affinity import dense_pair_labels, propagate_tagged, within
+from models.ops.cam import max_norm
+from models.ops.multiscale import scaled_views
+from models.ops.online_labels import refined_share_labels, two_threshold_labels
+from models.ops.pixel_adaptive import PixelAdaptive
+from models.structures import IGNORE, Batch, Outputs, StepContext
+
+
+class Afa(Method):
+    """Learns from tags alone; it localises and segments.
+
+    Args:
+        num_classes: foreground classes C.
+        backbone: one with attention (mit_b0, mit_b1, mit_b2; the authors mit_b1).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 16 or 32 (the authors 16); CAMs and affinities come at this grid.
+        freeze_bn, frozen_stages: see :meth:`models.backbones.base.Backbone.freeze`.
+        head_width: channels of the decoder (256).
+        dropout: before its classifier.
+        cam_scales: of the image, whose CAMs, with those of mirror images, become labels.
+        background, high, low: scores of the background: for what the affinity learns (.45), and the two between which
+            pixels are left out (.55, .35).
+        radius: cells between which pairs learn and spread (8).
+        segmentation, affinity: weights of these losses (0.1).
+        pretrain: epochs of tags alone before them (2,000 of 20,000 steps).
+
+    Raises:
+        ConfigurationError: a backbone without attention.
+
+    Source: rulixiang/afa@adcfa29:scripts/dist_train_voc.py, wetr/model_attn_aff.py.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "mit_b1",
+        width: float = 1.0,
+        output_stride: int = 16,
+        freeze_bn: bool = False,
+        frozen_stages: int = 0,
+        head_width: int = 256,
+        dropout: float = 0.1,
+        cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
+        background: float = 0.45,
+        high: float = 0.55,
+        low: float = 0.35,
+        radius: int = 8,
+        segmentation: float = 0.1,
+        affinity: float = 0.1,
+        pretrain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        if backbone not in WITH_ATTENTION:
+            able = ", ".join(WITH_ATTENTION)
+            raise ConfigurationError(f"afa: backbone '{backbone}' has no attention. Remedy: one of {able}.")
+        channels = self.backbone.channels
+        self.cam_head = CamHead(channels, num_classes)
+        self.decoder = SegFormerHead(channels, 1 + num_classes, width=head_width, dropout=dropout)
+        self.affinity_head = nn.Conv2d(self.backbone.attentions, 1, kernel_size=1)
+        nn.init.xavier_uniform_(self.affinity_head.weight)
+        nn.init.zeros_(self.affinity_head.bias)  # type: ignore[arg-type]
+        self.cam_scales, self.radius = tuple(cam_scales), radius
+        self.background, self.high, self.low = background, high, low
+        self.segmentation, self.affinity, self.pretrain = segmentation, affinity, pretrain
+        self.refine = PixelAdaptive("par")
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two cells of the CAMs."""
+        stride: int = self.backbone.strides["layer4"]
+        return stride
+
+    def look(self, image: Tensor) -> Outputs:
+        """``maps`` [B,C,h,w], ``scores`` [B,1+C,h1,w1] of the decoder, ``affinity`` [B,n,n] between the n cells, and
+        the image-level ``logits`` [B,C].
+        """
+        features, attention = self.backbone.with_attention(image)
+        alike = self.affinity_head(attention + attention.transpose(-2, -1))[:, 0].float().sigmoid()
+        outputs = {"maps": self.cam_head(features), "scores": self.decoder(features), "affinity": alike}
+        return outputs | {"logits": self._strongest(features)}
+
+    def _strongest(self, features: dict[str, Tensor]) -> Tensor:
+        """Image-level logits [B,C] of the largest value of each channel, wherever it is."""
+        most = {"layer4": features["layer4"].amax((2, 3), keepdim=True)}
+        logits: Tensor = self.cam_head(most)[:, :, 0, 0].float()
+        return logits
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Those of :meth:`look`."""
+        return self.look(batch.image)
+
+    def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """L = L_cls + segmentation L_seg + affinity L_aff; before ``pretrain`` the last two are 0."""
+        parts = {"classification": F.multilabel_soft_margin_loss(outputs["logits"].float(), batch.tags.float())}
+        if context.epoch < self.pretrain:
+            silent = 0 * (outputs["scores"].float().sum() + outputs["affinity"].sum())
+            return parts | {"segmentation": silent, "affinity": silent}
+        cams = self._own_cams(batch)
+        scores = F.interpolate(outputs["scores"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
+        labels = self._pseudo_labels(cams, outputs["affinity"].detach(), batch)
+        entropy = seed_cross_entropy(scores, labels, balanced=True)
+        return parts | {
+            "segmentation": self.segmentation * entropy,
+            "affinity": self.affinity * self._affinity_loss(outputs["affinity"], cams, batch),
+        }
+
+    @torch.no_grad()
+    def _own_cams(self, batch: Batch) -> Tensor:
+        """CAMs [B,C,h,w] in [0,1] over scales and mirror images, at the network's grid."""
+        views = list(scaled_views(batch.image, self.cam_scales, flip=True))
+        each = [self.cam_head(self.backbone(view)).float().relu() for view in views]
+        size = [-(-length // self.stride) for length in batch.image.shape[2:]]
+        merged = (torch.maximum(plain, mirrored.flip(-1)) for plain, mirrored in (maps.chunk(2) for maps in each))
+        total = sum(F.interpolate(maps, size, mode="bilinear", align_corners=False) for maps in merged)
+        assert isinstance(total, Tensor)
+        return max_norm(total) * batch.tags[:, :, None, None]
+
+    def _pseudo_labels(self, cams: Tensor, alike: Tensor, batch: Batch) -> Tensor:
+        near = within((cams.shape[2], cams.shape[3]), self.radius, cams.device)
+        high, low = (propagate_tagged(cams, batch.tags, alike * near, score) for score in (self.high, self.low))
+        inside = batch.seeds != IGNORE
+        return refined_share_labels(high, low, batch.image, batch.tags, inside, self.refine)
+
+    def _affinity_loss(self, alike: Tensor, cams: Tensor, batch: Batch) -> Tensor:
+        inside = batch.seeds != IGNORE
+        labels = two_threshold_labels(cams, batch.image, batch.tags, inside, self.refine, self.high, self.low)
+        grid = (cams.shape[2], cams.shape[3])
+        cells = F.interpolate(labels[:, None].float(), grid, mode="nearest")[:, 0].long()
+        same, different = dense_pair_labels(cells)
+        near = within(grid, self.radius, cells.device)
+        return dense_affinity_loss(alike, same & near, different & near)
+
+    def cams(self, image: Tensor, tags: Tensor) -> Tensor:
+        """relu of the class maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
+        maps: Tensor = self.cam_head(self.backbone(image))
+        return maps.float().relu() * tags[:, :, None, None]
+
+    def tag_scores(self, image: Tensor) -> Tensor:
+        """Image-level logits [B,C]."""
+        return self._strongest(self.backbone(image))
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Logits [B,1+C,h1,w1] of the decoder."""
+        logits: Tensor = self.decoder(self.backbone(image))
+        return logits
+
+    def new_modules(self) -> Iterator[nn.Module]:
+        yield from (self.cam_head, self.decoder, self.affinity_head)
