@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones.base import LAYERS
 from models.heads.aspp import conv_block
 from models.ops.initialise import initialise
+
+LEVELS = ("layer1", "layer2", "layer3", "layer4")
 
 
 class SegFormerHead(nn.Module):
@@ -36,8 +37,8 @@ class SegFormerHead(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.projections = nn.ModuleDict({name: nn.Conv2d(channels[name], width, 1) for name in LAYERS})
-        self.mix = conv_block(len(LAYERS) * width, width, 1)
+        self.projections = nn.ModuleDict({name: nn.Conv2d(channels[name], width, 1) for name in LEVELS})
+        self.mix = conv_block(len(LEVELS) * width, width, 1)
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(width, outputs, kernel_size=1)
         initialise(self)
@@ -48,7 +49,7 @@ class SegFormerHead(nn.Module):
         size = features["layer1"].shape[2:]
         levels = [
             F.interpolate(self.projections[name](features[name]), size, mode="bilinear", align_corners=False)
-            for name in reversed(LAYERS)
+            for name in reversed(LEVELS)
         ]
         logits: Tensor = self.classifier(self.dropout(self.mix(torch.cat(levels, 1))))
         return logits
