@@ -78,8 +78,8 @@ def _area(box: Box) -> float:
 def _middle(start: float, end: float, share: float) -> tuple[int, int]:
     """The pixels around the middle that are a share of a side; one at least."""
     half, centre = (end - start) * share / 2, (start + end) / 2
-    first = round(centre - half)
-    return first, max(first + 1, round(centre + half))
+    first = math.floor(centre - half + 0.5)
+    return first, max(first + 1, math.floor(centre + half + 0.5))
 
 
 def around(region: Region) -> Box:
