@@ -47,7 +47,7 @@ def _count(job: Job[Any]) -> int:
     return min(runtime.workers() if job.workers is None else job.workers, len(job.parts))
 
 
-def _raise_failure(job: Job[Any], future: Future[Any], part: int) -> None:
+def _raise_failure(job: Job[Any], future: Future[Any], part: Any) -> None:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
         raise TransientError(
