@@ -19,7 +19,7 @@ from pipeline.datasets.images import BadFileError
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
-from stages.prepare import Problem
+from stages.prepare import Problem, id_problem
 
 OWN_SPLITS = {"train": "train2014", "val": "val2014"}
 
@@ -152,6 +152,8 @@ class _Split:
             found = f"{entry.get('height')} x {entry.get('width')}"
             problems.append(Problem(id, where, "an image with height and width in pixels", found))
             return Listed(id, file, tags=self._tags(number), where=where)
+        if id_problem(id, where) is not None:  # is refused later; its file may lead anywhere
+            return Listed(id, file, where=where)
         sketches.setdefault(id, Sketch(id, size, tuple(shapes), path))
         masks = f"{MASKS}/{id}.png", f"{INSTANCES}/{id}.png"
         return Listed(id, file, *masks, self._tags(number), where, self._boxes(number), size)
