@@ -1,4 +1,4 @@
-"""Made images in the layout of VOC 2012 with SBD's masks, or of COCO 2014: to try commands, and scale, without the data.
+"""Made images in the layout of VOC 2012 with the masks of SBD, or of COCO 2014: to try commands and scale without data.
 
 python -m benchmarks.devkit FOLDER --images 10582 --val 1449 [--size 500x375] [--seed 0] [--coco]
 """
