@@ -53,7 +53,7 @@ def map_parts(
     """Run ``task(part)`` for every part in a pool of fresh processes on this machine, each with one compute thread.
 
     Args:
-        task: picklable, as for :func:`spread_parts`. It travels with every part: what is large belongs into the parts.
+        task: picklable, as for :func:`spread_parts`.
         parts: part numbers, or anything picklable that can name itself (``str``).
         desc: what is being done, for the bar and for messages.
         workers: processes; default :func:`pipeline.runtime.workers`; 0 runs in this process, as it is.
