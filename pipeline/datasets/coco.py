@@ -31,7 +31,7 @@ def coco(
     images: dict[str, str] | None = None,
     lists: dict[str, str] | None = None,
     classes: list[str] | None = None,
-    crowd: Crowd = "void",
+    crowd: Literal["void", "paint", "skip"] = "void",
     without_objects: Literal["keep", "skip"] = "keep",
     download: bool = False,
 ) -> Listing:
