@@ -77,6 +77,16 @@ def test_boxes_of_pieces(bed: Beds) -> None:
     assert (one("boxes", bed, background=False).seeds == UNLABELLED).all()
 
 
+def test_the_middle_of_a_box_may_be_labelled(bed: Beds) -> None:
+    seeds = one("boxes", bed, core=0.5).seeds
+    assert (seeds == 1).sum() == 3 * 5  # of 6 x 10
+    assert (seeds[5, 6:10] == 1).all()
+    assert (seeds == 2).sum() == 3 * 6  # of 6 x 12
+    assert seeds[2, 3] == UNLABELLED
+    with pytest.raises(ConfigurationError, match="core: expected a share"):
+        one("boxes", bed, core=2.0)
+
+
 def test_boxes_of_instances_that_touch(bed: Beds, tmp_path: Path) -> None:
     instances = np.zeros((20, 30), dtype=np.uint8)
     instances[2:8, 3:7], instances[2:8, 7:13] = 1, 2
