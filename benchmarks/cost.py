@@ -3,22 +3,24 @@
     python -m benchmarks.cost --book recipes/voc12                # at 40 TFLOP/s sustained
     python -m benchmarks.cost --book recipes/voc12 --tflops 120 --only seam rtc
 
-Counted: convolutions and products of matrices (two operations for a multiplication with its addition) of a forward pass,
-and for trainings its backward pass, on tensors that have shapes alone; times steps, or images and views. Not counted: losses that
-are taken outside of the forward pass, norms and interpolation, loading, CRFs and random walks. Nothing is measured:
-``--tflops`` is what a GPU is taken to sustain, and the hours follow from it.
+Counted: convolutions and products of matrices (two operations for a multiplication with its addition) of a forward
+pass, and for trainings its backward pass, on torch's meta device; times steps, or images and views. Not counted: losses
+taken outside of the forward pass (AFA's CAMs of three scales among them, and SPML's products with segments, some tenth
+of its step), norms and interpolation, loading, CRFs and random walks. Nothing is measured: ``--tflops`` is what a GPU is
+taken to sustain, and the hours follow from it.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.settings import TrainSettings
@@ -26,7 +28,6 @@ from models.structures import UNLABELLED, Batch
 from pipeline.check import check, trained_page
 from pipeline.checkpoints import build_method
 from pipeline.loader_options import LoaderOptions
-from pipeline.official.table import OFFICIAL
 from pipeline.params import Book, load_book
 
 IMAGES = {
@@ -77,7 +78,7 @@ class Counter:
         entry = self.book.train[name]
         options, settings = LoaderOptions(**entry.loader), TrainSettings(**entry.settings)
         images = IMAGES[self._list(entry.data, self._split("supervision", entry.supervision))]
-        method = self._method("train", entry).train()
+        method = self._method("train", entry, entry.add_ons).train()
         size = (options.crop, options.crop)
         key = ("train", entry.method, str(entry.model), str(entry.add_ons), size, options.batch_size, entry.data)
         if key not in self._passes:
@@ -119,22 +120,23 @@ class Counter:
         if key not in self._passes:
             self._passes[key] = _counted(see)
         views = len(scales) * (1 + flip)
-        return Cost(f"{verb}.{name}", self._passes[key], IMAGES[self._list(entry.data, split)], f"images, {views} views")
+        return Cost(
+            f"{verb}.{name}", self._passes[key], IMAGES[self._list(entry.data, split)], f"images, {views} views"
+        )
 
-    def _method(self, verb: str, entry: Any) -> Any:
+    def _method(self, verb: str, entry: Any, add_ons: Any = None) -> Any:
         """The page; neighbours answer by what the network sees, which is what costs."""
         method, given = trained_page(verb, entry)
-        official = OFFICIAL.get(getattr(entry, "official", None) or "")
         options = {**given, **({"inference": "softmax", "bank": 0} if method == "spml" else {})}
-        add_ons = entry.add_ons if verb == "train" else (official.add_ons if official else {})
         data = next(iter(self.book.prepare.values()))
-        return build_method(method, CLASSES[data.reader], options, add_ons=add_ons)
+        with torch.device("meta"):
+            return build_method(method, CLASSES[data.reader], options, add_ons=add_ons)
 
     def _batch(self, data: str, images: int, size: tuple[int, int]) -> Batch:
         classes = CLASSES[self.book.prepare[data].reader]
-        image = torch.empty((images, 3, *size))
-        tags = torch.empty((images, classes), dtype=torch.bool)
-        return Batch(image, tags, torch.full((images, *size), UNLABELLED))
+        image = torch.empty((images, 3, *size), device="meta")
+        tags = torch.empty((images, classes), dtype=torch.bool, device="meta")
+        return Batch(image, tags, torch.full((images, *size), UNLABELLED, device="meta"))
 
     def _split(self, kind: str, name: str) -> str:
         """The split that a supervision is of, in the end that of annotations."""
@@ -159,7 +161,11 @@ def _step(method: Any, batch: Batch) -> None:
 
 def _counted(run: Callable[[], None]) -> float:
     counter = FlopCounterMode(display=False)
-    with counter:
+    without_values = (
+        patch("torch.autocast", lambda *_, **__: nullcontext()),  # knows no meta device
+        patch("models.ema.Follower.start", lambda *_: False),  # asks for a value
+    )
+    with counter, without_values[0], without_values[1]:
         run()
     return float(counter.get_total_flops())
 
@@ -174,14 +180,15 @@ def main() -> None:
     check(book)
     costs = []
     print(f"{'entry':44}{'TFLOP each':>12}{'times':>9}{'PFLOP':>10}{'GPU h':>8}  of")
-    with FakeTensorMode():
-        for cost in Counter(book).costs(given.only):
-            costs.append(cost)
-            hours = cost.total / given.tflops / 3.6e15
-            each, total = cost.each / 1e12, cost.total / 1e15
-            print(f"{cost.entry:44}{each:12.2f}{cost.times:9,}{total:10,.0f}{hours:8.1f}  {cost.unit}", flush=True)
+    for cost in Counter(book).costs(given.only):
+        costs.append(cost)
+        hours = cost.total / given.tflops / 3.6e15
+        each, total = cost.each / 1e12, cost.total / 1e15
+        print(f"{cost.entry:44}{each:12.2f}{cost.times:9,}{total:10,.0f}{hours:8.1f}  {cost.unit}", flush=True)
     total = sum(cost.total for cost in costs)
-    print(f"In all {total / 1e15:,.0f} PFLOP: {total / given.tflops / 3.6e15:,.0f} GPU hours at {given.tflops:g} TFLOP/s.")
+    print(
+        f"In all {total / 1e15:,.0f} PFLOP: {total / given.tflops / 3.6e15:,.0f} GPU hours at {given.tflops:g} TFLOP/s."
+    )
     print("Counted, not measured: no GPU was there, and that rate is an assumption.")
 
 

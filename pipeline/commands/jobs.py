@@ -25,7 +25,7 @@ def run(
     """
     from pipeline import repro
 
-    repro.run(checked_book(book, files=True), targets or [], force=force)
+    repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
     table(book)
 
 
