@@ -6,8 +6,8 @@
 Counted: convolutions and products of matrices (two operations for a multiplication with its addition) of a forward
 pass, and for trainings its backward pass, on torch's meta device; times steps, or images and views. Not counted: losses
 taken outside of the forward pass (AFA's CAMs of three scales among them, and SPML's products with segments, some tenth
-of its step), norms and interpolation, loading, CRFs and random walks. Nothing is measured: ``--tflops`` is what a GPU is
-taken to sustain, and the hours follow from it.
+of its step), norms and interpolation, loading, CRFs and random walks. Nothing is measured: ``--tflops`` is what a GPU
+is taken to sustain, and the hours follow from it.
 """
 
 from __future__ import annotations
