@@ -10,6 +10,7 @@ from pipeline.engines import ENGINES, processes, setting
 from pipeline.engines.job import Job
 from pipeline.threads import OneThread
 
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
@@ -47,13 +48,13 @@ def spread_parts(
 
 
 def map_parts(
-    task: Callable[[int], Result], parts: Sequence[int], desc: str, workers: int | None = None
+    task: Callable[[Part], Result], parts: Sequence[Part], desc: str, workers: int | None = None
 ) -> list[Result]:
     """Run ``task(part)`` for every part in a pool of fresh processes on this machine, each with one compute thread.
 
     Args:
         task: picklable, as for :func:`spread_parts`.
-        parts: part numbers.
+        parts: part numbers, or anything picklable that can name itself (``str``).
         desc: what is being done, for the bar and for messages.
         workers: processes; default :func:`pipeline.runtime.workers`; 0 runs in this process, as it is.
 

@@ -48,8 +48,9 @@ def make_catalogue(
     _check_classes(listing.class_names, any(item.mask is not None for item in listed.values()))
     with _whole(folder, truth_folder) as (images, truth):
         if listing.make is not None:
-            listing.make(images, truth, workers)
-        roots = (images, truth) if listing.root == "." else (Path(listing.root), Path(listing.root))
+            problems += listing.make(images, truth, workers)
+        truth_root = listing.root if listing.truth_root is None else listing.truth_root
+        roots = (_place(listing.root, images), _place(truth_root, truth))
         findings = _read(listing, roots, listed, workers)
         problems += [problem for finding in findings.values() for problem in finding.problems]
         splits = {name: [item.id for item in items] for name, items in listing.splits.items()}
@@ -67,8 +68,12 @@ def make_catalogue(
             folder=folder,
         )
         catalogue.save(images)
-        GroundTruth.save(truth, listing.root, _truth_entries(ids, listed, findings))
+        GroundTruth.save(truth, truth_root, _truth_entries(ids, listed, findings))
     return catalogue
+
+
+def _place(root: str, own: Path) -> Path:
+    return own if root == "." else Path(root)
 
 
 @contextmanager

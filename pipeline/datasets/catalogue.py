@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -150,7 +150,10 @@ class Catalogue:
         Raises:
             DataError: there is none, or it is of another version.
         """
-        return cls(**_typed(_read(Path(folder) / FILE, SCHEMA)), folder=Path(folder))
+        path = Path(folder) / FILE
+        catalogue = cls(**_typed(_read(path, SCHEMA)), folder=Path(folder))
+        vars(catalogue)["digest"] = hashlib.sha256(path.read_bytes()).hexdigest()  # of a million images: a minute less
+        return catalogue
 
 
 @dataclass(frozen=True)
@@ -226,16 +229,21 @@ class GroundTruth:
         (folder / TRUTH_FILE).write_text(_text(plain), encoding="utf-8")
 
     @cached_property
-    def _content(self) -> dict[str, Any]:
-        return _read(self.folder / TRUTH_FILE, TRUTH_SCHEMA)
+    def _root(self) -> Path:
+        root = self._content[0]
+        return self.folder if root == "." else Path(root)
+
+    @property
+    def _entries(self) -> dict[str, TruthEntry]:
+        return self._content[1]
 
     @cached_property
-    def _entries(self) -> dict[str, TruthEntry]:
-        return {id: TruthEntry(**entry) for id, entry in self._content["entries"].items()}
+    def _content(self) -> tuple[str, dict[str, TruthEntry]]:
+        path = self.folder / TRUTH_FILE
+        return _read_truth(path, Path.cwd(), path.stat().st_mtime_ns if path.exists() else 0)
 
     def _indices(self, relative: str, size: tuple[int, int]) -> npt.NDArray[np.int32]:
-        root = self._content["root"]
-        path = (self.folder if root == "." else Path(root)) / relative
+        path = self._root / relative
         try:
             indices = read_indices(path)
         except BadFileError as bad:
@@ -244,6 +252,13 @@ class GroundTruth:
             found = f"values up to {indices.max(initial=0)} of size {indices.shape}"
             raise self.catalogue.changed(path, f"values 0..255 of size {size}", found)
         return indices
+
+
+@lru_cache(maxsize=2)
+def _read_truth(path: Path, cwd: Path, written: int) -> tuple[str, dict[str, TruthEntry]]:
+    """Root and entries, read once a process and not once a part."""
+    content = _read(path, TRUTH_SCHEMA)
+    return content["root"], {id: TruthEntry(**entry) for id, entry in content["entries"].items()}
 
 
 def _plain(entry: TruthEntry) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +44,9 @@ class Listing:
         mask_maximum: largest class value that a mask file may hold besides 255.
         problems: what is wrong with the lists themselves.
         upright: apply EXIF orientation.
-        make: draws the images and the masks into two folders first, with so many processes (toy).
+        make: draws images and masks into the artefacts' two folders first, with so many processes, and says what is
+            wrong with what it had to draw.
+        truth_root: of masks and instances, where that is not ``root``; "." for the artefact's own folder.
     """
 
     root: str
@@ -54,4 +56,5 @@ class Listing:
     mask_maximum: int
     problems: list[Problem] = field(default_factory=list)
     upright: bool = False
-    make: Callable[[Path, Path, int], None] | None = None
+    make: Callable[[Path, Path, int], Sequence[Problem]] | None = None
+    truth_root: str | None = None

@@ -64,12 +64,13 @@ def draw(
     jobs: list[tuple[str, tuple[int, int, int]]],
     min_size: int,
     max_size: int,
-) -> None:
+) -> tuple[()]:
     """Write images/ under ``images``, masks/ and instances/ under ``truth``; ``jobs`` are ids and scene seeds."""
     for folder in (images / "images", truth / "masks", truth / "instances"):
         folder.mkdir(parents=True, exist_ok=True)
     one = partial(_draw_one, images=images, truth=truth, min_size=min_size, max_size=max_size)
     in_processes(one, jobs, workers, "drawing")
+    return ()
 
 
 def _jobs(seed: int, train: int, val: int) -> Iterator[tuple[str, tuple[int, int, int]]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.class_names import VOC_CLASSES
+from pipeline.datasets.label_files import read_labels
 from pipeline.datasets.listing import Listed, Listing
+from pipeline.datasets.sbd import TRAIN_AUG, MaskFiles, Sbd, choose, copy_all
 from stages.prepare import Problem
 
+OWN_MASKS = "SegmentationClass"
 OWN_LISTS = {"train": "train", "val": "val"}
 
 
@@ -20,9 +24,10 @@ def voc(
     *,
     splits: dict[str, str] = OWN_LISTS,
     classes: list[str] | None = None,
-    masks: str | None = "SegmentationClass",
+    masks: str | None = OWN_MASKS,
     labels: str | None = None,
     labels_key: str = "labels",
+    sbd: str | None = None,
     download: bool = False,
 ) -> Listing:
     """List a VOC folder.
@@ -32,11 +37,15 @@ def voc(
 
     Args:
         root: VOC2012, VOCdevkit, or the folder that holds VOCdevkit; relative to the project root.
-        splits: split name to list name, a file of ImageSets/Segmentation without suffix.
+        splits: split name to list name, a file of ImageSets/Segmentation without suffix, or a .txt relative to the
+            project root. Where "train_aug" is no file, it is VOC's train and all of SBD but VOC's val (10,582 images).
         classes: names to keep, in the order of their new numbers; pixels of others become void. None keeps all 20.
         masks: mask folder, "SegmentationClassAug" where train_aug is a split; None for a data set without masks.
-        labels: JSON file, relative to the project root, with a mapping ``labels_key`` from id to VOC class numbers.
-        labels_key: which mapping of the file.
+        labels: file of image labels, relative to the project root: JSON with a mapping ``labels_key`` from id to VOC
+            class numbers, or cls_labels.npy of PSA, SEAM or IRN (a dict of arrays; no code in it is run).
+        labels_key: which mapping of the JSON.
+        sbd: folder of SBD (benchmark_RELEASE, or its cls/*.mat) or SegmentationClassAug anywhere, relative to the
+            project root (DVC watches it where it lies in ``root``): masks of the images that have none in ``masks``.
         download: fetch VOC 2012 and SBD with torchvision when ``root`` has no VOC folder.
 
     Raises:
@@ -51,15 +60,23 @@ def voc(
         download_voc(Path(root))
     folder = devkit(Path(root))
     masks_folder = _masks_folder(folder, masks)
+    extra = None if sbd is None else Sbd.find(Path(sbd))
     problems: list[Problem] = []
     listed: dict[str, list[Listed]] = {}
+    copied: dict[str, MaskFiles] = {}
     for split, list_name in splits.items():
-        ids = _ids(folder, list_name)
+        ids = _ids(folder, list_name, masks_folder, extra)
         tags = _published_tags(folder, labels, labels_key, ids, problems)
         listed[split] = [_listed(folder, masks_folder, id, where, tags.get(id), values) for id, where in ids]
-        if not any((folder / item.mask).is_file() for item in listed[split] if item.mask):
+        own = any((folder / item.mask).is_file() for item in listed[split] if item.mask)
+        if not own and not any(extra is not None and id in extra.files for id, _ in ids):
             listed[split] = [Listed(i.id, i.image, None, None, i.tags, i.where) for i in listed[split]]
-    return Listing(folder.as_posix(), names, listed, values, len(VOC_CLASSES), problems)
+        elif extra is not None:
+            listed[split], files = choose(listed[split], folder, extra, problems)
+            copied.update((file.id, file) for file in files)
+    listing = Listing(folder.as_posix(), names, listed, values, len(VOC_CLASSES), problems)
+    copy = partial(copy_all, files=list(copied.values()))
+    return listing if extra is None else replace(listing, make=copy, truth_root=".")
 
 
 def devkit(root: Path) -> Path:
@@ -114,11 +131,19 @@ def _masks_folder(folder: Path, masks: str | None) -> str | None:
     return masks
 
 
-def _ids(folder: Path, list_name: str) -> list[tuple[str, str]]:
+def _stems(folder: Path, masks: str | None) -> set[str]:
+    return {path.stem for path in (folder / masks).glob("*.png")} if masks is not None else set()
+
+
+def _ids(folder: Path, list_name: str, masks: str | None = None, sbd: Sbd | None = None) -> list[tuple[str, str]]:
     """(id, "list line n"). DeepLab-style lists with two paths a line are understood."""
     lists = folder / "ImageSets" / "Segmentation"
-    path = lists / f"{list_name}.txt"
+    path = Path(list_name) if list_name.endswith(".txt") else lists / f"{list_name}.txt"
     if not path.is_file():
+        more = set(sbd.files) if sbd is not None else _stems(folder, masks) if masks != OWN_MASKS else set()
+        if list_name == TRAIN_AUG and more:
+            own, val = ({id for id, _ in _ids(folder, name)} for name in ("train", "val"))
+            return [(id, f"{TRAIN_AUG} (VOC's train, and SBD without VOC's val)") for id in sorted((own | more) - val)]
         known = [other.stem for other in lists.glob("*.txt")]
         raise ConfigurationError(f"voc: {lists} has no list '{list_name}'.{closest(list_name, known)}")
     ids = []
@@ -149,7 +174,7 @@ def _published_tags(
 ) -> Mapping[str, Sequence[int]]:
     """VOC class numbers by id; every image must have an entry in the file that publishes them."""
     if labels is not None:
-        tags = _label_file(Path(labels), key)
+        tags = read_labels(Path(labels), key, len(VOC_CLASSES))
         source = labels
     elif (folder / "Annotations").is_dir():
         there = [(id, folder / "Annotations" / f"{id}.xml") for id, _ in ids]
@@ -163,19 +188,6 @@ def _published_tags(
         elif wrong := [tag for tag in tags[id] if not 1 <= tag <= len(VOC_CLASSES)]:
             problems.append(Problem(id, f"{source} '{id}'", f"classes 1..{len(VOC_CLASSES)}", str(wrong)))
     return tags
-
-
-def _label_file(path: Path, key: str) -> dict[str, list[int]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a JSON file of image labels, found {error}.") from None
-    if not isinstance(content, dict) or not isinstance(content.get(key), dict):
-        known = (
-            [name for name, value in content.items() if isinstance(value, dict)] if isinstance(content, dict) else []
-        )
-        raise ConfigurationError(f"{path}: no mapping '{key}' from id to classes.{closest(key, known)}")
-    return {id: [int(value) for value in values] for id, values in content[key].items()}
 
 
 def _xml_tags(id: str, path: Path, problems: list[Problem]) -> list[int]:

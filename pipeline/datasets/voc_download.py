@@ -33,7 +33,7 @@ def download_voc(root: Path) -> None:
         raise DataError(
             f"voc: the download to {root} failed ({error}).\n"
             "Without internet, put VOC 2012 there by hand (VOCdevkit/VOC2012 with JPEGImages/, SegmentationClass/, "
-            "ImageSets/; SegmentationClassAug/ and the list train_aug for the SBD masks) and set `download: false`."
+            "ImageSets/; SegmentationClassAug/ or `sbd` for the SBD masks) and set `download: false`."
         ) from None
     _write_aug(folder, parts)
 
@@ -54,4 +54,5 @@ def _write_aug(folder: Path, parts: list[SBDataset]) -> None:  # type: ignore[na
                 part[number][1].convert("L").save(scratch / f"{id}.png")
                 extra.add(id)
     (lists / "train_aug.txt").write_text("\n".join(sorted(extra | set(own["train"]))) + "\n")
+    shutil.rmtree(folder / AUG, ignore_errors=True)
     scratch.replace(folder / AUG)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline.bars import progress
 from pipeline.engines.job import Job, Result
 
@@ -11,7 +13,7 @@ def run(job: Job[Result]) -> list[Result]:
     return [_one(job, part) for part in progress(job.parts, len(job.parts), job.desc)]
 
 
-def _one(job: Job[Result], part: int) -> Result:
+def _one(job: Job[Result], part: Any) -> Result:
     try:
         return job.task(part)
     except Exception as error:

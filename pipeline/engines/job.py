@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 
@@ -18,24 +18,24 @@ class Job(Generic[Result]):
 
     Attributes:
         task: picklable; it opens its own stores, and writes what must outlive a failure of another part.
-        parts: part numbers.
+        parts: part numbers, or what a part is made of.
         desc: what is being done, for the bar and for messages.
         workers: processes of a local pool; 0 stays in this process; None takes :func:`pipeline.runtime.workers`.
         on_device: the task computes on :func:`pipeline.runtime.device`, of which a machine has one or a few.
         describe: what a part holds, for messages.
     """
 
-    task: Callable[[int], Result]
-    parts: Sequence[int]
+    task: Callable[[Any], Result]
+    parts: Sequence[Any]
     desc: str
     workers: int | None = None
     on_device: bool = False
-    describe: Callable[[int], str] | None = None
+    describe: Callable[[Any], str] | None = None
 
-    def name(self, part: int) -> str:
+    def name(self, part: Any) -> str:
         """The part as a message names it: ``part 3 (2007_000032 to 2007_000999)``."""
         return f"part {part}" + (f" ({self.describe(part)})" if self.describe else "")
 
-    def blame(self, error: BaseException, part: int) -> None:
+    def blame(self, error: BaseException, part: Any) -> None:
         """Note on the error in which part it happened."""
         error.add_note(f"{self.desc}: in {self.name(part)}")

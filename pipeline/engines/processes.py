@@ -8,7 +8,9 @@ import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from functools import cache
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, ClassVar
 
 from models.errors import TransientError
 from pipeline import runtime
@@ -29,9 +31,14 @@ def run(job: Job[Result]) -> list[Result]:
         return here.run(job)
     with (
         one_thread(),  # the processes start with its environment
-        ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool,
+        ProcessPoolExecutor(
+            count,
+            multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(ForkingPickler.dumps(job.task).tobytes(),),
+        ) as pool,
     ):
-        futures = {pool.submit(job.task, part): part for part in job.parts}
+        futures = {pool.submit(_do, part): part for part in job.parts}
         try:
             for future in progress(as_completed(futures), len(job.parts), job.desc):
                 _raise_failure(job, future, futures[future])
@@ -47,7 +54,7 @@ def _count(job: Job[Any]) -> int:
     return min(runtime.workers() if job.workers is None else job.workers, len(job.parts))
 
 
-def _raise_failure(job: Job[Any], future: Future[Any], part: int) -> None:
+def _raise_failure(job: Job[Any], future: Future[Any], part: Any) -> None:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
         raise TransientError(
@@ -59,9 +66,26 @@ def _raise_failure(job: Job[Any], future: Future[Any], part: int) -> None:
         raise error
 
 
-def _start_worker() -> None:
+def _start_worker(task: bytes) -> None:
+    _Task.pickled = task
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, and only the parent says so
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+class _Task:
+    """What this process does to every part. It arrives once: a store's header is large when its images are many."""
+
+    pickled: ClassVar[bytes]
+
+    @staticmethod
+    @cache
+    def opened() -> Any:
+        return ForkingPickler.loads(_Task.pickled)
+
+
+def _do(part: Any) -> Any:
+    """Opens the task here and not when the process starts, so that a failure is the part's."""
+    return _Task.opened()(part)
 
 
 def _exit_with_parent() -> None:

@@ -1,13 +1,12 @@
-"""Masks in COCO's run-length form (the only file that imports pycocotools)."""
+"""Masks in COCO's run-length form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from models.structures import Mask
+from pipeline.rle import encoded
 
 Segment = dict[str, Any]
 
@@ -22,19 +21,17 @@ def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
     Returns:
         ``category_id`` 1..C, ``segmentation`` (compressed RLE), ``area`` in pixels, ``bbox`` XYWH, ``score``.
     """
-    from pycocotools import mask as rle
-
     found = []
     for label in range(1, len(scores)):
         region = mask == label
         if region.any():
-            coded = rle.encode(np.asfortranarray(region, np.uint8))
+            counts, box = encoded(region)
             found.append(
                 {
                     "category_id": label,
-                    "segmentation": {"size": list(mask.shape), "counts": coded["counts"].decode()},
+                    "segmentation": {"size": list(mask.shape), "counts": counts},
                     "area": int(region.sum()),
-                    "bbox": [float(number) for number in rle.toBbox(coded)],
+                    "bbox": box,
                     "score": round(float(scores[label]), 4),
                     "iscrowd": 0,
                 }

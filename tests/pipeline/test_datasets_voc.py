@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from models.errors import ConfigurationError, DataError
+from pipeline.annotations.build import annotate_catalogue
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.datasets.voc import VOC_CLASSES, voc
@@ -173,6 +175,63 @@ def test_a_download_makes_the_train_aug_list(devkit: Path, tmp_path: Path, monke
     assert catalogue.ids("train") == ("a", "b", "d")
     assert (truth.mask("d") == 3).all()
     assert CAT in truth.mask("b")
+
+
+@pytest.fixture
+def sbd(devkit: Path, tmp_path: Path) -> Path:
+    """SBD as published: c (a VOC val id), b (VOC's own mask counts) and d, all of class 3; VOC knows d's image."""
+    folder = tmp_path / "SBD" / "benchmark_RELEASE" / "dataset" / "cls"
+    folder.mkdir(parents=True)
+    (devkit / "ImageSets/Segmentation/val.txt").write_text("c\n")
+    Image.new("RGB", (8, 6)).save(devkit / "JPEGImages" / "d.jpg")
+    cell = np.zeros((1, 1), [("Boundaries", "O"), ("Segmentation", "O"), ("CategoriesPresent", "O")])
+    cell[0, 0]["Segmentation"] = np.full((6, 8), 3, np.uint8)
+    for id in "bcd":
+        savemat(folder / f"{id}.mat", {"GTcls": cell})
+    return tmp_path / "SBD"
+
+
+AUG = {"train": "train_aug", "val": "val"}
+
+
+@pytest.mark.parametrize("below", ["", "benchmark_RELEASE/dataset", "benchmark_RELEASE/dataset/cls"])
+def test_a_local_sbd_makes_train_aug(devkit: Path, sbd: Path, tmp_path: Path, below: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    catalogue, truth = make(tmp_path, splits=AUG, sbd=str(sbd / below))
+    assert catalogue.splits == {"train": ("a", "b", "d"), "val": ("c",)}
+    assert (truth.mask("d") == 3).all()
+    assert truth.mask("b")[1].tolist() == [CAT, CAT, DOG, DOG, 0, 0, 0, 0]
+    assert DOG in truth.mask("c")
+    made = {path.relative_to(tmp_path).parts[0] for path in set(tmp_path.rglob("*")) - set(before)}
+    assert made == {"c", "g"}, "the data set's own folders are left as they are"
+    [(_, tags), *_] = annotate_catalogue("tags", catalogue, truth, ["d"], {})
+    assert np.flatnonzero(tags.tags).tolist() == [2]
+
+
+def test_segmentation_class_aug_as_it_is_shared(devkit: Path, sbd: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "shared" / "SegmentationClassAug", devkit / "SegmentationClassAug"):
+        folder.mkdir(parents=True)
+        for id in "abcd":
+            Image.fromarray(np.full((6, 8), 7, np.uint8)).save(folder / f"{id}.png")
+    catalogue, truth = make(tmp_path, splits=AUG, sbd=str(tmp_path / "shared"))
+    assert catalogue.ids("train") == ("a", "b", "d")
+    assert 7 not in truth.mask("a")
+    assert (truth.mask("d") == 7).all()
+    catalogue, truth = make(tmp_path, splits=AUG, masks="SegmentationClassAug")
+    assert catalogue.ids("train") == ("a", "b", "d")
+    assert (truth.mask("a") == 7).all()
+
+
+def test_what_is_wrong_with_sbd(devkit: Path, sbd: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected SBD's masks"):
+        make(tmp_path, sbd=str(tmp_path / "nowhere"))
+    (sbd / "benchmark_RELEASE/dataset/cls/d.mat").write_bytes(b"no mat")
+    names = tmp_path / "mine.txt"
+    names.write_text("a\nd\nghost\n../../../evil\n")
+    with pytest.raises(DataError) as error:
+        make(tmp_path, splits={"train": str(names)}, sbd=str(sbd))
+    for part in ("d.mat: expected a .mat file of SBD", "mine.txt line 3: expected a mask of VOC", "id without path"):
+        assert part in str(error.value), part
 
 
 @pytest.mark.skipif(not VOC_MINI.is_dir(), reason="no real VOC images here")

@@ -1,0 +1,177 @@
+"""Made images in the layout of VOC 2012 with the masks of SBD, or of COCO 2014: to try commands and scale without data.
+
+python -m benchmarks.devkit FOLDER --images 10582 --val 1449 [--size 500x375] [--seed 0] [--coco]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.datasets.class_names import VOC_CLASSES
+from pipeline.datasets.parallel import in_processes
+from pipeline.palette import voc_palette
+from pipeline.runtime import workers
+
+COCO_IDS = tuple(id for id in range(1, 91) if id not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+"""Ids of COCO's 80 categories."""
+CORNERS = {3: (0.0, 1.0), 4: (0.4, 1.0), 5: (0.0, 0.5), 8: (0.0, 0.7)}
+"""Shapes by their number of corners: the turn of the first, and how near every second one is to the middle."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A shape of a class in an image: float64 [n,2] corners x, y."""
+
+    label: int
+    corners: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What is made: the folder, (H, W), the number of classes, the seed and the layout."""
+
+    folder: Path
+    size: tuple[int, int]
+    classes: int
+    seed: int
+    coco: bool
+
+    def things(self, number: int) -> list[Thing]:
+        """One to four shapes; image k has class k modulo the number of classes, so that all appear."""
+        rng = np.random.default_rng((self.seed, number))
+        labels = [number % self.classes + 1, *rng.integers(1, self.classes + 1, rng.integers(0, 4))]
+        return [self._thing(int(label), rng) for label in labels]
+
+    def _thing(self, label: int, rng: np.random.Generator) -> Thing:
+        count = list(CORNERS)[label % len(CORNERS)]
+        turn, depth = CORNERS[count]
+        angles = turn + rng.uniform(0, 0.5) + np.arange(2 * count) * np.pi / count
+        radii = np.where(np.arange(2 * count) % 2, depth if depth < 1 else np.cos(np.pi / count), 1.0)
+        reach = rng.uniform(0.12, 0.35) * min(self.size)
+        middle = rng.uniform(0.2, 0.8, 2) * self.size[::-1]
+        points = middle + reach * radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+        return Thing(label, np.clip(points, 0, self.size[::-1]).round(2))
+
+    def name(self, number: int, split: str) -> str:
+        return f"COCO_{split}2014_{number:012d}" if self.coco else f"2007_{number:06d}"
+
+
+def draw(job: tuple[int, str], kit: Kit) -> None:
+    """Write the image of a number, and for VOC its mask."""
+    from skimage.draw import polygon
+
+    number, split = job
+    things, name = kit.things(number), kit.name(number, split)
+    rng = np.random.default_rng((kit.seed, number, 1))
+    coarse = rng.integers(60, 196, (8, 8, 3), np.uint8)
+    ground = Image.fromarray(coarse).resize(kit.size[::-1], Image.Resampling.BICUBIC)
+    pixels = np.asarray(ground).astype(np.int16)
+    mask = np.zeros(kit.size, np.uint8)
+    for thing in things:
+        rows, columns = polygon(thing.corners[:, 1], thing.corners[:, 0], kit.size)
+        mask[rows, columns] = thing.label
+        colour = np.random.default_rng((7, thing.label)).integers(0, 256, 3)
+        stripes = (columns + rows * (thing.label % 3)) // 6 % 2 * 40
+        pixels[rows, columns] = colour - stripes[:, None]
+    pixels += rng.integers(-12, 13, pixels.shape, np.int16)
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    if kit.coco:
+        image.save(kit.folder / f"{split}2014" / f"{name}.jpg", quality=90)
+        return
+    image.save(kit.folder / "JPEGImages" / f"{name}.jpg", quality=90)
+    picture = Image.fromarray(mask)
+    picture.putpalette(voc_palette().tobytes())
+    for place in ("SegmentationClassAug", "SegmentationClass"):
+        if place == "SegmentationClassAug" or split != "aug":
+            picture.save(kit.folder / place / f"{name}.png")
+
+
+def write_voc(kit: Kit, jobs: Sequence[tuple[int, str]]) -> None:
+    """Lists train (the first eighth of the training images), train_aug and val, and image_labels.json."""
+    lists = kit.folder / "ImageSets" / "Segmentation"
+    for folder in (lists, *(kit.folder / name for name in ("JPEGImages", "SegmentationClass", "SegmentationClassAug"))):
+        folder.mkdir(parents=True)
+    in_processes(partial(draw, kit=kit), jobs, workers(), "drawing")
+    members = {"train": ("train",), "train_aug": ("train", "aug"), "val": ("val",)}
+    for name, splits in members.items():
+        (lists / f"{name}.txt").write_text("".join(f"{kit.name(k, s)}\n" for k, s in jobs if s in splits))
+    labels = {kit.name(k, s): sorted({thing.label for thing in kit.things(k)}) for k, s in jobs}
+    content = {"classes": ["background", *VOC_CLASSES], "labels": labels}
+    (kit.folder.parents[1] / "image_labels.json").write_text(json.dumps(content))
+
+
+def write_coco(kit: Kit, jobs: Sequence[tuple[int, str]]) -> None:
+    """annotations/instances_{train,val}2014.json; every 50th image has a crowd in run lengths."""
+    (kit.folder / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        (kit.folder / f"{split}2014").mkdir()
+    in_processes(partial(draw, kit=kit), jobs, workers(), "drawing")
+    categories = [{"id": id, "name": f"category {id}", "supercategory": "shape"} for id in COCO_IDS]
+    height, width = kit.size
+    for split in ("train", "val"):
+        numbers = [number for number, own in jobs if own == split]
+        images: list[dict[str, Any]] = [
+            {"id": number, "file_name": f"{kit.name(number, split)}.jpg", "height": height, "width": width}
+            for number in numbers
+        ]
+        annotations = [_annotation(number, thing) for number in numbers for thing in kit.things(number)]
+        annotations += [_crowd(number, kit.size) for number in numbers if number % 50 == 0]
+        content = {"images": images, "categories": categories}
+        numbered = [{"id": id, **annotation} for id, annotation in enumerate(annotations, start=1)]
+        path = kit.folder / "annotations" / f"instances_{split}2014.json"
+        path.write_text(json.dumps({**content, "annotations": numbered}))
+
+
+def _annotation(number: int, thing: Thing) -> dict[str, Any]:
+    low, high = thing.corners.min(0), thing.corners.max(0)
+    return {
+        "image_id": number,
+        "category_id": COCO_IDS[thing.label - 1],
+        "segmentation": [thing.corners.ravel().tolist()],
+        "bbox": [*low.tolist(), *(high - low).round(2).tolist()],
+        "iscrowd": 0,
+    }
+
+
+def _crowd(number: int, size: tuple[int, int]) -> dict[str, Any]:
+    """The lowest tenth of the image."""
+    height, width = size
+    low = height // 10
+    counts = [height - low, low] * width
+    segmentation = {"size": [height, width], "counts": counts}
+    return {"image_id": number, "category_id": COCO_IDS[0], "segmentation": segmentation, "iscrowd": 1}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--images", type=int, default=10582, help="training images")
+    parser.add_argument("--val", type=int, default=1449)
+    parser.add_argument("--size", default="500x375", help="WIDTHxHEIGHT")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--coco", action="store_true", help="COCO 2014's layout instead of VOC's")
+    given = parser.parse_args(arguments)
+    width, height = (int(side) for side in given.size.split("x"))
+    place = given.folder if given.coco else given.folder / "VOCdevkit" / "VOC2012"
+    if place.exists():
+        sys.exit(f"{place}: is there already. Name another folder, or remove it.")
+    kit = Kit(place, (height, width), len(COCO_IDS if given.coco else VOC_CLASSES), given.seed, given.coco)
+    first = "train" if given.coco else "aug"
+    names = ["train" if k < given.images // 8 else first for k in range(given.images)] + ["val"] * given.val
+    (write_coco if given.coco else write_voc)(kit, list(enumerate(names, start=1)))
+    print(f"{place}: {given.images} training images, {given.val} validation images of {width} x {height}")
+
+
+if __name__ == "__main__":
+    main()

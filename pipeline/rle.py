@@ -1,0 +1,65 @@
+"""Regions as COCO writes them, polygons and run lengths (the only file that imports pycocotools)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Region = npt.NDArray[np.bool_]
+"""bool [H,W]."""
+
+
+def encoded(region: Region) -> tuple[str, list[float]]:
+    """Compressed run lengths of a region, and its box XYWH."""
+    from pycocotools import mask as rle
+
+    coded = rle.encode(np.asfortranarray(region, np.uint8))
+    return coded["counts"].decode(), [float(number) for number in rle.toBbox(coded)]
+
+
+def of_polygons(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> Region:
+    """The union of polygons, each x0, y0, x1, y1, ... in pixels (three points or more), as far as it is in (H, W)."""
+    from pycocotools import mask as rle
+
+    coded = rle.frPyObjects([polygon.tolist() for polygon in polygons], *size)
+    region: Region = rle.decode(rle.merge(coded)).astype(bool)
+    return region
+
+
+def of_runs(runs: npt.NDArray[np.int64], size: tuple[int, int]) -> Region:
+    """Runs of 0 and 1 in turn, down the columns.
+
+    Raises:
+        ValueError: they do not add up to the size.
+    """
+    if runs.size == 0 or runs.min() < 0 or int(runs.sum()) != size[0] * size[1]:
+        raise ValueError(f"run lengths that add up to {int(runs.sum())}")
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return values.reshape(size[1], size[0]).T
+
+
+def runs_of_text(text: str) -> npt.NDArray[np.int64]:
+    """Run lengths of COCO's compressed form: groups of 5 bits; from the third on, differences to the last but one.
+
+    Raises:
+        ValueError: not that form.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for mark in text.encode("ascii"):
+        bits = mark - 48
+        if not 0 <= bits < 64 or shift > 40:
+            raise ValueError("text that is no compressed run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("compressed run lengths that break off")
+    return np.array(runs, np.int64)
