@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError
 
 from models.errors import ConfigurationError, closest
 from pipeline.artifacts import PRODUCERS, VERBS, kind_of
@@ -32,6 +32,8 @@ class PrepareEntry(Entry):
     reader: str
     root: Given
     on_bad_image: Literal["stop", "skip"] = "stop"
+    limit: PositiveInt | None = None
+    """Only the first so many images of each split; null for all."""
     options: Options = {}
 
 

@@ -24,6 +24,7 @@ def run(book: Book, name: str, log: Log) -> None:
         here.path("ground_truth", name),
         {"root": entry.root, **entry.options},
         on_bad_image=entry.on_bad_image,
+        limit=entry.limit,
         workers=workers(),
     )
     if catalogue.left_out:

@@ -18,15 +18,65 @@ def run(
     targets: TargetsArgument = None,
     book: BookOption = ".",
     force: ForceOption = False,
+    max_steps: Annotated[int | None, typer.Option(help="Dry run: optimiser steps of each training.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Dry run: images of each split.")] = None,
+    max_batch: Annotated[int | None, typer.Option(help="Dry run: images of a training batch.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")] = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
 
-    Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``.
+    With --max-steps, --limit or --max-batch: a dry run. Every stage runs once, in a scratch folder and without DVC,
+    on the book's networks and crops; weights that are missing are random. Nothing of the book itself changes.
+
+    Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
+    ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
     """
     from pipeline import repro
 
+    if max_steps is not None or limit is not None or max_batch is not None:
+        _dry_run(book, targets or [], everything, max_steps, limit, max_batch)
+        return
+    if everything:
+        targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
     repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
     table(book)
+
+
+def _dry_run(
+    folder: str, targets: list[str], everything: bool, steps: int | None, images: int | None, batch: int | None
+) -> None:
+    from pipeline import dry_run
+    from pipeline.check import check as check_names
+    from pipeline.repro import link_sources
+
+    book = checked_book(folder)
+    nodes = dry_run.targets_of(book, targets, everything)
+    link_sources(book)
+    for name in dict.fromkeys(name for verb, name in nodes if verb == "prepare"):
+        if not Path(root := book.prepare[name].root).exists():
+            raise ConfigurationError(
+                f"prepare.{name}.root: {root} does not exist. Remedy: link the data set (python -m pipeline link "
+                f"{root} /where/it/is), or make images to try with: python -m benchmarks.devkit {root}"
+                f"{' --coco' if book.prepare[name].reader == 'coco' else ''} --images 40 --val 16"
+            )
+    derived, absent = dry_run.derive(book, dry_run.Limits(steps, images, batch))
+    check_names(derived)
+    print(f"Dry run of {len(nodes)} stages in {derived.book.path}.", flush=True)
+
+    def told(ran: dry_run.Ran) -> None:
+        numbers = f"{ran.seconds:7.1f} s {ran.peak_gib:6.2f} GiB" if ran.seconds else " " * 20
+        note = ran.note.replace("\n", "\n    ")
+        print(f"{ran.state:8}{numbers}  {ran.stage}{f': {note}' if note else ''}", flush=True)
+
+    results = dry_run.run(derived, nodes, absent, told)
+    counts = {state: sum(result.state == state for result in results) for state in ("ran", "failed", "skipped")}
+    total, peak = sum(result.seconds for result in results), max(result.peak_gib for result in results)
+    print(
+        f"{counts['ran']} ran, {counts['failed']} failed, {counts['skipped']} skipped; {total / 60:.1f} minutes, "
+        f"at most {peak:.1f} GiB. {derived.book.path}/dry_run.json"
+    )
+    if counts["failed"]:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=JOBS)

@@ -27,6 +27,7 @@ def make_catalogue(
     options: Mapping[str, Any],
     *,
     on_bad_image: OnBadImage = "stop",
+    limit: int | None = None,
     workers: int = 1,
 ) -> Catalogue:
     """Write the catalogue and the ground truth (with the files, where the reader draws them), whole or not at all.
@@ -37,6 +38,7 @@ def make_catalogue(
         truth_folder: where the ground truth goes.
         options: the reader's, ``root`` (relative to the project root) among them.
         on_bad_image: "stop" or "skip".
+        limit: images of each split, the first ones; None for all. Those that are left out are not opened.
         workers: processes that read images.
 
     Raises:
@@ -44,6 +46,8 @@ def make_catalogue(
         DataError: bad images, all of them in one message.
     """
     listing: Listing = resolve(READERS, reader, "reader")(**options)
+    if limit is not None:
+        listing = listing.first(limit)
     listed, problems = _unique(listing)
     _check_classes(listing.class_names, any(item.mask is not None for item in listed.values()))
     with _whole(folder, truth_folder) as (images, truth):

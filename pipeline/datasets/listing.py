@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.datasets.catalogue import Corners
@@ -58,3 +58,11 @@ class Listing:
     upright: bool = False
     make: Callable[[Path, Path, int], Sequence[Problem]] | None = None
     truth_root: str | None = None
+
+    def first(self, count: int) -> Listing:
+        """The first ``count`` images of each split; problems of others do not count."""
+        splits = {name: items[:count] for name, items in self.splits.items()}
+        kept = {item.id for items in splits.values() for item in items}
+        known = {item.id for items in self.splits.values() for item in items}
+        problems = [problem for problem in self.problems if problem.id in kept or problem.id not in known]
+        return replace(self, splits=splits, problems=problems)

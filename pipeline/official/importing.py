@@ -94,6 +94,15 @@ def from_entries(
     return Published(method.eval(), card, ignored)
 
 
+def untrained(name: str, class_names: Sequence[str]) -> Published:
+    """The network with random weights, where its file is missing in a dry run."""
+    official = find(name)
+    method = build_method(official.method, len(class_names), official.options, add_ons=official.add_ons)
+    names = tuple(class_names) if official.classes else ()
+    card = Card(official.method, page_options(official.method, official.options), names, {"official": name})
+    return Published(method.eval(), card, ())
+
+
 def save_official(folder: Path, published: Published) -> None:
     """Write it as a checkpoint."""
     write_checkpoint(folder, portable_state(published.method), published.card)
