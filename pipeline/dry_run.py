@@ -115,6 +115,8 @@ def derive(book: Book, limits: Limits) -> tuple[Book, dict[Node, str]]:
             entry["limit"] = min(limits.images, entry.get("limit", limits.images))
     for entry in content["train"].values():
         _shorten(entry, limits)
+    for entry in content["evaluate"].values():
+        entry.pop("split", None)  # the first images of one split need not be among those of another
     absent = {}
     for name, entry in content["import_weights"].items():
         if not entry.get("download") and not Path(entry["file"]).is_file():

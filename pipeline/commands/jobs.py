@@ -38,7 +38,7 @@ def run(
         return
     if everything:
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
-    repro.run(checked_book(book, files=True), targets or [], force=force)
+    repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
     table(book)
 
 
