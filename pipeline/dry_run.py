@@ -119,10 +119,11 @@ def derive(book: Book, limits: Limits) -> tuple[Book, dict[Node, str]]:
         entry.pop("split", None)  # the first images of one split need not be among those of another
     absent = {}
     for name, entry in content["import_weights"].items():
-        if not entry.get("download") and not Path(entry["file"]).is_file():
-            absent["import_weights", name] = f"{entry['file']} is not there: random weights"
-            entry["file"] = "pyproject.toml"
-            entry |= {} if entry.get("official") else {"architecture": "random"}
+        there = not entry["download"] and Path(entry["file"]).is_file()
+        if not there and entry.get("architecture") != "random":
+            reason = "nothing is downloaded" if entry["download"] else f"{entry['file']} is not there"
+            absent["import_weights", name] = f"{reason}: random weights"
+            entry |= {"download": False} if entry.get("official") else {"download": False, "architecture": "random"}
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return load_book(folder), absent
 
