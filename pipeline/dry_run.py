@@ -59,14 +59,17 @@ class Limits:
         steps: optimiser steps of a training; None for the book's.
         images: images of each split; None for all.
         batch: images of a training batch; None for the book's.
+        precision: of trainings; None for the book's.
     """
 
     steps: int | None = None
     images: int | None = None
     batch: int | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name in ("steps", "images", "batch"):
+            value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"dry run: expected 1 or more {name}, found {value}.")
 
@@ -200,6 +203,8 @@ def _shorten(entry: dict[str, Any], limits: Limits) -> None:
         loader["batch_size"] = min(limits.batch, loader.get("batch_size", limits.batch))
         settings["accumulate"] = 1
     loader["cache"] = False
+    if limits.precision is not None:
+        entry["precision"] = limits.precision
 
 
 def _at_once(options: dict[str, Any], target: str) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from models.errors import ConfigurationError
 from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app, checked_book
 from pipeline.commands.results import table
+
+if TYPE_CHECKING:
+    from pipeline.dry_run import Limits
 
 
 @app.command(rich_help_panel=JOBS)
@@ -21,6 +24,7 @@ def run(
     max_steps: Annotated[int | None, typer.Option(help="Dry run: optimiser steps of each training.")] = None,
     limit: Annotated[int | None, typer.Option(help="Dry run: images of each split.")] = None,
     max_batch: Annotated[int | None, typer.Option(help="Dry run: images of a training batch.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Dry run: of trainings, such as bf16-mixed.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")] = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
@@ -34,7 +38,9 @@ def run(
     from pipeline import repro
 
     if max_steps is not None or limit is not None or max_batch is not None:
-        _dry_run(book, targets or [], everything, max_steps, limit, max_batch)
+        from pipeline.dry_run import Limits
+
+        _dry_run(book, targets or [], everything, Limits(max_steps, limit, max_batch, precision))
         return
     if everything:
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
@@ -42,9 +48,7 @@ def run(
     table(book)
 
 
-def _dry_run(
-    folder: str, targets: list[str], everything: bool, steps: int | None, images: int | None, batch: int | None
-) -> None:
+def _dry_run(folder: str, targets: list[str], everything: bool, limits: Limits) -> None:
     from pipeline import dry_run
     from pipeline.check import check as check_names
     from pipeline.repro import link_sources
@@ -59,7 +63,7 @@ def _dry_run(
                 f"{root} /where/it/is), or make images to try with: python -m benchmarks.devkit {root}"
                 f"{' --coco' if book.prepare[name].reader == 'coco' else ''} --images 40 --val 16"
             )
-    derived, absent = dry_run.derive(book, dry_run.Limits(steps, images, batch))
+    derived, absent = dry_run.derive(book, limits)
     check_names(derived)
     print(f"Dry run of {len(nodes)} stages in {derived.book.path}.", flush=True)
 
