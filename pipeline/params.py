@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError
 
 from models.errors import ConfigurationError, closest
 from pipeline.artifacts import PRODUCERS, VERBS, kind_of
@@ -32,6 +32,8 @@ class PrepareEntry(Entry):
     reader: str
     root: Given
     on_bad_image: Literal["stop", "skip"] = "stop"
+    limit: PositiveInt | None = None
+    """Images of each split, the first ones; null for all. For a try of a book."""
     options: Options = {}
 
 
@@ -63,6 +65,8 @@ class ImportWeightsEntry(Entry):
     file: Given
     download: bool = False
     normalisation: Literal["imagenet", "half"] = "imagenet"
+    untrained: bool = False
+    """The official network with random weights; the file is not read. For a try of a book without its weights."""
 
 
 class TrainEntry(Entry):

@@ -25,6 +25,7 @@ def run(book: Book, name: str, log: Log) -> None:
         {"root": entry.root, **entry.options},
         on_bad_image=entry.on_bad_image,
         workers=workers(),
+        limit=entry.limit,
     )
     if catalogue.left_out:
         warnings.warn(told(catalogue.left_out, len(catalogue.entries)), stacklevel=2)

@@ -15,6 +15,7 @@ from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
 from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
 from pipeline.datasets.checking import Finding, inspect
+from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
@@ -28,6 +29,7 @@ def make_catalogue(
     *,
     on_bad_image: OnBadImage = "stop",
     workers: int = 1,
+    limit: int | None = None,
 ) -> Catalogue:
     """Write the catalogue and the ground truth (with the files, where the reader draws them), whole or not at all.
 
@@ -38,17 +40,20 @@ def make_catalogue(
         options: the reader's, ``root`` (relative to the project root) among them.
         on_bad_image: "stop" or "skip".
         workers: processes that read images.
+        limit: take the first images of each split alone (``pipeline.datasets.limiting``); None takes all.
 
     Raises:
         ConfigurationError: unknown reader, or options that do not hold.
         DataError: bad images, all of them in one message.
     """
     listing: Listing = resolve(READERS, reader, "reader")(**options)
+    if limit is not None:
+        listing = limited(listing, limit)
     listed, problems = _unique(listing)
     _check_classes(listing.class_names, any(item.mask is not None for item in listed.values()))
     with _whole(folder, truth_folder) as (images, truth):
         if listing.make is not None:
-            problems += listing.make(images, truth, workers)
+            problems += listing.make(images, truth, workers, listed)
         truth_root = listing.root if listing.truth_root is None else listing.truth_root
         roots = (_place(listing.root, images), _place(truth_root, truth))
         findings = _read(listing, roots, listed, workers)
@@ -65,6 +70,7 @@ def make_catalogue(
             mask_values=listing.mask_values,
             left_out=left_out,
             upright=listing.upright,
+            limit=limit,
             folder=folder,
         )
         catalogue.save(images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,8 +44,8 @@ class Listing:
         mask_maximum: largest class value that a mask file may hold besides 255.
         problems: what is wrong with the lists themselves.
         upright: apply EXIF orientation.
-        make: draws images and masks into the artefacts' two folders first, with so many processes, and says what is
-            wrong with what it had to draw.
+        make: draws images and masks of these ids into the artefacts' two folders first, with so many processes, and
+            says what is wrong with what it had to draw.
         truth_root: of masks and instances, where that is not ``root``; "." for the artefact's own folder.
     """
 
@@ -56,5 +56,5 @@ class Listing:
     mask_maximum: int
     problems: list[Problem] = field(default_factory=list)
     upright: bool = False
-    make: Callable[[Path, Path, int], Sequence[Problem]] | None = None
+    make: Callable[[Path, Path, int, Collection[str]], Sequence[Problem]] | None = None
     truth_root: str | None = None

@@ -94,6 +94,26 @@ def from_entries(
     return Published(method.eval(), card, ignored)
 
 
+def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
+    """The network called ``name`` with random weights: its shape and costs without its file.
+
+    Args:
+        name: of :data:`OFFICIAL`.
+        class_names: the C foreground classes; None for VOC's 20.
+
+    Raises:
+        ConfigurationError: no official network of that name.
+    """
+    from pipeline.datasets.class_names import VOC_CLASSES
+
+    official = find(name)
+    names = tuple(class_names or VOC_CLASSES)
+    method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
+    options = page_options(official.method, official.options)
+    recipe = {"official": name, "untrained": True}
+    return Published(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
+
+
 def save_official(folder: Path, published: Published) -> None:
     """Write it as a checkpoint."""
     write_checkpoint(folder, portable_state(published.method), published.card)
