@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,21 +13,70 @@ from models.errors import ConfigurationError
 from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app, checked_book
 from pipeline.commands.results import table
 
+if TYPE_CHECKING:
+    from pipeline.params import Book
+
+DRY = "Dry run"
+MaxStepsOption = Annotated[
+    int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", rich_help_panel=DRY, help="The first so many images of each split.")
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", rich_help_panel=DRY, help="At most so many images in a network at once.")
+]
+EveryOption = Annotated[
+    bool, typer.Option("--all", rich_help_panel=DRY, help="Every entry of the book, not its targets.")
+]
+
 
 @app.command(rich_help_panel=JOBS)
 def run(
     targets: TargetsArgument = None,
     book: BookOption = ".",
     force: ForceOption = False,
+    max_steps: MaxStepsOption = None,
+    limit: LimitOption = None,
+    batch_size: BatchSizeOption = None,
+    every: EveryOption = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
 
-    Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``.
+    With --max-steps or --limit it is a dry run: every stage small, one after the other, without DVC, in
+    work/dry_run/BOOK; dry_run.json there has seconds and memory. Exit code 1 if a stage failed.
+
+    Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
+    ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc_mini``.
     """
     from pipeline import repro
 
+    if max_steps is not None or limit is not None:
+        _dry_run(checked_book(book), targets or [], (max_steps, limit, batch_size), every)
+        return
+    if batch_size is not None or every:
+        given = "--batch-size" if batch_size is not None else "--all"
+        raise ConfigurationError(f"{given} belongs to a dry run: expected --max-steps or --limit beside it.")
     repro.run(checked_book(book, files=True), targets or [], force=force)
     table(book)
+
+
+def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], every: bool) -> None:
+    from rich.console import Console
+
+    from pipeline.dry_run.limits import Limits
+    from pipeline.dry_run.run import counts, dry_run, summary_table
+    from pipeline.repro import link_sources
+
+    bounds = Limits(*limits)
+    link_sources(book)
+    ended, summary = dry_run(book, targets, bounds, every=every, say=partial(print, flush=True))
+    console = Console(highlight=False)
+    console.print(summary_table(ended))
+    found = counts(ended)
+    print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
+    if found.get("failed"):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=JOBS)

@@ -66,7 +66,7 @@ def draw(
     min_size: int,
     max_size: int,
 ) -> tuple[()]:
-    """Write images/ under ``images``, masks/ and instances/ under ``truth``; ``jobs`` are ids and scene seeds, of more than ``ids``."""
+    """Write images/ under ``images``, masks/ and instances/ under ``truth``; ``jobs`` are ids and scene seeds."""
     for folder in (images / "images", truth / "masks", truth / "instances"):
         folder.mkdir(parents=True, exist_ok=True)
     one = partial(_draw_one, images=images, truth=truth, min_size=min_size, max_size=max_size)
