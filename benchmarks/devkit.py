@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.datasets.class_names import VOC_CLASSES
+from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 from pipeline.datasets.parallel import in_processes
 from pipeline.palette import voc_palette
 from pipeline.runtime import workers
@@ -27,6 +27,9 @@ COCO_IDS = tuple(id for id in range(1, 91) if id not in {12, 26, 29, 30, 45, 66,
 """Ids of COCO's 80 categories."""
 CORNERS = {3: (0.0, 1.0), 4: (0.4, 1.0), 5: (0.0, 0.5), 8: (0.0, 0.7)}
 """Shapes by their number of corners: the turn of the first, and how near every second one is to the middle."""
+
+STROKES = {"scribble/dilate_3": 3, "scribble/dilate_6_0.0": 6}
+"""Folders of ScribbleSup's pictures as SPML's README links them, and how thick their strokes are."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,40 @@ def draw(job: tuple[int, str], kit: Kit) -> None:
     for place in ("SegmentationClassAug", "SegmentationClass"):
         if place == "SegmentationClassAug" or split != "aug":
             picture.save(kit.folder / place / f"{name}.png")
+    (kit.folder / "Annotations" / f"{name}.xml").write_text(objects_xml(things, kit.size))
+    for place, thickness in STROKES.items():
+        Image.fromarray(strokes(mask, thickness)).save(kit.folder / place / f"{name}.png")
+
+
+def objects_xml(things: Sequence[Thing], size: tuple[int, int]) -> str:
+    """VOC's annotation of the boxes of things, in pixels from 1."""
+    items = []
+    for thing in things:
+        (x1, y1), (x2, y2) = np.floor(thing.corners.min(0)), np.ceil(thing.corners.max(0))
+        corners = {"xmin": x1 + 1, "ymin": y1 + 1, "xmax": min(x2, size[1]), "ymax": min(y2, size[0])}
+        box = "".join(f"<{key}>{value:.0f}</{key}>" for key, value in corners.items())
+        label = f"<name>{VOC_CLASSES[thing.label - 1]}</name><difficult>0</difficult>"
+        items.append(f"<object>{label}<bndbox>{box}</bndbox></object>")
+    return f"<annotation>{''.join(items)}</annotation>\n"
+
+
+def strokes(mask: npt.NDArray[np.uint8], thickness: int) -> npt.NDArray[np.uint8]:
+    """A horizontal stroke through the middle of each label, 255 where nothing is drawn."""
+    drawn = np.full(mask.shape, 255, np.uint8)
+    for label in np.unique(mask):
+        rows = np.nonzero((mask == label).any(1))[0]
+        middle = rows[len(rows) // 2]
+        band = np.zeros(mask.shape, bool)
+        band[max(0, middle - thickness // 2) : middle + thickness // 2 + 1] = True
+        drawn[band & (mask == label)] = label
+    return drawn
 
 
 def write_voc(kit: Kit, jobs: Sequence[tuple[int, str]]) -> None:
     """Lists train (the first eighth of the training images), train_aug and val, and image_labels.json."""
     lists = kit.folder / "ImageSets" / "Segmentation"
-    for folder in (lists, *(kit.folder / name for name in ("JPEGImages", "SegmentationClass", "SegmentationClassAug"))):
+    masks = ("SegmentationClass", "SegmentationClassAug")
+    for folder in (lists, *(kit.folder / name for name in ("JPEGImages", "Annotations", *masks, *STROKES))):
         folder.mkdir(parents=True)
     in_processes(partial(draw, kit=kit), jobs, workers(), "drawing")
     members = {"train": ("train",), "train_aug": ("train", "aug"), "val": ("val",)}
@@ -117,7 +148,9 @@ def write_coco(kit: Kit, jobs: Sequence[tuple[int, str]]) -> None:
     for split in ("train", "val"):
         (kit.folder / f"{split}2014").mkdir()
     in_processes(partial(draw, kit=kit), jobs, workers(), "drawing")
-    categories = [{"id": id, "name": f"category {id}", "supercategory": "shape"} for id in COCO_IDS]
+    categories = [
+        {"id": id, "name": name, "supercategory": "shape"} for id, name in zip(COCO_IDS, COCO_CLASSES, strict=True)
+    ]
     height, width = kit.size
     for split in ("train", "val"):
         numbers = [number for number, own in jobs if own == split]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
 from pipeline.check_graph import circle_problems, label_files, region_folders, split_problems, teaching_problems
 from pipeline.datasets import READERS
-from pipeline.lineage import REFERENCES
+from pipeline.lineage import REFERENCES, Node, ancestors
 from pipeline.official.table import OFFICIAL
 from pipeline.params import Book, explain
 from pipeline.ranges import range_problems
@@ -105,24 +105,33 @@ def check(book: Book) -> None:
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
-def check_files(book: Book) -> None:
+def check_files(book: Book, targets: Sequence[str] | None = None) -> None:
     """Every file and folder that the book reads from outside must be there.
+
+    Args:
+        targets: stages for which it reads them (``evaluate@cam``); none of them: the book's own; None: all of the book.
 
     Raises:
         ConfigurationError: names each missing path, the key that asks for it, and how to provide it.
     """
+    wanted = None if targets is None else _wanted(book, targets or book.book.targets)
+    paths = [*label_files(book), *region_folders(book)]
+    for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
+        paths += [(f"{verb}.{name}.{key}", getattr(entry, key)) for name, entry in getattr(book, verb).items()]
     missing = [
         f"  {key}: {path} does not exist.{_remedy(book, path)}"
-        for key, path in (*label_files(book), *region_folders(book))
-        if not Path(path).exists()
+        for key, path in paths
+        if not Path(path).exists() and (not wanted or tuple(key.split(".")[:2]) in wanted)
     ]
-    for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
-        for name, entry in getattr(book, verb).items():
-            path = getattr(entry, key)
-            if not Path(path).exists():
-                missing.append(f"  {verb}.{name}.{key}: {path} does not exist.{_remedy(book, path)}")
     if missing:
         raise ConfigurationError(f"{book.book.params} needs input that is not there\n" + "\n".join(missing))
+
+
+def _wanted(book: Book, targets: Sequence[str]) -> set[Node]:
+    """The entries that the targets stand on; targets that are no entry are left to others."""
+    named = [target.partition("@") for target in targets]
+    known = [(verb, name) for verb, _, name in named if name and name in getattr(book, verb, {})]
+    return {node for verb, name in known for node in ancestors(book, verb, name)}
 
 
 def _remedy(book: Book, path: str) -> str:

@@ -30,10 +30,10 @@ def circle_problems(book: Book) -> Iterator[str]:
 
 def split_problems(book: Book) -> Iterator[str]:
     """Splits that a data set is known not to have: its options, or its reader, say so."""
-    for verb in ("annotate", "import_annotations", "predict_masks"):
+    for verb in ("annotate", "import_annotations", "predict_masks", "evaluate"):
         for name, entry in getattr(book, verb).items():
             known = _known_splits(book, entry.data)
-            if known is not None and entry.split not in known:
+            if known is not None and entry.split is not None and entry.split not in known:
                 hint = closest(entry.split, known)
                 yield f"{verb}.{name}.split: data '{entry.data}' has no split '{entry.split}'.{hint}"
 

@@ -129,7 +129,7 @@ def run_book(
         jobs: how many stages at once. None: as many as the cores, and one training for each device.
     """
     try:
-        checked = checked_book(book, files=True)
+        checked = checked_book(book, files=True, targets=targets)
         check_environment()
         targets = targets or checked.book.targets
         check_targets(checked, targets)

@@ -21,6 +21,10 @@ class LoaderOptions:
         flip: mirror half of the images.
         mirrored_classes: pairs of classes that change places in a mirrored image, such as left and right hand.
         brightness, contrast, saturation, hue: strengths of the colour jitter, 0 for none.
+        jittered: share of the images that it changes.
+        hsv: largest whole step by which hue (of 180), saturation and value (of 255) move, each uniform; 0 for none.
+        grey, blurred: share of the images that lose their colour, and that are smoothed (5x5 Gaussian of a sigma in
+            [0.1,5] pixels).
         cache: decode every image once and keep it in memory.
         num_workers: processes that load; -1 takes :func:`pipeline.runtime.workers`, at most 8. Changes no batch.
     """
@@ -36,6 +40,10 @@ class LoaderOptions:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    jittered: float = 1.0
+    hsv: int = 0
+    grey: float = 0.0
+    blurred: float = 0.0
     cache: bool = False
     num_workers: int = -1
 
@@ -52,6 +60,11 @@ class LoaderOptions:
             )
         if not 0 <= self.hue <= 0.5:
             raise ConfigurationError(f"loader.hue: expected 0 to 0.5, found {self.hue}.")
+        if not 0 <= self.hsv <= 90:
+            raise ConfigurationError(f"loader.hsv: expected 0 to 90, found {self.hsv}.")
+        for name in ("jittered", "grey", "blurred"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(f"loader.{name}: expected a share in [0,1], found {getattr(self, name)}.")
         if self.num_workers < -1:
             raise ConfigurationError(f"loader.num_workers: expected -1 or more, found {self.num_workers}.")
         paired = [number for pair in self.mirrored_classes for number in pair]

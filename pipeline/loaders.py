@@ -18,10 +18,23 @@ from models.errors import ConfigurationError, Weak2MaskError
 from models.structures import Batch, Image, Supervision
 from pipeline import runtime
 from pipeline.loader_options import LoaderOptions
-from pipeline.transforms import crop_image, crop_supervision, draw_window, jitter_colour, place_image, swap_classes
+from pipeline.transforms import (
+    blur,
+    crop_image,
+    crop_supervision,
+    draw_window,
+    jitter_colour,
+    place_image,
+    shift_hsv,
+    swap_classes,
+    without_colour,
+)
 
 ORDER, SAMPLE = 1, 2
 """What a random number is for: the first word of its seed after the run's, so that no two uses share a stream."""
+
+SIGMAS = (0.1, 5.0)
+"""Of the blur, in pixels, uniform (SPML's classifier stage)."""
 
 Key = tuple[int, int]
 """(epoch, position of the image)."""
@@ -180,12 +193,29 @@ def augment(
     flip = bool(rng.integers(2)) and options.flip
     window = draw_window((height, width), resized, options.crop, flip, rng)
     part = crop_image(image, window)
-    if options.brightness or options.contrast or options.saturation or options.hue:
-        part = jitter_colour(part, options.brightness, options.contrast, options.saturation, options.hue, rng)
+    part = _recoloured(part, options, rng)
     seen = crop_supervision(supervision, window)
     if flip and options.mirrored_classes:
         seen = swap_classes(seen, options.mirrored_classes)
     return place_image(part, window, IMAGENET_MEAN), seen
+
+
+def _recoloured(part: Image, options: LoaderOptions, rng: np.random.Generator) -> Image:
+    """Colour jitter, shift of hue, saturation and value, grey and blur; draws nothing for what is off, or always on."""
+    jitter = options.brightness, options.contrast, options.saturation, options.hue
+    if any(jitter) and _chosen(options.jittered, rng):
+        part = jitter_colour(part, *jitter, rng)
+    if options.hsv:
+        part = shift_hsv(part, options.hsv, rng)
+    if _chosen(options.grey, rng):
+        part = without_colour(part)
+    if _chosen(options.blurred, rng):
+        part = blur(part, float(rng.uniform(*SIGMAS)))
+    return part
+
+
+def _chosen(share: float, rng: np.random.Generator) -> bool:
+    return share > 0 and (share >= 1 or bool(rng.random() < share))
 
 
 def _resized(size: tuple[int, int], options: LoaderOptions, rng: np.random.Generator) -> tuple[int, int]:

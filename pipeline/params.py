@@ -129,6 +129,8 @@ class PredictMasksEntry(Entry):
 class EvaluateEntry(Entry):
     data: Name
     of: Annotated[str, StringConstraints(pattern=r"^(cams|supervision|masks)/[a-z0-9][a-z0-9_]*$")]
+    split: str | None = None
+    """The images to judge, of those that there are; null for all (VOC: CAMs of train_aug are judged on train)."""
     options: Options = {}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import ImageEnhance
+from scipy.ndimage import correlate1d
 
 from models.errors import ConfigurationError
 from models.structures import IGNORE, Image, Supervision
@@ -162,6 +163,38 @@ def jitter_colour(
         else:
             picture = enhancers[name](picture).enhance(max(0.0, 1.0 + drawn[name]))
     return np.asarray(picture)
+
+
+def shift_hsv(image: Image, most: int, rng: np.random.Generator) -> Image:
+    """Hue, saturation and value moved by whole steps in [-most, most], uniform: hue of 180 steps, the others of 255.
+
+    Source: YudeWang/semantic-segmentation-codebase (RandomHSV), as in hfpl_and_baselines 1.9.
+    """
+    hue, saturation, value = (int(step) for step in rng.integers(-most, most + 1, 3))
+    bands = PILImage.fromarray(image).convert("HSV").split()
+    moved = [
+        bands[0].point([(level + round(hue * 256 / 180)) % 256 for level in range(256)]),
+        *(
+            band.point([min(max(level + step, 0), 255) for level in range(256)])
+            for band, step in zip(bands[1:], (saturation, value), strict=True)
+        ),
+    ]
+    return np.asarray(PILImage.merge("HSV", moved).convert("RGB"))
+
+
+def without_colour(image: Image) -> Image:
+    """The luma of an image in all three channels."""
+    return np.asarray(PILImage.fromarray(image).convert("L").convert("RGB"))
+
+
+def blur(image: Image, sigma: float) -> Image:
+    """A Gaussian of 5x5 pixels (SPML's classifier stage: sigma in [0.1,5])."""
+    weights = np.exp(-np.square(np.arange(-2, 3) / sigma) / 2)
+    weights /= weights.sum()
+    smooth = image.astype(np.float32)
+    for axis in (0, 1):
+        smooth = correlate1d(smooth, weights, axis, mode="nearest")
+    return np.rint(smooth).astype(np.uint8)
 
 
 def _turn_hue(picture: PILImage.Image, turns: float) -> PILImage.Image:

@@ -46,15 +46,16 @@ def run(book: Book, name: str, log: Log) -> None:
     entry, catalogue = here.entry, here.catalogue
     kind, _, source = entry.of.partition("/")
     store = STORES[kind](here.path(kind, source))
-    store.require((), f"evaluate.{name}", catalogue.digest)
-    parts = id_parts(store.ids)
+    ids = store.ids if entry.split is None else catalogue.ids(entry.split)
+    store.require(ids, f"evaluate.{name}", catalogue.digest)
+    parts = id_parts(ids)
     scores: list[Any] = [
         *spread_parts(
             _Score(here, kind, parts), range(len(parts)), f"evaluate {name}", describe=lambda k: span(parts[k])
         )
     ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
-    labels = {"kind": kind, "of": entry.of, "split": split_of(catalogue.splits, store.ids)}
+    labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
     _write(here.path("evaluations", name), evaluation, labels)
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
     log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})

@@ -24,8 +24,8 @@ def run(book: Book, name: str, log: Log) -> None:
         here.path("ground_truth", name),
         {"root": entry.root, **entry.options},
         on_bad_image=entry.on_bad_image,
-        workers=workers(),
         limit=entry.limit,
+        workers=workers(),
     )
     if catalogue.left_out:
         warnings.warn(told(catalogue.left_out, len(catalogue.entries)), stacklevel=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,8 +91,8 @@ def _options(
     pass
 
 
-def checked_book(folder: str, files: bool = False) -> Book:
-    """The book in ``folder``, every name resolved; with ``files``, its inputs linked and found.
+def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None = None) -> Book:
+    """The book in ``folder``, every name resolved; with ``files``, its inputs linked and found (those of ``targets``).
 
     Raises:
         ConfigurationError: the book does not hold.
@@ -105,5 +106,5 @@ def checked_book(folder: str, files: bool = False) -> Book:
     check_names(book)
     if files:
         link_sources(book)
-        check_files(book)
+        check_files(book, targets)
     return book

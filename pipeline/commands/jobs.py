@@ -23,12 +23,10 @@ MaxStepsOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", rich_help_panel=DRY, help="The first so many images of each split.")
 ]
-BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", rich_help_panel=DRY, help="At most so many images in a network at once.")
+MaxBatchOption = Annotated[
+    int | None, typer.Option("--max-batch", rich_help_panel=DRY, help="At most so many images in a training batch.")
 ]
-EveryOption = Annotated[
-    bool, typer.Option("--all", rich_help_panel=DRY, help="Every entry of the book, not its targets.")
-]
+EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")]
 
 
 @app.command(rich_help_panel=JOBS)
@@ -38,30 +36,30 @@ def run(
     force: ForceOption = False,
     max_steps: MaxStepsOption = None,
     limit: LimitOption = None,
-    batch_size: BatchSizeOption = None,
-    every: EveryOption = False,
+    max_batch: MaxBatchOption = None,
+    everything: EverythingOption = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
 
-    With --max-steps or --limit it is a dry run: every stage small, one after the other, without DVC, in
-    work/dry_run/BOOK; dry_run.json there has seconds and memory. Exit code 1 if a stage failed.
+    With --max-steps, --limit or --max-batch: a dry run. Every stage runs once, one after the other, without DVC, in
+    work/dry_run/BOOK, on the book's networks and crops; weights that are missing are random. Nothing of the book itself
+    changes. dry_run.json there has seconds and memory; the exit code is 1 if a stage failed.
 
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
-    ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc_mini``.
+    ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
     """
     from pipeline import repro
 
-    if max_steps is not None or limit is not None:
-        _dry_run(checked_book(book), targets or [], (max_steps, limit, batch_size), every)
+    if max_steps is not None or limit is not None or max_batch is not None:
+        _dry_run(checked_book(book), targets or [], (max_steps, limit, max_batch), everything)
         return
-    if batch_size is not None or every:
-        given = "--batch-size" if batch_size is not None else "--all"
-        raise ConfigurationError(f"{given} belongs to a dry run: expected --max-steps or --limit beside it.")
-    repro.run(checked_book(book, files=True), targets or [], force=force)
+    if everything:
+        targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
+    repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
     table(book)
 
 
-def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], every: bool) -> None:
+def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], everything: bool) -> None:
     from rich.console import Console
 
     from pipeline.dry_run.limits import Limits
@@ -70,7 +68,7 @@ def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], eve
 
     bounds = Limits(*limits)
     link_sources(book)
-    ended, summary = dry_run(book, targets, bounds, every=every, say=partial(print, flush=True))
+    ended, summary = dry_run(book, targets, bounds, everything=everything, say=partial(print, flush=True))
     console = Console(highlight=False)
     console.print(summary_table(ended))
     found = counts(ended)

@@ -31,7 +31,7 @@ def flow(
     """
     from pipeline.repro import check_targets
 
-    check_targets(checked_book(book, files=True), targets or [])
+    check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
     from pipeline import flow as flows
     from pipeline.servers import check_prefect
@@ -59,7 +59,7 @@ def serve(
     from pipeline.repro import check_targets
     from pipeline.servers import DEFAULT_API, check_prefect
 
-    check_targets(checked_book(book, files=True), targets or [])
+    check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_API_URL", DEFAULT_API)
     check_prefect(os.environ["PREFECT_API_URL"])

@@ -28,8 +28,8 @@ def make_catalogue(
     options: Mapping[str, Any],
     *,
     on_bad_image: OnBadImage = "stop",
-    workers: int = 1,
     limit: int | None = None,
+    workers: int = 1,
 ) -> Catalogue:
     """Write the catalogue and the ground truth (with the files, where the reader draws them), whole or not at all.
 
@@ -39,8 +39,8 @@ def make_catalogue(
         truth_folder: where the ground truth goes.
         options: the reader's, ``root`` (relative to the project root) among them.
         on_bad_image: "stop" or "skip".
+        limit: images of each split, the first ones; None for all. Those that are left out are not opened.
         workers: processes that read images.
-        limit: take the first images of each split alone (``pipeline.datasets.limiting``); None takes all.
 
     Raises:
         ConfigurationError: unknown reader, or options that do not hold.

@@ -31,7 +31,7 @@ def coco(
     images: dict[str, str] | None = None,
     lists: dict[str, str] | None = None,
     classes: list[str] | None = None,
-    crowd: Crowd = "void",
+    crowd: Literal["void", "paint", "skip"] = "void",
     without_objects: Literal["keep", "skip"] = "keep",
     download: bool = False,
 ) -> Listing:
@@ -53,10 +53,10 @@ def coco(
         classes: names to keep, in the order of their new numbers; pixels of others become void. None keeps all 80 in
             the order of their category ids, numbered from 1 without gaps.
         crowd: regions that hold many objects of a class: "void", under the single objects; "paint", like any other
-            object (the masks of HFPL's code); or "skip", background (ReCAM's code). Published numbers follow one of
-            the last two.
+            object (the masks of HFPL's code); or "skip", background (ReCAM's code). To compare with published numbers,
+            take what their code does.
         without_objects: "skip" leaves out images without an annotation of a kept class; of 2014 that leaves the 82,081
-            and 40,137 images of the lists by which most work trains and evaluates ("keep": 82,783 and 40,504).
+            and 40,137 images of the lists that much published work uses ("keep": 82,783 and 40,504).
         download: fetch what the splits need and ``root`` lacks (2014: 19 GB), where there is internet.
 
     Raises:
@@ -72,25 +72,18 @@ def coco(
         from pipeline.datasets.coco_download import download_coco
 
         download_coco(base, list(splits.values()))
-    names: tuple[str, ...] = ()
-    categories: dict[int, str] = {}
     listed: dict[str, list[Listed]] = {}
     sketches: dict[str, Sketch] = {}
     problems: list[Problem] = []
+    categories: dict[int, str] = {}
     for split, name in splits.items():
-        content = read_instances(base / (name if name.endswith(".json") else f"annotations/instances_{name}.json"))
-        if categories and content.categories != categories:
-            raise DataError(f"{content.path}: expected the categories of the other splits, found others.")
-        categories = content.categories
-        names = tuple(classes) if classes is not None else tuple(categories.values())
-        values = _values(categories, names)
-        own = _Split(base, PurePosixPath(name).stem, content, values, (images or {}).get(split))
-        wanted = own.wanted(None if lists is None else lists.get(split), without_objects == "skip", problems)
-        files = find_images(base, own.name, own.folder, [content.images[k]["file_name"] for k in wanted])
-        listed[split] = [
-            own.listed(number, file, sketches, problems) for number, file in zip(wanted, files, strict=True)
-        ]
-        problems += content.problems
+        own = _Split.read(base, name, classes, (images or {}).get(split))
+        if categories and own.content.categories != categories:
+            raise DataError(f"{own.content.path}: expected the categories of the other splits, found others.")
+        categories = own.content.categories
+        listed[split] = own.list_all((lists or {}).get(split), without_objects == "skip", sketches, problems)
+        del own  # a gigabyte of the training split, before the next one is read
+    names = tuple(classes) if classes is not None else tuple(categories.values())
     draw = partial(paint_all, sketches=list(sketches.values()), crowd=crowd)
     kept = tuple(range(1, len(names) + 1))
     return Listing(base.as_posix(), names, listed, kept, len(names), problems, make=draw, truth_root=".")
@@ -125,7 +118,23 @@ class _Split:
     values: dict[int, int]
     folder: str | None
 
-    def wanted(self, list_file: str | None, objects_only: bool, problems: list[Problem]) -> list[int]:
+    @classmethod
+    def read(cls, base: Path, name: str, classes: Sequence[str] | None, folder: str | None) -> _Split:
+        """Raises DataError or ConfigurationError as :func:`coco`."""
+        content = read_instances(base / (name if name.endswith(".json") else f"annotations/instances_{name}.json"))
+        names = tuple(content.categories.values()) if classes is None else classes
+        return cls(base, PurePosixPath(name).stem, content, _values(content.categories, names), folder)
+
+    def list_all(
+        self, list_file: str | None, objects_only: bool, sketches: dict[str, Sketch], problems: list[Problem]
+    ) -> list[Listed]:
+        """The images, with a sketch of each mask; what is wrong with the file goes to ``problems``."""
+        problems += self.content.problems
+        wanted = self._wanted(list_file, objects_only, problems)
+        files = find_images(self.base, self.name, self.folder, [self.content.images[k]["file_name"] for k in wanted])
+        return [self._listed(k, file, sketches, problems) for k, file in zip(wanted, files, strict=True)]
+
+    def _wanted(self, list_file: str | None, objects_only: bool, problems: list[Problem]) -> list[int]:
         """Numbers of the images to take."""
         numbers = list(self.content.images)
         if list_file is not None:
@@ -140,7 +149,7 @@ class _Split:
                     numbers.append(number)
         return [number for number in numbers if not objects_only or self._tags(number)]
 
-    def listed(self, number: int, file: str, sketches: dict[str, Sketch], problems: list[Problem]) -> Listed:
+    def _listed(self, number: int, file: str, sketches: dict[str, Sketch], problems: list[Problem]) -> Listed:
         """An image, and the sketch of its mask where its size makes sense."""
         entry, path = self.content.images[number], str(self.content.path)
         id, size = id_of(entry["file_name"]), _size(entry)

@@ -120,7 +120,7 @@ def _require_data(book: Book, order: Sequence[Node]) -> None:
             f"A dry run of {book.book.params} needs its data sets, and some are not there:\n"
             + "\n".join(missing)
             + "\n"
-            "Remedy without the data: `python -m benchmarks.devkit FOLDER --images 32 --val 16` makes images in VOC's "
+            "Remedy without the data: `python -m benchmarks.devkit FOLDER --images 40 --val 16` makes images in VOC's "
             "layout (`--coco`: in COCO's)."
         )
 

@@ -24,20 +24,18 @@ class Limits:
     Attributes:
         max_steps: optimiser steps of a training.
         images: of each split, the first ones.
-        batch_size: images that go through a network at once.
+        batch: of a training's optimiser step.
     """
 
     max_steps: int | None = None
     images: int | None = None
-    batch_size: int | None = None
+    batch: int | None = None
 
     def __post_init__(self) -> None:
-        named = {"--max-steps": self.max_steps, "--limit": self.images, "--batch-size": self.batch_size}
+        named = {"--max-steps": self.max_steps, "--limit": self.images, "--max-batch": self.batch}
         for option, value in named.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"{option}: expected a whole number above 0, found {value}.")
-        if self.max_steps is None and self.images is None:
-            raise ConfigurationError("A dry run needs --max-steps, --limit or both, found neither.")
 
     def training(self, entry: TrainEntry) -> TrainEntry:
         """The same training within the limits; with few steps, losses that begin late count from the first step."""
@@ -52,15 +50,15 @@ class Limits:
         """Batches that the images fill. Accumulated parts keep their size where they can, so that memory is real."""
         given, accumulate = dict(loader), settings.get("accumulate", TrainSettings(steps=1).accumulate)
         whole = given.get("batch_size", LoaderOptions().batch_size)
-        images = min(whole, self.images or whole)
-        part = max(1, min(whole // accumulate, images, self.batch_size or whole))
+        images = min(whole, self.images or whole, self.batch or whole)
+        part = max(1, min(whole // accumulate, images))
         parts = min(accumulate, images // part)
         return given | {"batch_size": part * parts}, dict(settings) | ({"accumulate": parts} if accumulate > 1 else {})
 
 
 def _short(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
     steps = min(settings.get("steps") or most, most)
-    kept = {key: value for key, value in settings.items() if key != "epochs"} | {"steps": steps}
+    kept = {key: value for key, value in settings.items() if key != "epochs"} | {"steps": steps, "log_every": 1}
     if "warmup_steps" in kept:
         kept["warmup_steps"] = min(kept["warmup_steps"], steps - 1)
     return kept

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.check import check
 from pipeline.dry_run.derive import Derived, derive
 from pipeline.dry_run.limits import Limits
 from pipeline.dry_run.stages import Ended, run_stages
@@ -23,7 +24,7 @@ SUMMARY = "dry_run.json"
 
 
 def dry_run(
-    book: Book, targets: Sequence[str], limits: Limits, *, every: bool = False, say: Callable[[str], None]
+    book: Book, targets: Sequence[str], limits: Limits, *, everything: bool = False, say: Callable[[str], None]
 ) -> tuple[list[Ended], Path]:
     """Run stages small, and what they stand on; returns how each ended, and where dry_run.json lies.
 
@@ -34,16 +35,17 @@ def dry_run(
         book: checked by name; its sources are linked.
         targets: ``VERB@NAME``; none for the book's own.
         limits: how small.
-        every: run all entries of the book.
+        everything: run all entries of the book.
         say: takes a line of progress.
 
     Raises:
         ConfigurationError: an unknown target, a data set that is not there, or a wrong environment variable.
     """
     check_environment()
-    wanted = [] if every else list(targets or book.book.targets)
+    wanted = [] if everything else list(targets or book.book.targets)
     check_targets(book, wanted)
     derived = derive(book, wanted, limits)
+    check(derived.book)
     folder = Path(derived.book.book.path)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -33,7 +33,7 @@ class Ended:
     """
 
     stage: str
-    state: Literal["ok", "failed", "skipped"]
+    state: Literal["ran", "failed", "skipped"]
     seconds: float = 0.0
     peak_gib: float = 0.0
     reason: str = ""
@@ -88,7 +88,7 @@ def _run(node: Node, book: Path) -> Ended:
         seconds, said = perf_counter() - begin, read_exit(told)
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / GIB
     if code == 0:
-        return Ended(stage, "ok", seconds, peak, log=log.as_posix())
+        return Ended(stage, "ran", seconds, peak, log=log.as_posix())
     killed = f"ended by signal {-code}, most often for want of memory" if code < 0 else f"exit code {code}"
     return Ended(stage, "failed", seconds, peak, said[1] if said else f"{killed}\n{_tail(log)}", log.as_posix())
 
@@ -104,7 +104,7 @@ def _line(result: Ended) -> str:
     if result.state == "skipped":
         return f"{result.stage} skipped: {result.reason}"
     measured = f"{result.stage} {result.state}, {result.seconds:.1f} s, {result.peak_gib:.2f} GiB"
-    if result.state == "ok":
+    if result.state == "ran":
         return measured
     said = "\n".join(f"    {line}" for line in result.reason.splitlines()[-TOLD:])
     return f"{measured}; {result.log} has all it wrote:\n{said}"

@@ -71,7 +71,7 @@ def _judged(book: Book, evaluation: str) -> tuple[str, str, str]:
     entry = book.evaluate[evaluation]
     kind, _, name = entry.of.partition("/")
     made = book.producer(kind, name)
-    return kind, entry.data, getattr(made[1], "split", "") if made else ""
+    return kind, entry.data, entry.split or (str(getattr(made[1], "split", "")) if made else "")
 
 
 def _verb(book: Book, evaluation: str) -> str | None:

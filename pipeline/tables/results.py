@@ -97,11 +97,13 @@ def print_table(table: PaperTable) -> None:
     from pipeline.tables.layout import OURS, PUBLISHED
 
     shown: list[Table | str] = []
-    if table.numbers:
+    named = any(row.published for row in table.rows)
+    if table.numbers or named:
         shown += [recipe_results(table, (OURS,)).rich(), ""]
-        if any(row.published for row in table.rows):
-            published = recipe_results(table, (PUBLISHED,))
-            shown += [replace(published, title="Published numbers").rich(), ""]
+    if named:
+        published = recipe_results(table, (PUBLISHED,))
+        shown += [replace(published, title="Published numbers").rich(), ""]
+    if table.numbers:
         if table.repeats:
             shown += [repeat_results(table).rich(), ""]
         shown += [replace(detail(table), title="Evaluations").rich(), ""]

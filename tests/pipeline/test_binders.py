@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,12 @@ from PIL import Image
 
 from models.errors import DataError
 from pipeline.artifacts import VERBS
-from pipeline.binders import prepare
+from pipeline.binders import evaluate, prepare
 from pipeline.binders.common import Workspace
 from pipeline.binders.prepare import told
 from pipeline.params import load_book
+from pipeline.tracking import Log
+from tests.pipeline import made_book
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,3 +53,17 @@ def test_prepare_warns_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.warns(UserWarning, match=r"1 of 3 images are left out .*\n  c: .*c\.png"):
         prepare.run(load_book("."), "mine", SimpleNamespace(metrics=numbers.update))  # type: ignore[arg-type]
     assert numbers["left_out"] == 1
+
+
+def test_some_of_the_images_are_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEAK2MASK_WORKERS", "1")
+    judged = {"few": {"data": "made", "of": "cams/cam", "split": "few"}, "all": {"data": "made", "of": "cams/cam"}}
+    ids = made_book.IDS | {"few": ("t2", "t0")}
+    made_book.make(made_book.book(evaluate=judged, table={}), ids=ids, stages=("cams/cam", "evaluate"))
+    found = {name: json.loads(Path(f"work/made/evaluations/{name}/metrics.json").read_text()) for name in judged}
+    assert (found["few"]["split"], found["few"]["images"]) == ("few", 2)
+    assert (found["all"]["split"], found["all"]["images"]) == ("train", 4)
+    judged["few"]["split"] = "val"
+    with pytest.raises(DataError, match=r"not 3 that evaluate\.few needs: v0"):
+        evaluate.run(made_book.book(evaluate=judged, table={}), "few", Log())

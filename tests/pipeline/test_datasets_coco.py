@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools import mask as pycoco
+from pydantic import ValidationError
 
 from models.errors import ConfigurationError, DataError
 from pipeline import rle
 from pipeline.annotations.build import annotate_catalogue
+from pipeline.datasets import READERS
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.datasets.coco import coco
+from pipeline.signatures import options_model
 from tests.pipeline.coco_folder import HEIGHT, PAINTED, SINGLE, WIDTH, annotation, runs, square, write_coco
 
 TINY = os.environ.get("WEAK2MASK_TINY_COCO", "")
@@ -71,6 +74,13 @@ def test_crowds(tmp_path: Path, crowd: str, last: list[int]) -> None:
     _, truth = make(tmp_path, crowd=crowd)
     covered = [CAR] * 2 if crowd == "paint" else [PERSON] * 2
     assert row(truth) == [DOG] * 5 + [PERSON] * 3 + covered + last + [0] * 4
+
+
+def test_options_are_checked_before_anything_runs() -> None:
+    options = options_model(READERS["coco"])
+    for wrong in ({"crowd": "vold"}, {"without_objects": "drop"}, {"splits": ["train2014"]}, {"download": "yes"}):
+        with pytest.raises(ValidationError):
+            options(**wrong)
 
 
 def test_kept_classes_are_renumbered_and_others_are_void(tmp_path: Path) -> None:

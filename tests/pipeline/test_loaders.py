@@ -14,7 +14,16 @@ from models.errors import ConfigurationError, DataError
 from models.structures import Batch, Image, Supervision
 from pipeline.loader_options import LoaderOptions
 from pipeline.loaders import TrainLoader, augment, epoch_order
-from pipeline.transforms import Window, crop_image, crop_supervision, draw_window, jitter_colour
+from pipeline.transforms import (
+    Window,
+    blur,
+    crop_image,
+    crop_supervision,
+    draw_window,
+    jitter_colour,
+    shift_hsv,
+    without_colour,
+)
 
 SIZE = (40, 32)
 OPTIONS = LoaderOptions(batch_size=4, crop=24, scale=(0.5, 1.5), num_workers=0)
@@ -196,6 +205,45 @@ def test_colour_jitter_stays_in_its_bounds() -> None:
     turned = jitter_colour(red, 0, 0, 0, 0.1, np.random.default_rng(0))
     assert turned[0, 0, 0] == 255
     assert turned[0, 0].tolist() != [255, 0, 0]
+
+
+def test_hue_saturation_and_value_move_by_whole_steps() -> None:
+    red = np.full((4, 4, 3), (200, 50, 50), np.uint8)
+    values = [int(shift_hsv(red, 10, np.random.default_rng(n)).max()) for n in range(60)]
+    assert 189 <= min(values) < 193
+    assert 207 < max(values) <= 211
+    assert (shift_hsv(red, 0, np.random.default_rng(0)) == red).all()
+
+
+def test_grey_and_blurred_images() -> None:
+    image = np.zeros((9, 9, 3), np.uint8)
+    image[4, 4] = 250, 100, 0
+    assert (without_colour(image)[4, 4] == round(0.299 * 250 + 0.587 * 100)).all()
+    assert (blur(image, 0.1) == image).all()
+    wide = blur(image, 5.0)
+    assert 0 < wide[4, 4, 0] < 25, "spread over 5x5 pixels"
+    assert (wide[1] == 0).all()
+
+
+def test_shares_of_the_images_are_changed() -> None:
+    made, options = Made(), replace(OPTIONS, scale=(1.0, 1.0), flip=False)
+    coloured = np.full((*SIZE, 3), (200, 90, 30), np.uint8)
+
+    def drawn(changed: LoaderOptions) -> npt.NDArray[np.float32]:
+        draws = range(40)
+        views = [augment(coloured, made["image_1"], changed, np.random.default_rng(n))[0][:, 0, 0] for n in draws]
+        return np.stack(views)
+
+    plain = drawn(options)
+    assert (drawn(replace(options, hue=0.2, jittered=0.0)) == plain).all()
+    turned = (drawn(replace(options, hue=0.2, jittered=0.5)) != plain).any(1)
+    assert 8 <= turned.sum() <= 32
+    grey = drawn(replace(options, grey=0.3))
+    assert 4 <= (grey[:, 0] == grey[:, 1]).sum() <= 22
+    with pytest.raises(ConfigurationError, match=r"loader\.blurred"):
+        LoaderOptions(blurred=1.5)
+    with pytest.raises(ConfigurationError, match=r"loader\.hsv"):
+        LoaderOptions(hsv=-1)
 
 
 def test_every_window_lies_inside() -> None:

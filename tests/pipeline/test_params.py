@@ -137,6 +137,19 @@ def test_missing_input_file_names_key_and_remedy(tmp_path: Path, content: dict[s
         check_files(load_book(tmp_path))
 
 
+def test_only_the_files_of_the_targets_are_asked_for(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["import_weights"]["published"] = {"official": "seam", "file": "data/seam.pth"}
+    content["evaluate"]["published"] = {"data": "toy", "of": "cams/published"}
+    content["export_cams"]["published"] = content["export_cams"]["cam"] | {"checkpoint": "published"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    book = load_book(tmp_path)
+    check_files(book, ["evaluate@cam"])
+    check_files(book, [])  # the book's own targets
+    for targets in (["evaluate@cam", "evaluate@published"], None):
+        with pytest.raises(ConfigurationError, match=r"import_weights\.published\.file: data/seam\.pth"):
+            check_files(book, targets)
+
+
 def test_parts_of_an_entry() -> None:
     book = load_book(ROOT)
     assert "models.backbones.resnet" in parts(book, "train", "classifier")

@@ -1,0 +1,196 @@
+"""What the trainings, CAM exports and predictions of a book cost, counted without weights, images or a GPU.
+
+    python -m benchmarks.cost --book recipes/voc12                # at 40 TFLOP/s sustained
+    python -m benchmarks.cost --book recipes/voc12 --tflops 120 --only seam rtc
+
+Counted: convolutions and products of matrices (two operations for a multiplication with its addition) of a forward
+pass, and for trainings its backward pass, on torch's meta device; times steps, or images and views. Not counted: losses
+taken outside of the forward pass (AFA's CAMs of three scales among them, and SPML's products with segments, some tenth
+of its step), norms and interpolation, loading, CRFs and random walks. Nothing is measured: ``--tflops`` is what a GPU
+is taken to sustain, and the hours follow from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.settings import TrainSettings
+from models.structures import UNLABELLED, Batch
+from pipeline.check import check, trained_page
+from pipeline.checkpoints import build_method
+from pipeline.loader_options import LoaderOptions
+from pipeline.params import Book, load_book
+
+IMAGES = {
+    "train_aug": 10582,
+    "train": 1464,
+    "val": 1449,
+    "train2014": 82783,
+    "val2014": 40504,
+}
+"""Images of the published lists."""
+SIZES = {"voc": (375, 500), "coco": (480, 640)}
+"""(H, W) of a typical image of a reader's data set."""
+CLASSES = {"voc": 20, "coco": 80}
+DEFAULTS = {"voc": {"train": "train", "val": "val"}, "coco": {"train": "train2014", "val": "val2014"}}
+SCALES = (0.5, 1.0, 1.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An entry's operations, how often they are done, and of what."""
+
+    entry: str
+    each: float
+    times: int
+    unit: str
+
+    @property
+    def total(self) -> float:
+        """Operations of the whole entry."""
+        return self.each * self.times
+
+
+class Counter:
+    """Counts the entries of a book."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._passes: dict[Any, float] = {}
+
+    def costs(self, only: list[str]) -> Iterator[Cost]:
+        """One for each training, CAM export and prediction, in the order of the book."""
+        for verb, count in (("train", self._train), ("export_cams", self._export), ("predict_masks", self._predict)):
+            for name in getattr(self.book, verb):
+                if not only or name in only or f"{verb}.{name}" in only:
+                    yield count(name)
+
+    def _train(self, name: str) -> Cost:
+        entry = self.book.train[name]
+        options, settings = LoaderOptions(**entry.loader), TrainSettings(**entry.settings)
+        images = IMAGES[self._list(entry.data, self._split("supervision", entry.supervision))]
+        method = self._method("train", entry, entry.add_ons).train()
+        size = (options.crop, options.crop)
+        key = ("train", entry.method, str(entry.model), str(entry.add_ons), size, options.batch_size, entry.data)
+        if key not in self._passes:
+            self._passes[key] = _counted(lambda: _step(method, self._batch(entry.data, options.batch_size, size)))
+        steps = settings.total_steps(images // options.batch_size)
+        return Cost(f"train.{name}", self._passes[key], steps, f"steps of {options.batch_size} x {options.crop}^2")
+
+    def _export(self, name: str) -> Cost:
+        entry = self.book.export_cams[name]
+        scales, flip = entry.options.get("scales", SCALES), entry.options.get("flip", True)
+        split, posteriors = self._split("supervision", entry.supervision), entry.options.get("maps") == "posteriors"
+        return self._views("export_cams", name, entry, split, scales, flip, posteriors)
+
+    def _predict(self, name: str) -> Cost:
+        entry = self.book.predict_masks[name]
+        scales, flip = entry.options.get("scales", (1.0,)), entry.options.get("flip", False)
+        return self._views("predict_masks", name, entry, entry.split, scales, flip, True)
+
+    def _views(self, verb: str, name: str, entry: Any, split: str, scales: Any, flip: bool, segment: bool) -> Cost:
+        maker = self.book.producer("checkpoints", entry.checkpoint)
+        assert maker is not None, "check() resolves every name"
+        method = self._method(*maker).eval()
+        height, width = SIZES[self.book.prepare[entry.data].reader]
+
+        def see() -> None:
+            for scale in scales:
+                view = [max(1, round(length * scale)) for length in (height, width)]
+                batch = self._batch(entry.data, 2 if flip else 1, (view[0], view[1]))
+                with torch.no_grad():
+                    if not segment:
+                        method.cams(batch.image, batch.tags)
+                    elif entry.options.get("gate"):
+                        method.gated_scores(batch.image)
+                    else:
+                        method.scores(batch.image)
+
+        page, options = trained_page(*maker)
+        key = (page, str(options), str(scales), flip, segment, entry.data)
+        if key not in self._passes:
+            self._passes[key] = _counted(see)
+        views = len(scales) * (1 + flip)
+        return Cost(
+            f"{verb}.{name}", self._passes[key], IMAGES[self._list(entry.data, split)], f"images, {views} views"
+        )
+
+    def _method(self, verb: str, entry: Any, add_ons: Any = None) -> Any:
+        """The page; neighbours answer by what the network sees, which is what costs."""
+        method, given = trained_page(verb, entry)
+        options = {**given, **({"inference": "softmax", "bank": 0} if method == "spml" else {})}
+        data = next(iter(self.book.prepare.values()))
+        with torch.device("meta"):
+            return build_method(method, CLASSES[data.reader], options, add_ons=add_ons)
+
+    def _batch(self, data: str, images: int, size: tuple[int, int]) -> Batch:
+        classes = CLASSES[self.book.prepare[data].reader]
+        image = torch.empty((images, 3, *size), device="meta")
+        tags = torch.empty((images, classes), dtype=torch.bool, device="meta")
+        return Batch(image, tags, torch.full((images, *size), UNLABELLED, device="meta"))
+
+    def _split(self, kind: str, name: str) -> str:
+        """The split that a supervision is of, in the end that of annotations."""
+        made = self.book.producer(kind, name)
+        assert made is not None, "check() resolves every name"
+        if hasattr(made[1], "split"):
+            return str(made[1].split)
+        below = "cams" if hasattr(made[1], "cams") else "supervision"
+        return self._split(below, getattr(made[1], below))
+
+    def _list(self, data: str, split: str) -> str:
+        entry = self.book.prepare[data]
+        return str(entry.options.get("splits", DEFAULTS[entry.reader])[split])
+
+
+def _step(method: Any, batch: Batch) -> None:
+    """A forward pass, and the backward pass from all that it answers."""
+    outputs = method(batch)
+    ends = [value.float().sum() for value in outputs.values() if isinstance(value, Tensor) and value.requires_grad]
+    torch.stack(ends).sum().backward()
+
+
+def _counted(run: Callable[[], None]) -> float:
+    counter = FlopCounterMode(display=False)
+    without_values = (
+        patch("torch.autocast", lambda *_, **__: nullcontext()),  # knows no meta device
+        patch("models.ema.Follower.start", lambda *_: False),  # asks for a value
+    )
+    with counter, without_values[0], without_values[1]:
+        run()
+    return float(counter.get_total_flops())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--book", required=True)
+    parser.add_argument("--tflops", type=float, default=40.0, help="operations that a GPU sustains, in 1e12 a second")
+    parser.add_argument("--only", nargs="*", default=[], help="entries to count")
+    given = parser.parse_args()
+    book = load_book(given.book)
+    check(book)
+    costs = []
+    print(f"{'entry':44}{'TFLOP each':>12}{'times':>9}{'PFLOP':>10}{'GPU h':>8}  of")
+    for cost in Counter(book).costs(given.only):
+        costs.append(cost)
+        hours = cost.total / given.tflops / 3.6e15
+        each, total = cost.each / 1e12, cost.total / 1e15
+        print(f"{cost.entry:44}{each:12.2f}{cost.times:9,}{total:10,.0f}{hours:8.1f}  {cost.unit}", flush=True)
+    total = sum(cost.total for cost in costs)
+    print(
+        f"In all {total / 1e15:,.0f} PFLOP: {total / given.tflops / 3.6e15:,.0f} GPU hours at {given.tflops:g} TFLOP/s."
+    )
+    print("Counted, not measured: no GPU was there, and that rate is an assumption.")
+
+
+if __name__ == "__main__":
+    main()
