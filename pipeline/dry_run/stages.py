@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import current_thread, main_thread
 from time import perf_counter
 from typing import Literal
 
 from pipeline.dry_run.derive import Derived
 from pipeline.lineage import Node, inputs
-from pipeline.stage_process import EXIT_FILE, environment, listening, read_exit
+from pipeline.stage_process import EXIT_FILE, GRACE, environment, listening, read_exit
 
 GIB = 2**30
 TOLD = 15
@@ -73,7 +76,7 @@ def _run(node: Node, book: Path) -> Ended:
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pipeline", *node, "--book", book.as_posix()]
     begin = perf_counter()
-    with log.open("wb") as file, listening() as told:
+    with log.open("wb") as file, listening() as told, _termination_as_exit():
         variables = environment() | {"WEAK2MASK_TRACKING": "off", EXIT_FILE: str(told)}
         process = subprocess.Popen(
             command, env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
@@ -81,8 +84,7 @@ def _run(node: Node, book: Path) -> Ended:
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
-            process.terminate()
-            process.wait()
+            _end(process)
             raise
         process.returncode = code = os.waitstatus_to_exitcode(status)
         seconds, said = perf_counter() - begin, read_exit(told)
@@ -91,6 +93,27 @@ def _run(node: Node, book: Path) -> Ended:
         return Ended(stage, "ran", seconds, peak, log=log.as_posix())
     killed = f"ended by signal {-code}, most often for want of memory" if code < 0 else f"exit code {code}"
     return Ended(stage, "failed", seconds, peak, said[1] if said else f"{killed}\n{_tail(log)}", log.as_posix())
+
+
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """Who ends the dry run ends its stage too: a signal to this process raises SystemExit."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _tail(log: Path) -> str:
