@@ -33,7 +33,7 @@ class PrepareEntry(Entry):
     root: Given
     on_bad_image: Literal["stop", "skip"] = "stop"
     limit: PositiveInt | None = None
-    """Only the first so many images of each split; null for all."""
+    """Images of each split, the first ones; null for all. For a try of a book."""
     options: Options = {}
 
 
@@ -65,6 +65,8 @@ class ImportWeightsEntry(Entry):
     file: Given
     download: bool = False
     normalisation: Literal["imagenet", "half"] = "imagenet"
+    untrained: bool = False
+    """The official network with random weights; the file is not read. For a try of a book without its weights."""
 
 
 class TrainEntry(Entry):

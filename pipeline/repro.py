@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.engines import setting
 from pipeline.graph import plan, read_graph
 from pipeline.params import Book
 from pipeline.recording import shared_recorder
+from pipeline.runs import locked_outputs
 from pipeline.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed, repro_command
 from pipeline.tracking import enabled
 from pipeline.walk import changed
@@ -72,14 +74,24 @@ def _up_to_date(book: Book, targets: Sequence[str], force: bool) -> bool:
 
 
 def pull_evaluations(book: Book) -> None:
-    """Fetch the evaluations of the book, some kilobytes each, from the DVC remote.
+    """Fetch the evaluations that the book's dvc.lock records, some kilobytes each, from DVC's cache or its remote.
+
+    Where it records none, a warning says so: a table has published numbers to show all the same.
 
     Raises:
         Weak2MaskError: DVC could not; it has said why.
     """
     dvc_yaml = Path(book.book.path) / "dvc.yaml"
-    names = [f"{dvc_yaml}:{verb}@{name}" for verb in SCORED for name in getattr(book, verb)]
+    lock = dvc_yaml.with_name("dvc.lock")
+    recorded = locked_outputs(lock) if lock.is_file() else {}
+    stages = [f"{verb}@{name}" for verb in SCORED for name in getattr(book, verb)]
+    names = [f"{dvc_yaml}:{stage}" for stage in stages if stage in recorded]
     if not names:
+        warnings.warn(
+            f"Nothing to pull: {lock} records no evaluation of {book.book.params}. Expected the dvc.lock of somebody "
+            "who ran it, committed; or run it here: python -m pipeline run.",
+            stacklevel=2,
+        )
         return  # DVC would take no name for all of them
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "pull", *names]
     if subprocess.run(command, env=environment(), stdout=sys.stderr, check=False).returncode:

@@ -158,7 +158,7 @@ def _by_image(
     for row in read_table(path, ["image", "class", *columns])[1]:
         name = row.cells["image"]
         id = name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
-        if id in catalogue.left_out:
+        if id in catalogue.left_out or (catalogue.limit is not None and id not in catalogue.entries):
             continue
         try:
             if id not in catalogue.entries:

@@ -14,9 +14,12 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "import_weights", name)
     entry = here.entry
     if entry.official:
-        from pipeline.official.importing import import_official, save_official
+        from pipeline.official.importing import import_official, save_official, untrained
 
-        published = import_official(entry.official, Path(entry.file), entry.classes)
+        if entry.untrained:
+            published = untrained(entry.official, entry.classes)
+        else:
+            published = import_official(entry.official, Path(entry.file), entry.classes)
         save_official(here.path("checkpoints", name), published)
         log.metrics({"entries": len(published.method.state_dict()), "ignored": len(published.ignored)})
         return

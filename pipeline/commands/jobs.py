@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,23 @@ from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, Tar
 from pipeline.commands.results import table
 
 if TYPE_CHECKING:
-    from pipeline.dry_run import Limits
+    from pipeline.dry_run.limits import Limits
+    from pipeline.params import Book
+
+DRY = "Dry run"
+MaxStepsOption = Annotated[
+    int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", rich_help_panel=DRY, help="The first so many images of each split.")
+]
+MaxBatchOption = Annotated[
+    int | None, typer.Option("--max-batch", rich_help_panel=DRY, help="At most so many images in a training batch.")
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", rich_help_panel=DRY, help="Of trainings, such as bf16-mixed.")
+]
+EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")]
 
 
 @app.command(rich_help_panel=JOBS)
@@ -21,16 +38,17 @@ def run(
     targets: TargetsArgument = None,
     book: BookOption = ".",
     force: ForceOption = False,
-    max_steps: Annotated[int | None, typer.Option(help="Dry run: optimiser steps of each training.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Dry run: images of each split.")] = None,
-    max_batch: Annotated[int | None, typer.Option(help="Dry run: images of a training batch.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Dry run: of trainings, such as bf16-mixed.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")] = False,
+    max_steps: MaxStepsOption = None,
+    limit: LimitOption = None,
+    max_batch: MaxBatchOption = None,
+    precision: PrecisionOption = None,
+    everything: EverythingOption = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
 
-    With --max-steps, --limit or --max-batch: a dry run. Every stage runs once, in a scratch folder and without DVC,
-    on the book's networks and crops; weights that are missing are random. Nothing of the book itself changes.
+    With --max-steps, --limit or --max-batch: a dry run. Every stage runs once, one after the other, without DVC, in
+    work/dry_run/BOOK, on the book's networks and crops; weights that are missing are random. Nothing of the book itself
+    changes. dry_run.json there has seconds and memory; the exit code is 1 if a stage failed.
 
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
     ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
@@ -38,9 +56,10 @@ def run(
     from pipeline import repro
 
     if max_steps is not None or limit is not None or max_batch is not None:
-        from pipeline.dry_run import Limits
+        from pipeline.dry_run.limits import Limits
 
-        _dry_run(book, targets or [], everything, Limits(max_steps, limit, max_batch, precision))
+        bounds = Limits(max_steps, limit, max_batch, precision)
+        _dry_run(checked_book(book), targets or [], bounds, everything)
         return
     if everything:
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
@@ -48,38 +67,19 @@ def run(
     table(book)
 
 
-def _dry_run(folder: str, targets: list[str], everything: bool, limits: Limits) -> None:
-    from pipeline import dry_run
-    from pipeline.check import check as check_names
+def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool) -> None:
+    from rich.console import Console
+
+    from pipeline.dry_run.run import counts, dry_run, summary_table
     from pipeline.repro import link_sources
 
-    book = checked_book(folder)
-    nodes = dry_run.targets_of(book, targets, everything)
     link_sources(book)
-    for name in dict.fromkeys(name for verb, name in nodes if verb == "prepare"):
-        if not Path(root := book.prepare[name].root).exists():
-            raise ConfigurationError(
-                f"prepare.{name}.root: {root} does not exist. Remedy: link the data set (python -m pipeline link "
-                f"{root} /where/it/is), or make images to try with: python -m benchmarks.devkit {root}"
-                f"{' --coco' if book.prepare[name].reader == 'coco' else ''} --images 40 --val 16"
-            )
-    derived, absent = dry_run.derive(book, limits)
-    check_names(derived)
-    print(f"Dry run of {len(nodes)} stages in {derived.book.path}.", flush=True)
-
-    def told(ran: dry_run.Ran) -> None:
-        numbers = f"{ran.seconds:7.1f} s {ran.peak_gib:6.2f} GiB" if ran.seconds else " " * 20
-        note = ran.note.replace("\n", "\n    ")
-        print(f"{ran.state:8}{numbers}  {ran.stage}{f': {note}' if note else ''}", flush=True)
-
-    results = dry_run.run(derived, nodes, absent, told)
-    counts = {state: sum(result.state == state for result in results) for state in ("ran", "failed", "skipped")}
-    total, peak = sum(result.seconds for result in results), max(result.peak_gib for result in results)
-    print(
-        f"{counts['ran']} ran, {counts['failed']} failed, {counts['skipped']} skipped; {total / 60:.1f} minutes, "
-        f"at most {peak:.1f} GiB. {derived.book.path}/dry_run.json"
-    )
-    if counts["failed"]:
+    ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
+    console = Console(highlight=False)
+    console.print(summary_table(ended))
+    found = counts(ended)
+    print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
+    if found.get("failed"):
         raise typer.Exit(1)
 
 

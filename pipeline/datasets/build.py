@@ -15,6 +15,7 @@ from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
 from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
 from pipeline.datasets.checking import Finding, inspect
+from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
@@ -47,12 +48,12 @@ def make_catalogue(
     """
     listing: Listing = resolve(READERS, reader, "reader")(**options)
     if limit is not None:
-        listing = listing.first(limit)
+        listing = limited(listing, limit)
     listed, problems = _unique(listing)
     _check_classes(listing.class_names, any(item.mask is not None for item in listed.values()))
     with _whole(folder, truth_folder) as (images, truth):
         if listing.make is not None:
-            problems += listing.make(images, truth, workers)
+            problems += listing.make(images, truth, workers, listed)
         truth_root = listing.root if listing.truth_root is None else listing.truth_root
         roots = (_place(listing.root, images), _place(truth_root, truth))
         findings = _read(listing, roots, listed, workers)
@@ -69,6 +70,7 @@ def make_catalogue(
             mask_values=listing.mask_values,
             left_out=left_out,
             upright=listing.upright,
+            limit=limit,
             folder=folder,
         )
         catalogue.save(images)

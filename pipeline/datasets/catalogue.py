@@ -59,6 +59,7 @@ class Catalogue:
         mask_values: the data set's own value of each class (1..C unless given), as its masks and points have it.
         left_out: id to reason, for images that ``on_bad_image: skip`` left out.
         upright: EXIF orientation is applied to the images.
+        limit: images of each split that were taken, of more; None for all.
         folder: where the catalogue itself lies; no part of its content.
     """
 
@@ -70,6 +71,7 @@ class Catalogue:
     mask_values: tuple[int, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     upright: bool = False
+    limit: int | None = None
     folder: Path = Path(".")
 
     def __post_init__(self) -> None:
@@ -136,7 +138,10 @@ class Catalogue:
 
     def content(self) -> str:
         """The text of catalogue.json: sorted keys, nothing of this machine."""
-        return _text({"schema": SCHEMA, **{key: value for key, value in asdict(self).items() if key != "folder"}})
+        own = {key: value for key, value in asdict(self).items() if key != "folder"}
+        if self.limit is None:
+            del own["limit"]  # so that whole data sets keep their bytes
+        return _text({"schema": SCHEMA, **own})
 
     def save(self, folder: Path) -> None:
         """Write catalogue.json into ``folder``."""

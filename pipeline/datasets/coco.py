@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
@@ -89,11 +89,14 @@ def coco(
     return Listing(base.as_posix(), names, listed, kept, len(names), problems, make=draw, truth_root=".")
 
 
-def paint_all(images: Path, truth: Path, workers: int, *, sketches: Sequence[Sketch], crowd: Crowd) -> list[Problem]:
-    """Write masks/ and instances/ under ``truth``."""
+def paint_all(
+    images: Path, truth: Path, workers: int, ids: Collection[str], *, sketches: Sequence[Sketch], crowd: Crowd
+) -> list[Problem]:
+    """Write masks/ and instances/ of ``ids`` under ``truth``."""
     for folder in (MASKS, INSTANCES):
         (truth / folder).mkdir()
-    found = in_processes(partial(paint, truth=truth, crowd=crowd), sketches, workers, "painting masks")
+    wanted = [sketch for sketch in sketches if sketch.id in ids]
+    found = in_processes(partial(paint, truth=truth, crowd=crowd), wanted, workers, "painting masks")
     return [problem for problems in found for problem in problems]
 
 

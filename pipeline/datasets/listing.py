@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.datasets.catalogue import Corners
@@ -44,8 +44,8 @@ class Listing:
         mask_maximum: largest class value that a mask file may hold besides 255.
         problems: what is wrong with the lists themselves.
         upright: apply EXIF orientation.
-        make: draws images and masks into the artefacts' two folders first, with so many processes, and says what is
-            wrong with what it had to draw.
+        make: draws images and masks of these ids into the artefacts' two folders first, with so many processes, and
+            says what is wrong with what it had to draw.
         truth_root: of masks and instances, where that is not ``root``; "." for the artefact's own folder.
     """
 
@@ -56,13 +56,5 @@ class Listing:
     mask_maximum: int
     problems: list[Problem] = field(default_factory=list)
     upright: bool = False
-    make: Callable[[Path, Path, int], Sequence[Problem]] | None = None
+    make: Callable[[Path, Path, int, Collection[str]], Sequence[Problem]] | None = None
     truth_root: str | None = None
-
-    def first(self, count: int) -> Listing:
-        """The first ``count`` images of each split; problems of others do not count."""
-        splits = {name: items[:count] for name, items in self.splits.items()}
-        kept = {item.id for items in splits.values() for item in items}
-        known = {item.id for items in self.splits.values() for item in items}
-        problems = [problem for problem in self.problems if problem.id in kept or problem.id not in known]
-        return replace(self, splits=splits, problems=problems)

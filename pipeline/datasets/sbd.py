@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,11 +80,14 @@ def choose(
     return items, files
 
 
-def copy_all(images: Path, truth: Path, workers: int, *, files: Sequence[MaskFiles]) -> list[Problem]:
-    """Write masks/ and instances/ under ``truth``."""
+def copy_all(
+    images: Path, truth: Path, workers: int, ids: Collection[str], *, files: Sequence[MaskFiles]
+) -> list[Problem]:
+    """Write masks/ and instances/ of ``ids`` under ``truth``."""
     for folder in (MASKS, INSTANCES):
         (truth / folder).mkdir()
-    found = in_processes(partial(_copy, truth=truth), files, workers, "copying masks")
+    wanted = [file for file in files if file.id in ids]
+    found = in_processes(partial(_copy, truth=truth), wanted, workers, "copying masks")
     return [problem for problem in found if problem is not None]
 
 

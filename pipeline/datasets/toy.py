@@ -7,7 +7,7 @@ with tigerfish; toads sit in ponds; leaves, pebbles and twigs have colours of an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +60,7 @@ def draw(
     images: Path,
     truth: Path,
     workers: int,
+    ids: Collection[str],
     *,
     jobs: list[tuple[str, tuple[int, int, int]]],
     min_size: int,
@@ -69,7 +70,7 @@ def draw(
     for folder in (images / "images", truth / "masks", truth / "instances"):
         folder.mkdir(parents=True, exist_ok=True)
     one = partial(_draw_one, images=images, truth=truth, min_size=min_size, max_size=max_size)
-    in_processes(one, jobs, workers, "drawing")
+    in_processes(one, [job for job in jobs if job[0] in ids], workers, "drawing")
     return ()
 
 

@@ -94,13 +94,24 @@ def from_entries(
     return Published(method.eval(), card, ignored)
 
 
-def untrained(name: str, class_names: Sequence[str]) -> Published:
-    """The network with random weights, where its file is missing in a dry run."""
+def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
+    """The network called ``name`` with random weights: its shape and costs without its file.
+
+    Args:
+        name: of :data:`OFFICIAL`.
+        class_names: the C foreground classes; None for VOC's 20.
+
+    Raises:
+        ConfigurationError: no official network of that name.
+    """
+    from pipeline.datasets.class_names import VOC_CLASSES
+
     official = find(name)
-    method = build_method(official.method, len(class_names), official.options, add_ons=official.add_ons)
-    names = tuple(class_names) if official.classes else ()
-    card = Card(official.method, page_options(official.method, official.options), names, {"official": name})
-    return Published(method.eval(), card, ())
+    names = tuple(class_names or VOC_CLASSES)
+    method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
+    options = page_options(official.method, official.options)
+    recipe = {"official": name, "untrained": True}
+    return Published(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
 
 
 def save_official(folder: Path, published: Published) -> None:

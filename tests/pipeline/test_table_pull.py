@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.artifacts import artifact
 from pipeline.code import write_fingerprints
@@ -114,3 +116,36 @@ def test_a_pull_without_a_remote_says_what_to_do(published: Path, tmp_path: Path
     assert done.returncode == 1
     assert "Remedy: `dvc push` there" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_was_run_of_a_book_is_pulled_and_the_rest_stays_empty(published: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    said(tmp_path, "git", "clone", "-q", published, clone)
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())
+    del lock["stages"]["evaluate@full_val"]
+    (clone / "dvc.lock").write_text(yaml.safe_dump(lock))
+    printed = said(clone, "python", "-m", "pipeline", "table", "--pull")
+    assert "60.7" in printed
+    assert "Not evaluated yet: full_val" in printed
+
+
+def test_a_cache_is_enough(published: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    said(tmp_path, "git", "clone", "-q", published, clone)
+    said(clone, "dvc", "remote", "remove", "shelf")
+    said(clone, "dvc", "cache", "dir", "--local", published / ".dvc" / "cache")
+    assert "60.7" in said(clone, "python", "-m", "pipeline", "table", "--pull")
+
+
+@pytest.mark.parametrize("options", [(), ("--pull",)])
+def test_a_book_that_nobody_ran_shows_what_was_published(
+    published: Path, tmp_path: Path, options: Sequence[str]
+) -> None:
+    clone = tmp_path / "clone"
+    said(tmp_path, "git", "clone", "-q", published, clone)
+    (clone / "dvc.lock").unlink()
+    printed = said(clone, "python", "-m", "pipeline", "table", *options)
+    assert "48.3" in printed, "IRN's CAMs"
+    assert "60.7" not in printed
+    assert ("Nothing to pull" in printed) == bool(options)
+    assert not (clone / "work").exists()

@@ -1,0 +1,78 @@
+"""How small a dry run is, and what that makes of a training's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import ConfigurationError
+from models.methods import ADD_ONS, METHODS
+from models.settings import TrainSettings
+from pipeline.loader_options import LoaderOptions
+from pipeline.params import TrainEntry
+from pipeline.signatures import options_model
+
+LATE = ("pretrain", "segmentation_start", "start")
+"""Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
+
+SMALL_RATE = 1e-6
+"""Random weights diverge at the rates of pretrained ones, and maps that are not finite stop a chain."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a dry run; None leaves the book's value.
+
+    Attributes:
+        max_steps: optimiser steps of a training.
+        images: of each split, the first ones.
+        batch: of a training's optimiser step.
+        precision: of trainings.
+    """
+
+    max_steps: int | None = None
+    images: int | None = None
+    batch: int | None = None
+    precision: str | None = None
+
+    def __post_init__(self) -> None:
+        named = {"--max-steps": self.max_steps, "--limit": self.images, "--max-batch": self.batch}
+        for option, value in named.items():
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{option}: expected a whole number above 0, found {value}.")
+
+    def training(self, entry: TrainEntry) -> TrainEntry:
+        """The same training within the limits; with few steps, losses that begin late count from the first step."""
+        loader, settings = self._batches(entry.loader, entry.settings)
+        if self.precision is not None:
+            entry = entry.model_copy(update={"precision": self.precision})
+        if self.max_steps is None:
+            return entry.model_copy(update={"loader": loader, "settings": settings})
+        add_ons = {name: _at_once(ADD_ONS[name], options) for name, options in entry.add_ons.items()}
+        update = {"model": _at_once(METHODS[entry.method], entry.model), "add_ons": add_ons, "loader": loader}
+        return entry.model_copy(update=update | {"settings": _short(settings, self.max_steps)})
+
+    def _batches(self, loader: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Batches that the images fill. Accumulated parts keep their size where they can, so that memory is real."""
+        given, accumulate = dict(loader), settings.get("accumulate", TrainSettings(steps=1).accumulate)
+        whole = given.get("batch_size", LoaderOptions().batch_size)
+        images = min(whole, self.images or whole, self.batch or whole)
+        part = max(1, min(whole // accumulate, images))
+        parts = min(accumulate, images // part)
+        return given | {"batch_size": part * parts}, dict(settings) | ({"accumulate": parts} if accumulate > 1 else {})
+
+
+def _short(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
+    steps = min(settings.get("steps") or most, most)
+    kept = {key: value for key, value in settings.items() if key != "epochs"} | {"steps": steps, "log_every": 1}
+    kept["lr"] = SMALL_RATE
+    if "warmup_steps" in kept:
+        kept["warmup_steps"] = min(kept["warmup_steps"], steps - 1)
+    return kept
+
+
+def _at_once(target: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a part with the starts that it has at 0."""
+    known = options_model(target).model_fields
+    return {**options, **{key: 0 for key in LATE if key in known}}

@@ -1,0 +1,93 @@
+"""Dry-run a book: derive its book, run its stages, write dry_run.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.check import check
+from pipeline.dry_run.derive import Derived, derive
+from pipeline.dry_run.limits import Limits
+from pipeline.dry_run.stages import Ended, run_stages
+from pipeline.params import Book
+from pipeline.repro import check_environment, check_targets
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SUMMARY = "dry_run.json"
+
+
+def dry_run(
+    book: Book, targets: Sequence[str], limits: Limits, *, everything: bool = False, say: Callable[[str], None]
+) -> tuple[list[Ended], Path]:
+    """Run stages small, and what they stand on; returns how each ended, and where dry_run.json lies.
+
+    Everything is written below ``work/dry_run/BOOK``, which is emptied first: neither the book's work folder, nor
+    DVC's cache and lock, nor MLflow are touched.
+
+    Args:
+        book: checked by name; its sources are linked.
+        targets: ``VERB@NAME``; none for the book's own.
+        limits: how small.
+        everything: run all entries of the book.
+        say: takes a line of progress.
+
+    Raises:
+        ConfigurationError: an unknown target, a data set that is not there, or a wrong environment variable.
+    """
+    check_environment()
+    wanted = [] if everything else list(targets or book.book.targets)
+    check_targets(book, wanted)
+    derived = derive(book, wanted, limits)
+    check(derived.book)
+    folder = Path(derived.book.book.path)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for notice in derived.notices:
+        say(f"notice: {notice}")
+    ended: list[Ended] = []
+    for result in run_stages(derived, say):
+        ended.append(result)
+        _write(folder / SUMMARY, book, limits, derived, ended)
+    return ended, folder / SUMMARY
+
+
+def counts(ended: Sequence[Ended]) -> dict[str, int]:
+    """How many stages ended in each state."""
+    return dict(Counter(result.state for result in ended))
+
+
+def summary_table(ended: Sequence[Ended]) -> Table:
+    """The stages for a terminal."""
+    from pipeline.tables.results import Results
+
+    cells = tuple(
+        (result.stage, result.state, *_measures(result), (result.reason.splitlines() or [""])[0]) for result in ended
+    )
+    return Results("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()
+
+
+def _measures(result: Ended) -> tuple[str, str]:
+    ran = result.state != "skipped"
+    return (f"{result.seconds:.1f}", f"{result.peak_gib:.2f}") if ran else ("-", "-")
+
+
+def _write(path: Path, book: Book, limits: Limits, derived: Derived, ended: Sequence[Ended]) -> None:
+    content: dict[str, Any] = {
+        "book": book.book.path,
+        "limits": asdict(limits),
+        "notices": list(derived.notices),
+        "counts": counts(ended) | {"left": len(derived.order) - len(ended)},
+        "seconds": round(sum(result.seconds for result in ended), 3),
+        "stages": [
+            asdict(result) | {"seconds": round(result.seconds, 3), "peak_gib": round(result.peak_gib, 3)}
+            for result in ended
+        ],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
