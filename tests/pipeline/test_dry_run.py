@@ -160,7 +160,7 @@ def test_what_a_dry_run_changes_of_a_training(book: Book) -> None:
     kept = derive(book, (), Limits(images=8)).book.train["net"]
     assert (kept.settings, kept.loader) == (book.train["net"].settings, book.train["net"].loader)
     short = derive(book, (), Limits(max_steps=50)).book.train["net"]
-    assert short.settings == {"steps": 50, "warmup_steps": 10, "log_every": 1}
+    assert short.settings == {"steps": 50, "warmup_steps": 10, "log_every": 1, "lr": SMALL_RATE}
 
 
 @pytest.mark.parametrize(
