@@ -70,6 +70,8 @@ def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], eve
     link_sources(book)
     ended, summary = dry_run(book, targets, bounds, everything=everything, say=partial(print, flush=True))
     console = Console(highlight=False)
+    if not console.is_terminal:  # 80 columns by default, which folds the names
+        console = Console(width=120, highlight=False)
     console.print(summary_table(ended))
     found = counts(ended)
     print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
