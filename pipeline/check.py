@@ -114,17 +114,22 @@ def check_files(book: Book, targets: Sequence[str] | None = None) -> None:
     Raises:
         ConfigurationError: names each missing path, the key that asks for it, and how to provide it.
     """
+    missing = missing_files(book, targets)
+    if missing:
+        raise ConfigurationError(f"{book.book.params} needs input that is not there\n" + "\n".join(missing))
+
+
+def missing_files(book: Book, targets: Sequence[str] | None = None) -> list[str]:
+    """A line for each file and folder that :func:`check_files` misses."""
     wanted = None if targets is None else _wanted(book, targets or book.book.targets)
     paths = [*label_files(book), *region_folders(book)]
     for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
         paths += [(f"{verb}.{name}.{key}", getattr(entry, key)) for name, entry in getattr(book, verb).items()]
-    missing = [
+    return [
         f"  {key}: {path} does not exist.{_remedy(book, path)}"
         for key, path in paths
         if not Path(path).exists() and (not wanted or tuple(key.split(".")[:2]) in wanted)
     ]
-    if missing:
-        raise ConfigurationError(f"{book.book.params} needs input that is not there\n" + "\n".join(missing))
 
 
 def _wanted(book: Book, targets: Sequence[str]) -> set[Node]:

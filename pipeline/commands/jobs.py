@@ -14,7 +14,7 @@ from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, Tar
 from pipeline.commands.results import table
 
 if TYPE_CHECKING:
-    from pipeline.params import Book
+    from pipeline.dry_run.limits import Limits
 
 DRY = "Dry run"
 MaxStepsOption = Annotated[
@@ -25,6 +25,9 @@ LimitOption = Annotated[
 ]
 MaxBatchOption = Annotated[
     int | None, typer.Option("--max-batch", rich_help_panel=DRY, help="At most so many images in a training batch.")
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", rich_help_panel=DRY, help="Of trainings, such as bf16-mixed.")
 ]
 EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")]
 
@@ -37,6 +40,7 @@ def run(
     max_steps: MaxStepsOption = None,
     limit: LimitOption = None,
     max_batch: MaxBatchOption = None,
+    precision: PrecisionOption = None,
     everything: EverythingOption = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
@@ -51,24 +55,27 @@ def run(
     from pipeline import repro
 
     if max_steps is not None or limit is not None or max_batch is not None:
-        _dry_run(checked_book(book), targets or [], (max_steps, limit, max_batch), everything)
+        from pipeline.dry_run.limits import Limits
+
+        _dry_run(book, targets or [], Limits(max_steps, limit, max_batch, precision), everything)
         return
+    if precision is not None:
+        raise ConfigurationError("--precision belongs to a dry run: expected --max-steps, --limit or --max-batch too.")
     if everything:
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
     repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
     table(book)
 
 
-def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], everything: bool) -> None:
+def _dry_run(folder: str, targets: list[str], limits: Limits, everything: bool) -> None:
     from rich.console import Console
 
-    from pipeline.dry_run.limits import Limits
     from pipeline.dry_run.run import counts, dry_run, summary_table
     from pipeline.repro import link_sources
 
-    bounds = Limits(*limits)
+    book = checked_book(folder)
     link_sources(book)
-    ended, summary = dry_run(book, targets, bounds, everything=everything, say=partial(print, flush=True))
+    ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
     console = Console(highlight=False)
     if not console.is_terminal:  # 80 columns by default, which folds the names
         console = Console(width=120, highlight=False)
@@ -80,23 +87,39 @@ def _dry_run(book: Book, targets: list[str], limits: tuple[int | None, ...], eve
 
 
 @app.command(rich_help_panel=JOBS)
-def check(book: BookOption = ".", as_json: JsonOption = False) -> None:
-    """Validate the whole book: every name, option and input file. Takes about a second.
+def check(
+    book: BookOption = ".",
+    inputs: Annotated[bool, typer.Option("--inputs", help="Missing input files are errors too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate the whole book: every name and option; input files that are not there are listed. About a second.
 
-    With --json: {"book", "ok", "stages", "errors"}; the exit code is the same.
+    With --json: {"book", "ok", "stages", "missing", "errors"}; the exit code is the same.
 
     Example: ``python -m pipeline check --book recipes/voc_mini``.
     """
+    from pipeline.check import check_files, missing_files
+    from pipeline.repro import link_sources
+
     try:
-        checked = checked_book(book, files=True)
+        checked = checked_book(book)
+        link_sources(checked)
+        if inputs:
+            check_files(checked)
     except ConfigurationError as error:
         if as_json:
-            print(json.dumps({"book": book, "ok": False, "stages": [], "errors": str(error).splitlines()}, indent=2))
+            told = {"book": book, "ok": False, "stages": [], "missing": [], "errors": str(error).splitlines()}
+            print(json.dumps(told, indent=2))
             raise typer.Exit(error.exit_code) from None
         raise
     stages = [f"{verb}@{name}" for verb, name in checked.entries()]
-    said = f"{checked.book.params}: {len(stages)} stages, every name and option resolves."
-    print(json.dumps({"book": book, "ok": True, "stages": stages, "errors": []}, indent=2) if as_json else said)
+    missing = missing_files(checked)
+    if as_json:
+        print(json.dumps({"book": book, "ok": True, "stages": stages, "missing": missing, "errors": []}, indent=2))
+        return
+    print(f"{checked.book.params}: {len(stages)} stages, every name and option resolves.")
+    if missing:
+        print("Not there yet; a run asks for what its stages need:\n" + "\n".join(missing))
 
 
 @app.command(rich_help_panel=JOBS)

@@ -94,7 +94,7 @@ def test_every_stage_runs_on_few_images_and_steps_beside_the_book(book: Book, tm
     said = json.loads((SCRATCH / "dry_run.json").read_text())
     assert "weights.pth is not there; random weights stand for resnet18" in said["notices"][0]
     assert said["counts"] == {"ran": 6, "left": 0}
-    assert said["limits"] == {"max_steps": 2, "images": 3, "batch": None}
+    assert said["limits"] == {"max_steps": 2, "images": 3, "batch": None, "precision": None}
     after = {path for path in tmp_path.rglob("*") if "dry_run" not in path.parts and ".scratch" not in path.parts}
     assert after - before == {tmp_path / "work"}
 
@@ -246,3 +246,9 @@ def _still(folder: Path) -> bool:
 def test_limits_must_be_positive(option: str) -> None:
     with pytest.raises(ConfigurationError, match="above 0, found 0"):
         Limits(**{option: 0})
+
+
+def test_precision_of_trainings(book: Book) -> None:
+    assert Limits(images=2, precision="bf16-mixed").training(book.train["net"]).precision == "bf16-mixed"
+    with pytest.raises(ConfigurationError, match=r"--precision: unknown 'bf16'.*bf16-mixed"):
+        Limits(images=2, precision="bf16")
