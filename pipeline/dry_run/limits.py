@@ -40,7 +40,7 @@ class Limits:
         for option, value in named.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"{option}: expected a whole number above 0, found {value}.")
-        if self.precision not in (None, *PRECISIONS):
+        if self.precision is not None and self.precision not in PRECISIONS:
             raise ConfigurationError(f"--precision: unknown '{self.precision}'.{closest(self.precision, PRECISIONS)}")
 
     def training(self, entry: TrainEntry) -> TrainEntry:
