@@ -15,6 +15,7 @@ from pipeline.commands.results import table
 
 if TYPE_CHECKING:
     from pipeline.dry_run.limits import Limits
+    from pipeline.params import Book
 
 DRY = "Dry run"
 MaxStepsOption = Annotated[
@@ -57,7 +58,8 @@ def run(
     if max_steps is not None or limit is not None or max_batch is not None:
         from pipeline.dry_run.limits import Limits
 
-        _dry_run(book, targets or [], Limits(max_steps, limit, max_batch, precision), everything)
+        bounds = Limits(max_steps, limit, max_batch, precision)
+        _dry_run(checked_book(book), targets or [], bounds, everything)
         return
     if precision is not None:
         raise ConfigurationError("--precision belongs to a dry run: expected --max-steps, --limit or --max-batch too.")
@@ -67,13 +69,12 @@ def run(
     table(book)
 
 
-def _dry_run(folder: str, targets: list[str], limits: Limits, everything: bool) -> None:
+def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool) -> None:
     from rich.console import Console
 
     from pipeline.dry_run.run import counts, dry_run, summary_table
     from pipeline.repro import link_sources
 
-    book = checked_book(folder)
     link_sources(book)
     ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
     console = Console(highlight=False)

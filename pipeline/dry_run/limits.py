@@ -18,6 +18,9 @@ PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
 LATE = ("pretrain", "segmentation_start", "start")
 """Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
 
+SMALL_RATE = 1e-6
+"""Random weights diverge at the rates of pretrained ones, and maps that are not finite stop a chain."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -68,6 +71,7 @@ class Limits:
 def _short(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
     steps = min(settings.get("steps") or most, most)
     kept = {key: value for key, value in settings.items() if key != "epochs"} | {"steps": steps, "log_every": 1}
+    kept["lr"] = SMALL_RATE
     if "warmup_steps" in kept:
         kept["warmup_steps"] = min(kept["warmup_steps"], steps - 1)
     return kept

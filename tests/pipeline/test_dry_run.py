@@ -19,7 +19,7 @@ from pipeline.__main__ import app
 from pipeline.check import check
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.dry_run.derive import derive
-from pipeline.dry_run.limits import Limits
+from pipeline.dry_run.limits import SMALL_RATE, Limits
 from pipeline.dry_run.run import dry_run
 from pipeline.dry_run.stages import Ended
 from pipeline.params import Book, TrainEntry, load_book
@@ -153,14 +153,14 @@ def test_annotations_of_images_beyond_the_limit_do_not_count(book: Book) -> None
 
 def test_what_a_dry_run_changes_of_a_training(book: Book) -> None:
     entry = derive(book, (), Limits(max_steps=2, images=6)).book.train["net"]
-    assert entry.settings == {"steps": 2, "warmup_steps": 1, "log_every": 1}
+    assert entry.settings == {"steps": 2, "warmup_steps": 1, "log_every": 1, "lr": SMALL_RATE}
     assert entry.loader == {"crop": 64, "batch_size": 6}
     assert entry.model == NET
     assert entry.add_ons == {"ppc": {"start": 0}}
     kept = derive(book, (), Limits(images=8)).book.train["net"]
     assert (kept.settings, kept.loader) == (book.train["net"].settings, book.train["net"].loader)
     short = derive(book, (), Limits(max_steps=50)).book.train["net"]
-    assert short.settings == {"steps": 50, "warmup_steps": 10, "log_every": 1}
+    assert short.settings == {"steps": 50, "warmup_steps": 10, "log_every": 1, "lr": SMALL_RATE}
 
 
 @pytest.mark.parametrize(
