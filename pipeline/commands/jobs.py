@@ -61,6 +61,8 @@ def run(
         bounds = Limits(max_steps, limit, max_batch, precision)
         _dry_run(checked_book(book), targets or [], bounds, everything)
         return
+    if precision is not None:
+        raise ConfigurationError("--precision belongs to a dry run: expected --max-steps, --limit or --max-batch too.")
     if everything:
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
     repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
@@ -76,6 +78,8 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool) -
     link_sources(book)
     ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
     console = Console(highlight=False)
+    if not console.is_terminal:  # 80 columns by default, which folds the names
+        console = Console(width=120, highlight=False)
     console.print(summary_table(ended))
     found = counts(ended)
     print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, closest
 from models.methods import ADD_ONS, METHODS
 from models.settings import TrainSettings
 from pipeline.loader_options import LoaderOptions
 from pipeline.params import TrainEntry
 from pipeline.signatures import options_model
+
+PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
 
 LATE = ("pretrain", "segmentation_start", "start")
 """Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
@@ -41,16 +43,19 @@ class Limits:
         for option, value in named.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"{option}: expected a whole number above 0, found {value}.")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise ConfigurationError(f"--precision: unknown '{self.precision}'.{closest(self.precision, PRECISIONS)}")
 
     def training(self, entry: TrainEntry) -> TrainEntry:
         """The same training within the limits; with few steps, losses that begin late count from the first step."""
         loader, settings = self._batches(entry.loader, entry.settings)
+        update: dict[str, Any] = {"loader": loader, "settings": settings}
         if self.precision is not None:
-            entry = entry.model_copy(update={"precision": self.precision})
+            update["precision"] = self.precision
         if self.max_steps is None:
-            return entry.model_copy(update={"loader": loader, "settings": settings})
+            return entry.model_copy(update=update)
         add_ons = {name: _at_once(ADD_ONS[name], options) for name, options in entry.add_ons.items()}
-        update = {"model": _at_once(METHODS[entry.method], entry.model), "add_ons": add_ons, "loader": loader}
+        update |= {"model": _at_once(METHODS[entry.method], entry.model), "add_ons": add_ons}
         return entry.model_copy(update=update | {"settings": _short(settings, self.max_steps)})
 
     def _batches(self, loader: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

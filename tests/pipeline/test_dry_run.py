@@ -246,3 +246,9 @@ def _still(folder: Path) -> bool:
 def test_limits_must_be_positive(option: str) -> None:
     with pytest.raises(ConfigurationError, match="above 0, found 0"):
         Limits(**{option: 0})
+
+
+def test_precision_of_trainings(book: Book) -> None:
+    assert Limits(images=2, precision="bf16-mixed").training(book.train["net"]).precision == "bf16-mixed"
+    with pytest.raises(ConfigurationError, match=r"--precision: unknown 'bf16'.*bf16-mixed"):
+        Limits(images=2, precision="bf16")
