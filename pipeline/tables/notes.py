@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pipeline.tables.paper import Number, PaperRow
 
 
+BENCHMARKS = {"VOC 2012": {1464, 1449, 10582}, "COCO 2014": {82783, 82081, 40504, 40137}}
+"""Images of the lists on which published numbers are measured: train, val and train_aug; COCO's with and without
+pictures that show no object."""
 NAMED = 5
 """Evaluations that the note on further ones names."""
 
@@ -26,8 +29,10 @@ def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -
     renamed = [f"{n.metrics['split']} is {name}" for name, n in lists.items() if name != n.metrics["split"]]
     if renamed:
         yield f"Splits: {', '.join(dict.fromkeys(renamed))}."
-    if any(row.published is not None for row in rows):
-        data = ", ".join(dict.fromkeys(row.published_data for row in rows if row.published))
+    sets = list(dict.fromkeys(row.published_data for row in rows if row.published is not None))
+    sizes = {size for name in sets for size in BENCHMARKS.get(name, set())}
+    if numbers and sets and not all(number.metrics.get("images") in sizes for number in numbers.values()):
+        data = ", ".join(sets)
         yield f"Published numbers are of {data}, ours of {data_sets(book)}: numbers of different images do not compare."
 
 

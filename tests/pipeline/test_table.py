@@ -319,3 +319,10 @@ def test_seeds_are_shown_as_mean_and_spread(tmp_path: Path, monkeypatch: pytest.
     assert json.loads(to_json(made))["repeats"][0]["miou"] == {"mean": 42.0, "std": 2.0, "values": [40.0, 42.0, 44.0]}
     lines = {(row["recipe"], row["column"]): row["value"] for row in csv.DictReader(io.StringIO(long_csv(made)))}
     assert lines["cams", "miou_std"] == "2.0"
+
+
+def test_lists_of_the_benchmarks_size_compare(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, images in {**dict.fromkeys(MIOU, 1449), "val_crf": 1449}.items():
+        path = Path(book.book.work) / "evaluations" / name / "metrics.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "images": images}))
+    assert not any("do not compare" in note for note in recipe_results(paper_table(book, {})).notes)
