@@ -11,7 +11,7 @@ import torch
 
 from models.errors import DataError
 from models.method import Method
-from models.methods import METHODS
+from models.methods import METHODS, READ_ATTENTION
 from models.structures import Batch
 from pipeline.checkpoints import CARD, WEIGHTS, build_method, load_init, load_method, read_checkpoint, save_checkpoint
 
@@ -38,9 +38,10 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loaded_method_answers_as_the_saved_one(tmp_path: Path, name: str) -> None:
-    method = small(name, output_stride=8)
+    options = {"output_stride": 8, **({"backbone": "mit_b0"} if name in READ_ATTENTION else {})}
+    method = small(name, **options)
     method.backbone.mean.fill_(0.25)
-    loaded = load_method(save(tmp_path / "c", method, name, output_stride=8))
+    loaded = load_method(save(tmp_path / "c", method, name, **options))
     assert not loaded.training
     batch = Batch(torch.rand(1, 3, 32, 32), torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, 32, 32).long())
     with torch.inference_mode():
