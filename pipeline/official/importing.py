@@ -24,7 +24,6 @@ from pipeline.checkpoints import (
     write_checkpoint,
 )
 from pipeline.official.table import OFFICIAL, Official
-from pipeline.storage.header import few
 from pipeline.weights import read_entries
 
 PREFIX = "module."
@@ -81,7 +80,7 @@ def from_entries(
 ) -> Published:
     """As :func:`import_official`, of entries in memory; ``where`` names them in messages."""
     official = find(name)
-    state, ignored = _renamed(official, entries, where)
+    state, ignored = _renamed(official, entries)
     names = _class_names(official, state, class_names, where)
     method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
     _load(method, official, state, where)
@@ -119,10 +118,10 @@ def save_official(folder: Path, published: Published) -> None:
     write_checkpoint(folder, portable_state(published.method), published.card)
 
 
-def _renamed(official: Official, entries: Mapping[str, Tensor], where: str) -> tuple[State, tuple[str, ...]]:
-    """Entries under our names, and those of the file that are not needed."""
+def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[State, tuple[str, ...]]:
+    """Entries under our names (unknown ones under their own), and those of the file that are not needed."""
     state: State = {}
-    ignored, unknown = [], []
+    ignored = []
     for raw, value in entries.items():
         name = "::".join(part.removeprefix(PREFIX) for part in raw.split("::"))
         own = next((re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None)
@@ -132,12 +131,7 @@ def _renamed(official: Official, entries: Mapping[str, Tensor], where: str) -> t
         elif any(re.match(pattern, name) for pattern in official.ignored):
             ignored.append(name)
         else:
-            unknown.append(name)
-    if unknown:
-        raise DataError(
-            f"{where} holds {len(unknown)} entries that are none of {official.source}: {few(unknown)}. "
-            "Remedy: name the network that the file was made for."
-        )
+            state[name] = value
     return state, tuple(ignored)
 
 
