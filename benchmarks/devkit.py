@@ -195,13 +195,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--coco", action="store_true", help="COCO 2014's layout instead of VOC's")
     given = parser.parse_args(arguments)
-    width, height = (int(side) for side in given.size.split("x"))
+    sides = given.size.split("x")
+    if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+        parser.error(f"--size: expected WIDTHxHEIGHT, such as 500x375, found '{given.size}'.")
+    if min(given.images, given.val) < 1:
+        parser.error("--images and --val: expected 1 or more.")
+    width, height = (int(side) for side in sides)
     place = given.folder if given.coco else given.folder / "VOCdevkit" / "VOC2012"
     if place.exists():
         sys.exit(f"{place}: is there already. Name another folder, or remove it.")
     kit = Kit(place, (height, width), len(COCO_IDS if given.coco else VOC_CLASSES), given.seed, given.coco)
     first = "train" if given.coco else "aug"
-    names = ["train" if k < given.images // 8 else first for k in range(given.images)] + ["val"] * given.val
+    names = ["train" if k < max(1, given.images // 8) else first for k in range(given.images)] + ["val"] * given.val
     (write_coco if given.coco else write_voc)(kit, list(enumerate(names, start=1)))
     print(f"{place}: {given.images} training images, {given.val} validation images of {width} x {height}")
 

@@ -121,14 +121,15 @@ def check_files(book: Book, targets: Sequence[str] | None = None) -> None:
 
 def missing_files(book: Book, targets: Sequence[str] | None = None) -> list[str]:
     """A line for each file and folder that :func:`check_files` misses."""
-    wanted = None if targets is None else _wanted(book, targets or book.book.targets)
+    named = targets if targets is None else list(targets) or book.book.targets
+    wanted = _wanted(book, named) if named else None
     paths = [*label_files(book), *region_folders(book)]
     for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
         paths += [(f"{verb}.{name}.{key}", getattr(entry, key)) for name, entry in getattr(book, verb).items()]
     return [
         f"  {key}: {path} does not exist.{_remedy(book, path)}"
         for key, path in paths
-        if not Path(path).exists() and (not wanted or tuple(key.split(".")[:2]) in wanted)
+        if not Path(path).exists() and (wanted is None or tuple(key.split(".")[:2]) in wanted)
     ]
 
 

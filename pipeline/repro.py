@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from models.errors import ConfigurationError, DataError, TransientError, Weak2MaskError, closest
@@ -142,6 +142,21 @@ def link_sources(book: Book) -> None:
             if not Path(target).exists():
                 raise ConfigurationError(f"{variable}={target}: no such file or folder. Set it to where {source} lies.")
             link(Path(source), Path(target))
+
+
+@contextmanager
+def sources_for_now(book: Book) -> Iterator[None]:
+    """:func:`link_sources`, and afterwards what was there before."""
+    before = {path: path.readlink() if path.is_symlink() else None for path in map(Path, book.book.sources)}
+    try:
+        link_sources(book)
+        yield
+    finally:
+        for path, target in before.items():
+            if path.is_symlink() and path.readlink() != target:
+                path.unlink()
+                if target is not None:
+                    path.symlink_to(target)
 
 
 def link(source: Path, target: Path) -> None:

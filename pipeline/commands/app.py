@@ -100,11 +100,12 @@ def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None
     from pipeline.check import check as check_names
     from pipeline.check import check_files
     from pipeline.params import load_book
-    from pipeline.repro import link_sources
+    from pipeline.repro import check_targets, link_sources
 
     book = load_book(folder)
     check_names(book)
     if files:
+        check_targets(book, targets or ())
         link_sources(book)
         check_files(book, targets)
     return book

@@ -73,10 +73,10 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool) -
     from rich.console import Console
 
     from pipeline.dry_run.run import counts, dry_run, summary_table
-    from pipeline.repro import link_sources
+    from pipeline.repro import sources_for_now
 
-    link_sources(book)
-    ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
+    with sources_for_now(book):
+        ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
     console = Console(highlight=False)
     if not console.is_terminal:  # 80 columns by default, which folds the names
         console = Console(width=120, highlight=False)

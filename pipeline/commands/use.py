@@ -102,7 +102,11 @@ def import_checkpoint(
     save_official(out, published)
     card = published.card
     told = {"folder": str(out), "method": card.method, "classes": list(card.class_names), **card.recipe}
-    said = f"{out}: {card.method} of {card.recipe['source']}, {len(card.class_names) or 'no'} classes."
+    classes_told = f"{len(card.class_names) or 'no'} classes"
+    said = (
+        f"{out}: read as {card.method} of {card.recipe['source']}, {classes_told}. A segmenter predicts (python -m "
+        "pipeline predict -c FOLDER ...); CAMs and walks come from a book that imports the file."
+    )
     print(json.dumps(told, indent=2, ensure_ascii=False) if as_json else said)
 
 

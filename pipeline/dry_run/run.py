@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.errors import TransientError
 from pipeline.check import check
 from pipeline.dry_run.derive import Derived, derive
 from pipeline.dry_run.limits import Limits
@@ -40,6 +43,7 @@ def dry_run(
 
     Raises:
         ConfigurationError: an unknown target, a data set that is not there, or a wrong environment variable.
+        TransientError: another dry run of the book is at work.
     """
     check_environment()
     wanted = [] if everything else list(targets or book.book.targets)
@@ -47,15 +51,30 @@ def dry_run(
     derived = derive(book, wanted, limits)
     check(derived.book)
     folder = Path(derived.book.book.path)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for notice in derived.notices:
-        say(f"notice: {notice}")
-    ended: list[Ended] = []
-    for result in run_stages(derived, say):
-        ended.append(result)
-        _write(folder / SUMMARY, book, limits, derived, ended)
+    with _alone(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for notice in derived.notices:
+            say(f"notice: {notice}")
+        ended: list[Ended] = []
+        for result in run_stages(derived, say):
+            ended.append(result)
+            _write(folder / SUMMARY, book, limits, derived, ended)
     return ended, folder / SUMMARY
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One dry run of a book at a time: each empties the folder first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TransientError(
+                f"Another dry run is at work in {folder}. Wait until it has ended, then run again."
+            ) from None
+        yield
 
 
 def counts(ended: Sequence[Ended]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def from_entries(
     state, ignored = _renamed(official, entries)
     names = _class_names(official, state, class_names, where)
     method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
-    _load(method, official, state, where)
+    _load(method, official, state, where, fitting(entries))
     card = Card(
         official.method,
         page_options(official.method, official.options),
@@ -158,7 +158,14 @@ def _class_names(official: Official, state: State, class_names: Sequence[str] | 
     return known[count]
 
 
-def _load(method: Method, official: Official, state: State, where: str) -> None:
+def fitting(entries: Iterable[str]) -> list[str]:
+    """Names of the official networks that have every entry of a file, by name."""
+    plain = ["::".join(part.removeprefix(PREFIX) for part in raw.split("::")) for raw in entries]
+    known = {name: (*(pattern for pattern, _ in one.rules), *one.ignored) for name, one in OFFICIAL.items()}
+    return [name for name, own in known.items() if all(any(re.match(rule, entry) for rule in own) for entry in plain)]
+
+
+def _load(method: Method, official: Official, state: State, where: str, fits: Sequence[str]) -> None:
     """Copy ``state`` into ``method``: every entry there and of its shape."""
     (_, page), *_ = layers(method)
     backbone: Any = page.backbone
@@ -171,9 +178,10 @@ def _load(method: Method, official: Official, state: State, where: str) -> None:
             found[name] = found[name].reshape([*found[name].shape, 1, 1]) if value.shape[2:] == (1, 1) else found[name]
     problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in found.items()})
     if problems:
+        candidates = f" ({', '.join(fits)}?)" if fits else ""
         raise DataError(
             f"{where} does not hold the network of {official.source}, under our names:\n{problems}\n"
-            "Remedy: name the network that the file was made for."
+            f"Remedy: name the network that the file was made for{candidates}."
         )
     for name, value in target.items():
         value.copy_(found[name])

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, TransientError
 from pipeline.__main__ import app
 from pipeline.check import check
 from pipeline.datasets.catalogue import Catalogue
@@ -23,6 +23,7 @@ from pipeline.dry_run.limits import SMALL_RATE, Limits
 from pipeline.dry_run.run import dry_run
 from pipeline.dry_run.stages import Ended
 from pipeline.params import Book, TrainEntry, load_book
+from pipeline.repro import sources_for_now
 from tests.pipeline import made_book
 
 ROOT = Path(__file__).parents[2]
@@ -252,3 +253,28 @@ def test_precision_of_trainings(book: Book) -> None:
     assert Limits(images=2, precision="bf16-mixed").training(book.train["net"]).precision == "bf16-mixed"
     with pytest.raises(ConfigurationError, match=r"--precision: unknown 'bf16'.*bf16-mixed"):
         Limits(images=2, precision="bf16")
+
+
+def test_one_dry_run_of_a_book_at_a_time(book: Book) -> None:
+    import fcntl
+
+    SCRATCH.parent.mkdir(parents=True, exist_ok=True)
+    with SCRATCH.with_name(f"{SCRATCH.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TransientError, match="Another dry run is at work"):
+            go(book, Limits(images=2), "annotate@tags")
+
+
+def test_links_to_data_are_put_back(book: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("real", "made"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "set").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("SET_FOLDER", str(tmp_path / "made"))
+    monkeypatch.setenv("WEIGHTS_FOLDER", str(tmp_path / "made"))
+    sources = {"data/set": "SET_FOLDER", "data/weights": "WEIGHTS_FOLDER"}
+    sourced = book.model_copy(update={"book": book.book.model_copy(update={"sources": sources})})
+    with sources_for_now(sourced):
+        assert (tmp_path / "data" / "set").resolve() == tmp_path / "made"
+    assert (tmp_path / "data" / "set").resolve() == tmp_path / "real"
+    assert not (tmp_path / "data" / "weights").exists()

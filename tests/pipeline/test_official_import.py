@@ -77,6 +77,9 @@ def test_missing_entries_are_named() -> None:
 
 
 def test_surplus_entries_are_named() -> None:
+    heads = {"f8_3.weight": torch.rand(64, 32, 1, 1), "f8_4.weight": torch.rand(128, 64, 1, 1)}
+    with pytest.raises(DataError, match=r"3 unexpected entries(?s:.*)made for \(seam, ppc\?\)"):
+        from_entries("psa_cls", {**psa(), **heads, "f9.weight": torch.rand(192, 195, 1, 1)})
     with pytest.raises(DataError, match=r"1 unexpected entries: f9\.weight"):
         from_entries("psa_cls", {**psa(), "f9.weight": torch.rand(1)})
 
