@@ -34,9 +34,16 @@ class TransientError(Weak2MaskError):
     exit_code = 75
 
 
+MOST = 40
+"""Valid names that a message lists; of more it has the ones most like what was written."""
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` plus the valid names, to end an error message with."""
     options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, options, n=10, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
+    if len(options) > MOST:
+        rest = f"; {len(options) - len(near)} more names are valid" if near else f"{len(options)} names are valid"
+        return f"{hint}{' Alike: ' + ', '.join(near) if near else ' '}{rest}."
     return f"{hint} Valid: {', '.join(options) if options else 'none'}."

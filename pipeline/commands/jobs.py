@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline.params import Book
 
 DRY = "Dry run"
+SHOWN = 5
+"""Missing inputs that ``check`` lists."""
 MaxStepsOption = Annotated[
     int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
 ]
@@ -120,7 +122,8 @@ def check(
         return
     print(f"{checked.book.params}: {len(stages)} stages, every name and option resolves.")
     if missing:
-        print("Not there yet; a run asks for what its stages need:\n" + "\n".join(missing))
+        more = [f"  and {len(missing) - SHOWN} more (--json has all)"] if len(missing) > SHOWN else []
+        print("Not there yet; a run asks for what its stages need:\n" + "\n".join(missing[:SHOWN] + more))
 
 
 @app.command(rich_help_panel=JOBS)
