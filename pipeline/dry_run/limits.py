@@ -18,7 +18,7 @@ PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
 LATE = ("pretrain", "segmentation_start", "start")
 """Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
 
-SMALL_RATE = 1e-6
+SMALL_RATE = 1e-15
 """Random weights diverge at the rates of pretrained ones, and maps that are not finite stop a chain."""
 
 
