@@ -89,7 +89,7 @@ def pull_evaluations(book: Book) -> None:
     if not names:
         warnings.warn(
             f"Nothing to pull: {lock} records no evaluation of {book.book.params}. Expected the dvc.lock of somebody "
-            "who ran it, committed; or run it here: python -m pipeline run --book {book.book.path}.",
+            f"who ran it, committed; or run it here: python -m pipeline run --book {book.book.path}.",
             stacklevel=2,
         )
         return  # DVC would take no name for all of them

@@ -174,8 +174,8 @@ def _load(method: Method, official: Official, state: State, where: str, fits: Se
     for name, value in target.items():
         if name not in found and _made_here(name):
             found[name] = value
-        elif name in found and value.dim() > found[name].dim():  # a linear layer, which is a 1x1 convolution here
-            found[name] = found[name].reshape([*found[name].shape, 1, 1]) if value.shape[2:] == (1, 1) else found[name]
+        elif value.shape[2:] == (1, 1) and name in found and found[name].dim() == 2:
+            found[name] = found[name][:, :, None, None]  # a linear layer, which is a 1x1 convolution here
     problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in found.items()})
     if problems:
         candidates = f" ({', '.join(fits)}?)" if fits else ""

@@ -16,6 +16,7 @@ from models.heads.cam import CamHead, pool
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method
 from models.methods import METHODS, TAUGHT_BY_PIXELS
+from models.ops.affinity import within
 from models.structures import (
     IGNORE,
     UNLABELLED,
@@ -41,6 +42,7 @@ AT_ONCE = {
 VARIANTS: list[tuple[str, dict[str, object]]] = [(name, AT_ONCE.get(name, {})) for name in METHODS]
 VARIANTS += [("classifier", {"pooling": kind}) for kind in ("gmp", "lse")]
 VARIANTS += [("segmenter", {"head": head, "head_width": 16}) for head in HEADS]
+VARIANTS += [("segmenter", {"also_scales": [0.5]}), ("boundary_net", {"canvas": 96})]
 VARIANTS += [("boundary_net", {"learn_displacements": False})]
 VARIANTS += [("spml", {"preset": "parts", "memory": 0}), ("spml", {"frozen": True})]
 VARIANTS += [("segmenter", {"balanced": True, "label_smoothing": 0.1, "align_corners": True})]
@@ -243,3 +245,28 @@ def test_labels_of_pixels_teach_the_methods_that_the_check_thinks_they_do(name: 
     silent = replace(batch, seeds=torch.full_like(batch.seeds, UNLABELLED))
     told, untold = (sum(method.losses(method(b), b, CONTEXT).values()) for b in (replace(batch, seeds=blocks), silent))
     assert torch.equal(told, untold) == (name not in TAUGHT_BY_PIXELS)  # type: ignore[arg-type]
+
+
+def test_deeplab_v2s_scores_are_the_largest_of_its_scales(batch: Batch) -> None:
+    method = build("segmenter", also_scales=[0.5]).eval()
+    outputs = method(batch)
+    small = F.interpolate(batch.image, scale_factor=0.5, mode="bilinear", align_corners=False)
+    alone = build("segmenter").eval()
+    alone.load_state_dict(method.state_dict())
+    torch.testing.assert_close(outputs["logits_1"], alone(batch)["logits"])
+    reduced = F.interpolate(alone.scores(small), outputs["logits"].shape[2:], mode="bilinear", align_corners=False)  # type: ignore[operator]
+    torch.testing.assert_close(outputs["logits"], torch.maximum(outputs["logits_1"], reduced))
+    assert set(method.losses(outputs, batch, CONTEXT)) == {"segmentation", "segmentation_1", "segmentation_0.5"}
+
+
+def test_a_canvas_does_not_change_the_grid(batch: Batch) -> None:
+    image = batch.image[:1, :, :50, :37]
+    plain, padded = (build("boundary_net", canvas=canvas).eval() for canvas in (0, 96))
+    assert plain.boundaries(image).shape == padded.boundaries(image).shape == (1, 13, 10)  # type: ignore[operator]
+    assert padded.displacements(image).shape == (2, 13, 10)  # type: ignore[operator]
+
+
+def test_cells_within_a_radius() -> None:
+    near = within((2, 3), 1)
+    assert near[0].int().tolist() == [1, 1, 0, 1, 1, 0]  # the corner sees itself, right, below, and between
+    assert torch.equal(near, near.T)
