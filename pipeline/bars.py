@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -42,9 +42,27 @@ class Progress:
         return f"{self.what}: {share}{left}{f' ({self.note})' if self.note else ''}"
 
 
-def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "") -> Iterator[Item]:
-    """Yield from ``iterable`` behind a bar on stderr; in a log file a line every half minute at most."""
-    return iter(_kind()(iterable, total=total, desc=desc, **_options()))
+def progress(
+    iterable: Iterable[Item],
+    total: int | None = None,
+    desc: str = "",
+    *,
+    unit: str = "it",
+    size: Callable[[Item], int] = lambda item: 1,
+) -> Iterator[Item]:
+    """Yield from ``iterable`` behind a bar on stderr; in a log file a line every half minute at most.
+
+    Args:
+        iterable: what is being done.
+        total: sum of the sizes, where it is known.
+        desc: what is being done, for a reader.
+        unit: what the bar counts.
+        size: how many units an item is.
+    """
+    with _kind()(total=total, desc=desc, unit=unit, **_options()) as bar:
+        for item in iterable:
+            yield item
+            bar.update(size(item))
 
 
 def steps_bar(total: int, done: int, desc: str, shown: bool = True) -> tqdm[NoReturn]:

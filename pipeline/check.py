@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -144,6 +145,10 @@ def _remedy(book: Book, path: str) -> str:
     for source, variable in book.book.sources.items():
         if path == source or path.startswith(source + "/"):
             inside = path.removeprefix(source).strip("/")
+            if target := os.environ.get(variable):
+                return (
+                    f" {variable}={target} holds no {inside}. Put it there, or set {variable} to a folder that has it."
+                )
             return (
                 f" Link {'the folder that holds ' + inside if inside else 'it'}: "
                 f"`python -m pipeline link {source} /where/it/is`, "

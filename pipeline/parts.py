@@ -21,6 +21,7 @@ def spread_parts(
     *,
     on_device: bool = False,
     describe: Callable[[int], str] | None = None,
+    images: Callable[[int], int] | None = None,
 ) -> list[Result]:
     """Run ``task(part)`` for every part of an artefact, by the engine that the environment chose.
 
@@ -33,6 +34,7 @@ def spread_parts(
         desc: what is being done, for the bar and for messages.
         on_device: the task computes on :func:`pipeline.runtime.device`, which it asks for where it runs.
         describe: what a part holds, for messages.
+        images: how many images a part holds, for the bar; None counts parts.
 
     Returns:
         The results, in the order of ``parts``.
@@ -41,14 +43,19 @@ def spread_parts(
         ConfigurationError: the engine's setting does not hold.
         Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
     """
-    job: Job[Result] = Job(OneThread(task), parts, desc, None, on_device, describe)
+    job: Job[Result] = Job(OneThread(task), parts, desc, None, on_device, describe, images)
     run: Any = resolve(ENGINES, setting.engine(), "engine")
     results: list[Result] = run(job) if parts else []
     return results
 
 
 def map_parts(
-    task: Callable[[Part], Result], parts: Sequence[Part], desc: str, workers: int | None = None
+    task: Callable[[Part], Result],
+    parts: Sequence[Part],
+    desc: str,
+    workers: int | None = None,
+    *,
+    images: Callable[[Part], int] | None = None,
 ) -> list[Result]:
     """Run ``task(part)`` for every part in a pool of fresh processes on this machine, each with one compute thread.
 
@@ -57,6 +64,7 @@ def map_parts(
         parts: part numbers, or anything picklable that can name itself (``str``).
         desc: what is being done, for the bar and for messages.
         workers: processes; default :func:`pipeline.runtime.workers`; 0 runs in this process, as it is.
+        images: how many images a part holds, for the bar; None counts parts.
 
     Returns:
         The results, in the order of ``parts``.
@@ -65,4 +73,4 @@ def map_parts(
         Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
     """
     here = setting.engine() == "here"
-    return processes.run(Job(task, parts, desc, 0 if here else workers))
+    return processes.run(Job(task, parts, desc, 0 if here else workers, images=images))

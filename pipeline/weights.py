@@ -34,6 +34,8 @@ CLASSIFIERS = ("fc.", "classifier.", "linear1000.", "aspp.")
 """Names of what no method here uses: ImageNet's 1000 classes, and the head of DeepLab's COCO weights."""
 CONTAINERS = ("state_dict", "model", "model_state_dict")
 NETWORK_SECONDS = 20.0
+WEB_PAGE_BYTES = 256
+"""Of a file's beginning, in which a web page shows itself."""
 HUB_FILE = "pytorch_model.bin"
 
 
@@ -110,6 +112,12 @@ def read_entries(path: Path, parts: Sequence[str] = ()) -> State:
 
 
 def _read_pth(path: Path, parts: Sequence[str] = ()) -> State:
+    with path.open("rb") as file:
+        if file.read(WEB_PAGE_BYTES).lstrip().lower().startswith((b"<!doctype", b"<html")):
+            raise DataError(
+                f"{path} is a web page, not a file of weights: the address that it was downloaded from shows a page "
+                "first. Remedy: open that address in a browser and download the file itself."
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same

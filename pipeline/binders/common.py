@@ -121,7 +121,14 @@ def write_parts(
         on_device: ``make`` computes on :func:`pipeline.runtime.device`, which it asks for where it runs.
     """
     missing = [k for k in range(len(writer.parts)) if not writer.done(k)]
-    spread_parts(PartTask(writer, make), missing, desc, on_device=on_device, describe=lambda k: span(writer.parts[k]))
+    spread_parts(
+        PartTask(writer, make),
+        missing,
+        desc,
+        on_device=on_device,
+        describe=lambda k: span(writer.parts[k]),
+        images=lambda k: len(writer.parts[k]),
+    )
     writer.finish()
 
 

@@ -51,7 +51,11 @@ def run(book: Book, name: str, log: Log) -> None:
     parts = id_parts(ids)
     scores: list[Any] = [
         *spread_parts(
-            _Score(here, kind, parts), range(len(parts)), f"evaluate {name}", describe=lambda k: span(parts[k])
+            _Score(here, kind, parts),
+            range(len(parts)),
+            f"evaluate {name}",
+            describe=lambda k: span(parts[k]),
+            images=lambda k: len(parts[k]),
         )
     ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()

@@ -83,7 +83,7 @@ def run(book: Book, name: str, log: Log) -> None:
     parts = id_parts(cams.ids)
     scores: list[BoxScore] = spread_parts(
         _Score(here, parts), range(len(parts)), f"evaluate_boxes {name}", on_device=True,
-        describe=lambda k: span(parts[k]),
+        describe=lambda k: span(parts[k]), images=lambda k: len(parts[k]),
     )  # fmt: skip
     found = reduce(lambda a, b: a.merge(b), scores).localisation()
     labels = {"cams": entry.cams, "checkpoint": entry.checkpoint, "split": split_of(catalogue.splits, cams.ids)}

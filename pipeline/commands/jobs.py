@@ -60,15 +60,23 @@ def run(
     if max_steps is not None or limit is not None or max_batch is not None:
         from pipeline.dry_run.limits import Limits
 
+        if everything:
+            _no_targets(targets)
         bounds = Limits(max_steps, limit, max_batch, precision)
         _dry_run(checked_book(book), targets or [], bounds, everything)
         return
     if precision is not None:
         raise ConfigurationError("--precision belongs to a dry run: expected --max-steps, --limit or --max-batch too.")
     if everything:
+        _no_targets(targets)
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
     repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
-    table(book)
+    table(book, filled=True)
+
+
+def _no_targets(targets: list[str] | None) -> None:
+    if targets:
+        raise ConfigurationError(f"--all runs every stage: expected no targets beside it, found {', '.join(targets)}.")
 
 
 def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool) -> None:

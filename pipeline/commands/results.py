@@ -17,6 +17,7 @@ def table(
     book: BookOption = ".",
     as_json: JsonOption = False,
     pull: Annotated[bool, typer.Option("--pull", help="Fetch the evaluations from the DVC remote first.")] = False,
+    filled: Annotated[bool, typer.Option("--filled", help="Show only recipes that have a number.")] = False,
 ) -> None:
     """Print the table of a paper from what has been evaluated, and write it to report/BOOK/table.{md,csv,tex,json}.
 
@@ -37,7 +38,7 @@ def table(
     if as_json:
         print(files["json"].read_text(encoding="utf-8"), end="")
     else:
-        print_table(results)
+        print_table(results, filled=filled)
         print(f"Written: {', '.join(path.as_posix() for path in files.values())}")
 
 

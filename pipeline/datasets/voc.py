@@ -49,7 +49,7 @@ def voc(
         download: fetch VOC 2012 and SBD with torchvision when ``root`` has no VOC folder.
 
     Raises:
-        ConfigurationError: unknown class, list or label key.
+        ConfigurationError: unknown class, list or label key; or most of a split's masks are not there.
         DataError: no VOC folder at ``root``, or a file of lists or labels that cannot be read.
     """
     names = tuple(classes) if classes is not None else VOC_CLASSES
@@ -68,9 +68,16 @@ def voc(
         ids = _ids(folder, list_name, masks_folder, extra)
         tags = _published_tags(folder, labels, labels_key, ids, problems)
         listed[split] = [_listed(folder, masks_folder, id, where, tags.get(id), values) for id, where in ids]
-        own = any((folder / item.mask).is_file() for item in listed[split] if item.mask)
-        if not own and not any(extra is not None and id in extra.files for id, _ in ids):
+        bare = [item.id for item in listed[split] if not (item.mask and (folder / item.mask).is_file())]
+        drawn = [id for id in bare if extra is not None and id in extra.files]
+        if len(bare) == len(ids) and not drawn:
             listed[split] = [Listed(i.id, i.image, None, None, i.tags, i.where) for i in listed[split]]
+        elif len(bare) - len(drawn) > len(ids) / 2:
+            raise ConfigurationError(
+                f"voc: {len(bare) - len(drawn)} of {len(ids)} images of split '{split}' have no mask in "
+                f"{folder / str(masks)}, such as {bare[0]}. Set `masks` to the folder that has them "
+                "(SegmentationClassAug for train_aug), or `sbd` to where SBD lies."
+            )
         elif extra is not None:
             listed[split], files = choose(listed[split], folder, extra, problems)
             copied.update((file.id, file) for file in files)

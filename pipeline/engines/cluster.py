@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from models.errors import ConfigurationError, TransientError, Weak2MaskError
-from pipeline.bars import progress
 from pipeline.engines import setting, worker
 from pipeline.engines.job import Job, Result
 from pipeline.engines.worker import Outcome, Ticket, run_part, ticket
@@ -40,7 +39,7 @@ def run(job: Job[Result]) -> list[Result]:
     with ticket(job.task) as shown, _connected(address) as client:
         crew = _Crew(client, address, shown)
         crew.require()
-        results = dict(progress(_results(crew, job), len(job.parts), job.desc))
+        results = dict(job.bar(_results(crew, job), lambda done: done[0]))
     return [results[part] for part in job.parts]
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.bars import progress
 from pipeline.engines.job import Job, Result
 
 
 def run(job: Job[Result]) -> list[Result]:
     """Run the job here."""
-    return [_one(job, part) for part in progress(job.parts, len(job.parts), job.desc)]
+    return [_one(job, part) for part in job.bar(job.parts, lambda part: part)]
 
 
 def _one(job: Job[Result], part: Any) -> Result:

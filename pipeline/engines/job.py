@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pipeline.bars import progress
+
 Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Job(Generic[Result]):
         workers: processes of a local pool; 0 stays in this process; None takes :func:`pipeline.runtime.workers`.
         on_device: the task computes on :func:`pipeline.runtime.device`, of which a machine has one or a few.
         describe: what a part holds, for messages.
+        images: how many images a part holds, for the bar; None counts parts.
     """
 
     task: Callable[[Any], Result]
@@ -31,6 +35,13 @@ class Job(Generic[Result]):
     workers: int | None = None
     on_device: bool = False
     describe: Callable[[Any], str] | None = None
+    images: Callable[[Any], int] | None = None
+
+    def bar(self, done: Iterable[Done], part: Callable[[Done], Any]) -> Iterator[Done]:
+        """Yield what has been done behind a bar, which ``part`` tells the part of each."""
+        size = self.images or (lambda part: 1)
+        unit = "part" if self.images is None else "image"
+        return progress(done, sum(map(size, self.parts)), self.desc, unit=unit, size=lambda each: size(part(each)))
 
     def name(self, part: Any) -> str:
         """The part as a message names it: ``part 3 (2007_000032 to 2007_000999)``."""

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 from models.errors import TransientError
 from pipeline import runtime
-from pipeline.bars import progress
 from pipeline.engines import here
 from pipeline.engines.job import Job, Result
 from pipeline.threads import one_thread
@@ -40,7 +39,7 @@ def run(job: Job[Result]) -> list[Result]:
     ):
         futures = {pool.submit(_do, part): part for part in job.parts}
         try:
-            for future in progress(as_completed(futures), len(job.parts), job.desc):
+            for future in job.bar(as_completed(futures), lambda future: futures[future]):
                 _raise_failure(job, future, futures[future])
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -91,9 +91,17 @@ def localisation_results(found: Sequence[Localised]) -> Results:
     return Results(TITLE, *columns_and_cells(found))
 
 
-def print_table(table: PaperTable) -> None:
-    """Print the recipes, what was published beside them, the evaluations behind them, and the notes."""
+def print_table(table: PaperTable, *, filled: bool = False) -> None:
+    """Print the recipes, what was published beside them, the evaluations behind them, and the notes.
+
+    Args:
+        table: all of a book.
+        filled: leave out recipes and repeats of which nothing has been evaluated, and say how many.
+    """
     from pipeline.tables.files import recipe_results
+
+    if filled:
+        table = _filled(table)
     from pipeline.tables.layout import OURS, PUBLISHED
 
     shown: list[Table | str] = []
@@ -110,6 +118,13 @@ def print_table(table: PaperTable) -> None:
     if table.localised:
         shown += [localisation_results(table.localised).rich(), ""]
     _print(*shown, *table.notes, *table.todo)
+
+
+def _filled(table: PaperTable) -> PaperTable:
+    rows = tuple(row for row in table.rows if row.cells)
+    left_out = len(table.rows) - len(rows)
+    said = f"Recipes without a number are left out ({left_out}): `python -m pipeline table` shows all."
+    return replace(table, rows=rows, notes=(*table.notes, said) if left_out else table.notes)
 
 
 def print_runs(book: Book) -> None:

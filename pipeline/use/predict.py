@@ -93,7 +93,8 @@ def predict(
     part = SegmentPart(tuple(inputs), checkpoint, tuple(class_names), out, how, tuple(formats), tags or {}, device)
     count = -(-len(inputs) // PART)
     alone = device != "cpu" or count == 1  # starting processes costs more than a few images
-    parts = map_parts(part, range(count), "predict", 0 if alone else None)
+    sizes = [len(inputs[first : first + PART]) for first in range(0, len(inputs), PART)]
+    parts = map_parts(part, range(count), "predict", 0 if alone else None, images=lambda k: sizes[k])
     results = [result for results in parts for result in results]
     good = [result for result in results if result.problem is None]
     if "coco" in formats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 from models.errors import ConfigurationError, DataError, closest
 from models.methods import METHODS
 from pipeline.artifacts import artifact
+from pipeline.official.table import OFFICIAL
 from pipeline.params import Book, PredictMasksEntry, load_book
 from pipeline.signatures import has_method
 
 if TYPE_CHECKING:
     from models.method import Method
+
+
+NAMED = 10
+"""Checkpoints that a message names."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,10 @@ def _of_book(book: Book, name: str) -> Place:
     folder = artifact(book.book.work, "checkpoints", name)
     if not folder.is_dir():
         where = "" if book.book.path == "." else f" --book {book.book.path}"
+        verb = "train" if name in book.train else "import_weights"
         raise DataError(
-            f"Checkpoint '{name}' has not been trained: nothing at {folder}. "
-            f"Remedy: python -m pipeline run train@{name}{where}"
+            f"Checkpoint '{name}' has not been made: nothing at {folder}. "
+            f"Remedy: python -m pipeline run {verb}@{name}{where}"
         )
     uses = [entry for entry in book.predict_masks.values() if entry.checkpoint == name]
     entry = uses[0] if uses else PredictMasksEntry(data="none", split="none", checkpoint=name)
@@ -90,15 +96,22 @@ def load_segmenter(place: Place) -> tuple[Method, tuple[str, ...]]:
     card, _ = read_checkpoint(place.folder)
     if card.method in METHODS and not has_method(METHODS[card.method], "scores"):
         raise ConfigurationError(
-            f"{place.folder} was trained by '{card.method}', which names what an image shows but cannot segment. "
-            f"Remedy: {_remedy(place)}"
+            f"{place.folder} holds a network of '{card.method}', which cannot segment. Remedy: {_remedy(place)}"
         )
     return load_method(place.folder), card.class_names
 
 
 def _remedy(place: Place) -> str:
     able = [name for name, target in METHODS.items() if has_method(target, "scores")]
-    trained = [name for name, entry in place.book.train.items() if entry.method in able] if place.book else []
-    if trained:
-        return f"name a checkpoint that can ({', '.join(trained)})."
+    if trained := _segmenters(place.book, able) if place.book else []:
+        more = f" and {len(trained) - NAMED} more" if len(trained) > NAMED else ""
+        return f"name a checkpoint that can ({', '.join(trained[:NAMED])}{more})."
     return f"name a checkpoint of a method that can ({', '.join(able)}), trained on the pseudo-masks of this one."
+
+
+def _segmenters(book: Book, able: Sequence[str]) -> list[str]:
+    imported = {name: OFFICIAL.get(entry.official or "") for name, entry in book.import_weights.items()}
+    return [
+        *(name for name, entry in book.train.items() if entry.method in able),
+        *(name for name, network in imported.items() if network is not None and network.method in able),
+    ]

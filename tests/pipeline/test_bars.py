@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import bars, runtime
+from pipeline.engines.job import Job
 
 
 def test_progress_yields_everything_and_writes_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +28,14 @@ def test_a_program_reads_how_far_a_loop_is(monkeypatch: pytest.MonkeyPatch, caps
     assert len(read) == len([line for line in lines if line])  # nothing else is written
     assert (read[0].what, read[0].done, read[0].total) == ("counting", 0, 4)
     assert (read[-1].done, read[-1].percent) == (4, 100.0)
+
+
+def test_a_bar_counts_what_the_items_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv(bars.CHANNEL, "lines")
+    job = Job(str, ["abc", "d"], "reading", images=len)
+    assert list(job.bar(job.parts, lambda part: part)) == ["abc", "d"]
+    read = [state for line in capsys.readouterr().err.splitlines() if (state := bars.read_progress(line))]
+    assert (read[-1].what, read[-1].done, read[-1].total) == ("reading", 4, 4)
 
 
 def test_a_program_reads_a_training(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

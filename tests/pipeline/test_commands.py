@@ -157,3 +157,13 @@ def test_check_says_the_same_to_machines(monkeypatch: pytest.MonkeyPatch) -> Non
     done = CliRunner().invoke(app, ["check", "--json", "--book", "recipes/voc_min"])
     assert done.exit_code == 2
     assert "Did you mean 'recipes/voc_mini'" in json.loads(done.stdout)["errors"][0]
+
+
+@pytest.mark.parametrize("bounds", [[], ["--max-steps", "1"]])
+def test_all_stages_and_some_stages_are_not_asked_for_at_once(
+    monkeypatch: pytest.MonkeyPatch, bounds: list[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["run", "--all", "evaluate@cam", *bounds])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "expected no targets beside it, found evaluate@cam" in str(done.exception)

@@ -104,6 +104,12 @@ def test_a_split_without_any_mask_is_a_test_set(devkit: Path, tmp_path: Path) ->
         truth.mask("c")
 
 
+def test_masks_of_another_folder_are_one_message_and_not_one_for_each_image(devkit: Path, tmp_path: Path) -> None:
+    (devkit / "ImageSets/Segmentation/train.txt").write_text("a\nd\ne\n")
+    with pytest.raises(ConfigurationError, match=r"2 of 3 images of split 'train' have no mask in .*such as d\. Set"):
+        make(tmp_path)
+
+
 def test_every_bad_image_is_in_one_message(devkit: Path, tmp_path: Path) -> None:
     (devkit / "JPEGImages" / "a.jpg").write_bytes(b"")
     Image.fromarray(np.zeros((3, 3), np.uint8)).save(devkit / "SegmentationClass" / "b.png")

@@ -137,6 +137,17 @@ def test_missing_input_file_names_key_and_remedy(tmp_path: Path, content: dict[s
         check_files(load_book(tmp_path))
 
 
+def test_a_source_that_is_set_but_lacks_the_file_is_not_asked_for_again(
+    tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content["prepare"]["toy"]["root"] = "data/nowhere/VOC2012"
+    content["book"]["sources"] = {"data/nowhere": "WEAK2MASK_NOWHERE"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("WEAK2MASK_NOWHERE", "/elsewhere")
+    with pytest.raises(ConfigurationError, match=r"WEAK2MASK_NOWHERE=/elsewhere holds no VOC2012\. Put it there"):
+        check_files(load_book(tmp_path))
+
+
 def test_only_the_files_of_the_targets_are_asked_for(tmp_path: Path, content: dict[str, Any]) -> None:
     content["import_weights"]["published"] = {"official": "seam", "file": "data/seam.pth"}
     content["evaluate"]["published"] = {"data": "toy", "of": "cams/published"}

@@ -20,6 +20,7 @@ from models.errors import ConfigurationError, DataError
 from models.structures import IGNORE
 from pipeline.__main__ import app
 from pipeline.checkpoints import build_method, save_checkpoint
+from pipeline.params import ImportWeightsEntry
 from pipeline.use import options
 from pipeline.use.inputs import find_images
 from pipeline.use.predict import check_out, predict
@@ -287,6 +288,12 @@ def test_a_checkpoint_that_cannot_segment_is_refused_with_one_that_can(project: 
     save_checkpoint(Path("work/toy/checkpoints/classifier"), method, recipe=recipe, class_names=CLASSES)
     with pytest.raises(ConfigurationError, match=r"cannot segment.*\(segmenter, full\)"):
         load_segmenter(find_checkpoint("classifier"))
+    book = find_checkpoint("classifier").book
+    assert book is not None
+    official = {"published": ImportWeightsEntry(official="deeplab_v2", file="deeplab.pth")}
+    book = book.model_copy(update={"train": {}, "import_weights": book.import_weights | official})
+    with pytest.raises(ConfigurationError, match=r"name a checkpoint that can \(published\)"):
+        load_segmenter(Place(Path("work/toy/checkpoints/classifier"), book))
     with pytest.raises(ConfigurationError, match="trained on the pseudo-masks of this one"):
         load_segmenter(Place(Path("work/toy/checkpoints/classifier")))
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import DataError, Weak2MaskError
 from pipeline import runs as runs_module
-from pipeline.params import Book
+from pipeline.params import Book, RecipeRow
 from pipeline.runs import RecordedStage
 from pipeline.tables import paper as paper_module
 from pipeline.tables.evaluations import read_metrics
@@ -209,6 +209,18 @@ def test_nothing_evaluated(book: Book, tmp_path: Path, capsys: pytest.CaptureFix
     assert "48.3" in printed, "what was published stands beside empty cells"
     for text in (markdown(table), long_csv(table), latex(table), to_json(table)):
         assert "60.7" not in text
+
+
+def test_after_a_run_only_rows_with_a_number_are_shown(book: Book, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = {"label": "Not yet", "published": "irn"}
+    more = book.table.model_copy(update={"recipes": book.table.recipes | {"other": RecipeRow.model_validate(empty)}})
+    table = paper_table(book.model_copy(update={"table": more}), {})
+    print_table(table)
+    assert "Not yet" in capsys.readouterr().out
+    print_table(table, filled=True)
+    printed = capsys.readouterr().out
+    assert "Not yet" not in printed
+    assert "Recipes without a number are left out (1)" in printed
 
 
 def test_a_book_that_evaluates_nothing(book: Book, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

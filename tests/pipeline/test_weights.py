@@ -126,6 +126,12 @@ def test_a_truncated_file_is_an_error_with_its_path(tmp_path: Path, suffix: str,
         read_entries(path)
 
 
+def test_a_web_page_that_was_saved_instead_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_text("\n<!DOCTYPE html><html>too large to scan, download anyway?</html>")
+    with pytest.raises(DataError, match=r"w\.pth is a web page"):
+        read_entries(tmp_path / "w.pth")
+
+
 def test_what_is_not_a_state_dict_is_refused(tmp_path: Path) -> None:
     for content in ([torch.zeros(1)], {"epoch": 3}, {}):
         torch.save(content, tmp_path / "w.pth")
