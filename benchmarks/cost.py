@@ -25,7 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.settings import TrainSettings
 from models.structures import UNLABELLED, Batch
-from pipeline.check import check, trained_page
+from pipeline.check import check
+from pipeline.check_roles import trained_page
 from pipeline.checkpoints import build_method
 from pipeline.loader_options import LoaderOptions
 from pipeline.params import Book, load_book

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from models.pseudo_masks import RULES
 from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
-from pipeline.check_graph import circle_problems, label_files, region_folders, split_problems, teaching_problems
+from pipeline.check_graph import circle_problems, split_problems, teaching_problems
+from pipeline.check_roles import instance_problems, role_problems
 from pipeline.datasets import READERS
-from pipeline.lineage import REFERENCES, Node, ancestors
+from pipeline.lineage import REFERENCES
 from pipeline.official.table import OFFICIAL
 from pipeline.params import Book, explain
 from pipeline.ranges import range_problems
@@ -74,24 +74,6 @@ CHECKED_BY_BUILDING = {
 """Options whose ranges are checked too: they import no torch."""
 
 
-ROLES = {
-    "export_cams": ("cams", "localise"),
-    "propagate_cams": ("links", "say which pixels belong together"),
-    "predict_masks": ("scores", "segment"),
-    "evaluate_boxes": ("tag_scores", "rank the classes of an image"),
-}
-"""What a verb asks of the method behind its checkpoint: the name of the function, and what it is for."""
-
-OPTION_ROLES = {
-    ("export_cams", "maps", "posteriors"): ("scores", "segment"),
-    ("predict_masks", "gate", True): ("gated_scores", "say whether a class is in an image"),
-}
-"""What a value of a verb's option asks instead."""
-
-SWITCHES = {"scores": "segmentation", "gated_scores": "segmentation"}
-"""The option of a method that takes a function away when it is 0."""
-
-
 def check(book: Book) -> None:
     """Resolve every name and option of ``book``.
 
@@ -104,57 +86,6 @@ def check(book: Book) -> None:
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
-
-
-def check_files(book: Book, targets: Sequence[str] | None = None) -> None:
-    """Every file and folder that the book reads from outside must be there.
-
-    Args:
-        targets: stages for which it reads them (``evaluate@cam``); none of them: the book's own; None: all of the book.
-
-    Raises:
-        ConfigurationError: names each missing path, the key that asks for it, and how to provide it.
-    """
-    missing = missing_files(book, targets)
-    if missing:
-        raise ConfigurationError(f"{book.book.params} needs input that is not there\n" + "\n".join(missing))
-
-
-def missing_files(book: Book, targets: Sequence[str] | None = None) -> list[str]:
-    """A line for each file and folder that :func:`check_files` misses."""
-    named = targets if targets is None else list(targets) or book.book.targets
-    wanted = _wanted(book, named) if named else None
-    paths = [*label_files(book), *region_folders(book)]
-    for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
-        paths += [(f"{verb}.{name}.{key}", getattr(entry, key)) for name, entry in getattr(book, verb).items()]
-    return [
-        f"  {key}: {path} does not exist.{_remedy(book, path)}"
-        for key, path in paths
-        if not Path(path).exists() and (wanted is None or tuple(key.split(".")[:2]) in wanted)
-    ]
-
-
-def _wanted(book: Book, targets: Sequence[str]) -> set[Node]:
-    """The entries that the targets stand on; targets that are no entry are left to others."""
-    named = [target.partition("@") for target in targets]
-    known = [(verb, name) for verb, _, name in named if name and name in getattr(book, verb, {})]
-    return {node for verb, name in known for node in ancestors(book, verb, name)}
-
-
-def _remedy(book: Book, path: str) -> str:
-    for source, variable in book.book.sources.items():
-        if path == source or path.startswith(source + "/"):
-            inside = path.removeprefix(source).strip("/")
-            if target := os.environ.get(variable):
-                return (
-                    f" {variable}={target} holds no {inside}. Put it there, or set {variable} to a folder that has it."
-                )
-            return (
-                f" Link {'the folder that holds ' + inside if inside else 'it'}: "
-                f"`python -m pipeline link {source} /where/it/is`, "
-                f"or set {variable}=/where/it/is and use `python -m pipeline run`."
-            )
-    return ""
 
 
 def parts(book: Book, verb: str, name: str) -> tuple[str, ...]:
@@ -237,8 +168,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
     yield from _option_problems(verb, name, entry)
     if verb == "train":
         yield from _add_on_problems(where, entry)
-    yield from _role_problems(book, where, entry, verb)
-    yield from _instance_problems(book, where, entry)
+    yield from role_problems(book, where, entry, verb)
+    yield from instance_problems(book, where, entry)
     yield from _split_problems(book, where, entry)
 
 
@@ -308,55 +239,6 @@ def _add_on_problems(where: str, entry: Any) -> Iterator[str]:
         yield f"{where}.add_ons: '{entry.method}' learns no CAMs to add to; methods that do: {', '.join(able)}."
 
 
-def _role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
-    """A page must be able to do what a verb asks of it (:data:`ROLES`)."""
-    needed = _role(verb, entry)
-    if needed is None:
-        return
-    made = book.producer("checkpoints", entry.checkpoint)
-    method, options = trained_page(*made) if made else ("", {})
-    if made is None or method not in {"", *METHODS}:
-        return
-    if not method:
-        yield f"{where}.checkpoint: '{entry.checkpoint}' is imported weights, not a trained method."
-    elif not has_method(METHODS[method], needed[0]):
-        able = [name for name, target in METHODS.items() if has_method(target, needed[0])]
-        yield (
-            f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{method}', which cannot {needed[1]}; "
-            f"methods that can: {', '.join(able)}."
-        )
-    elif options.get(SWITCHES.get(needed[0], ""), 1) == 0:
-        yield (
-            f"{where}.checkpoint: '{entry.checkpoint}' is trained with {SWITCHES[needed[0]]}: 0, so that it cannot "
-            f"{needed[1]}. Give that a weight in train.{entry.checkpoint}.model."
-        )
-
-
-def trained_page(verb: str, entry: Any) -> tuple[str, Mapping[str, Any]]:
-    """Method and options of the page in a checkpoint that ``verb`` makes; "" for weights of a backbone alone."""
-    if verb == "train":
-        return entry.method, entry.model
-    official = OFFICIAL.get(entry.official or "")
-    return (official.method, official.options) if official else ("", {})
-
-
-def _role(verb: str, entry: Any) -> tuple[str, str] | None:
-    for (owner, option, value), role in OPTION_ROLES.items():
-        if owner == verb and entry.options.get(option) == value:
-            return role
-    return ROLES.get(verb)
-
-
-def _instance_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
-    """Objects are told apart by displacements, which only some networks learn."""
-    made = book.producer("checkpoints", entry.checkpoint) if getattr(entry, "instances", False) else None
-    method = trained_page(*made)[0] if made else ""
-    if method in METHODS:
-        able = [name for name, target in METHODS.items() if has_method(target, "displacements")]
-        if method not in able:
-            yield f"{where}.instances: '{method}' learns no displacements; methods that do: {', '.join(able)}."
-
-
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
     """Supervision and CAMs must come from the data set that the entry names."""
     for key in ("supervision", "cams"):
@@ -388,6 +270,3 @@ def _place_problems(book: Book) -> Iterator[str]:
     for target in book.book.targets:
         if target not in stages:
             yield f"book.targets: no stage '{target}'.{closest(target, stages)}"
-
-
-__all__ = ["ConfigurationError", "check", "check_files", "effective_options", "parts"]

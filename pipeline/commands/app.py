@@ -98,7 +98,7 @@ def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None
         ConfigurationError: the book does not hold.
     """
     from pipeline.check import check as check_names
-    from pipeline.check import check_files
+    from pipeline.check_inputs import check_files
     from pipeline.params import load_book
     from pipeline.repro import check_targets, link_sources
 

@@ -109,7 +109,7 @@ def check(
 
     Example: ``python -m pipeline check --book recipes/voc_mini``.
     """
-    from pipeline.check import check_files, missing_files
+    from pipeline.check_inputs import check_files, missing_files
     from pipeline.repro import link_sources
 
     try:

@@ -187,7 +187,8 @@ def _text(
 
 def _write(folder: Path, text: str, made: list[Path]) -> None:
     """The book and its link to the one dvc.yaml; what it says must hold."""
-    from pipeline.check import check, check_files
+    from pipeline.check import check
+    from pipeline.check_inputs import check_files
     from pipeline.params import load_book
 
     folder.mkdir(parents=True)

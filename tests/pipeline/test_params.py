@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError
-from pipeline.check import check, check_files, parts
+from pipeline.check import check, parts
+from pipeline.check_inputs import check_files
 from pipeline.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent

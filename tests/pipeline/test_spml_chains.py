@@ -19,7 +19,8 @@ from models.methods.spml import Spml
 from models.ops.boxes import within_boxes
 from models.settings import TrainSettings
 from models.structures import UNLABELLED, Batch, Cam
-from pipeline.check import check, check_files
+from pipeline.check import check
+from pipeline.check_inputs import check_files
 from pipeline.checkpoints import read_checkpoint
 from pipeline.lineage import ancestors
 from pipeline.params import Book, load_book
