@@ -45,6 +45,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "votes_temperature": ("a number above 0", lambda value: value > 0),
     "compensated": ("a share in (0,1]", lambda value: 0 < value <= 1),
     "segmentation": ("a weight of 0 or more", lambda value: value >= 0),
+    "transform_start": ("an epoch of 0 or later", lambda value: value >= 0),
     "segmentation_start": ("an epoch of 0 or later", lambda value: value >= 0),
     "psi": ("a probability in [0,1)", lambda value: 0 <= value < 1),
     "focal_power": ("a power of 0 or more", lambda value: value >= 0),

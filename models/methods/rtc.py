@@ -63,6 +63,8 @@ class Rtc(Method):
         background_cells: cells of the background's prototype, see ``transform_view``.
         negatives: prototypes of all classes in the denominator (RTC), or of those that the batch has ("present").
         compensator: weight of the compensator's loss (RTC 1); 0 leaves it out.
+        transform_start: epoch from which CTR and the compensator count (RTC 0): both believe the refined CAMs, which are
+            blurred as long as the affinities have not learned.
         votes_temperature: of its votes (RTC 1).
         compensated: share of an image's entries, the largest gaps, that it keeps (RTC 0.8).
         segmentation: weight of the decoder's loss (RTC 1); 0: no decoder, CAMs only.
@@ -97,6 +99,7 @@ class Rtc(Method):
         background_cells: Literal["first", "least_foreground"] = "first",
         negatives: Literal["all", "present"] = "all",
         compensator: float = 1.0,
+        transform_start: float = 0.0,
         votes_temperature: float = 1.0,
         compensated: float = 0.8,
         segmentation: float = 1.0,
@@ -122,6 +125,7 @@ class Rtc(Method):
         self.contrast, self.tau, self.background = contrast, tau, background
         self.background_cells, self.negatives = background_cells, negatives
         self.compensator, self.votes_temperature, self.compensated = compensator, votes_temperature, compensated
+        self.transform_start = transform_start
         self.segmentation, self.segmentation_start = segmentation, segmentation_start
         self.high, self.low = high, low
         self.refine = PixelAdaptive(refiner)
@@ -178,7 +182,9 @@ class Rtc(Method):
         parts |= {"equivariance": equivariance.plain, "cross_equivariance": equivariance.cross}
         if self.contrast or self.compensator:
             grids = tuple(self._grid(outputs, suffix, tags) for suffix in sizes)
-            parts |= self._transform((grids[0], grids[1]), views, tags)
+            counts = float(context.epoch >= self.transform_start)
+            transform = self._transform((grids[0], grids[1]), views, tags)
+            parts |= {name: counts * loss for name, loss in transform.items()}
         if self.decoder is not None:
             parts["segmentation"] = self._segmentation(outputs, batch, context)
         return parts

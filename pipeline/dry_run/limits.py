@@ -15,7 +15,7 @@ from pipeline.signatures import options_model
 
 PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
 
-LATE = ("pretrain", "segmentation_start", "start")
+LATE = ("pretrain", "segmentation_start", "transform_start", "start")
 """Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
 
 SMALL_RATE = 1e-15

@@ -60,6 +60,7 @@ PAGES: dict[str, dict[str, Any]] = {
         "background": 0.2,
         "negatives": "all",
         "compensator": 1.0,
+        "transform_start": 0.0,
         "votes_temperature": 1.0,
         "compensated": 0.8,
         "segmentation": 1.0,

@@ -174,6 +174,16 @@ def test_the_decoder_learns_from_its_epoch_on() -> None:
     assert later["segmentation"].isfinite()
 
 
+def test_transform_and_compensator_count_from_their_epoch_on() -> None:
+    method = page(transform_start=1.0).train()
+    outputs, data = method(batch()), batch()
+    names = ("intra", "cross_label", "cross_prototype", "compensator")
+    early = method.losses(outputs, data, CONTEXT)
+    later = method.losses(outputs, data, replace(CONTEXT, step=5))
+    assert all(early[name] == 0 for name in names)
+    assert all(later[name] > 0 for name in names)
+
+
 def test_parts_can_be_left_out() -> None:
     method = page(representation="single", contrast=0.0, compensator=0.0, segmentation=0.0)
     parts = method.losses(method(batch()), batch(), CONTEXT)

@@ -177,11 +177,12 @@ def test_accumulated_parts_keep_their_size(
 
 
 @pytest.mark.parametrize(
-    ("method", "option"), [("rtc", "segmentation_start"), ("one_stage", "pretrain"), ("afa", "pretrain")]
+    ("method", "options"),
+    [("rtc", ("segmentation_start", "transform_start")), ("one_stage", ("pretrain",)), ("afa", ("pretrain",))],
 )
-def test_losses_that_begin_late_begin_at_once(method: str, option: str) -> None:
+def test_losses_that_begin_late_begin_at_once(method: str, options: tuple[str, ...]) -> None:
     entry = TrainEntry(data="a", supervision="a", init="a", method=method, settings={"epochs": 20})
-    assert Limits(max_steps=2).training(entry).model == {option: 0}
+    assert Limits(max_steps=2).training(entry).model == dict.fromkeys(options, 0)
     assert Limits(images=2).training(entry).model == {}
 
 
