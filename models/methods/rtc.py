@@ -63,8 +63,8 @@ class Rtc(Method):
         background_cells: cells of the background's prototype, see ``transform_view``.
         negatives: prototypes of all classes in the denominator (RTC), or of those that the batch has ("present").
         compensator: weight of the compensator's loss (RTC 1); 0 leaves it out.
-        transform_start: epoch from which CTR and the compensator count (RTC 0): both believe the refined CAMs, which are
-            blurred as long as the affinities have not learned.
+        transform_start: epoch from which CTR and the compensator count (RTC 0): both believe the refined CAMs, which
+            are blurred as long as the affinities have not learned.
         votes_temperature: of its votes (RTC 1).
         compensated: share of an image's entries, the largest gaps, that it keeps (RTC 0.8).
         segmentation: weight of the decoder's loss (RTC 1); 0: no decoder, CAMs only.
