@@ -51,7 +51,7 @@ def _remedy(book: Book, path: str) -> str:
     for source, variable in book.book.sources.items():
         if path == source or path.startswith(source + "/"):
             inside = path.removeprefix(source).strip("/")
-            if target := os.environ.get(variable):
+            if inside and (target := os.environ.get(variable)):
                 return (
                     f" {variable}={target} holds no {inside}. Put it there, or set {variable} to a folder that has it."
                 )

@@ -123,7 +123,7 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
 def _filled(table: PaperTable) -> PaperTable:
     rows = tuple(row for row in table.rows if row.cells)
     left_out = len(table.rows) - len(rows)
-    said = f"Recipes without a number are left out ({left_out}): `python -m pipeline table` shows all."
+    said = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
     return replace(table, rows=rows, notes=(*table.notes, said) if left_out else table.notes)
 
 
