@@ -10,6 +10,7 @@ HEADS = {
     "aspp_v2": "models.heads.aspp:AsppV2",
     "aspp_v3": "models.heads.aspp:AsppV3",
     "aspp_v3plus": "models.heads.aspp:AsppV3Plus",
+    "psp": "models.heads.psp:PyramidPooling",
     "segformer": "models.heads.segformer:SegFormerHead",
     "rtc": "models.heads.rtc_decoder:RtcDecoder",
 }

@@ -13,6 +13,7 @@ from models.doors import resolve
 from models.errors import DataError
 from models.heads import HEADS
 from models.heads.cam import CamHead, pool
+from models.heads.psp import BINS, grid_means
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method
 from models.methods import METHODS, TAUGHT_BY_PIXELS
@@ -226,6 +227,15 @@ def test_the_rates_of_a_head_follow_the_output_stride(head: str, reach: int) -> 
         module = resolve(HEADS, head, "head")({"layer4": 8}, 2, output_stride=output_stride, width=4)
         widest = max(m.dilation[0] for m in module.modules() if isinstance(m, torch.nn.Conv2d))
         assert widest == reach * factor
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (6, 12), (13, 19)])
+def test_pyramid_pooling_means_over_grids_of_any_picture(size: tuple[int, int]) -> None:
+    feature = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    for bins in BINS:
+        torch.testing.assert_close(grid_means(feature, bins), F.adaptive_avg_pool2d(feature, bins))
+    row = torch.arange(4.0).expand(1, 1, 4, 4)
+    torch.testing.assert_close(grid_means(row, 2)[0, 0], torch.tensor([[0.5, 2.5]] * 2))
 
 
 def test_unknown_parts_get_the_closest_name() -> None:
