@@ -47,7 +47,6 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "segmentation": ("a weight of 0 or more", lambda value: value >= 0),
     "transform_start": ("an epoch of 0 or later", lambda value: value >= 0),
     "segmentation_start": ("an epoch of 0 or later", lambda value: value >= 0),
-    "segmentation_reach": ("a share in [0,1]", lambda value: 0 <= value <= 1),
     "psi": ("a probability in [0,1)", lambda value: 0 <= value < 1),
     "focal_power": ("a power of 0 or more", lambda value: value >= 0),
     "focal_floor": ("an area above 0", lambda value: value > 0),

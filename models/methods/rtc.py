@@ -69,8 +69,6 @@ class Rtc(Method):
         compensated: share of an image's entries, the largest gaps, that it keeps (RTC 0.8).
         segmentation: weight of the decoder's loss (RTC 1); 0: no decoder, CAMs only.
         segmentation_start: epoch from which it counts (RTC 7 of 25).
-        segmentation_reach: share of the decoder's gradient that goes on into the backbone (RTC 1). In a short training
-            the decoder needs a large weight, with which its first labels would drive the CAMs.
         head: of the decoder, by name (``models.heads``).
         head_width: its channels.
         high, low: background scores of the online labels (RTC 0.55, 0.2).
@@ -106,7 +104,6 @@ class Rtc(Method):
         compensated: float = 0.8,
         segmentation: float = 1.0,
         segmentation_start: float = 7.0,
-        segmentation_reach: float = 1.0,
         head: str = "rtc",
         head_width: int = 256,
         high: float = 0.55,
@@ -130,7 +127,6 @@ class Rtc(Method):
         self.compensator, self.votes_temperature, self.compensated = compensator, votes_temperature, compensated
         self.transform_start = transform_start
         self.segmentation, self.segmentation_start = segmentation, segmentation_start
-        self.segmentation_reach = segmentation_reach
         self.high, self.low = high, low
         self.refine = PixelAdaptive(refiner)
 
@@ -169,16 +165,9 @@ class Rtc(Method):
         features = self.backbone(batch.image)
         outputs = self._look(batch.image, features)
         if self.decoder is not None:
-            outputs["scores"] = self.decoder(self._reached(features))
+            outputs["scores"] = self.decoder(features)
         second = self.look(self.second_view(batch.image))
         return outputs | {f"{name}_2": value for name, value in second.items()}
-
-    def _reached(self, features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The same features, which pass on ``segmentation_reach`` of their gradient."""
-        share = self.segmentation_reach
-        if share == 1:
-            return features
-        return {name: value.detach().lerp(value, share) for name, value in features.items()}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """L = L_cls + L_er + L_ecr + contrast L_nce + compensator L_com + segmentation L_seg."""

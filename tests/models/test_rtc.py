@@ -174,21 +174,6 @@ def test_the_decoder_learns_from_its_epoch_on() -> None:
     assert later["segmentation"].isfinite()
 
 
-def test_the_decoder_moves_the_backbone_by_its_reach() -> None:
-    gradients = []
-    for reach in (1.0, 0.25, 0.0):
-        method = page(segmentation_start=0.0, segmentation_reach=reach).eval()
-        method(batch())["scores"].square().mean().backward()
-        first = next(method.backbone.parameters()).grad
-        gradients.append(torch.zeros(1) if first is None else first)
-        assert method.decoder is not None
-        assert method.decoder.classifier.weight.grad.any()
-    whole, quarter, none = gradients
-    assert whole.any()
-    assert not none.any()
-    torch.testing.assert_close(quarter, whole / 4)
-
-
 def test_transform_and_compensator_count_from_their_epoch_on() -> None:
     method = page(transform_start=1.0).train()
     outputs, data = method(batch()), batch()
