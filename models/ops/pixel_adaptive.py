@@ -64,18 +64,17 @@ class PixelAdaptive:
     def weights(self, image: Tensor) -> Tensor:
         """Weight of each neighbour, [B,N,H,W], rings in the order of the dilations."""
         if self.kind == "pamr":
-            spread = self._deviation(image, centres=len(self.dilations))
-            return self._logits(image, lambda gap: -gap / (EPS + 0.1 * spread)).softmax(1)
-        spread = self._deviation(image) + EPS
+            scale = 1 / (EPS + 0.1 * self._deviation(image, centres=len(self.dilations)))
+            return (-self._gaps(image, scale, Tensor.abs)).softmax(1)
+        sharpness = 1 / 0.3 if self.kind == "par" else 4.0
+        colour = (-self._gaps(image, sharpness / (self._deviation(image) + EPS), _square)).softmax(1)
         if self.kind == "par":
-            colour = self._logits(image, lambda gap: -((gap / spread / 0.3) ** 2))
-            return colour.softmax(1) + SECOND_TERM * self._position(image)
-        colour = self._logits(image, lambda gap: -((4 * gap / spread) ** 2))
-        return colour.softmax(1) - SECOND_TERM * self._gradients(image).softmax(1)
+            return colour + SECOND_TERM * self._position(image)
+        return colour - SECOND_TERM * self._gradients(image).softmax(1)
 
-    def _logits(self, image: Tensor, of_gap: Callable[[Tensor], Tensor]) -> Tensor:
-        """Channel mean of a function of the absolute colour difference, for each neighbour."""
-        return torch.stack([of_gap((image - n).abs()).mean(1) for n in self._neighbours(image)], 1)
+    def _gaps(self, image: Tensor, scale: Tensor, size: Callable[[Tensor], Tensor]) -> Tensor:
+        """Channel mean of the ``size`` of the scaled difference in colour to each neighbour, [B,N,H,W]."""
+        return torch.stack([size((image - n) * scale).mean(1) for n in self._neighbours(image)], 1)
 
     def _deviation(self, image: Tensor, centres: int = 0) -> Tensor:
         """Unbiased standard deviation over the neighbours and ``centres`` copies of the pixel itself, [B,3,H,W]."""
@@ -86,7 +85,8 @@ class PixelAdaptive:
         mean = total / count
         squares = centres * (image - mean) ** 2
         for n in self._neighbours(image):
-            squares = squares + (n - mean) ** 2
+            gap = n - mean
+            squares = torch.addcmul(squares, gap, gap)
         # the square root's slope is infinite at 0, where the picture is constant: no gradient there
         constant = squares == 0
         return (squares.masked_fill(constant, 1) / (count - 1)).sqrt().masked_fill(constant, 0)
@@ -97,16 +97,30 @@ class PixelAdaptive:
         return (-((distances / (distances.std() + EPS) / 0.3) ** 2)).softmax(0).view(1, -1, 1, 1)
 
     def _gradients(self, image: Tensor) -> Tensor:
-        """VARM's squared one-sided differences of the shifted picture, the last row and column repeated."""
-        return torch.stack([_steepness(n) for n in self._neighbours(image)], 1)
+        """VARM's squared one-sided differences of each shifted picture, [B,N,H,W], its last row and column repeated."""
+        height, width = image.shape[-2:]
+        margin = max(self.dilations)
+        padded = _extend(image, margin)
+        down = F.pad(_square(padded.diff(dim=-2)).mean(1), (0, 0, 0, 1))
+        right = F.pad(_square(padded.diff(dim=-1)).mean(1), (0, 1))
+        inside = torch.ones_like(image[:, 0])  # beyond the last row or column the picture is repeated: no difference
+        above, before = inside.clone(), inside
+        above[:, -1], before[..., -1] = 0, 0
+        return torch.stack(
+            [
+                down[(..., *window)] * above + right[(..., *window)] * before
+                for window in (_window(offset, margin, height, width) for offset in self.offsets)
+            ],
+            1,
+        )
 
     def _neighbours(self, maps: Tensor) -> Iterator[Tensor]:
         """``maps`` [B,K,H,W] shifted to each neighbour, beyond the border the border's value: views."""
         margin = max(self.dilations)
         height, width = maps.shape[-2:]
         padded = _extend(maps, margin)
-        for dy, dx in self.offsets:
-            yield padded[..., margin + dy : margin + dy + height, margin + dx : margin + dx + width]
+        for offset in self.offsets:
+            yield padded[(..., *_window(offset, margin, height, width))]
 
     def _average(self, mask: Tensor, weights: Tensor) -> Tensor:
         """One iteration: sum of weights [B,N,H,W] times shifted masks [B,K,H,W]."""
@@ -128,7 +142,11 @@ def _extend(maps: Tensor, margin: int) -> Tensor:
     return F.pad(maps, (margin,) * 4, mode="replicate")
 
 
-def _steepness(picture: Tensor) -> Tensor:
-    repeated = F.pad(picture, (0, 1, 0, 1), mode="replicate")
-    down, right = repeated.diff(dim=-2)[..., :-1], repeated.diff(dim=-1)[..., :-1, :]
-    return (down**2 + right**2).mean(1)
+def _square(maps: Tensor) -> Tensor:
+    return maps * maps  # a third of the time of `pow` on a CPU
+
+
+def _window(offset: tuple[int, int], margin: int, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a padded picture that hold the picture shifted by ``offset``."""
+    top, left = margin + offset[0], margin + offset[1]
+    return slice(top, top + height), slice(left, left + width)
