@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from models.errors import closest
 from models.method import Method
 from models.settings import TrainSettings
 from models.structures import Batch, StepContext
@@ -59,7 +60,10 @@ def measured_step(method: Method, batch: Batch, context: StepContext, precision:
 
 def training_seconds(path: str, name: str, images: int, classes: int, precision: str) -> tuple[float, int]:
     """CPU seconds of the training ``name`` of the book, and its steps."""
-    entry = load_book(path).train[name]
+    known = load_book(path).train
+    if name not in known:
+        raise SystemExit(f"{path} trains no '{name}'.{closest(name, known)}")
+    entry = known[name]
     options, settings = LoaderOptions(**entry.loader), TrainSettings(**entry.settings)
     per_epoch = images // options.batch_size
     total = settings.total_steps(per_epoch)
