@@ -60,6 +60,14 @@ def teaching_problems(book: Book) -> Iterator[str]:
             )
 
 
+def fill_problems(book: Book) -> Iterator[str]:
+    """Regions must be there to be filled."""
+    for verb in ("annotate", "import_annotations"):
+        for name, entry in getattr(book, verb).items():
+            if entry.fill_regions and entry.regions is None:
+                yield f"{verb}.{name}.fill_regions: needs `regions:`, such as regions: {{method: rag, count: 48}}."
+
+
 def label_files(book: Book) -> Iterator[tuple[str, str]]:
     """(key, path) of each file of image labels that a data set's options name."""
     for name, entry in book.prepare.items():
@@ -76,4 +84,4 @@ def region_folders(book: Book) -> Iterator[tuple[str, str]]:
                 yield f"{verb}.{name}.regions.folder", folder
 
 
-__all__ = ["circle_problems", "label_files", "region_folders", "split_problems", "teaching_problems"]
+__all__ = ["circle_problems", "fill_problems", "label_files", "region_folders", "split_problems", "teaching_problems"]

@@ -44,6 +44,8 @@ class AnnotateEntry(Entry):
     options: Options = {}
     regions: Options | None = None
     """How each image is cut into regions, which become the supervision's segments; null for none."""
+    fill_regions: bool = False
+    """A region whose labelled pixels are of one class takes it whole: a click labels what it lies in."""
 
 
 class ImportAnnotationsEntry(Entry):
@@ -53,6 +55,7 @@ class ImportAnnotationsEntry(Entry):
     file: Given
     options: Options = {}
     regions: Options | None = None
+    fill_regions: bool = False
 
 
 class ImportWeightsEntry(Entry):
@@ -89,6 +92,8 @@ class ExportCamsEntry(Entry):
     dtype: Literal["float16", "uint8"] = "float16"
     boxes: bool = False
     """Stretch the maps within the boxes of the supervision, and drop what lies outside of them."""
+    keep_labels: bool = False
+    """Pixels that the supervision labels (clicks, strokes) have the score 1 for their class, and 0 for all others."""
     options: Options = {}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.errors import DataError
 from models.ops.boxes import within_boxes
+from models.ops.known_labels import with_labels
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_parts
 from pipeline.params import Book
@@ -31,7 +32,8 @@ class _Export:
         method: Any = load_method(checkpoint, catalogue.class_names).to(own)
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
         for id, cam in export_cams(samples, method, device=own, **entry.options):
-            yield self._boxed(id, cam, tags) if entry.boxes else cam
+            known = self._boxed(id, cam, tags) if entry.boxes else cam
+            yield with_labels(known, tags[id].seeds) if entry.keep_labels else known
 
     def _boxed(self, id: str, cam: Cam, supervision: SupervisionStore) -> Cam:
         known = supervision[id]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.structures import Supervision
+from models.ops.known_labels import filled_regions
+from models.structures import BACKGROUND, Supervision
 from pipeline.annotations.build import annotate_catalogue
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
 from pipeline.datasets.catalogue import GroundTruth
-from pipeline.regions import RegionSource
+from pipeline.regions import Regions, RegionSource
 from pipeline.stores import SupervisionStore
 
 WITHOUT_CLASSES = ("tags", "boxes")
 """Kinds whose seeds name no class: they are not bound by what a mask can hold."""
+
+BY_HAND = ("points", "scribbles")
+"""Kinds that label the background only where people marked it."""
+
+LOOKED = 200
+"""Images that are asked for a pixel of background."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,12 @@ class _Annotate:
         truth = None if self.truth is None else GroundTruth(catalogue, self.truth)
         regions = RegionSource.of(self.here.entry.regions, catalogue)
         for id, supervision in annotate_catalogue(kind, catalogue, truth, ids, self.options):
-            yield supervision if regions is None else replace(supervision, segments=regions(id))
+            yield supervision if regions is None else self._cut(supervision, regions(id))
+
+    def _cut(self, supervision: Supervision, regions: Regions) -> Supervision:
+        fill = self.here.entry.fill_regions
+        seeds = filled_regions(supervision.seeds, regions) if fill else supervision.seeds
+        return replace(supervision, seeds=seeds, segments=regions)
 
 
 def write_supervision(
@@ -52,3 +65,18 @@ def write_supervision(
     )
     write_parts(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
     log.metrics({"images": len(writer.header.ids)})
+    if here.entry.kind in BY_HAND:
+        _warn_without_background(here)
+
+
+def _warn_without_background(here: Workspace) -> None:
+    """What no label says, a network cannot learn: it would see objects everywhere."""
+    store = SupervisionStore(here.path("supervision", here.name))
+    looked = store.ids[:LOOKED]
+    if looked and not any((store[id].seeds == BACKGROUND).any() for id in looked):
+        warnings.warn(
+            f"{here.verb}.{here.name}: no pixel of {len(looked)} images is background, so that a network taught by "
+            f"it alone sees objects everywhere. Remedy: {here.entry.kind} on the background, or let CAMs say where it "
+            f"is: export_cams: {{supervision: {here.name}, keep_labels: true, ...}}, then the rule two_threshold.",
+            stacklevel=2,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
@@ -17,15 +18,17 @@ from PIL import Image
 from models.errors import ConfigurationError, DataError
 from models.methods.spml import Spml
 from models.ops.boxes import within_boxes
+from models.ops.known_labels import filled_regions, with_labels
+from models.ops.resize import resize_bilinear
 from models.settings import TrainSettings
-from models.structures import UNLABELLED, Batch, Cam
+from models.structures import IGNORE, UNLABELLED, Batch, Cam
 from pipeline.check import check
 from pipeline.check_inputs import check_files
 from pipeline.checkpoints import read_checkpoint
 from pipeline.lineage import ancestors
 from pipeline.params import Book, load_book
 from pipeline.regions import RegionSource
-from pipeline.stores import SupervisionStore
+from pipeline.stores import CamStore, SupervisionStore
 from pipeline.tracking import Log
 from stages.train import State, train
 
@@ -73,6 +76,7 @@ def content() -> dict[str, Any]:
     found["export_cams"] = {
         "cam": {**toy, "supervision": "tags", "checkpoint": "plain", "options": {"scales": [1.0], "grid": 8}},
         "box_cam": {**toy, "supervision": "boxes", "checkpoint": "plain", "boxes": True, "options": {"scales": [1.0]}},
+        "click_cam": {**toy, "supervision": "points", "checkpoint": "plain", "keep_labels": True},
     }
     asked = {"maps": "posteriors", "scales": [1.0], "grid": 4}
     for name in (*SOURCES, "near", "second_near"):
@@ -198,12 +202,19 @@ def test_the_check_knows_regions(book: Book, tmp_path: Path) -> None:
     changed = content()
     changed["annotate"]["points"]["regions"] = {"method": "rga"}
     changed["annotate"]["scribbles"]["regions"] = {"cuont": 3}
+    changed["annotate"]["mixed"] |= {"regions": None, "fill_regions": True}
     changed["train"]["points"]["model"]["memory"] = -1
     changed["train"]["tags"]["supervision"] = "tags"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed))
     with pytest.raises(ConfigurationError) as caught:
         check(load_book(tmp_path))
-    for part in ("annotate.points.regions", "Did you mean 'count'", "model.memory", "'spml' needs pseudo-masks"):
+    for part in (
+        "annotate.points.regions",
+        "annotate.mixed.fill_regions: needs `regions:`",
+        "Did you mean 'count'",
+        "model.memory",
+        "'spml' needs pseudo-masks",
+    ):
         assert part in str(caught.value)
     changed = content()
     changed["annotate"]["points"]["regions"] = {"method": "files", "folder": "nowhere"}
@@ -219,6 +230,60 @@ def test_boxes_stretch_the_maps_within_them() -> None:
     np.testing.assert_allclose(found.scores, [[[0.01, 0.5, 1, 0], [0, 1, 1, 0]]], atol=1e-6)
 
 
+def test_labelled_pixels_have_the_scores_that_their_labels_say() -> None:
+    cam = Cam(np.array([1, 3]), np.array([[[0.2, 0.4]], [[0.6, 0.8]]], np.float32), (1, 6))
+    seeds = np.array([[1, 0, UNLABELLED, IGNORE, 3, 2]], np.uint8)  # 2 is no class of the image's CAM
+    plain = np.array(resize_bilinear(cam.scores, cam.size))
+    found = with_labels(cam, seeds)
+    np.testing.assert_array_equal(found.scores[:, 0, [0, 1, 4, 5]], [[1, 0, 0, 0], [0, 0, 1, 0]])
+    np.testing.assert_array_equal(found.scores[:, 0, 2:4], plain[:, 0, 2:4])
+
+
+def test_a_region_of_one_class_takes_it_whole() -> None:
+    regions = np.array([[0, 0, 0, 1, 1, 2, 2, 4, 4]], np.int32)
+    seeds = np.array([[254, 1, 255, 1, 254, 254, 254, 0, 254]], np.uint8)
+    np.testing.assert_array_equal(filled_regions(seeds, regions), [[1, 1, 255, 1, 1, 254, 254, 0, 0]])
+    seeds[0, 2] = 2  # two classes in a region: what is unlabelled there stays so
+    np.testing.assert_array_equal(filled_regions(seeds, regions)[0, :3], [254, 1, 2])
+    blank = np.full_like(seeds, 254)
+    np.testing.assert_array_equal(filled_regions(blank, regions), blank)
+
+
+def test_points_fill_the_regions_that_they_lie_in(book: Book) -> None:
+    run(book, "annotate", "points")
+    import_module("pipeline.binders.annotate").run(
+        add_entry(book, "annotate", "filled", "points", fill_regions=True), "filled", Log()
+    )
+    work = Path(book.book.work)
+    clicks, filled = (SupervisionStore(work / "supervision" / name) for name in ("points", "filled"))
+    for name, before in clicks.items(clicks.ids):
+        after = filled[name]
+        assert (after.seeds < UNLABELLED).sum() > (before.seeds < UNLABELLED).sum()
+        np.testing.assert_array_equal(after.seeds, filled_regions(before.seeds, before.segments))
+
+
+def test_clicks_stay_in_cams_that_keep_labels(book: Book) -> None:
+    run(book, "export_cams", "click_cam")
+    work = Path(book.book.work)
+    clicks, cams = SupervisionStore(work / "supervision/points"), CamStore(work / "cams/click_cam")
+    for name, cam in cams.items(cams.ids):
+        seeds = clicks[name].seeds
+        for scores, class_ in zip(cam.scores, cam.classes, strict=True):
+            assert (seeds == class_).any()
+            assert (scores[seeds == class_] == 1).all()
+            assert (scores[(seeds != class_) & (seeds < UNLABELLED)] == 0).all()
+
+
+def test_clicks_that_label_no_background_are_told(book: Book) -> None:
+    run(book, "prepare", "toy")
+    annotate = import_module("pipeline.binders.annotate")
+    with pytest.warns(UserWarning, match=r"annotate\.clicks: no pixel of 6 images is background.*keep_labels: true"):
+        annotate.run(add_entry(book, "annotate", "clicks", "points", options={}), "clicks", Log())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        annotate.run(add_entry(book, "annotate", "strokes", "scribbles"), "strokes", Log())
+
+
 def test_a_supervision_without_boxes_is_named(book: Book) -> None:
     run(book, "annotate", "tags")
     run(book, "train", "plain")
@@ -230,6 +295,11 @@ def test_a_supervision_without_boxes_is_named(book: Book) -> None:
 def replace_entry(book: Book, verb: str, name: str, **values: Any) -> Book:
     section = {**getattr(book, verb), name: getattr(book, verb)[name].model_copy(update=values)}
     return book.model_copy(update={verb: section})
+
+
+def add_entry(book: Book, verb: str, name: str, like: str, **values: Any) -> Book:
+    section = getattr(book, verb)
+    return book.model_copy(update={verb: {**section, name: section[like].model_copy(update=values)}})
 
 
 class Made:
