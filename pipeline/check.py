@@ -18,7 +18,7 @@ from models.pseudo_masks import RULES
 from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
 from pipeline.artifacts import PRODUCERS, kind_of
-from pipeline.check_graph import circle_problems, fill_problems, split_problems, teaching_problems
+from pipeline.check_graph import circle_problems, label_problems, split_problems, teaching_problems
 from pipeline.check_roles import instance_problems, role_problems
 from pipeline.datasets import READERS
 from pipeline.lineage import REFERENCES
@@ -82,7 +82,7 @@ def check(book: Book) -> None:
     """
     problems = [problem for verb, name in book.entries() for problem in _entry_problems(book, verb, name)]
     problems += [*_duplicates(book), *table_problems(book), *_place_problems(book)]
-    problems += [*circle_problems(book), *split_problems(book), *teaching_problems(book), *fill_problems(book)]
+    problems += [*circle_problems(book), *split_problems(book), *teaching_problems(book), *label_problems(book)]
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))

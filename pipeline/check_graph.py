@@ -60,12 +60,21 @@ def teaching_problems(book: Book) -> Iterator[str]:
             )
 
 
-def fill_problems(book: Book) -> Iterator[str]:
-    """Regions must be there to be filled."""
+def label_problems(book: Book) -> Iterator[str]:
+    """Labels must be there to be kept, and regions to be filled."""
     for verb in ("annotate", "import_annotations"):
         for name, entry in getattr(book, verb).items():
             if entry.fill_regions and entry.regions is None:
                 yield f"{verb}.{name}.fill_regions: needs `regions:`, such as regions: {{method: rag, count: 48}}."
+            elif entry.fill_regions and entry.kind == "tags":
+                yield f"{verb}.{name}.fill_regions: image tags label no pixel whose region could take it."
+    for name, export in book.export_cams.items():
+        source = book.annotate.get(export.supervision)
+        if export.keep_labels and source is not None and source.kind == "tags":
+            yield (
+                f"export_cams.{name}.keep_labels: '{export.supervision}' holds image tags, which label no pixel. "
+                "Name points, scribbles or masks, or leave keep_labels out."
+            )
 
 
 def label_files(book: Book) -> Iterator[tuple[str, str]]:
@@ -84,4 +93,4 @@ def region_folders(book: Book) -> Iterator[tuple[str, str]]:
                 yield f"{verb}.{name}.regions.folder", folder
 
 
-__all__ = ["circle_problems", "fill_problems", "label_files", "region_folders", "split_problems", "teaching_problems"]
+__all__ = ["circle_problems", "label_files", "label_problems", "region_folders", "split_problems", "teaching_problems"]

@@ -203,6 +203,8 @@ def test_the_check_knows_regions(book: Book, tmp_path: Path) -> None:
     changed["annotate"]["points"]["regions"] = {"method": "rga"}
     changed["annotate"]["scribbles"]["regions"] = {"cuont": 3}
     changed["annotate"]["mixed"] |= {"regions": None, "fill_regions": True}
+    changed["annotate"]["tags"] |= {"regions": REGIONS, "fill_regions": True}
+    changed["export_cams"]["click_cam"]["supervision"] = "tags"
     changed["train"]["points"]["model"]["memory"] = -1
     changed["train"]["tags"]["supervision"] = "tags"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed))
@@ -211,6 +213,8 @@ def test_the_check_knows_regions(book: Book, tmp_path: Path) -> None:
     for part in (
         "annotate.points.regions",
         "annotate.mixed.fill_regions: needs `regions:`",
+        "annotate.tags.fill_regions: image tags label no pixel",
+        "export_cams.click_cam.keep_labels: 'tags' holds image tags",
         "Did you mean 'count'",
         "model.memory",
         "'spml' needs pseudo-masks",
