@@ -15,6 +15,10 @@ FIXED_SPLITS = {"toy": ("train", "val"), "cub": ("train", "test")}
 """Readers whose splits no option names."""
 
 
+WITH_BOXES = ("boxes", "mixture")
+"""Kinds of annotation that may hold boxes."""
+
+
 def circle_problems(book: Book) -> Iterator[str]:
     """Entries that need, in the end, what they make themselves."""
     needs = {node: list(inputs(book, *node).values()) for node in book.entries()}
@@ -69,7 +73,12 @@ def label_problems(book: Book) -> Iterator[str]:
             elif entry.fill_regions and entry.kind == "tags":
                 yield f"{verb}.{name}.fill_regions: image tags label no pixel whose region could take it."
     for name, export in book.export_cams.items():
-        source = book.annotate.get(export.supervision)
+        source = book.annotate.get(export.supervision) or book.import_annotations.get(export.supervision)
+        if export.boxes and source is not None and source.kind not in WITH_BOXES:
+            yield (
+                f"export_cams.{name}.boxes: '{export.supervision}' holds {source.kind}, not boxes. "
+                "Name a supervision of the kind 'boxes', or leave boxes out."
+            )
         if export.keep_labels and source is not None and source.kind == "tags":
             yield (
                 f"export_cams.{name}.keep_labels: '{export.supervision}' holds image tags, which label no pixel. "

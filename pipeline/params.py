@@ -251,7 +251,7 @@ def load_book(folder: str | Path = ".") -> Book:
 
     Raises:
         ConfigurationError: no such file, not YAML, an unknown or missing key, a value of the wrong type;
-            all problems are reported together.
+            all problems are reported together. Or it is a copy that names the original's folder.
     """
     path = Path(folder) / "params.yaml"
     if not path.is_file():
@@ -270,9 +270,22 @@ def load_book(folder: str | Path = ".") -> Book:
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: expected sections (book:, prepare:, train:, ...), found {content!r:.60}")
     try:
-        return Book.model_validate(content)
+        book = Book.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(explain(error, Book))) from None
+    _require_own_place(book, path.parent)
+    return book
+
+
+def _require_own_place(book: Book, folder: Path) -> None:
+    """A copy that still names the original would run the original."""
+    found, root = folder.resolve(), Path.cwd()
+    if found.is_relative_to(root) and found != (root / book.book.path).resolve():
+        place = found.relative_to(root).as_posix()
+        raise ConfigurationError(
+            f"{folder / 'params.yaml'}: book.path says that it lies in {book.book.path}. Is it a copy? Then write "
+            f"under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: work/{found.name}."
+        )
 
 
 def parse_yaml(text: str) -> Any:

@@ -85,3 +85,6 @@ def range_problems(where: str, options: Mapping[str, Any]) -> Iterator[str]:
             expected, holds = RANGES[key]
             if value is not None and not holds(value):
                 yield f"{where}.{key}: expected {expected}, found {value!r:.80}."
+    high, low = options.get("high"), options.get("low")
+    if high is not None and low is not None and low > high:
+        yield f"{where}.low: expected at most high ({high!r:.20}), found {low!r:.20}."

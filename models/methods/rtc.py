@@ -71,7 +71,7 @@ class Rtc(Method):
         segmentation_start: epoch from which it counts (RTC 7 of 25).
         head: of the decoder, by name (``models.heads``).
         head_width: its channels.
-        high, low: background scores of the online labels (RTC 0.55, 0.2).
+        high, low: background scores of the online labels, low at most high (RTC 0.55, 0.2).
         refiner: pixel-adaptive refinement of the online labels.
 
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.

@@ -64,8 +64,8 @@ def tagged(cam: Cam, tags: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64]
 
 
 def check_band(rule: str, high: float, low: float, unsure: int) -> None:
-    """Refuse a band of unsure pixels that cannot be: ConfigurationError unless 0 <= low <= high <= 1."""
-    if not 0 <= low <= high <= 1:
-        raise ConfigurationError(f"{rule}: expected 0 <= low <= high <= 1, found low {low}, high {high}.")
+    """Refuse a band of unsure pixels that cannot be: ConfigurationError unless 0 <= low <= high < 1."""
+    if not 0 <= low <= high < 1:
+        raise ConfigurationError(f"{rule}: expected 0 <= low <= high < 1, found low {low}, high {high}.")
     if unsure not in (UNLABELLED, IGNORE):
         raise ConfigurationError(f"{rule}: unsure must be 255 (void) or 254 (unlabelled), found {unsure}.")

@@ -36,6 +36,20 @@ def test_no_book(tmp_path: Path) -> None:
         load_book(tmp_path)
 
 
+def test_a_copy_that_still_names_the_original(
+    tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "recipes/mine"
+    copy.mkdir(parents=True)
+    (copy / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigurationError, match=r"book\.path says that it lies in \.\. .* path: recipes/mine, params"):
+        load_book("recipes/mine")
+    content["book"] |= {"path": "recipes/mine", "params": "recipes/mine/params.yaml", "work": "work/mine"}
+    (copy / "params.yaml").write_text(yaml.safe_dump(content))
+    assert load_book("recipes/mine").name == load_book(copy).name == "mine"
+
+
 def test_not_yaml(tmp_path: Path) -> None:
     assert "line 1" in said(tmp_path, "train: {classifier: [1, 2\n")
 
@@ -173,6 +187,15 @@ def test_parts_of_an_entry() -> None:
     assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
 
 
+RTC = {
+    "data": "toy",
+    "supervision": "tags",
+    "method": "rtc",
+    "init": "random",
+    "model": {"backbone": "resnet18", "high": 0.1, "low": 0.4},
+}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
@@ -191,6 +214,12 @@ def test_parts_of_an_entry() -> None:
         ("refine_cams.cam_crf.options.preset", "pas", "Valid: irn"),
         ("refine_cams.cam_crf.options.bilateral_sxy", -3, "must be above 0"),
         ("import_weights.random.file", "", "at least 1 character"),
+        ("train.segmenter", RTC, "model.low: expected at most high (0.1), found 0.4"),
+        (
+            "make_pseudo_masks.cam_crf",
+            {"data": "toy", "cams": "cam_crf", "rule": "two_threshold", "options": {"high": 1.0}},
+            "high < 1",
+        ),
         ("book.params", "other.yaml", "expected params.yaml"),
         ("book.work", "../elsewhere", "a folder in the project"),
     ],

@@ -205,6 +205,7 @@ def test_the_check_knows_regions(book: Book, tmp_path: Path) -> None:
     changed["annotate"]["mixed"] |= {"regions": None, "fill_regions": True}
     changed["annotate"]["tags"] |= {"regions": REGIONS, "fill_regions": True}
     changed["export_cams"]["click_cam"]["supervision"] = "tags"
+    changed["export_cams"]["box_cam"]["supervision"] = "points"
     changed["train"]["points"]["model"]["memory"] = -1
     changed["train"]["tags"]["supervision"] = "tags"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed))
@@ -215,6 +216,7 @@ def test_the_check_knows_regions(book: Book, tmp_path: Path) -> None:
         "annotate.mixed.fill_regions: needs `regions:`",
         "annotate.tags.fill_regions: image tags label no pixel",
         "export_cams.click_cam.keep_labels: 'tags' holds image tags",
+        "export_cams.box_cam.boxes: 'points' holds points, not boxes",
         "Did you mean 'count'",
         "model.memory",
         "'spml' needs pseudo-masks",
