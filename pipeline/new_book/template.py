@@ -54,7 +54,8 @@ annotate:{{ " {}" if not survey.tags }}
 
 import_annotations:{{ " {}" if not survey.annotations }}
 {% for kind, file in survey.annotations.items() %}
-  {{ kind }}: {data: mine, split: train, kind: {{ kind }}, file: {{ (source ~ "/" ~ file) | quoted }}}
+  {{ kind }}: {data: mine, split: train, kind: {{ kind }}, file: {{ (source ~ "/" ~ file) | quoted }}\
+{{ ", regions: {method: rag, count: 48}, fill_regions: true" if kind == "points" }}}
 {% endfor %}
 
 import_weights:
@@ -81,7 +82,7 @@ long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, satu
     settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, weight_decay: 1.0e-4, channels_last: true}
   segmenter:  # learns from the pseudo-masks
     data: mine
-    supervision: cam_crf{{ alternatives }}
+    supervision: cam_crf
     method: segmenter
     init: start
     model: {backbone: {{ plan.backbone }}, output_stride: 16}
@@ -92,8 +93,11 @@ long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, satu
 export_cams:
   cam:
     data: mine
-    supervision: {{ labels }}
+    supervision: {{ marked or labels }}
     checkpoint: classifier
+{% if marked %}
+    keep_labels: true  # pixels that you labelled keep their class; the CAMs say the rest
+{% endif %}
     options: {scales: {{ plan.cam_scales | list }}, flip: true, grid: {{ plan.grid }}}  # factors of the image's size
 
 refine_cams:

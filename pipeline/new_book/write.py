@@ -161,7 +161,7 @@ def _text(
     weights: str,
     normalisation: str,
 ) -> str:
-    kinds = [kind for kind in found.annotations if kind != "boxes"]  # boxes label no pixel of an object
+    marked = [kind for kind in ("points", "scribbles") if kind in found.annotations]
     refined = f"options: {{scales: {list(chosen.scales)}, flip: true}}, crf: {{preset: irn}}"
     plain = f"options: {{scales: {list(chosen.scales)}}}"
     values: dict[str, Any] = {
@@ -176,7 +176,7 @@ def _text(
         "weights": weights,
         "normalisation": normalisation,
         "labels": "tags" if found.tags else next(iter(found.annotations), "tags"),
-        "alternatives": f"  # or your own: {', '.join(kinds)}" if kinds else "",
+        "marked": next(iter(marked), ""),
         "how": refined if chosen.refined else plain,
         "measured": found.measured if found.masks else (),
         "cached": ", cache: true" if found.train * found.size[0] * found.size[1] * 3 < CACHE_BYTES else "",

@@ -122,6 +122,15 @@ def test_boxes_are_labels_too_and_what_does_not_cover_is_said(data: Path) -> Non
     assert book.prepare["mine"].options["classes"] == ["cow"]
 
 
+def test_clicks_label_regions_and_stay_in_the_cams(data: Path) -> None:
+    assert not written(data, book="recipes/plain").export_cams["cam"].keep_labels
+    (data / "points.csv").write_text("image,class,x,y\n" + "\n".join(f"i {k}é.jpg,cow,1,1" for k in range(12)))
+    book = written(data)
+    assert (book.export_cams["cam"].supervision, book.export_cams["cam"].keep_labels) == ("points", True)
+    assert book.import_annotations["points"].fill_regions
+    assert book.train["classifier"].supervision == "tags"
+
+
 def survey_of(count: int, size: tuple[int, int]) -> Survey:
     return Survey("images", "tags.csv", ("cat",), {"train": tuple(map(str, range(count)))}, 0.2, size)
 
