@@ -86,10 +86,14 @@ def summary_table(ended: Sequence[Ended]) -> Table:
     """The stages for a terminal."""
     from pipeline.tables.results import Results
 
-    cells = tuple(
-        (result.stage, result.state, *_measures(result), (result.reason.splitlines() or [""])[0]) for result in ended
-    )
+    cells = tuple((result.stage, result.state, *_measures(result), _why(result.reason)) for result in ended)
     return Results("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()
+
+
+def _why(reason: str) -> str:
+    """The first line; of a list its first item too."""
+    first, *others = [line.strip() for line in reason.splitlines()] or [""]
+    return f"{first} {others[0]}" if first.endswith(":") and others else first
 
 
 def _measures(result: Ended) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from pipeline.check import check
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.dry_run.derive import derive
 from pipeline.dry_run.limits import SMALL_RATE, Limits
-from pipeline.dry_run.run import dry_run
+from pipeline.dry_run.run import _why, dry_run
 from pipeline.dry_run.stages import Ended
 from pipeline.params import Book, TrainEntry, load_book
 from pipeline.repro import sources_for_now
@@ -279,3 +279,9 @@ def test_links_to_data_are_put_back(book: Book, tmp_path: Path, monkeypatch: pyt
         assert (tmp_path / "data" / "set").resolve() == tmp_path / "made"
     assert (tmp_path / "data" / "set").resolve() == tmp_path / "real"
     assert not (tmp_path / "data" / "weights").exists()
+
+
+def test_a_list_of_reasons_begins_with_its_first() -> None:
+    assert _why("") == ""
+    assert _why("killed\n  by someone") == "killed"
+    assert _why("Bad annotations (2):\n  line 8: no class\n  line 9: no x") == "Bad annotations (2): line 8: no class"

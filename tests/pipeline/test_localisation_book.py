@@ -152,7 +152,7 @@ def problems(tmp_path: Path, change: Any) -> str:
         ("checkpoint", "random", "'random' is imported weights, not a trained method"),
         ("data", "toy", "evaluate_boxes.test.cams: 'test' belongs to data 'birds', not to 'toy'"),
         ("options", {"side": -1}, "evaluate_boxes.test.options.side: expected 0 (the image's own size) or pixels"),
-        ("options", {"images": "one"}, "evaluate_boxes.test.options.images: Input should be 'single_class'"),
+        ("options", {"images": "one"}, "evaluate_boxes.test.options.images: unknown value 'one'"),
         ("options", {"sides": 3}, "unknown key 'sides'. Did you mean 'side'?"),
     ],
 )  # fmt: skip

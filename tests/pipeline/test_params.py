@@ -220,6 +220,7 @@ RTC = {
             {"data": "toy", "cams": "cam_crf", "rule": "two_threshold", "options": {"high": 1.0}},
             "high < 1",
         ),
+        ("train.classifier.precision", "bf16", "unknown value 'bf16'. Did you mean 'bf16-mixed'?"),
         ("book.params", "other.yaml", "expected params.yaml"),
         ("book.work", "../elsewhere", "a folder in the project"),
     ],
