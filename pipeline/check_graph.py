@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from models.errors import closest
 from models.methods import TAUGHT_BY_PIXELS
 from pipeline.datasets import READERS
+from pipeline.entries import PrepareEntry
 from pipeline.lineage import Node, inputs
-from pipeline.params import Book, PrepareEntry
+from pipeline.params import Book
 from pipeline.signatures import options_model
 
 FIXED_SPLITS = {"toy": ("train", "val"), "cub": ("train", "test")}

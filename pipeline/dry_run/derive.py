@@ -11,8 +11,9 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.check_graph import label_files, region_folders
 from pipeline.dry_run.limits import Limits
+from pipeline.entries import ImportWeightsEntry, PrepareEntry
 from pipeline.lineage import Node, ancestors
-from pipeline.params import Book, ImportWeightsEntry, PrepareEntry
+from pipeline.params import Book
 
 SCRATCH_WORK = Path("work/dry_run")
 

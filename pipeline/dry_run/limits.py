@@ -9,8 +9,8 @@ from typing import Any, get_args
 from models.errors import ConfigurationError, closest
 from models.methods import ADD_ONS, METHODS
 from models.settings import TrainSettings
+from pipeline.entries import TrainEntry
 from pipeline.loader_options import LoaderOptions
-from pipeline.params import TrainEntry
 from pipeline.signatures import options_model
 
 PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)

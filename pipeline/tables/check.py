@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.errors import closest
-from pipeline.params import Book, RecipeRow
+from pipeline.entries import RecipeRow
+from pipeline.params import Book
 from pipeline.tables.published import COLUMNS, Column, published
 
 WANTED: dict[Column, tuple[str, ...]] = {

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import Weak2MaskError
-from pipeline.params import Book, RecipeRow
+from pipeline.entries import RecipeRow
+from pipeline.params import Book
 from pipeline.runs import RecordedStage, known_runs
 from pipeline.tables.evaluations import read_rows
 from pipeline.tables.freshness import Record

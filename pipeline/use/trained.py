@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from models.errors import ConfigurationError, DataError, closest
 from models.methods import METHODS
 from pipeline.artifacts import artifact
+from pipeline.entries import PredictMasksEntry
 from pipeline.official.table import OFFICIAL
-from pipeline.params import Book, PredictMasksEntry, load_book
+from pipeline.params import Book, load_book
 from pipeline.signatures import has_method
 
 if TYPE_CHECKING:

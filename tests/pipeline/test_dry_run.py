@@ -22,7 +22,8 @@ from pipeline.dry_run.derive import derive
 from pipeline.dry_run.limits import SMALL_RATE, Limits
 from pipeline.dry_run.run import _why, dry_run
 from pipeline.dry_run.stages import Ended
-from pipeline.params import Book, TrainEntry, load_book
+from pipeline.entries import TrainEntry
+from pipeline.params import Book, load_book
 from pipeline.repro import sources_for_now
 from tests.pipeline import made_book
 

@@ -20,7 +20,7 @@ from models.errors import ConfigurationError, DataError
 from models.structures import IGNORE
 from pipeline.__main__ import app
 from pipeline.checkpoints import build_method, save_checkpoint
-from pipeline.params import ImportWeightsEntry
+from pipeline.entries import ImportWeightsEntry
 from pipeline.use import options
 from pipeline.use.inputs import find_images
 from pipeline.use.predict import check_out, predict

@@ -12,7 +12,8 @@ import pytest
 
 from models.errors import DataError, Weak2MaskError
 from pipeline import runs as runs_module
-from pipeline.params import Book, RecipeRow
+from pipeline.entries import RecipeRow
+from pipeline.params import Book
 from pipeline.runs import RecordedStage
 from pipeline.tables import paper as paper_module
 from pipeline.tables.evaluations import read_metrics
