@@ -24,7 +24,7 @@ from pipeline.datasets import READERS
 from pipeline.lineage import REFERENCES
 from pipeline.official.table import OFFICIAL
 from pipeline.params import Book, explain
-from pipeline.ranges import range_problems
+from pipeline.ranges import order_problems, range_problems
 from pipeline.signatures import has_method, options_model
 from pipeline.tables.check import table_problems
 
@@ -219,10 +219,12 @@ def _misfits(target: str, given: dict[str, Any], where: str) -> Iterator[str]:
     """Options that a part does not take, of the wrong type, or out of range."""
     model = options_model(target)
     try:
-        model.model_validate(given)
+        found = model.model_validate(given)
         yield from range_problems(where, given)
         if target in CHECKED_BY_BUILDING:
             resolve({"": target}, "", "")(**given)
+        else:
+            yield from order_problems(where, found.model_dump())
     except ValidationError as error:
         yield from (line.strip() for line in explain(error, model, where))
 

@@ -170,8 +170,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             lines.append(f"  {where}: missing. Add '{location[-1]}:' (a section may be empty: {{}}).")
         elif problem["input"] is None and problem["type"] in ("dict_type", "model_type"):
             lines.append(f"  {where}: expected keys below it, found none. Write {{}} for an empty section.")
-        elif problem["type"] == "literal_error":
-            known = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        elif problem["type"] == "literal_error" and (known := re.findall(r"'([^']*)'", problem["ctx"]["expected"])):
             lines.append(f"  {where}: unknown value {problem['input']!r:.80}.{closest(str(problem['input']), known)}")
         else:
             lines.append(f"  {where}: {problem['msg']}, found {problem['input']!r:.80}")

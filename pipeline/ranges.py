@@ -85,6 +85,10 @@ def range_problems(where: str, options: Mapping[str, Any]) -> Iterator[str]:
             expected, holds = RANGES[key]
             if value is not None and not holds(value):
                 yield f"{where}.{key}: expected {expected}, found {value!r:.80}."
+
+
+def order_problems(where: str, options: Mapping[str, Any]) -> Iterator[str]:
+    """A line for a band upside down; ``options`` with the part's defaults."""
     high, low = options.get("high"), options.get("low")
     if high is not None and low is not None and low > high:
         yield f"{where}.low: expected at most high ({high!r:.20}), found {low!r:.20}."

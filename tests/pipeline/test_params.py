@@ -192,7 +192,7 @@ RTC = {
     "supervision": "tags",
     "method": "rtc",
     "init": "random",
-    "model": {"backbone": "resnet18", "high": 0.1, "low": 0.4},
+    "model": {"backbone": "resnet18", "high": 0.1},
 }
 
 
@@ -214,7 +214,7 @@ RTC = {
         ("refine_cams.cam_crf.options.preset", "pas", "Valid: irn"),
         ("refine_cams.cam_crf.options.bilateral_sxy", -3, "must be above 0"),
         ("import_weights.random.file", "", "at least 1 character"),
-        ("train.segmenter", RTC, "model.low: expected at most high (0.1), found 0.4"),
+        ("train.segmenter", RTC, "model.low: expected at most high (0.1), found 0.2"),
         (
             "make_pseudo_masks.cam_crf",
             {"data": "toy", "cams": "cam_crf", "rule": "two_threshold", "options": {"high": 1.0}},
