@@ -7,6 +7,7 @@ The environment decides what is about the machine and not about the result: ``WE
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigurationError, closest
@@ -80,7 +81,8 @@ def fabric(
     Under ``torchrun`` the number of processes is torchrun's and ``devices`` and ``num_nodes`` are not read.
 
     Args:
-        precision: "32-true", "bf16-mixed" (autocast), or "16-mixed" (autocast and loss scaling, CUDA only).
+        precision: "32-true", "bf16-mixed" (autocast), or "16-mixed" (autocast and loss scaling, CUDA only). On a CPU
+            without instructions for bfloat16, "bf16-mixed" warns and is "32-true".
         devices: processes on this machine; more than one without torchrun starts the same command again for each.
         num_nodes: machines.
         find_unused_parameters: for a method whose forward leaves parameters out in some steps.
@@ -96,6 +98,13 @@ def fabric(
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
+    if precision == "bf16-mixed" and not _is_fast_in_bfloat16(kind):
+        warnings.warn(
+            "precision bf16-mixed: this CPU has no instructions for bfloat16, in which it would be many times slower. "
+            "Computing in float32.",
+            stacklevel=2,
+        )
+        precision = "32-true"
     local, machines = _processes(devices, num_nodes)
     several = local * machines > 1
     backend = "gloo" if kind == "cpu" else "nccl"
@@ -111,6 +120,14 @@ def fabric(
     )
     built.launch()
     return built
+
+
+def _is_fast_in_bfloat16(kind: str) -> bool:
+    import torch
+
+    from models.ops.half_precision import is_fast_in
+
+    return is_fast_in(torch.bfloat16, kind)
 
 
 def _processes(devices: int, num_nodes: int) -> tuple[int, int]:

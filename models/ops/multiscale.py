@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.ops.half_precision import is_fast_in
 from models.structures import Image
 
 Sample = TypeVar("Sample")
@@ -117,13 +118,17 @@ def merge_views(
 
 @contextmanager
 def evaluating(network: object, device: torch.device | str, precision: str) -> Iterator[None]:
-    """No gradients, evaluation mode (restored afterwards), autocast unless ``precision`` is "float32"."""
+    """No gradients, evaluation mode (restored afterwards), and autocast where the device is fast in ``precision``.
+
+    A CPU that has no instructions for half precision computes in float32.
+    """
     was_training = isinstance(network, nn.Module) and network.training
     if isinstance(network, nn.Module):
         network.eval()
-    kind = torch.device(device).type
+    kind, dtype = torch.device(device).type, DTYPES[precision]
+    half = dtype != torch.float32 and is_fast_in(dtype, kind)
     try:
-        with torch.inference_mode(), torch.autocast(kind, DTYPES[precision], enabled=precision != "float32"):
+        with torch.inference_mode(), torch.autocast(kind, dtype, enabled=half):
             yield
     finally:
         if isinstance(network, nn.Module):

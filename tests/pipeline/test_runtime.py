@@ -42,9 +42,29 @@ def test_fabric_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setenv("WEAK2MASK_DEVICE", "cpu")
+    monkeypatch.setattr("models.ops.half_precision.is_fast_in", lambda dtype, kind: True)
     built = runtime.fabric("bf16-mixed")
     assert (built.device.type, built.world_size) == ("cpu", 1)
+    assert built.strategy.precision.precision == "bf16-mixed"
     assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_cpu_without_bfloat16_computes_in_float32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEAK2MASK_DEVICE", "cpu")
+    monkeypatch.setattr("models.ops.half_precision.is_fast_in", lambda dtype, kind: False)
+    with pytest.warns(UserWarning, match=r"no instructions for bfloat16.*float32"):
+        built = runtime.fabric("bf16-mixed")
+    assert built.strategy.precision.precision == "32-true"
+
+
+def test_float32_is_fast_everywhere_and_half_precision_is_asked_of_the_cpu() -> None:
+    import torch
+
+    from models.ops.half_precision import is_fast_in
+
+    assert is_fast_in(torch.float32, "cpu")
+    assert is_fast_in(torch.bfloat16, "cuda")
+    assert is_fast_in(torch.bfloat16, "cpu") == torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def test_importing_the_runtime_does_not_import_torch() -> None:
