@@ -250,7 +250,8 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
                 taken |= entries
     for name in taken:
         target[name].copy_(source[name])
-    return InitReport(tuple(taken), tuple(wanted.keys() - taken.keys()), tuple(found.keys() - taken.keys()))
+    new, unused = (tuple(name for name in state if name not in taken) for state in (wanted, found))
+    return InitReport(tuple(taken), new, unused)
 
 
 def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> str:

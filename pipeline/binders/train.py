@@ -30,7 +30,8 @@ def run(book: Book, name: str, log: Log) -> None:
     settings = TrainSettings(**entry.settings)
     fabric = runtime.fabric(entry.precision, devices=runtime.devices())
     method = build_method(entry.method, catalogue.num_classes, entry.model, entry.seed, entry.add_ons)
-    load_init(method, sources[1], catalogue.class_names)
+    started = load_init(method, sources[1], catalogue.class_names)
+    log.tags({"init": f"{entry.init}: {started}", "precision": fabric.strategy.precision.precision})
     loader = TrainLoader(catalogue, supervision, LoaderOptions(**entry.loader), fabric, settings.accumulate, entry.seed)
     resume = Resume(
         SCRATCH / "checkpoints" / here.fingerprint(*sources), settings.save_every_seconds, fabric.is_global_zero

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,25 @@ def test_from_images_to_scores(book: Book, name: str) -> None:
     card, state = read_checkpoint(work / "checkpoints" / name)
     assert card.method == TRAINED[name]["method"]
     assert ("add_ons.ppc.projection.weight" in state) == ("ppc" in TRAINED[name].get("add_ons", {}))
+
+
+class Tags(Log):
+    def __init__(self) -> None:
+        self.found: dict[str, object] = {}
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        self.found |= values
+
+
+def test_a_training_tells_what_it_started_from(book: Book) -> None:
+    run(book, "evaluate", "rcm", DONE)
+    log = Tags()
+    import_module("pipeline.binders.train").run(book, "rcm_mam_boosted", log)
+    assert re.fullmatch(
+        r"rcm: \d+ entries loaded, 2 start anew \(queued, add_ons\.ppc\.projection\.weight\), 0 not used",
+        str(log.found["init"]),
+    )
+    assert log.found["precision"] == "32-true"
 
 
 def test_a_single_stage_method_segments_too(book: Book) -> None:
