@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import floor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.folder import BACKGROUND_ONLY, SUFFIXES
 from pipeline.datasets.tables import Row, read_table
 from pipeline.datasets.voc import object_boxes
+from pipeline.storage.header import few
 
 SHOWN = 20
 Item = TypeVar("Item")
@@ -102,8 +105,8 @@ def points_of_json(path: Path, catalogue: Catalogue, supplementary: bool) -> dic
     """Points by id from the JSON of What's the Point (Bearman et al., ECCV 2016): id -> {"main": [...], "supp": [...]}.
 
     A point has ``x``, ``y`` in pixels, ``cls`` in the data set's own numbers (VOC 1..20) and ``rank``. Points of
-    classes that the catalogue does not keep are left out; points beyond the border move to it. The JSON of
-    DensePose-COCO is understood too: one point for each part of each person, and one on the background.
+    classes that the catalogue does not keep are left out. The JSON of DensePose-COCO is understood too: one point for
+    each part of each person, and one on the background.
 
     Raises:
         DataError: not such a file.
@@ -114,7 +117,7 @@ def points_of_json(path: Path, catalogue: Catalogue, supplementary: bool) -> dic
             found = ((id, points) for id, points in part_points(content) if id in catalogue.entries)
             return {id: [Point(*point) for point in points] for id, points in found}
         return {
-            id: _json_points(points, id, catalogue, supplementary)
+            id: _json_points(points, catalogue, supplementary)
             for id, points in content.items()
             if id in catalogue.entries
         }
@@ -126,6 +129,33 @@ def points_of_json(path: Path, catalogue: Catalogue, supplementary: bool) -> dic
         ) from None
 
 
+def points_within(
+    points: Mapping[str, Sequence[Point]], catalogue: Catalogue, ids: Sequence[str]
+) -> dict[str, list[Point]]:
+    """Points of these images. One within a pixel of the image moves to its border; others outside are left out.
+
+    Warns of points left out: people's clicks are on no pixel then, or of another size of the image.
+    """
+    found: dict[str, list[Point]] = {}
+    outside = []
+    for id in ids:
+        if id not in points:
+            continue
+        height, width = catalogue.size(id)
+        found[id] = []
+        for point in points[id]:
+            moved = replace(
+                point, row=min(max(point.row, 0), height - 1), column=min(max(point.column, 0), width - 1)
+            )  # fmt: skip
+            if max(abs(moved.row - point.row), abs(moved.column - point.column)) > 1:
+                outside.append(f"'{id}' ({width} x {height}) x={point.column}, y={point.row}")
+            else:
+                found[id].append(moved)
+    if outside:
+        warnings.warn(f"Points outside of their image are left out ({len(outside)}): {few(outside)}.", stacklevel=2)
+    return found
+
+
 def raise_together(problems: Sequence[str]) -> None:
     """Raises DataError with all problems, at most one screen."""
     if problems:
@@ -133,13 +163,12 @@ def raise_together(problems: Sequence[str]) -> None:
         raise DataError("\n  ".join([f"Bad annotations ({len(problems)}):", *problems[:SHOWN], *more]))
 
 
-def _json_points(points: Any, id: str, catalogue: Catalogue, supplementary: bool) -> list[Point]:
-    height, width = catalogue.size(id)
+def _json_points(points: Any, catalogue: Catalogue, supplementary: bool) -> list[Point]:
     chosen = [*points["main"], *(points["supp"] if supplementary else [])]
     return [
         Point(
-            row=min(max(int(point["y"]), 0), height - 1),
-            column=min(max(int(point["x"]), 0), width - 1),
+            row=floor(point["y"]),
+            column=floor(point["x"]),
             class_=catalogue.mask_values.index(point["cls"]) + 1,
         )
         for point in sorted(chosen, key=lambda point: int(point["rank"]))

@@ -13,7 +13,7 @@ from skimage.draw import disk
 
 from models.structures import BACKGROUND, UNLABELLED, Supervision
 from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled, window
-from pipeline.annotations.files import Point, points_of_csv, points_of_json
+from pipeline.annotations.files import Point, points_of_csv, points_of_json, points_within
 from pipeline.datasets.catalogue import Catalogue
 from stages.annotate import AnnotationSource, Annotator
 
@@ -50,7 +50,7 @@ class Points:
             return lambda source: self.supervise(source, self.derive(source))
         path = Path(self.file)
         if path.suffix.lower() == ".json":
-            found = points_of_json(path, catalogue, self.supplementary)
+            found = points_within(points_of_json(path, catalogue, self.supplementary), catalogue, ids)
         else:
             found = points_of_csv(path, catalogue)
         require(ids, found, self.file, "points")

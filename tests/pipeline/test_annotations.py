@@ -203,7 +203,7 @@ def test_what_s_the_point_json_in_the_data_set_s_own_numbers(bed: Beds, tmp_path
     def point(x: float, y: float, cls: int, rank: int) -> dict[str, float]:
         return {"x": x, "y": y, "cls": cls, "rank": rank}
 
-    main = [point(4.9, 2.2, 12, 2), point(7, 8, 3, 1), point(29.9, 25, 8, 1), point(4, 2, 8, 3)]
+    main = [point(4.9, 2.2, 12, 2), point(7, 8, 3, 1), point(29.9, 20.9, 8, 1), point(4, 2, 8, 3)]
     content = {"a": {"main": main, "supp": [point(10, 10, 12, 1)]}, "elsewhere": {"main": [], "supp": []}}
     (tmp_path / "points.json").write_text(json.dumps(content))
     catalogue = Catalogue("voc", ("cat", "dog"), {}, bed[0].entries, bed[0].root, mask_values=(8, 12))
@@ -215,6 +215,11 @@ def test_what_s_the_point_json_in_the_data_set_s_own_numbers(bed: Beds, tmp_path
     }
     seeds = one("points", voc_bed, file=str(tmp_path / "points.json"), supplementary=True).seeds
     assert seeds[10, 10] == 2
+    content["a"]["main"] = [point(29.9, 20.5, 8, 1), point(4, 23, 8, 1), point(-3, 2, 12, 1)]
+    (tmp_path / "points.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"left out \(2\): 'a' \(30 x 20\) x=4, y=23, 'a' \(30 x 20\) x=-3, y=2"):
+        seeds = one("points", voc_bed, file=str(tmp_path / "points.json")).seeds
+    assert np.argwhere(seeds < UNLABELLED).tolist() == [[19, 29]]
     (tmp_path / "points.json").write_text('{"a": [1, 2]}')
     with pytest.raises(DataError, match=r"points\.json: expected a JSON of points"):
         one("points", voc_bed, file=str(tmp_path / "points.json"))
