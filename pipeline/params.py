@@ -124,7 +124,8 @@ def _require_own_place(book: Book, folder: Path) -> None:
         place = found.relative_to(root).as_posix()
         raise ConfigurationError(
             f"{folder / 'params.yaml'}: book.path says that it lies in {book.book.path}. Is it a copy? Then write "
-            f"under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: work/{found.name}."
+            f"under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: work/{found.name}. "
+            "`python -m pipeline copy` makes a copy that has them."
         )
 
 

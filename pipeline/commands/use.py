@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from models.errors import ConfigurationError
-from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_checkpoint
+from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_book, complete_checkpoint
 
 CheckpointOption = Annotated[
     str,
@@ -192,6 +192,26 @@ def init(
     print(f"\nNext, about {done.minutes} minutes on {done.device}:\n  python -m pipeline run --book {done.path}")
     use = f"python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
     print(f"and then, as often as you like:\n  {use}")
+
+
+@app.command(rich_help_panel=USE)
+def copy(
+    source: Annotated[str, typer.Argument(help="Folder of the book to begin with.", autocompletion=complete_book)],
+    book: Annotated[str, typer.Argument(help="Folder to write.")],
+) -> None:
+    """Begin a recipe book of your own as a copy of another: same entries, its own place and work folder.
+
+    What was trained for the other book is trained again for the copy. To try another setting beside what there is, add
+    an entry to the book instead.
+
+    Examples:
+
+    - ``python -m pipeline copy recipes/voc12 recipes/mine``
+    """
+    from pipeline.new_book.copy import copy_book
+
+    written = copy_book(source, book)
+    print(f"{written}/params.yaml is yours to edit. Then: python -m pipeline run --book {written}")
 
 
 def _normalisation(name: str) -> Literal["imagenet", "half"]:

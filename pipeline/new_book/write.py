@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
+from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
@@ -54,7 +55,8 @@ def init(
 
     if style is not None and style not in STYLES:
         raise ConfigurationError(f"--from: unknown '{style}'.{closest(style, STYLES)}")
-    folder, name = _place(book, data)
+    folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
+    name = free_place(folder, "with --book")
     found = survey(data)
     machine = device()
     gpu = machine != "cpu"
@@ -66,32 +68,14 @@ def init(
         source, variable = _source(data, name, made)
         file = _weights_file(weights, name, made)
         text = _text(folder, name, data, found, chosen, source, variable, file, normalisation)
-        _write(folder, text, made)
+        made.append(folder)
+        write_book(folder, text)
+        _require_sound(folder)
     except BaseException:
         for path in reversed(made):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         raise
     return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
-
-
-def _place(book: str | None, data: Path) -> tuple[Path, str]:
-    """The book's folder, which is free, and its short name."""
-    if not Path("dvc.yaml").is_file() or not Path("pipeline").is_dir():
-        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run init there.")
-    folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
-    name = folder.name
-    inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
-    if not inside or name != slug(name):
-        raise ConfigurationError(
-            f"--book: expected a folder in the project whose name is lower case, digits and underscores "
-            f"(recipes/{slug(name)}), found '{folder}'."
-        )
-    if folder.exists():
-        raise ConfigurationError(f"{folder} is there already: edit its params.yaml, or name another with --book.")
-    work = Path("work") / name
-    if work.exists():
-        raise ConfigurationError(f"{work} is in use by another book. Name another with --book recipes/OTHER_NAME.")
-    return folder, name
 
 
 def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
@@ -185,16 +169,12 @@ def _text(
     return render(values)
 
 
-def _write(folder: Path, text: str, made: list[Path]) -> None:
-    """The book and its link to the one dvc.yaml; what it says must hold."""
+def _require_sound(folder: Path) -> None:
+    """What the book says must hold."""
     from pipeline.check import check
     from pipeline.check_inputs import check_files
     from pipeline.params import load_book
 
-    folder.mkdir(parents=True)
-    made.append(folder)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
-    (folder / "dvc.yaml").symlink_to(os.path.relpath("dvc.yaml", folder))
     book = load_book(folder)
     try:
         check(book)

@@ -1,0 +1,36 @@
+"""A book of one's own that begins as another one: same entries, a place and a work folder of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from models.errors import ConfigurationError
+from pipeline.new_book.place import free_place, write_book
+from pipeline.params import load_book
+
+
+def copy_book(source: str, book: str) -> Path:
+    """Write the folder ``book`` with the params.yaml of the book ``source``, comments and all.
+
+    Raises:
+        ConfigurationError: no such book, one whose ``book:`` is not a line for each key, or a place that is taken.
+    """
+    load_book(source)
+    folder = Path(book)
+    name = free_place(folder, "as the second argument")
+    place = folder.as_posix()
+    own = {
+        "root": "/".join([".."] * len(folder.parts)),
+        "path": place,
+        "params": f"{place}/params.yaml",
+        "work": f"work/{name}",
+    }
+    file = Path(source) / "params.yaml"
+    before, marker, text = file.read_text(encoding="utf-8").partition("\nbook:\n")
+    for key, value in own.items():
+        text, count = re.subn(rf"^  {key}:.*$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
+        if not (marker and count):
+            raise ConfigurationError(f"{file}: expected `book:` and below it a line `  {key}: ...`, found none.")
+    write_book(folder, before + marker + text)
+    return folder

@@ -1,0 +1,42 @@
+"""Where a new book may lie, and how it is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from models.errors import ConfigurationError
+from pipeline.new_book.survey import slug
+
+
+def free_place(folder: Path, named: str) -> str:
+    """The short name of a book that may be written to ``folder``.
+
+    Args:
+        named: where the user says another folder, such as "with --book".
+
+    Raises:
+        ConfigurationError: no project here, no fitting name, or a folder or work folder that is there.
+    """
+    if not Path("dvc.yaml").is_file() or not Path("pipeline").is_dir():
+        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+    name = folder.name
+    inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
+    if not inside or name != slug(name):
+        raise ConfigurationError(
+            f"Expected a folder in the project whose name is lower case, digits and underscores "
+            f"(recipes/{slug(name)}), found '{folder}'. Name one {named}."
+        )
+    if folder.exists():
+        raise ConfigurationError(f"{folder} is there already: edit its params.yaml, or name another {named}.")
+    work = Path("work") / name
+    if work.exists():
+        raise ConfigurationError(f"{work} is in use by another book. Name another folder {named}.")
+    return name
+
+
+def write_book(folder: Path, text: str) -> None:
+    """The book and its link to the one dvc.yaml."""
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    (folder / "dvc.yaml").symlink_to(os.path.relpath("dvc.yaml", folder))
