@@ -27,10 +27,12 @@ def copy_book(source: str, book: str) -> Path:
         "work": f"work/{name}",
     }
     file = Path(source) / "params.yaml"
-    before, marker, text = file.read_text(encoding="utf-8").partition("\nbook:\n")
+    text = file.read_text(encoding="utf-8")
+    block = re.search(r"^book:[ \t]*(#.*)?$", text, re.MULTILINE)
+    before, text = (text[: block.end()], text[block.end() :]) if block else ("", "")
     for key, value in own.items():
         text, count = re.subn(rf"^  {key}:.*$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
-        if not (marker and count):
+        if not count:
             raise ConfigurationError(f"{file}: expected `book:` and below it a line `  {key}: ...`, found none.")
-    write_book(folder, before + marker + text)
+    write_book(folder, before + text)
     return folder

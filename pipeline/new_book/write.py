@@ -73,7 +73,7 @@ def init(
         _require_sound(folder)
     except BaseException:
         for path in reversed(made):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         raise
     return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
 
