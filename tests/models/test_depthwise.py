@@ -7,9 +7,11 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.backbones.mobilenet_v2 import MobileNetV2
-from models.ops.depthwise import DepthwiseConv2d, quicken
+from models.ops.depthwise import DepthwiseConv2d, _Depthwise, quicken
+from models.ops.half_precision import is_fast_in
 
 
 def pair(stride: int, rate: int) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -34,6 +36,26 @@ def gradients(layer: nn.Conv2d, x: Tensor, bfloat16: bool = True) -> tuple[Tenso
 def test_gradients_are_those_of_the_plain_convolution(stride: int, rate: int, size: tuple[int, int]) -> None:
     plain, fast = pair(stride, rate)
     assert type(fast) is DepthwiseConv2d
+    x = torch.randn(2, 6, *size)
+    exact = [value.clone().requires_grad_() for value in (x, plain.weight.detach())]
+    ours = [value.clone().requires_grad_() for value in (x, plain.weight.detach())]
+    expected = F.conv2d(*exact, stride=stride, padding=rate, dilation=rate, groups=6)
+    found = _Depthwise.apply(*ours, stride, rate)
+    weights = torch.randn(expected.shape)
+    assert torch.equal(found, expected)
+    for gradient, value in zip(
+        torch.autograd.grad((found * weights).sum(), ours),
+        torch.autograd.grad((expected * weights).sum(), exact),
+        strict=True,
+    ):
+        torch.testing.assert_close(gradient, value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not is_fast_in(torch.bfloat16, "cpu"), reason="this CPU rounds after every product in bfloat16")
+@pytest.mark.parametrize(("stride", "rate"), [(2, 1), (1, 2), (1, 3), (4, 1)])
+@pytest.mark.parametrize("size", [(8, 8), (7, 11), (3, 2)])
+def test_gradients_in_bfloat16(stride: int, rate: int, size: tuple[int, int]) -> None:
+    plain, fast = pair(stride, rate)
     x = torch.randn(2, 6, *size)
     (y, of_x, of_weight), found = gradients(plain, x), gradients(fast, x)
     assert torch.equal(found[0], y)
