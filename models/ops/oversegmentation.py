@@ -21,6 +21,8 @@ Regions = npt.NDArray[np.int32]
 FILES = "files"
 PERCENTILE = 99
 """Of an image's edges, whose strength counts as 1."""
+ROUNDING = 1e-9
+"""Gradients of Lab that a plain image has on some processors; a step of one grey level has 0.01 and more."""
 FINE = 0.8
 """Smoothing of the methods that are not "rag"."""
 STEPS = 12
@@ -90,7 +92,7 @@ def edge_strength(image: Image, sigma: float) -> npt.NDArray[np.float64]:
     lab = rgb2lab(gaussian(image, sigma, channel_axis=2)) if sigma else rgb2lab(image)
     edges = np.max([sobel(lab[..., channel]) for channel in range(3)], axis=0)
     strong = float(np.percentile(edges, PERCENTILE))
-    scaled: npt.NDArray[np.float64] = edges / strong if strong > 0 else edges
+    scaled: npt.NDArray[np.float64] = edges / strong if strong > ROUNDING else np.zeros_like(edges)
     return scaled
 
 
