@@ -113,7 +113,7 @@ def fabric(
     ddp = DDPStrategy(process_group_backend=backend, find_unused_parameters=find_unused_parameters)
     be_deterministic()
     if kind == "cpu":
-        _keep_memory()
+        keep_memory()
     chosen: Any = [int(index)] if index and not several else local
     built = Fabric(
         accelerator=kind,
@@ -134,10 +134,10 @@ def _is_fast_in_bfloat16(kind: str) -> bool:
     return is_fast_in(torch.bfloat16, kind)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Freed memory stays with this process, where the C library is glibc.
 
-    It would go back to the system after each use, and come again page by page: a ninth of the time of a step.
+    It would go back to the system after each use, and come again page by page (``benchmarks/cpu.py``).
     """
     trim_threshold, mmap_max = -1, -4  # parameters of mallopt(3)
     with suppress(AttributeError, OSError):

@@ -8,8 +8,8 @@ import torch
 def is_fast_in(dtype: torch.dtype, kind: str) -> bool:
     """Whether a device of this kind ("cpu", "cuda") has kernels for ``dtype``; always for float32.
 
-    A CPU without the instructions accepts half precision, but its convolutions are loops: 120 times slower than in
-    float32 on one with AVX2 alone.
+    A CPU without the instructions accepts half precision, but its convolutions are loops: more than 100 times
+    slower than in float32 on one with AVX2 alone (``benchmarks/cpu.py``).
     """
     if kind != "cpu" or dtype == torch.float32:
         return True

@@ -57,14 +57,18 @@ def test_a_cpu_without_bfloat16_computes_in_float32_and_says_so(monkeypatch: pyt
     assert built.strategy.precision.precision == "32-true"
 
 
-def test_float32_is_fast_everywhere_and_half_precision_is_asked_of_the_cpu() -> None:
+def test_float32_is_fast_everywhere_and_half_precision_is_asked_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     from models.ops.half_precision import is_fast_in
 
     assert is_fast_in(torch.float32, "cpu")
     assert is_fast_in(torch.bfloat16, "cuda")
-    assert is_fast_in(torch.bfloat16, "cpu") == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    for dtype in (torch.bfloat16, torch.float16):
+        assert isinstance(is_fast_in(dtype, "cpu"), bool)
+        monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+        assert not is_fast_in(dtype, "cpu")
+        monkeypatch.undo()
 
 
 def test_importing_the_runtime_does_not_import_torch() -> None:
