@@ -32,6 +32,9 @@ MaxBatchOption = Annotated[
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", rich_help_panel=DRY, help="Of trainings, such as bf16-mixed.")
 ]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", rich_help_panel=DRY, help="Keep the stages that ran before and are as they were.")
+]
 EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")]
 
 
@@ -44,13 +47,15 @@ def run(
     limit: LimitOption = None,
     max_batch: MaxBatchOption = None,
     precision: PrecisionOption = None,
+    resume: ResumeOption = False,
     everything: EverythingOption = False,
 ) -> None:
     """Check the book, run its DAG with DVC, print the results table.
 
     With --max-steps, --limit or --max-batch: a dry run. Every stage runs once, one after the other, without DVC, in
     work/dry_run/BOOK, on the book's networks and crops; weights that are missing are random. Nothing of the book itself
-    changes. dry_run.json there has seconds and memory; the exit code is 1 if a stage failed.
+    changes. dry_run.json there has seconds and memory; the exit code is 1 if a stage failed. One that was ended, or had
+    a failure, goes on with --resume.
 
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
     ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
@@ -63,10 +68,13 @@ def run(
         if everything:
             _no_targets(targets)
         bounds = Limits(max_steps, limit, max_batch, precision)
-        _dry_run(checked_book(book), targets or [], bounds, everything)
+        _dry_run(checked_book(book), targets or [], bounds, everything, resume)
         return
-    if precision is not None:
-        raise ConfigurationError("--precision belongs to a dry run: expected --max-steps, --limit or --max-batch too.")
+    if precision is not None or resume:
+        raise ConfigurationError(
+            f"{'--resume' if resume else '--precision'} belongs to a dry run: expected --max-steps, --limit or "
+            f"--max-batch too.{' A run goes on where it ended without it.' if resume else ''}"
+        )
     if everything:
         _no_targets(targets)
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
@@ -79,14 +87,15 @@ def _no_targets(targets: list[str] | None) -> None:
         raise ConfigurationError(f"--all runs every stage: expected no targets beside it, found {', '.join(targets)}.")
 
 
-def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool) -> None:
+def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, resume: bool) -> None:
     from rich.console import Console
 
     from pipeline.dry_run.run import counts, dry_run, summary_table
     from pipeline.repro import sources_for_now
 
     with sources_for_now(book):
-        ended, summary = dry_run(book, targets, limits, everything=everything, say=partial(print, flush=True))
+        say = partial(print, flush=True)
+        ended, summary = dry_run(book, targets, limits, everything=everything, resume=resume, say=say)
     console = Console(highlight=False)
     if not console.is_terminal:  # 80 columns by default, which folds the names
         console = Console(width=120, highlight=False)

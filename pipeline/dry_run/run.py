@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import TransientError
 from pipeline.check import check
 from pipeline.dry_run.derive import Derived, derive
+from pipeline.dry_run.kept import Kept
 from pipeline.dry_run.limits import Limits
 from pipeline.dry_run.stages import Ended, run_stages
 from pipeline.params import Book
@@ -24,21 +25,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SUMMARY = "dry_run.json"
+RAN = "ran.json"
+"""What ``resume`` reads: each stage that ran, of all dry runs since the folder was emptied."""
 
 
 def dry_run(
-    book: Book, targets: Sequence[str], limits: Limits, *, everything: bool = False, say: Callable[[str], None]
+    book: Book,
+    targets: Sequence[str],
+    limits: Limits,
+    *,
+    everything: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None],
 ) -> tuple[list[Ended], Path]:
     """Run stages small, and what they stand on; returns how each ended, and where dry_run.json lies.
 
-    Everything is written below ``work/dry_run/BOOK``, which is emptied first: neither the book's work folder, nor
-    DVC's cache and lock, nor MLflow are touched.
+    Everything is written below ``work/dry_run/BOOK``, which is emptied first unless the run resumes: neither the
+    book's work folder, nor DVC's cache and lock, nor MLflow are touched.
 
     Args:
         book: checked by name; its sources are linked.
         targets: ``VERB@NAME``; none for the book's own.
         limits: how small.
         everything: run all entries of the book.
+        resume: keep stages that ran before with the same limits, entries, imported files and code.
         say: takes a line of progress.
 
     Raises:
@@ -52,12 +62,13 @@ def dry_run(
     check(derived.book)
     folder = Path(derived.book.book.path)
     with _alone(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for notice in derived.notices:
             say(f"notice: {notice}")
         ended: list[Ended] = []
-        for result in run_stages(derived, say):
+        for result in run_stages(derived, Kept(derived, folder / RAN), say):
             ended.append(result)
             _write(folder / SUMMARY, book, limits, derived, ended)
     return ended, folder / SUMMARY

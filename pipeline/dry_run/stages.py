@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import current_thread, main_thread
 from time import perf_counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.dry_run.derive import Derived
 from pipeline.lineage import Node, inputs
 from pipeline.stage_process import EXIT_FILE, GRACE, environment, listening, read_exit
+
+if TYPE_CHECKING:
+    from pipeline.dry_run.kept import Kept
 
 GIB = 2**30
 TOLD = 15
@@ -43,19 +46,26 @@ class Ended:
     log: str = ""
 
 
-def run_stages(derived: Derived, say: Callable[[str], None]) -> Iterator[Ended]:
-    """Run every stage that can; one that fails, or cannot run here, takes those with it that stand on it."""
+def run_stages(derived: Derived, kept: Kept, say: Callable[[str], None]) -> Iterator[Ended]:
+    """Run every stage that can and has to; one that fails, or cannot run here, takes those that stand on it with it."""
     ended: dict[Node, Ended] = {}
     folder = derived.write()
     for number, node in enumerate(derived.order, start=1):
-        stage = f"{node[0]}@{node[1]}"
-        reason = _obstacle(derived, node, ended)
-        if not reason:
-            say(f"[{number}/{len(derived.order)}] {stage} ...")
-        result = Ended(stage, "skipped", reason=reason) if reason else _run(node, folder)
-        ended[node] = result
-        say(f"[{number}/{len(derived.order)}] {_line(result)}")
-        yield result
+        stage, place = f"{node[0]}@{node[1]}", f"[{number}/{len(derived.order)}]"
+        if before := kept.get(node):
+            ended[node] = before
+            say(f"{place} {stage} kept")
+        elif reason := _obstacle(derived, node, ended):
+            ended[node] = Ended(stage, "skipped", reason=reason)
+            say(f"{place} {_line(ended[node])}")
+        else:
+            say(f"{place} {stage} ...")
+            kept.forget(node)
+            ended[node] = _run(node, folder)
+            if ended[node].state == "ran":
+                kept.add(node, ended[node])
+            say(f"{place} {_line(ended[node])}")
+        yield ended[node]
 
 
 def _obstacle(derived: Derived, node: Node, ended: Mapping[Node, Ended]) -> str:

@@ -286,3 +286,29 @@ def test_a_list_of_reasons_begins_with_its_first() -> None:
     assert _why("") == ""
     assert _why("killed\n  by someone") == "killed"
     assert _why("Bad annotations (2):\n  line 8: no class\n  line 9: no x") == "Bad annotations (2): line 8: no class"
+
+
+def test_a_resumed_run_keeps_what_ran_and_is_as_it_was(book: Book) -> None:
+    def run(resume: bool = True, images: int = 2) -> list[str]:
+        said: list[str] = []
+        targets = ("annotate@tags", "import_weights@start")
+        dry_run(load_book(), targets, Limits(images=images), resume=resume, say=said.append)
+        return [line.partition("] ")[2].removesuffix(" ...") for line in said if line.endswith(("kept", " ..."))]
+
+    weights, tags, catalogue = "import_weights@start", "annotate@tags", "prepare@made"
+    assert run(resume=False) == [catalogue, tags, weights]
+    assert run() == [f"{catalogue} kept", f"{tags} kept", f"{weights} kept"]
+    (SCRATCH / "supervision" / "tags").rename(SCRATCH / "lost")
+    assert run() == [f"{catalogue} kept", tags, f"{weights} kept"]
+    found = content()
+    found["import_weights"]["start"]["file"] = "other.pth"
+    written(found)
+    assert run() == [f"{catalogue} kept", f"{tags} kept", weights]
+    assert run(images=3) == [catalogue, tags, f"{weights} kept"], "another limit, other images"
+    assert {one["state"] for one in json.loads((SCRATCH / "dry_run.json").read_text())["stages"]} == {"ran"}
+
+
+def test_resume_belongs_to_a_dry_run(book: Book) -> None:
+    said = CliRunner().invoke(app, ["run", "--resume"])
+    assert said.exit_code != 0
+    assert "--resume belongs to a dry run" in str(said.exception or said.output)
