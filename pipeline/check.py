@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -193,7 +194,7 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
             continue
         given: dict[str, Any] = getattr(entry, field) or {}
         try:
-            yield from _misfits(target, given, f"{verb}.{name}.{field}")
+            yield from _misfits(target, given, f"{verb}.{name}.{field}", _homes(verb, entry, field))
         except ConfigurationError as error:
             yield f"{verb}.{name}." + (str(error) if str(error).startswith(field) else f"{field}: {error}")
         if field == "model" and (known := OUTPUT_STRIDES.get(str(given.get("backbone")))):
@@ -215,7 +216,19 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
                 yield f"{where}: unknown {key} '{given[key]}'.{closest(given[key], DOORS[key])}"
 
 
-def _misfits(target: str, given: dict[str, Any], where: str) -> Iterator[str]:
+def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
+    """Keys that the entry takes, but not in the block ``field``, and where it does."""
+    homes = dict.fromkeys(type(entry).model_fields, f" It belongs one level up, beside `{field}:`.")
+    for owner, other in OPTIONS:
+        target = _declared(verb, entry, other) if owner == verb and other != field else None
+        for key in options_model(target).model_fields if target else ():
+            homes[key] = f" It belongs in `{other}:`."
+    return homes
+
+
+def _misfits(
+    target: str, given: dict[str, Any], where: str, homes: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
     """Options that a part does not take, of the wrong type, or out of range."""
     model = options_model(target)
     try:
@@ -226,7 +239,7 @@ def _misfits(target: str, given: dict[str, Any], where: str) -> Iterator[str]:
         else:
             yield from order_problems(where, found.model_dump())
     except ValidationError as error:
-        yield from (line.strip() for line in explain(error, model, where))
+        yield from (line.strip() for line in explain(error, model, where, homes))
 
 
 def _add_on_problems(where: str, entry: Any) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -158,15 +159,24 @@ _UniqueKeyLoader.add_implicit_resolver(  # 1e-3 is a number in YAML 1.2, and for
 )
 
 
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
-    """One line per problem: where, what was expected, what was found, the closest valid key."""
+def explain(
+    error: ValidationError, model: type[BaseModel], prefix: str = "", homes: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """One line per problem: where, what was expected, what was found, the closest valid key.
+
+    Args:
+        error: what validating against ``model`` raised.
+        model: its fields are the valid keys.
+        prefix: where in the book the model lies.
+        homes: for keys that belong elsewhere in the entry, where.
+    """
     lines = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"] if part != "[key]"]
         where = ".".join(filter(None, [prefix, *location]))
         if problem["type"] == "extra_forbidden":
-            known = _fields_at(model, location[:-1])
-            lines.append(f"  {where}: unknown key '{location[-1]}'.{closest(location[-1], known)}")
+            hint = homes.get(location[-1]) or closest(location[-1], _fields_at(model, location[:-1]))
+            lines.append(f"  {where}: unknown key '{location[-1]}'.{hint}")
         elif problem["type"] == "missing":
             lines.append(f"  {where}: missing. Add '{location[-1]}:' (a section may be empty: {{}}).")
         elif problem["input"] is None and problem["type"] in ("dict_type", "model_type"):
