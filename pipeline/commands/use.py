@@ -214,6 +214,44 @@ def copy(
     print(f"{written}/params.yaml is yours to edit. Then: python -m pipeline run --book {written}")
 
 
+@app.command(rich_help_panel=USE)
+def repeat(
+    targets: Annotated[list[str], typer.Argument(help="Ends of the recipe, e.g. evaluate@segmenter_val.")],
+    seeds: Annotated[str, typer.Option(help="Of the new trainings, separated by commas.")] = "1,2",
+    first: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="train@NAME: this training and those behind it alone. Default: all."),
+    ] = None,
+    book: BookOption = ".",
+) -> None:
+    """Add the same recipe under other seeds to a book: its entries, and their mean and deviation in the table.
+
+    Names end with the seed (cam_1), or have it where the original has a 0 (points_0_head: points_1_head). Entries that
+    are there already stay as they are, and what does not stand on a training is shared.
+
+    Examples:
+
+    - ``python -m pipeline repeat evaluate@segmenter_val``
+    - ``python -m pipeline repeat evaluate@points_0_val --seeds 3,4 --from train@points_0 --book recipes/voc_mini_spml``
+    """
+    from pipeline.new_book.repeat import repeat as add_repeats
+
+    done = add_repeats(book, targets, _seeds(seeds), first or [])
+    print(f"{book}/params.yaml: {len(done.entries)} entries added: {', '.join(done.entries) or 'all were there'}.")
+    for row in done.rows_there:
+        print(f"table.repeats.{row} is there already: add the new evaluations to its `of:`.")
+    print(f"Next:\n  python -m pipeline run {' '.join(done.targets)}{'' if book == '.' else f' --book {book}'}")
+
+
+def _seeds(given: str) -> list[int]:
+    from models.errors import ConfigurationError
+
+    found = [part.strip() for part in given.split(",")]
+    if not all(part.isdecimal() for part in found) or len({*map(int, found)}) < len(found):
+        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, found '{given}'.")
+    return [int(part) for part in found]
+
+
 def _normalisation(name: str) -> Literal["imagenet", "half"]:
     from models.errors import ConfigurationError, closest
 
