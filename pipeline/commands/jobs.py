@@ -103,6 +103,7 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     found = counts(ended)
     print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
     if found.get("failed"):
+        print("The same command with --resume keeps what ran.")
         raise typer.Exit(1)
 
 
