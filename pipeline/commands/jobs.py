@@ -30,7 +30,7 @@ MaxBatchOption = Annotated[
     int | None, typer.Option("--max-batch", rich_help_panel=DRY, help="At most so many images in a training batch.")
 ]
 PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", rich_help_panel=DRY, help="Of trainings, such as bf16-mixed.")
+    str | None, typer.Option("--precision", rich_help_panel=DRY, help="Of networks, such as bf16-mixed.")
 ]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", rich_help_panel=DRY, help="Keep the stages that ran before and are as they were.")

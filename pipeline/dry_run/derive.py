@@ -65,6 +65,10 @@ def derive(book: Book, targets: Sequence[str], limits: Limits) -> Derived:
         "prepare": {name: _few_images(entry, limits.images) for name, entry in book.prepare.items()},
         "import_weights": {name: entry for name, (entry, _) in weights.items()},
         "train": {name: limits.training(entry) for name, entry in book.train.items()},
+        "export_cams": {name: limits.use(entry) for name, entry in book.export_cams.items()},
+        "propagate_cams": {name: limits.use(entry) for name, entry in book.propagate_cams.items()},
+        "predict_masks": {name: limits.use(entry) for name, entry in book.predict_masks.items()},
+        "evaluate_boxes": {name: limits.use(entry) for name, entry in book.evaluate_boxes.items()},
     }
     told = [notice for name, (_, notice) in weights.items() if notice and ("import_weights", name) in order]
     return Derived(book.model_copy(update=sections), order, unable, tuple(told))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from models.errors import ConfigurationError, closest
 from models.methods import ADD_ONS, METHODS
 from models.settings import TrainSettings
-from pipeline.entries import TrainEntry
+from pipeline.entries import EvaluateBoxesEntry, ExportCamsEntry, PredictMasksEntry, PropagateCamsEntry, TrainEntry
 from pipeline.loader_options import LoaderOptions
 from pipeline.signatures import options_model
 
 PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
+
+ARITHMETIC = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
+"""What a network alone computes in, for a training's precision."""
+
+UseT = TypeVar("UseT", ExportCamsEntry, PropagateCamsEntry, PredictMasksEntry, EvaluateBoxesEntry)
 
 LATE = ("pretrain", "segmentation_start", "transform_start", "start")
 """Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
@@ -30,7 +35,7 @@ class Limits:
         max_steps: optimiser steps of a training.
         images: of each split, the first ones.
         batch: of a training's optimiser step.
-        precision: of trainings.
+        precision: of trainings, and of networks that export, propagate or predict.
     """
 
     max_steps: int | None = None
@@ -57,6 +62,14 @@ class Limits:
         add_ons = {name: _at_once(ADD_ONS[name], options) for name, options in entry.add_ons.items()}
         update |= {"model": _at_once(METHODS[entry.method], entry.model), "add_ons": add_ons}
         return entry.model_copy(update=update | {"settings": _short(settings, self.max_steps)})
+
+    def use(self, entry: UseT) -> UseT:
+        """The same use of a network, in the dry run's precision."""
+        if self.precision is None:
+            return entry
+        precision = {"precision": ARITHMETIC[self.precision]}
+        update = precision if isinstance(entry, PropagateCamsEntry) else {"options": {**entry.options, **precision}}
+        return entry.model_copy(update=update)
 
     def _batches(self, loader: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Batches that the images fill. Accumulated parts keep their size where they can, so that memory is real."""

@@ -257,6 +257,18 @@ def test_precision_of_trainings(book: Book) -> None:
         Limits(images=2, precision="bf16")
 
 
+@pytest.mark.parametrize("name", ["voc12", "wsol_cub"])
+def test_precision_of_networks_in_use(name: str) -> None:
+    whole = load_book(ROOT / "recipes" / name)
+    limits = Limits(images=2, precision="bf16-mixed")
+    for verb in ("export_cams", "propagate_cams", "predict_masks", "evaluate_boxes"):
+        section = {key: limits.use(entry) for key, entry in getattr(whole, verb).items()}
+        whole = whole.model_copy(update={verb: section})
+        for entry in section.values():
+            assert getattr(entry, "precision", None) == "bfloat16" or entry.options["precision"] == "bfloat16"
+    check(whole)
+
+
 def test_one_dry_run_of_a_book_at_a_time(book: Book) -> None:
     import fcntl
 
