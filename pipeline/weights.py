@@ -126,7 +126,8 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> State:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
         raise DataError(
             f"{path} is not a plain file of tensors: it is damaged, or holds Python objects, which could run code on "
-            f"loading and are refused. {reason.strip()[:200]} Remedy: from a trusted source, save its state dict alone."
+            f"loading and are refused. {reason.partition('Please use')[0].strip()[:200]} "
+            "Remedy: where you trust its source, save its tensors alone: torch.save(network.state_dict(), FILE)."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["end of file"])[0]

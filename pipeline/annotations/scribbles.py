@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +48,17 @@ class Scribbles:
     seed: int = 0
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        """Check the scribble files. Raises DataError with all that are missing or wrong."""
+        """Check the scribble files. Raises DataError with all that are missing or wrong; warns of unknown values."""
         if self.file is None:
             return self.derive
         folder = Path(self.file)
         require(ids, {path.stem for path in folder.glob("*.png")}, self.file, "scribble PNGs")
-        problems = [problem for id in ids if (problem := _problem(folder / f"{id}.png", catalogue.size(id)))]
-        raise_together(problems)
         known = _lookup(catalogue)
+        strangers: dict[int, Path] = {}
+        paths = [(folder / f"{id}.png", catalogue.size(id)) for id in ids]
+        raise_together([problem for path, size in paths if (problem := _problem(path, size, known, strangers))])
+        if strangers and catalogue.mask_values == tuple(range(1, catalogue.num_classes + 1)):
+            _warn(strangers, catalogue)
         return lambda source: self.read(source, folder, known)
 
     def read(self, source: AnnotationSource, folder: Path, lookup: Mask) -> Supervision:
@@ -119,11 +123,26 @@ def _lookup(catalogue: Catalogue) -> Mask:
     return lookup
 
 
-def _problem(path: Path, size: tuple[int, int]) -> str | None:
+def _problem(path: Path, size: tuple[int, int], known: Mask, strangers: dict[int, Path]) -> str | None:
+    """What is wrong with a file; values that are void in ``known`` are added to ``strangers``."""
     try:
         found = read_indices(path)
     except BadFileError as bad:
         return f"{path}: {bad}"
     if found.shape != size or found.max(initial=0) > UNMARKED:
         return f"{path}: expected values 0..255 of size {size}, found size {found.shape}, up to {found.max(initial=0)}"
+    for value in np.unique(found):
+        if known[value] == IGNORE:
+            strangers.setdefault(int(value), path)
     return None
+
+
+def _warn(strangers: dict[int, Path], catalogue: Catalogue) -> None:
+    """Of values that no class has; where classes were left out of a data set, they may be of these."""
+    value, path = min(strangers.items())
+    classes = ", ".join(f"{index} {name}" for index, name in enumerate(catalogue.class_names, start=1))
+    warnings.warn(
+        f"Scribbles with values of no class are void: {sorted(strangers)}, such as {value} in {path}. "
+        f"Expected 0 background, {classes}, {UNMARKED} unlabelled.",
+        stacklevel=2,
+    )

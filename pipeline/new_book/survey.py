@@ -91,6 +91,11 @@ def survey(data: Path) -> Survey:
     _check_splits(splits, data, f" {SEVERAL_ROWS}; the first is {twice[0].path}." if twice else "")
     size, size_notes = _sizes([data / item.image for item in there.values()])
     annotations, annotation_notes = _annotations(data, splits["train"], listing.class_names)
+    if not tags and not annotations:
+        raise DataError(
+            f"{data}: without tags, one kind of labels has to cover every training image; found: "
+            f"{' '.join(annotation_notes)} Remedy: label those images too, or add a CSV of tags."
+        )
     measured = [name for name, ids in splits.items() if ids and all(there[id].mask for id in ids)]
     return Survey(
         images=images,
@@ -146,12 +151,16 @@ def _tags_file(data: Path) -> str | None:
 
 
 def _annotated_classes(data: Path) -> list[str]:
-    names = {
-        row.cells["class"]
+    rows = [
+        row
         for file in ("boxes.csv", "points.csv")
         if (data / file).is_file()
         for row in read_table(data / file, ["image", "class"])[1]
-    }
+    ]
+    for row in rows:
+        if not row.cells["class"]:
+            raise DataError(f"{row.where}: expected a class name, or '{BACKGROUND_ONLY}', found an empty cell.")
+    names = {row.cells["class"] for row in rows}
     if not names - {BACKGROUND_ONLY}:
         raise DataError(f"{data}: expected class names in boxes.csv or points.csv, found none.")
     return sorted(names - {BACKGROUND_ONLY})

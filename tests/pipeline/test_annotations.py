@@ -230,7 +230,8 @@ def test_scribble_files(bed: Beds, tmp_path: Path) -> None:
     strokes[5, 4:9], strokes[15, :10], strokes[10, 10:12] = 2, 0, 7
     (tmp_path / "strokes").mkdir()
     Image.fromarray(strokes).save(tmp_path / "strokes" / "a.png")
-    supervision = one("scribbles", bed, file=str(tmp_path / "strokes"))
+    with pytest.warns(UserWarning, match=r"no class are void: \[7\], such as 7 in .*a\.png.*255 unlabelled"):
+        supervision = one("scribbles", bed, file=str(tmp_path / "strokes"))
     values, counts = np.unique(supervision.seeds, return_counts=True)
     assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {0: 10, 2: 5, UNLABELLED: 583, 255: 2}
     assert supervision.tags.tolist() == [False, True]

@@ -122,6 +122,16 @@ def test_boxes_are_labels_too_and_what_does_not_cover_is_said(data: Path) -> Non
     assert book.prepare["mine"].options["classes"] == ["cow"]
 
 
+def test_labels_without_tags_cover_the_training_images(data: Path) -> None:
+    (data / "tags.csv").unlink()
+    (data / "points.csv").write_text("image,class,x,y\ni 0é.jpg,cow,1,1\n")
+    with pytest.raises(DataError, match=r"points\.csv has nothing for \d+ of \d+ training images.*Remedy: label those"):
+        survey(data)
+    (data / "points.csv").write_text("image,class,x,y\ni 0é.jpg,,1,1\n")
+    with pytest.raises(DataError, match=r"points\.csv.*expected a class name, or 'background', found an empty cell"):
+        survey(data)
+
+
 def test_clicks_label_regions_and_stay_in_the_cams(data: Path) -> None:
     assert not written(data, book="recipes/plain").export_cams["cam"].keep_labels
     (data / "points.csv").write_text("image,class,x,y\n" + "\n".join(f"i {k}é.jpg,cow,1,1" for k in range(12)))
