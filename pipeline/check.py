@@ -167,6 +167,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
+    if getattr(entry, "kind", "") == "mixture":
+        yield from _mixture_problems(f"{where}.options", entry.options.get("parts"), entry.options.get("options"))
     if verb == "train":
         yield from _add_on_problems(where, entry)
     yield from role_problems(book, where, entry, verb)
@@ -252,6 +254,22 @@ def _add_on_problems(where: str, entry: Any) -> Iterator[str]:
     if entry.add_ons and entry.method in METHODS and not has_method(METHODS[entry.method], "cam_views"):
         able = [name for name, target in METHODS.items() if has_method(target, "cam_views")]
         yield f"{where}.add_ons: '{entry.method}' learns no CAMs to add to; methods that do: {', '.join(able)}."
+
+
+def _mixture_problems(where: str, shares: Any, options: Any) -> Iterator[str]:
+    """Kinds of a mixture must be known and take their options, their parts add up to 1; other types are told before."""
+    if not isinstance(shares, dict) or not isinstance(options or {}, dict):
+        return
+    numbers = [value for value in shares.values() if isinstance(value, int | float)]
+    if len(numbers) == len(shares) and (abs(sum(numbers) - 1) > 1e-6 or min(numbers) < 0):
+        yield f"{where}.parts: expected parts from 0 to 1 that add up to 1, found {shares}."
+    kinds = {name: target for name, target in ANNOTATORS.items() if name != "mixture"}
+    for key, named in (("parts", shares), ("options", options or {})):
+        for kind in named:
+            if kind not in kinds:
+                yield f"{where}.{key}: unknown kind '{kind}'.{closest(str(kind), kinds)}"
+            elif key == "options":
+                yield from _misfits(kinds[kind], named[kind] or {}, f"{where}.options.{kind}")
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:

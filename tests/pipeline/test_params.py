@@ -189,6 +189,10 @@ def test_parts_of_an_entry() -> None:
     assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
 
 
+def mixture(**options: Any) -> dict[str, Any]:
+    return {"data": "toy", "split": "train", "kind": "mixture", "options": options}
+
+
 RTC = {
     "data": "toy",
     "supervision": "tags",
@@ -221,6 +225,15 @@ RTC = {
             "make_pseudo_masks.cam_crf",
             {"data": "toy", "cams": "cam_crf", "rule": "two_threshold", "options": {"high": 1.0}},
             "high < 1",
+        ),
+        ("annotate.mixed", mixture(parts={"point": 0.5, "boxes": 0.5}), "unknown kind 'point'. Did you mean 'points'?"),
+        ("annotate.mixed", mixture(parts={"points": 0.5, "boxes": 1}), "options.parts: expected parts from 0 to 1"),
+        ("annotate.mixed", mixture(parts={"points": 1.5, "boxes": -0.5}), "options.parts: expected parts from 0 to 1"),
+        ("annotate.mixed", mixture(parts={}), "found {}"),
+        (
+            "annotate.mixed",
+            mixture(parts={"points": 1}, options={"points": {"radios": 6}}),
+            "options.points.radios: unknown key",
         ),
         ("train.classifier.precision", "bf16", "unknown value 'bf16'. Did you mean 'bf16-mixed'?"),
         ("book.params", "other.yaml", "expected params.yaml"),
