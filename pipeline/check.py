@@ -64,6 +64,7 @@ OPTIONS: dict[tuple[str, str], str] = {
 """Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
 
 CHECKED_BY_BUILDING = {
+    ANNOTATORS["mixture"],
     "pipeline.loader_options:LoaderOptions",
     "models.settings:TrainSettings",
     "models.ops.oversegmentation:RegionOptions",
@@ -168,7 +169,7 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
     if getattr(entry, "kind", "") == "mixture":
-        yield from _mixture_problems(f"{where}.options", entry.options.get("parts"), entry.options.get("options"))
+        yield from _mixture_problems(f"{where}.options.options", entry.options.get("options"))
     if verb == "train":
         yield from _add_on_problems(where, entry)
     yield from role_problems(book, where, entry, verb)
@@ -256,20 +257,11 @@ def _add_on_problems(where: str, entry: Any) -> Iterator[str]:
         yield f"{where}.add_ons: '{entry.method}' learns no CAMs to add to; methods that do: {', '.join(able)}."
 
 
-def _mixture_problems(where: str, shares: Any, options: Any) -> Iterator[str]:
-    """Kinds of a mixture must be known and take their options, their parts add up to 1; other types are told before."""
-    if not isinstance(shares, dict) or not isinstance(options or {}, dict):
-        return
-    numbers = [value for value in shares.values() if isinstance(value, int | float)]
-    if len(numbers) == len(shares) and (abs(sum(numbers) - 1) > 1e-6 or min(numbers) < 0):
-        yield f"{where}.parts: expected parts from 0 to 1 that add up to 1, found {shares}."
-    kinds = {name: target for name, target in ANNOTATORS.items() if name != "mixture"}
-    for key, named in (("parts", shares), ("options", options or {})):
-        for kind in named:
-            if kind not in kinds:
-                yield f"{where}.{key}: unknown kind '{kind}'.{closest(str(kind), kinds)}"
-            elif key == "options":
-                yield from _misfits(kinds[kind], named[kind] or {}, f"{where}.options.{kind}")
+def _mixture_problems(where: str, options: Any) -> Iterator[str]:
+    """Options of the kinds of a mixture, which itself knows its kinds and parts."""
+    for kind, given in options.items() if isinstance(options, dict) else ():
+        if kind in ANNOTATORS:
+            yield from _misfits(ANNOTATORS[kind], given or {}, f"{where}.{kind}")
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from models.doors import resolve
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, closest
 from pipeline.annotations import ANNOTATORS
 from pipeline.datasets.catalogue import Catalogue
 from stages.annotate import Annotator
@@ -28,10 +28,17 @@ class Mixture:
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if abs(sum(self.parts.values()) - 1) > 1e-6 or min(self.parts.values()) < 0:
+            raise ConfigurationError(f"parts: expected parts from 0 to 1 that add up to 1, found {self.parts}.")
+        for kind in (*self.parts, *self.options):
+            if kind == "mixture":
+                raise ConfigurationError("A mixture of mixtures is not supported; name the kinds side by side.")
+            if kind not in ANNOTATORS:
+                raise ConfigurationError(f"unknown kind '{kind}'.{closest(kind, ANNOTATORS)}")
+
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        """Raises ConfigurationError for unknown kinds, or parts that do not add up."""
-        if abs(sum(self.parts.values()) - 1) > 1e-6 or min(self.parts.values(), default=0) < 0:
-            raise ConfigurationError(f"mixture: expected parts >= 0 that add up to 1, found {self.parts}.")
+        """Each kind for the images that have it."""
         chosen = {id: self.kind(id) for id in ids}
         bound = {kind: self._bind(kind, catalogue, [id for id in ids if chosen[id] == kind]) for kind in self.parts}
         return lambda source: bound[chosen[source.id]](source)
@@ -46,8 +53,6 @@ class Mixture:
         return next(reversed(self.parts))
 
     def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        if kind == "mixture":
-            raise ConfigurationError("mixture: a mixture of mixtures is not supported; name the kinds side by side.")
         part = resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))
         annotator: Annotator = part.bind(catalogue, ids)
         return annotator

@@ -227,8 +227,8 @@ RTC = {
             "high < 1",
         ),
         ("annotate.mixed", mixture(parts={"point": 0.5, "boxes": 0.5}), "unknown kind 'point'. Did you mean 'points'?"),
-        ("annotate.mixed", mixture(parts={"points": 0.5, "boxes": 1}), "options.parts: expected parts from 0 to 1"),
-        ("annotate.mixed", mixture(parts={"points": 1.5, "boxes": -0.5}), "options.parts: expected parts from 0 to 1"),
+        ("annotate.mixed", mixture(parts={"points": 0.5, "boxes": 1}), "parts: expected parts from 0 to 1"),
+        ("annotate.mixed", mixture(parts={"points": 1.5, "boxes": -0.5}), "parts: expected parts from 0 to 1"),
         ("annotate.mixed", mixture(parts={}), "found {}"),
         (
             "annotate.mixed",
