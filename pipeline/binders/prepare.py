@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pipeline.binders.common import Log, Workspace
 from pipeline.datasets.build import make_catalogue
+from pipeline.notices import read_notices, warn_of
 from pipeline.params import Book
 from pipeline.runtime import workers
 
@@ -27,9 +28,11 @@ def run(book: Book, name: str, log: Log) -> None:
         limit=entry.limit,
         workers=workers(),
     )
+    notices = read_notices(catalogue.folder)
+    warn_of(notices)
     if catalogue.left_out:
         warnings.warn(told(catalogue.left_out, len(catalogue.entries)), stacklevel=2)
-    log.metrics({"images": len(catalogue.entries), "left_out": len(catalogue.left_out)})
+    log.metrics({"images": len(catalogue.entries), "left_out": len(catalogue.left_out), "warnings": len(notices)})
     log.metrics({f"images_{split}": len(ids) for split, ids in catalogue.splits.items()})
 
 

@@ -15,9 +15,11 @@ from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
 from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
 from pipeline.datasets.checking import Finding, inspect
+from pipeline.datasets.data_notices import data_notices
 from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
+from pipeline.notices import save_notices
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
 
 
@@ -74,6 +76,7 @@ def make_catalogue(
             folder=folder,
         )
         catalogue.save(images)
+        save_notices(images, [*listing.notices, *data_notices(listing, {id: findings[id] for id in ids})])
         GroundTruth.save(truth, truth_root, _truth_entries(ids, listed, findings))
     return catalogue
 

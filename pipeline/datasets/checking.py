@@ -16,12 +16,22 @@ from stages.prepare import Problem
 
 @dataclass(frozen=True)
 class Finding:
-    """size (H, W) of the image, or None when it cannot be read; sha256 of the files; problems."""
+    """What one image and its files are.
+
+    Attributes:
+        size: (H, W) of the image, or None when it cannot be read.
+        sha256, mask_sha256: of the files; empty where there is none.
+        problems: why the image cannot be used.
+        remarks: what may be wrong, (topic, detail); ``prepare`` counts equal topics over all images.
+        mask_values: values that the mask holds, ascending; None where there is no readable mask.
+    """
 
     size: tuple[int, int] | None
     sha256: str
     mask_sha256: str
     problems: tuple[Problem, ...]
+    remarks: tuple[tuple[str, str], ...] = ()
+    mask_values: tuple[int, ...] | None = None
 
 
 def inspect(

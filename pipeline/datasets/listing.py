@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.datasets.catalogue import Corners
+from pipeline.notices import Notice
 from stages.prepare import Problem
 
 
@@ -43,6 +44,7 @@ class Listing:
         mask_values: value of each class in the mask files.
         mask_maximum: largest class value that a mask file may hold besides 255.
         problems: what is wrong with the lists themselves.
+        notices: what may be wrong with them.
         upright: apply EXIF orientation.
         make: draws images and masks of these ids into the artefacts' two folders first, with so many processes, and
             says what is wrong with what it had to draw.
@@ -55,6 +57,7 @@ class Listing:
     mask_values: tuple[int, ...]
     mask_maximum: int
     problems: list[Problem] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     upright: bool = False
     make: Callable[[Path, Path, int, Collection[str]], Sequence[Problem]] | None = None
     truth_root: str | None = None
