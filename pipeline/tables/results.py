@@ -117,7 +117,7 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
         shown += [replace(detail(table), title="Evaluations").rich(), ""]
     if table.localised:
         shown += [localisation_results(table.localised).rich(), ""]
-    _print(*shown, *table.notes, *table.todo)
+    _print(*shown, *table.notes, *table.warnings, *table.todo)
 
 
 def _filled(table: PaperTable) -> PaperTable:
