@@ -64,7 +64,7 @@ class MaskScore:
 
     @property
     def boundary_f(self) -> float:
-        """Unweighted mean of the contours' F over the foreground classes that the truth shows; 0 where there is none."""
+        """Mean of the contours' F over the foreground classes that the truth shows; 0 where there is none."""
         return mean(np.where(self.confusion.in_truth[1:], self.contour.f(), np.nan))
 
     def evaluation(self) -> Evaluation:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import Weak2MaskError
-from pipeline.entries import RecipeRow
 from pipeline.book_notices import made_notices
+from pipeline.entries import RecipeRow
 from pipeline.params import Book
 from pipeline.runs import RecordedStage, known_runs
 from pipeline.tables.evaluations import read_rows

@@ -22,7 +22,8 @@ NONE = "-"
 HEADING = 8
 """Characters after which the heading of a narrow column is folded on a terminal."""
 EVALUATION_COLUMNS = (
-    "evaluation", "of", "split", "mIoU", "absent as 0", "at", "boundary F", "pixel acc.", "at fixed", "% of full", "run", "md5",
+    "evaluation", "of", "split", "mIoU", "absent as 0", "at", "boundary F", "pixel acc.", "at fixed", "% of full",
+    "run", "md5",
 )  # fmt: skip
 
 
