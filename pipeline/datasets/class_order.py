@@ -184,24 +184,27 @@ def _yaml(value: Any) -> str:
     return text.strip()
 
 
-def values_hint(class_names: Sequence[str], mask_values: Sequence[int], values: Sequence[int]) -> str:
-    """What masks without tags may mean by values that are no class; empty where the values are as expected.
+def values_hint(class_names: Sequence[str], today: MaskValues, maximum: int, values: Sequence[int]) -> str:
+    """What masks may mean by values that are no class; empty where the values are as expected.
 
     Args:
         class_names: C names.
-        mask_values: of each class, as the data set is read.
-        values: all that the masks hold.
+        today: the values as they are read.
+        maximum: the largest value that a class of the data set has, kept or not.
+        values: all that the masks hold, ascending.
     """
-    unknown = sorted(set(values) - {0, IGNORE, *mask_values})
-    objects = sorted(set(values) - {0})
-    objects = [value for value in objects if value != IGNORE] if len(objects) > len(class_names) else objects
-    if not unknown:
+    objects = [value for value in values if value != today.background]
+    if IGNORE in objects and (len(objects) > len(class_names) or IGNORE in today.classes):
+        objects.remove(IGNORE)
+    if all(value <= maximum or value == IGNORE for value in values) and objects != [IGNORE]:
         return ""
-    text = f"The masks hold {first_of([str(value) for value in sorted(set(values))], 8)}."
+    text = f"The masks hold the values {first_of([str(value) for value in values], 8)}."
+    if objects == [IGNORE] and len(class_names) > 1:
+        return f"{text} Such masks cannot tell {len(class_names)} classes: draw each with a value of its own."
     if len(objects) == len(class_names):
-        line = _mapping(class_names, MaskValues(0, tuple(objects)))
+        line = _mapping(class_names, MaskValues(today.background, tuple(objects)))
         return f"{text} If these are the classes in order: `mask_values: {line}`."
-    return f"{text} `mask_values` says which value is which class: {{{class_names[0]}: {objects[0]}, ...}}."
+    return f"{text} `mask_values: {{{class_names[0]}: {objects[0]}, ...}}` says which value is which class."
 
 
 def _first(images: Sequence[Labelled]) -> str:

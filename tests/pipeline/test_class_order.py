@@ -93,6 +93,9 @@ def test_readers_without_the_options_are_told_to_renumber() -> None:
 
 
 def test_values_without_tags() -> None:
-    assert values_hint(NAMES, (1, 2, 3), (0, 1, 2, 3, 255)) == ""
-    assert "`mask_values: {cat: 85, dog: 170, owl: 255}`" in values_hint(NAMES, (1, 2, 3), (0, 85, 170, 255))
-    assert "{cat: 10, ...}" in values_hint(NAMES, (1, 2, 3), (0, 10, 20))
+    today = MaskValues(0, (1, 2, 3))
+    assert values_hint(NAMES, today, 3, (0, 1, 2, 3, 255)) == ""
+    assert values_hint(NAMES, today, 20, (0, 1, 2, 3, 20, 255)) == ""  # of a class that is not kept
+    assert "`mask_values: {cat: 85, dog: 170, owl: 255}`" in values_hint(NAMES, today, 3, (0, 85, 170, 255))
+    assert "{cat: 10, ...}" in values_hint(NAMES, today, 3, (0, 10, 20))
+    assert "`mask_values: {crack: 255}`" in values_hint(("crack",), MaskValues(0, (1,)), 1, (0, 255))
