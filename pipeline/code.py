@@ -19,9 +19,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TypeAlias
 
-from pipeline.check import parts
+from pipeline.options import parts
 from pipeline.params import Book
-from pipeline.signatures import module_path
+from pipeline.source import module_path
 
 ROOMS = ("models", "stages", "pipeline")
 _BOOKKEEPING = {
@@ -40,6 +40,7 @@ _BOOKKEEPING = {
         "signatures",
         "code",
         "artifacts",
+        "scratch",
         "bars",
         "engines",
         "servers",

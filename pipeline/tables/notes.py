@@ -9,7 +9,7 @@ from pipeline.params import Book
 from pipeline.tables.provenance import data_sets, split_list
 
 if TYPE_CHECKING:
-    from pipeline.tables.paper import Number, PaperRow
+    from pipeline.tables.rows import Number, PaperRow
 
 
 BENCHMARKS = {"VOC 2012": {1464, 1449, 10582}, "COCO 2014": {82783, 82081, 40504, 40137}}

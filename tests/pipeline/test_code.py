@@ -52,7 +52,7 @@ def test_comments_docstrings_and_layout_do_not_count(before: str, after: str, sa
 PROJECT = Path(__file__).parent.parent.parent
 FINGERPRINTS = """
 import json, sys
-from pipeline.check import parts
+from pipeline.options import parts
 from pipeline.code import fingerprint
 from pipeline.params import load_book
 book = load_book(sys.argv[1])
