@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from models.structures import IGNORE
-from pipeline.datasets.images import BadFileError, read_image, read_indices
+from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_image, read_indices
 from pipeline.datasets.listing import Listed
+from pipeline.datasets.sizes import size_problem
 from stages.prepare import Problem
 
 
@@ -40,10 +41,13 @@ def inspect(
     """Read the files of one image once. Never raises for a bad file: it becomes a problem of the finding."""
     problems: list[Problem] = []
     size = _image_size(listed, root, upright, problems)
-    for relative, limit in ((listed.mask, mask_maximum), (listed.instances, IGNORE)):
-        if relative is not None:
-            _check_indices(listed, truth_root / relative, size, limit, problems)
-    _check_size_and_boxes(listed, size, problems)
+    if listed.size in (None, size):  # else the list is wrong, and what was drawn of it would only say so again
+        for relative, limit in ((listed.mask, mask_maximum), (listed.instances, MOST_INSTANCES)):
+            if relative is not None:
+                _check_indices(listed, truth_root / relative, size, limit, problems)
+        _check_boxes(listed, size, problems)
+    elif size is not None and (wrong := size_problem(listed, size, root / listed.image, upright)) is not None:
+        problems.append(wrong)
     wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
     expected = f"tags within 1..{num_classes}"
     problems += [Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags]
@@ -78,13 +82,10 @@ def _check_indices(
         problems.append(Problem(listed.id, str(path), f"values 0..{maximum} or 255 (void)", found))
 
 
-def _check_size_and_boxes(listed: Listed, size: tuple[int, int] | None, problems: list[Problem]) -> None:
-    """The size that a list gives, and boxes that lie in the image: some data sets' boxes reach a little beyond it."""
+def _check_boxes(listed: Listed, size: tuple[int, int] | None, problems: list[Problem]) -> None:
+    """Boxes lie in the image: some data sets' boxes reach a little beyond it."""
     if size is None:
         return
-    if listed.size not in (None, size):
-        expected = f"an image of the listed size {listed.size} (H x W)"
-        problems.append(Problem(listed.id, listed.where, expected, f"{size[0]} x {size[1]}"))
     for left, top, right, bottom in listed.boxes or ():
         inside = left < size[1] and top < size[0] and right > 0 and bottom > 0
         if not (left < right and top < bottom and inside):
