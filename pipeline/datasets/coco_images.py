@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
-from pipeline.datasets.coco_names import id_of
+from pipeline.datasets.coco_names import OFFICIAL, id_of
 from pipeline.datasets.coco_values import short
 from pipeline.datasets.folder import SUFFIXES
 from pipeline.notices import first_of
@@ -61,26 +61,32 @@ def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> lis
     hits = [sum(os.path.isfile(base / place / naming(name)) for name in sample) for place, naming in places]
     place, naming = places[hits.index(max(hits))] if sample else places[0]
     paths = [(place / naming(name)).as_posix() for name in names]
-    missing = [k for k, path in enumerate(paths) if not os.path.isfile(base / path)]
-    found = [Found(path) for path in paths]
-    if missing:
-        index = _Index(base, tuple(folders))
-        for k in missing:
-            best = index.find(names[k])
-            found[k] = Found(best[0], elsewhere=True) if len(best) == 1 else Found(paths[k], False, rivals=best)
-        _each_for_one(names, paths, found)
+    index = _Index(base, tuple(folders))
+    found = []
+    for name, path in zip(names, paths, strict=True):
+        if os.path.isfile(base / path):
+            found.append(Found(path, elsewhere=_is_elsewhere(name, path)))
+        else:
+            best = index.find(name)
+            found.append(Found(best[0], elsewhere=True) if len(best) == 1 else Found(path, False, rivals=best))
+    _each_for_one(names, paths, found)
     if names and not any(one.there or one.rivals for one in found):
         looked = ", ".join(f"{folder}/" for folder in folders)
         raise DataError(
             f"{base}: expected images such as {short(names[0], 120)} in one of {looked} or in a folder below, found "
-            f"none. {_Index(base, tuple(folders)).said()} Set `root` to the folder that holds annotations and images, "
+            f"none. {index.said()} Set `root` to the folder that holds annotations and images, "
             "name the images' folder in `images`, or set `download: true` for COCO's own where there is internet."
         )
     return found
 
 
+def _is_elsewhere(name: str, path: str) -> bool:
+    """Some of a listed name is not in the path, and it is not COCO's name, whose number is enough."""
+    return not f"/{path}".endswith(f"/{name}") and OFFICIAL.fullmatch(PurePosixPath(name).stem) is None
+
+
 def _each_for_one(names: Sequence[str], paths: Sequence[str], found: list[Found]) -> None:
-    """A file that was found by its last part stands for one listed name, or for none."""
+    """A file that was found by the last part of a name stands for one name, or for none."""
     owners: dict[str, set[str]] = {}
     for name, one in zip(names, found, strict=True):
         if one.there:

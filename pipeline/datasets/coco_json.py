@@ -13,7 +13,7 @@ from pipeline.bars import progress
 from pipeline.datasets.coco_kinds import refuse_other_bytes, refuse_other_kinds
 from pipeline.datasets.coco_names import plain_name
 from pipeline.datasets.coco_values import flag, key_of, short, whole
-from stages.prepare import Problem
+from stages.prepare import Problem, report
 
 Key: TypeAlias = int | str
 """An image's number, or the text that a tool has instead."""
@@ -57,6 +57,22 @@ def read_instances(path: Path) -> Instances:
         _refuse_strangers(path, annotated or [], images)
     annotations = _annotations(path, annotated or [], images, categories, problems)
     return Instances(path, categories, images, annotations, problems)
+
+
+def read_images(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The entries of images and categories as they are; a file without annotations (image_info) has them too.
+
+    Raises:
+        DataError: no such file, no JSON of that kind, or an entry that is no image or category.
+    """
+    content = {"annotations": [], **load_coco(path)}
+    refuse_other_kinds(path, content)
+    _categories(path, content["categories"])
+    problems: list[Problem] = []
+    _images(path, content["images"], problems)
+    if problems:
+        raise DataError(report(problems))
+    return content["images"], content["categories"]
 
 
 def load_coco(path: Path) -> dict[str, Any]:
