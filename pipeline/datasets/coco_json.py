@@ -125,7 +125,8 @@ def _images(path: Path, listed: Sequence[Any], problems: list[Problem]) -> dict[
         if key is None or not _is_file_name(entry.get("file_name")):
             problems.append(Problem(f"images[{place}]", where, "an image with id and file_name", short(entry)))
         elif key in images:
-            problems.append(Problem(f"images[{place}]", where, "each image id once", f"{short(key)} again"))
+            name = _name(images[key])  # the first of the two: whose the annotations are is not known
+            problems.append(Problem(name, where, "each image id once", f"{short(key)} again"))
         else:
             images[key] = entry
     return images
