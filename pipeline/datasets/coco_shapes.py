@@ -185,7 +185,7 @@ def region_of(shape: Shape, size: tuple[int, int]) -> rle.Region:
     polygons = shape.polygons or ()
     for polygon in polygons:
         x, y = polygon[0::2], polygon[1::2]
-        reach = max(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())
+        reach = np.maximum(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())  # nan if one of them is
         if not reach <= FURTHEST:
             raise BadFileError(f"polygons near an image of {height} x {width} (H x W)", _extent(x, y))
         if x.max() < 0 or x.min() > width or y.max() < 0 or y.min() > height:

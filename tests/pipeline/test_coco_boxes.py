@@ -119,6 +119,16 @@ def test_shares_of_the_image_are_found_out(tmp_path: Path) -> None:
     make(tmp_path)
 
 
+@pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), "nan"])
+@pytest.mark.parametrize("place", range(8))
+def test_polygons_of_no_numbers(tmp_path: Path, odd: Any, place: int) -> None:
+    """A nan in y alone would keep pycocotools busy for minutes."""
+    [polygon] = square(2, 2, 8, 8)
+    polygon[place] = odd
+    write(tmp_path, annotations=[region(1, 1, [polygon]), REGIONS[1]])
+    assert "expected polygons near an image of 10 x 20 (H x W)" in refused(tmp_path)
+
+
 # Numbers
 
 
