@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.structures import IGNORE
-from pipeline.datasets.images import BadFileError, read_image, read_indices
+from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_image, read_indices
 from pipeline.datasets.listing import Listed
+from pipeline.datasets.sizes import size_problem
 from pipeline.notices import first_of
 from stages.prepare import Problem
 
@@ -42,10 +43,15 @@ def inspect(
     """Read the files of one image once. Never raises for a bad file: it becomes a problem of the finding."""
     problems: list[Problem] = []
     size = _image_size(listed, root, upright, problems)
-    values = None if listed.mask is None else _values(listed, truth_root / listed.mask, size, mask_maximum, problems)
-    if listed.instances is not None:
-        _values(listed, truth_root / listed.instances, size, IGNORE, problems)
-    _check_size_and_boxes(listed, size, problems)
+    values = None
+    if listed.size in (None, size):  # else the list is wrong, and what was drawn of it would only say so again
+        if listed.mask is not None:
+            values = _values(listed, truth_root / listed.mask, size, mask_maximum, problems)
+        if listed.instances is not None:
+            _values(listed, truth_root / listed.instances, size, MOST_INSTANCES, problems)
+        _check_boxes(listed, size, problems)
+    elif size is not None and (wrong := size_problem(listed, size, root / listed.image, upright)) is not None:
+        problems.append(wrong)
     wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
     expected = f"tags within 1..{num_classes}"
     problems += [Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags]
@@ -94,13 +100,10 @@ def _counted(indices: npt.NDArray[np.int32]) -> tuple[tuple[int, ...], tuple[int
     return tuple(values.tolist()), tuple(counts.tolist())
 
 
-def _check_size_and_boxes(listed: Listed, size: tuple[int, int] | None, problems: list[Problem]) -> None:
-    """The size that a list gives, and boxes that lie in the image: some data sets' boxes reach a little beyond it."""
+def _check_boxes(listed: Listed, size: tuple[int, int] | None, problems: list[Problem]) -> None:
+    """Boxes lie in the image: some data sets' boxes reach a little beyond it."""
     if size is None:
         return
-    if listed.size not in (None, size):
-        expected = f"an image of the listed size {listed.size} (H x W)"
-        problems.append(Problem(listed.id, listed.where, expected, f"{size[0]} x {size[1]}"))
     for left, top, right, bottom in listed.boxes or ():
         inside = left < size[1] and top < size[0] and right > 0 and bottom > 0
         if not (left < right and top < bottom and inside):

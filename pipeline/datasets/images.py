@@ -12,6 +12,8 @@ from PIL import ImageOps, UnidentifiedImageError
 from models.structures import Image, Mask
 
 REFUSED = {"I": "32-bit integer pixels", "F": "floating-point pixels", "La": "premultiplied", "RGBa": "premultiplied"}
+MOST_INSTANCES = 65535
+"""The largest number of an instance that a PNG of 16 bits can hold."""
 
 
 class BadFileError(Exception):
@@ -63,8 +65,8 @@ def read_indices(path: Path) -> npt.NDArray[np.int32]:
     return np.asarray(picture).astype(np.int32)
 
 
-def write_indices(path: Path, indices: Mask) -> None:
-    """Write uint8 [H,W] as a grey PNG."""
+def write_indices(path: Path, indices: Mask | npt.NDArray[np.uint16]) -> None:
+    """Write uint8 or uint16 [H,W] as a grey PNG of 8 or 16 bits."""
     PILImage.fromarray(indices).save(path)
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigurationError, DataError
+from pipeline.notices import warn_of
+from pipeline.use.coco_ids import CocoIds, size_notices
 from pipeline.use.inputs import Input
 from pipeline.use.worker import PART, How, SegmentPart, write_json
 from stages.prepare import Problem, report
 
 FORMATS = ("masks", "overlays", "json", "coco")
 PREDICTIONS = "predictions.json"
+RESULTS = "results.json"
+"""The list of annotations alone, which pycocotools' ``loadRes`` reads into the user's own COCO file."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def predict(
     *,
     formats: Sequence[str] = FORMATS,
     tags: Mapping[str, Sequence[bool]] | None = None,
+    ids: CocoIds | None = None,
     device: str = "cpu",
 ) -> Summary:
     """Segment images and write what was asked for; files appear as soon as their image is done.
@@ -83,6 +88,7 @@ def predict(
         how: scales, mirror image, CRF.
         formats: some of :data:`FORMATS`.
         tags: by input name, the C classes that may win there; an image without an entry is not restricted.
+        ids: of images and categories for ``predictions.json``, whose annotations are then in ``results.json`` too.
         device: of the network.
     """
     from pipeline.parts import map_parts
@@ -99,6 +105,10 @@ def predict(
     good = [result for result in results if result.problem is None]
     if "coco" in formats:
         listed = [(r.card["source"], (r.card["height"], r.card["width"]), r.segments) for r in good]
-        write_json(out / PREDICTIONS, dataset(listed, class_names), indent=None)
+        content = dataset(listed, class_names, ids)
+        write_json(out / PREDICTIONS, content, indent=None)
+        if ids is not None:
+            write_json(out / RESULTS, content["annotations"], indent=None)
+            warn_of(size_notices(ids, {name: size for name, size, _ in listed}))
     found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
     return Summary(str(out), how, len(good), found, tuple(r.problem for r in results if r.problem is not None))

@@ -53,9 +53,7 @@ def test_a_changed_file_is_opened_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["here", "processes"])
-def test_chunks_of_a_process_share_what_it_opened(
-    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_of_a_process_share_what_it_opened(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_ENGINE", engine)
     monkeypatch.setenv("WEAK2MASK_WORKERS", "2")
     (tmp_path / "mark").write_text("one")
