@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -61,6 +62,13 @@ def run(book: Book, name: str, log: Log) -> None:
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
     _write(here.path("evaluations", name), evaluation, labels)
+    if absent := evaluation.metrics.get("absent_classes"):
+        warnings.warn(
+            f"evaluate.{name}: no image of split '{labels['split']}' has a pixel of {absent}: mIoU "
+            f"{evaluation.metrics['miou']:.1f} is over the other labels; with absent ones as 0 (HFPL, SEAM, SPML) it "
+            f"is {evaluation.metrics['miou_absent_zero']:.1f} (miou_absent_zero).",
+            stacklevel=2,
+        )
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
     log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})
     log.tags(labels)

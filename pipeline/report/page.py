@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
+from pipeline.book_notices import made_notices
 from pipeline.params import Book
 from pipeline.report.choosing import Choice, chosen_images, default_judges
 from pipeline.report.plots import book_plots, plotly_js
@@ -123,6 +124,7 @@ def _write_page(
         "state": book_state(book),
         "command": _command(book),
         "problems": problems,
+        "warnings": [(stage, notice.text) for stage, notice in made_notices(book)],
         "data": data,
         "heat": heat_gradient(),
     }

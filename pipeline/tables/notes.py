@@ -25,6 +25,15 @@ def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
     if any(row.share is not None for row in rows):
         yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images and test settings."
+    for split, absent in dict.fromkeys(
+        (number.metrics["split"], number.metrics["absent_classes"])
+        for number in numbers.values()
+        if number.metrics.get("absent_classes")
+    ):
+        yield (
+            f"mIoU is over the labels that the truth of a split has: {split} has no pixel of {absent}. The column "
+            "'absent as 0' counts these as 0, as HFPL, SEAM and SPML do."
+        )
     lists = {split_list(book, n.provenance["data"].split(" ")[0], n.metrics["split"]): n for n in numbers.values()}
     renamed = [f"{n.metrics['split']} is {name}" for name, n in lists.items() if name != n.metrics["split"]]
     if renamed:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import Weak2MaskError
+from pipeline.book_notices import made_notices
 from pipeline.entries import RecipeRow
 from pipeline.params import Book
 from pipeline.runs import RecordedStage, known_runs
@@ -84,6 +85,7 @@ class PaperTable:
         todo: what is missing or out of date, and what to run.
         repeats: recipes under several seeds, of which something has been evaluated.
         localised: evaluations of boxes that have been made, in the order of the book.
+        warnings: about the data of what these numbers stand on, as its stages said them.
     """
 
     book: str
@@ -97,6 +99,7 @@ class PaperTable:
     todo: tuple[str, ...]
     repeats: tuple[Repeats, ...] = ()
     localised: tuple[Localised, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
@@ -119,6 +122,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         for name, metrics in _made(book)
     }
     localised = localisations(book, record)
+    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", found.name) for found in localised)]
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
     return PaperTable(
@@ -133,6 +137,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         todo=(*todo(book, numbers), *boxes_todo(book, localised), *said),
         repeats=repeats(book, numbers),
         localised=localised,
+        warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
     )
 
 

@@ -22,7 +22,8 @@ NONE = "-"
 HEADING = 8
 """Characters after which the heading of a narrow column is folded on a terminal."""
 EVALUATION_COLUMNS = (
-    "evaluation", "of", "split", "mIoU", "at", "boundary F", "pixel acc.", "at fixed", "% of full", "run", "md5",
+    "evaluation", "of", "split", "mIoU", "absent as 0", "at", "boundary F", "pixel acc.", "at fixed", "% of full",
+    "run", "md5",
 )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
         shown += [replace(detail(table), title="Evaluations").rich(), ""]
     if table.localised:
         shown += [localisation_results(table.localised).rich(), ""]
-    _print(*shown, *table.notes, *table.todo)
+    _print(*shown, *table.notes, *table.warnings, *table.todo)
 
 
 def _filled(table: PaperTable) -> PaperTable:
@@ -159,6 +160,7 @@ def _cells(number: Number, share: float | None) -> list[str]:
         metrics["of"],
         metrics["split"],
         f"{metrics['miou']:.1f}",
+        f"{metrics['miou_absent_zero']:.1f}" if metrics.get("absent_classes") else NONE,
         f"{metrics['best_threshold']:.2f}" if "best_threshold" in metrics else NONE,
         f"{metrics['boundary_f']:.1f}",
         f"{metrics['pixel_accuracy']:.1f}",
