@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-"""Of the image files that are read; capitals do not count."""
+from pipeline.datasets.image_formats import SUFFIXES
+
 COMPARED = 2000
 """So many names are compared for the nearest one."""
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from models.errors import DataError
-from pipeline.datasets.file_names import SUFFIXES, NameIndex, path_id, shown
+from pipeline.datasets.file_names import NameIndex, path_id, shown
+from pipeline.datasets.image_formats import AS_JPEG, RAW_SUFFIXES, SUFFIXES
 from pipeline.notices import Notice, first_of
 from stages.prepare import Problem
 
@@ -16,7 +17,6 @@ UNSEEN = ("thumbs.db", "desktop.ini", "__macosx")
 """What systems leave behind; so are names with a leading dot."""
 BESIDE = (".csv", ".tsv", ".txt", ".md", ".json", ".yaml", ".yml", ".xlsx", ".ods", ".xml", ".npy")
 """What may lie in the data's own folder, where that is the folder of images."""
-HEIC = (".heic", ".heif")
 
 
 def is_unseen(name: str) -> bool:
@@ -85,7 +85,10 @@ class FolderImages:
         doubles = [(id, paths) for id, paths in self.files.items() if len(paths) > 1]
         return [
             *(Problem(id, str(self.place), f"one image with the name '{id}'", ", ".join(p)) for id, p in doubles),
-            *(Problem(shown(p), f"{self.place}/{shown(p)}", "a name in UTF-8", "other bytes") for p in self._unreadable),
+            *(
+                Problem(shown(p), f"{self.place}/{shown(p)}", "a name in UTF-8", "other bytes")
+                for p in self._unreadable
+            ),
         ]
 
     def notices(self) -> Iterator[Notice]:
@@ -97,11 +100,11 @@ class FolderImages:
             total = sum(counts.values())
             said = first_of([f"{count} {suffix}" for suffix, count in sorted(counts.items())], 8)
             first = next(path for path in self._passed if _suffix(path) in counts)
-            heic = " HEIC is not supported here: export as JPEG." if counts.keys() & set(HEIC) else ""
+            raw = f" Camera raw: {AS_JPEG}." if counts.keys() & set(RAW_SUFFIXES) else ""
             text = (
                 f"{total} file{'s' * (total > 1)} in {self.place} {'are' if total > 1 else 'is'} passed over, which "
                 f"{'are' if total > 1 else 'is'} no image that is read ({', '.join(SUFFIXES)}): {said}; the first is "
-                f"{shown(first)}.{heic}"
+                f"{shown(first)}.{raw}"
             )
             yield Notice("files_passed_over", total, text)
 
@@ -109,10 +112,7 @@ class FolderImages:
         """What lies there under the name of a table's cell and is no image, for a message; "" for nothing."""
         name = cell.replace("\\", "/").rpartition("/")[2]
         there = next((path for path in self._passed if path.rpartition("/")[2] == name), "")
-        if not there:
-            return ""
-        remedy = "HEIC is not supported: export as JPEG" if _suffix(there) in HEIC else f"known are {', '.join(SUFFIXES)}"
-        return f"'{cell}', a file that is passed over: {remedy}"
+        return f"'{cell}', a file of another kind. {AS_JPEG}" if there else ""
 
 
 def _suffix(path: str) -> str:
