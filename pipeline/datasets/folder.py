@@ -79,16 +79,13 @@ def folder(
     if masks is not None:
         drawn = mask_files(place / masks, {id: paths[0] for id, paths in there.files.items()})
     named = {id: f"{masks}/{path}" for id, path in drawn.of.items()}
-    listed, problems, notices = (
-        _every(there, named or {}) if table is None else _tagged(table, there, named or {}, names)
-    )
+    listed, problems, notices = _all(there, named) if table is None else _tagged(table, there, named, names)
     if table is not None and table.has_splits:
         splits = _named_splits(table, listed)
     else:
         splits = _drawn_splits([item for item in listed if item is not None], val_fraction, seed)
-    notices = [*there.notices(), *drawn.notices, *notices]
-    if drawn.of:
-        notices += coverage({name: {i.id: i.mask is not None for i in items} for name, items in splits.items()})
+    masked = {name: {item.id: item.mask is not None for item in items} for name, items in splits.items()}
+    notices = [*there.notices(), *drawn.notices, *notices, *(coverage(masked) if drawn.of else ())]
     background, values = _mask_values(names, mask_values)
     return Listing(
         place.as_posix(),
@@ -173,8 +170,8 @@ def _tagged(table: TagTable, images: FolderImages, masks: Mapping[str, str], nam
 def _silent_notices(table: TagTable, silent: Counter[str]) -> Iterator[Notice]:
     if silent:
         text = (
-            f"{silent.total()} rows of {table.path} say {first_of(list(silent))}, which is no class: what these images show "
-            f"is taken from their masks alone. Write '{BACKGROUND_ONLY}' for an image without objects."
+            f"{silent.total()} rows of {table.path} say {first_of(list(silent))}, which is no class: what these images "
+            f"show is taken from their masks alone. Write '{BACKGROUND_ONLY}' for an image without objects."
         )
         yield Notice("rows_say_nothing", silent.total(), text)
 
@@ -196,17 +193,20 @@ def _named_splits(table: TagTable, listed: Sequence[Listed | None]) -> dict[str,
 
 
 def _drawn_splits(listed: Sequence[Listed], val_fraction: float, seed: int) -> dict[str, list[Listed]]:
-    """Images by the hash of their ids: the first become "val", but for the last ones of a class."""
+    """Images by the hash of their ids: the first become "val", but a class's last image only if there are no others."""
     pool = sorted({item.id for item in listed if item.mask is not None} or {item.id for item in listed})
     pool.sort(key=lambda id: (crc32(f"{seed}:{id}".encode()), id))
     tags = {item.id: item.tags or () for item in listed}
     left = Counter(number for numbers in tags.values() for number in numbers)
-    val: set[str] = set()
+    count = round(val_fraction * len(listed))
+    free: list[str] = []
+    last: list[str] = []
     for id in pool:
-        if len(val) == round(val_fraction * len(listed)):
-            break
-        if all(left[number] > 1 for number in tags[id]):
-            val.add(id)
+        if len(free) < count and all(left[number] > 1 for number in tags[id]):
+            free.append(id)
             left.subtract(tags[id])
+        else:
+            last.append(id)
+    val = {*free, *last[: count - len(free)]}
     splits = {"train": [i for i in listed if i.id not in val], "val": [i for i in listed if i.id in val]}
     return {name: items for name, items in splits.items() if items or name == "train"}

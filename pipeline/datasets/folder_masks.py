@@ -158,8 +158,8 @@ def _rule(place: Path, claims: Mapping[Rule, Mapping[str, Sequence[str]]]) -> Ru
         if best != PLAIN and other != PLAIN and len(claims[other]) == len(claims[best]):
             one, two = (next(iter(claims[rule].values()))[0] for rule in (best, other))
             raise DataError(
-                f"{place}: expected a mask ID.png for each image, found two files for each of {len(claims[best])} images, "
-                f"such as {shown(one)} and {shown(two)}. Remedy: leave nothing but masks of classes in this folder."
+                f"{place}: expected a mask ID.png for each image, found two rules of {len(claims[best])} images each, "
+                f"such as {shown(one)} and {shown(two)}. Remedy: leave the masks of classes alone in this folder."
             )
     return best
 

@@ -249,9 +249,7 @@ def _of_colours(picture: PILImage.Image, path: Path) -> str:
         return f"{REFUSED[picture.mode]} (mode {picture.mode}). Write whole numbers of 8 bits"
     colours = picture.convert("RGB").getcolors(MOST_COLOURS)
     if colours is None:
-        return (
-            f"a file of mode {picture.mode} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
-        )
+        return f"a file of mode {picture.mode} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
     shown = ", ".join(str(colour) for _, colour in sorted(colours, reverse=True)[:3])  # type: ignore[arg-type]
     beside = next((str(found) for folder in path.parents for found in [folder / LABELMAP] if found.is_file()), "")
     where = f"here {beside}" if beside else "a file with a line NAME:R,G,B for each class"

@@ -84,16 +84,14 @@ def columns(path: Path, header: Sequence[str], rows: Sequence[Row], classes: Seq
     else:
         marks = tuple(name for name in header if name not in (image, split))
     nameless = [name for name in marks if _is_nameless(name)]
-    others = [name for name in marks if name not in nameless and _key(name) in (*IMAGE[1], *IMAGE[2])]
-    empty = [name for name in marks if classes is None and (is_background(name) or is_no_class(name))]
+    others = [name for name in marks if _key(name) in (*IMAGE[1], *IMAGE[2])]
+    empty = [name for name in marks if classes is None and (is_background(name) or is_no_class(name)) and name]
     marks = tuple(name for name in marks if name not in (*nameless, *others, *empty))
     for name in (*marks, *empty[:1]):
         _require_marks(path, name, rows)
     if nameless or others or empty:
-        passed = ", ".join(f"'{name}'" for name in (*nameless, *others, *empty))
-        text = (
-            f"{path}: {passed} (columns without a name, of files, or of images without objects) are taken for no class."
-        )
+        passed = first_of([f"'{name}'" if name else "one without a name" for name in (*nameless, *others, *empty)])
+        text = f"{path}: columns that are no classes are passed over: {passed}."
         notices.append(Notice("columns_of_no_class", len(nameless) + len(others) + len(empty), text))
     return Columns(image, None, False, split, marks, empty[0] if empty else None, notices)
 
@@ -169,11 +167,8 @@ def _require_marks(path: Path, name: str, rows: Sequence[Row]) -> None:
     """Raises DataError where a column is none of a class; single bad cells are left to the rows."""
     bad = [row for row in rows if mark(row.cells[name]) is None]
     kinds = Counter(row.cells[name] for row in bad)
-    if (
-        not bad
-        or (len(bad) <= MANY * len(rows) and len(kinds) > 1)
-        or (len(bad) <= MANY * len(rows) and "-1" not in kinds)
-    ):
+    stray = len(bad) <= MANY * len(rows) and not kinds.keys() <= {"-1", "-1.0"}
+    if not bad or stray:
         return
     found = first_of([f"'{_short(cell)}'" if cell else "an empty cell" for cell in kinds])
     raise DataError(

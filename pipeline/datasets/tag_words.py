@@ -145,8 +145,8 @@ class _Lists:
             count = sum(map(len, self._rows.values()))
             parts = " and ".join(f"'{piece}'" for piece in _pieces(word, sep))
             text = (
-                f"{places[0]}: class '{_short(word)}' is made of other classes' names and is read as {parts}; so are "
-                f"{count} cells. Separate them by ';'."
+                f"{places[0]}: class '{_short(word)}' is made of other classes' names and is read as {parts}. "
+                f"{count} cells are read so. Separate them by ';'."
             )
             yield Notice("names_read_apart", count, text)
         if self._suspects:
