@@ -103,7 +103,7 @@ def mask_files(place: Path, images: Mapping[str, str]) -> MaskFiles:
 def _claims(masks: Sequence[str], images: Mapping[str, str]) -> dict[Rule, dict[str, list[str]]]:
     """For each rule the images that files are called after: rule -> id -> files."""
     full = {nfc(without_suffix(path)): id for id, path in images.items()}
-    full.update({nfc(path): id for id, path in images.items()}, **{id: id for id in images})
+    full.update({id: id for id in images})
     folded = _only({name: name.casefold() for name in full}, full)
     last = _only({name: name.rpartition("/")[2] for name in full}, full)
     claims: dict[Rule, dict[str, list[str]]] = {}
@@ -143,7 +143,8 @@ def _stripped(last: str) -> Iterator[tuple[str, str, str]]:
     core = last
     while (behind := _BEHIND.search(core)) is not None:
         core = core[: behind.start()]
-        yield "", core, last[len(core) :]
+        cut = without_suffix(core)
+        yield "", cut, last[len(cut) :]
     if (before := _BEFORE.match(last)) is not None:
         yield before[0], last[before.end() :], ""
 

@@ -48,8 +48,8 @@ def images_folder(data: Path) -> str:
     expected = f"{data}: expected images in {data / 'images'} ({', '.join(SUFFIXES)})"
     if others:
         raise DataError(
-            f"{expected}, found images in {first_of(others, 5)}. Remedy: move these folders into images/, and name their "
-            f"images in tags.csv with the folder: {example(data, others[0])}. If the folders are the classes, "
+            f"{expected}, found images in {first_of(others, 5)}. Remedy: move these folders into images/, and name "
+            f"their images in tags.csv with the folder: {example(data, others[0])}. If the folders are the classes, "
             f"{classes_remedy('images')}"
         )
     place = data / "images" if (data / "images").is_dir() else data

@@ -10,9 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from models.errors import DataError, closest
+from models.errors import DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.file_names import nearest
 from pipeline.datasets.folder import folder
 from pipeline.datasets.folder_masks import coverage
 from pipeline.datasets.listing import Listing
@@ -27,6 +28,7 @@ from pipeline.new_book.layout import (
     tags_file,
 )
 from pipeline.new_book.trial import Trial, try_annotations, try_prepare
+from pipeline.notices import first_of
 from stages.prepare import Problem, duplicate_problems, report
 
 FEWEST = 4
@@ -169,9 +171,11 @@ def _check_splits(splits: Mapping[str, tuple[str, ...]], data: Path, hint: str =
                 f"named after them; found '{other}' and '{name}', both '{slug(name)}'. Rename one of them."
             )
     if "train" not in splits:
-        near = closest("train", splits).partition(" Valid:")[0]
+        near = nearest("train", splits)
+        which = f"'{near}' to 'train'" if near else "it"
         raise DataError(
-            f"{data}: expected a split 'train', found {', '.join(splits)}.{near} Rename it in the column 'split'."
+            f"{data}: expected a split 'train', found {first_of(list(splits), 8)}. Rename "
+            f"{which} in the column 'split'."
         )
     if len(splits["train"]) < FEWEST:
         raise DataError(
