@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
 from pipeline.datasets.catalogue import GroundTruth
+from pipeline.notices import first_of
 from pipeline.params import Book
 from pipeline.parts import spread_parts
 from pipeline.stores import CamStore, MaskStore, SupervisionStore
@@ -63,8 +64,9 @@ def run(book: Book, name: str, log: Log) -> None:
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
     _write(here.path("evaluations", name), evaluation, labels)
     if absent := evaluation.metrics.get("absent_classes"):
+        named = first_of(absent.split(", "))
         warnings.warn(
-            f"evaluate.{name}: no image of split '{labels['split']}' has a pixel of {absent}: mIoU "
+            f"evaluate.{name}: no image of split '{labels['split']}' has a pixel of {named}: mIoU "
             f"{evaluation.metrics['miou']:.1f} is over the other labels; with absent ones as 0 (HFPL, SEAM, SPML) it "
             f"is {evaluation.metrics['miou_absent_zero']:.1f} (miou_absent_zero).",
             stacklevel=2,

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.artifacts import SCRATCH
 from pipeline.binders.common import Log, Workspace
 from pipeline.params import Book
+from pipeline.scratch import SCRATCH
 from pipeline.stores import SupervisionStore
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 from models.errors import Weak2MaskError
-from pipeline.artifacts import SCRATCH
 from pipeline.engines.identity import IDENTITY, ROOMS, SOURCE
+from pipeline.scratch import SCRATCH
 
 
 @dataclass(frozen=True)
