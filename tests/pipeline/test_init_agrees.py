@@ -185,7 +185,7 @@ def test_a_note_for_each_class_that_tags_cannot_teach(data: Path) -> None:
         (["image,tags", "s0.jpg,cat", *(f"s{k}.jpg,nan" for k in range(1, 12))], "4 training images.*'nan'"),
         (["image,tags,split", *(f"s{k}.jpg,cat,training" for k in range(12))], "Rename 'training' to 'train'"),
         (["image,score", *(f"s{k}.jpg,0.{k}" for k in range(12))], "found score='0.1'"),
-        (["image,tags,split", *(f"s{k}.jpg,cat,train" for k in range(12)), "x,cat,val"], "No good image is left in split"),
+        (["image,tags,split", *(f"s{k}.jpg,cat,train" for k in range(12)), "x,cat,val"], "No good image is left"),
     ],
 )  # fmt: skip
 def test_nothing_usable_is_refused(data: Path, lines: list[str], said: str) -> None:
