@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.datasets.file_names import nfc
@@ -18,8 +18,8 @@ _NO_CLASS = (
     "none", "nan", "null", "nil", "na", "n/a", "#n/a", "noobject", "noobjects", "noclass", "nolabel", "nolabels",
     "notag", "notags", "nothing", "empty", "unlabeled", "unlabelled", "unannotated", "", "0.0", "nat",
 )  # fmt: skip
-READ_APART = (",", "|")
-"""Between class names, where each is a class elsewhere too."""
+READ_APART: dict[str, Callable[[Iterable[bool]], bool]] = {",": all, "|": any}
+"""Between class names, where all (of a comma) or any (of a stroke, which no name has) are found elsewhere too."""
 SUSPECT = ("/", "&", "+", " and ", " und ", " et ", " ", "_", "-", ":")
 """Perhaps between class names, or part of one."""
 ALIKE_ONCE, ALIKE_TIMES = 2, 5
@@ -115,9 +115,9 @@ class _Lists:
         """By which a name is read apart; "" for a name that stays whole."""
         if word in self._known:
             return ""
-        for sep in READ_APART:
+        for sep, enough in READ_APART.items():
             pieces = _pieces(word, sep)
-            if len(pieces) > 1 and all(p in self._alone or p in self._pieces or is_background(p) for p in pieces):
+            if len(pieces) > 1 and enough(p in self._alone or p in self._pieces or is_background(p) for p in pieces):
                 return sep
         return ""
 

@@ -39,6 +39,7 @@ def topics(read: TagTable | Listing) -> list[str]:
     [
         (['"cat"', '"dog"', '"cat, dog"'], ["cat", "dog"], "is made of other classes' names and is read as"),
         (["cat", "dog", "cat|dog"], ["cat", "dog"], "class 'cat|dog' is made of other classes' names"),
+        (["cat", "dog|cat"], ["cat", "dog"], "class 'dog|cat' is made of other classes' names"),
         (['"cat,dog"', '"dog,cow"', '"cat,cow"'], ["cat", "cow", "dog"], "class 'cat,dog' is made of"),
         (["cat;dog", '"cat, dog"', "dog"], ["cat", "dog"], "Separate them by ';'"),
         (["cat", "dog", "cat/dog"], ["cat", "cat/dog", "dog"], "'cat/dog' (1) is made of other classes' names, but"),
@@ -220,8 +221,8 @@ def test_where_every_image_has_a_class_of_its_own_there_is_a_val_split(tmp_path:
 
 WORDS = st.sampled_from(
     ["image", "tags", "tag", "split", "label", "cat", "dog", "s0.jpg", "s1", "\\s2.jpg", "background", "none", "0", "1",
-     "-1", "", ",", ";", "|", "\n", "\r\n", '"', "[", "]", "'", "Ä", "Ä", "\x00", "\u2028", "train", "val", "1.0", "nan",
-     "/"]
+     "-1", "", ",", ";", "|", "\n", "\r\n", '"', "[", "]", "'", "Ä", "Ä", "\x00", "\u2028", "train", "val", "1.0",
+     "nan", "/"]
 )  # fmt: skip
 BYTES = st.one_of(
     st.binary(max_size=200),
