@@ -82,4 +82,7 @@ def try_annotations(kind: str, file: Path, catalogue: Catalogue, ids: Sequence[s
             if counted is None:
                 raise
             return False, [f"{file.name} has nothing for {counted[2]} of {counted[1]} training images: it is not used."]
-    return True, list(dict.fromkeys(str(warning.message) for warning in said))
+        check = getattr(annotator, "check", None)  # which kinds that read files of people have
+        notices = check(catalogue, ids) if check is not None else ()
+    texts = [*(notice.text for notice in notices), *(str(warning.message) for warning in said)]
+    return True, list(dict.fromkeys(texts))
