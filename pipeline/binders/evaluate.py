@@ -33,7 +33,7 @@ class _Score:
         here, entry = self.here, self.here.entry
         catalogue = here.catalogue
         truth = GroundTruth(catalogue, here.path("ground_truth", entry.data))
-        store = STORES[self.kind](here.path(*entry.of.split("/")))
+        store = STORES[self.kind].opened(here.path(*entry.of.split("/")))
         ids = self.parts[k]
         if self.kind == "cams":
             triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
@@ -47,7 +47,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "evaluate", name)
     entry, catalogue = here.entry, here.catalogue
     kind, _, source = entry.of.partition("/")
-    store = STORES[kind](here.path(kind, source))
+    store = STORES[kind].opened(here.path(kind, source))
     ids = store.ids if entry.split is None else catalogue.ids(entry.split)
     store.require(ids, f"evaluate.{name}", catalogue.digest)
     parts = id_parts(ids)
