@@ -15,7 +15,7 @@ from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.folder import BACKGROUND_ONLY, SUFFIXES
 from pipeline.datasets.tables import Row, read_table
-from pipeline.datasets.voc import object_boxes
+from pipeline.datasets.voc_xml import object_boxes
 from pipeline.storage.header import few
 
 SHOWN = 20
