@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.annotations.class_names import ClassNames
-from pipeline.annotations.geometry import size_problems
+from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.image_names import ImageNames
@@ -53,9 +53,7 @@ def marks_of_csv(path: Path, catalogue: Catalogue, columns: Sequence[str]) -> Ma
         _add(row, id, classes, columns, marks)
     marks.problems += classes.refused()
     _refuse_strangers(marks, catalogue, images)
-    marks.problems += size_problems(
-        str(path), [(where, size, catalogue.size(id)) for (id, size), where in stated.items()]
-    )
+    check_sizes(marks, catalogue, [(id, where, size) for (id, size), where in stated.items()])
     return marks
 
 

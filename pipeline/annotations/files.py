@@ -13,12 +13,14 @@ from pipeline.annotations.items import Box, Found, Item, Known, Marks, Point, ra
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
 from pipeline.annotations.xml_files import marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.exports import EXPORTS, foreign_folder, foreign_text
+from pipeline.datasets.exports import EXPORTS, foreign_folder, foreign_text, with_remedy
 from pipeline.datasets.image_names import ImageNames
 from pipeline.notices import first_of
 
 BOX_FILES = "a CSV of boxes (columns image, class, x1, y1, x2, y2), COCO's JSON, or a folder of VOC XML files"
 POINT_FILES = "a CSV of points (columns image, class, x, y), or the JSON of What's the Point or DensePose-COCO"
+
+POINT_REMEDY = "write a CSV with columns image, class, x, y in pixels"
 
 
 def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Found[Box]:
@@ -35,7 +37,7 @@ def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool
     """
     if path.is_dir():
         marks = marks_of_xml(path, catalogue, ids, whole)
-        checked = checked_boxes(str(path), marks.marks, catalogue, whole)
+        checked = checked_boxes(marks, catalogue, whole)
         found = _found(marks, checked, [as_box(*kept) for kept in checked.kept])
         other = None if found.items else foreign_folder(path)
         if other and EXPORTS["pascal"].name not in other:
@@ -50,8 +52,11 @@ def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplement
     """Points of a CSV or JSON; each of these images must be there. As :func:`read_boxes`."""
     if path.is_dir():
         other = foreign_folder(path) or "a folder. Remedy: name the file itself."
-        raise DataError(f"{path}: expected {POINT_FILES}, found {other}")
-    found = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
+        raise DataError(f"{path}: expected {POINT_FILES}, found {with_remedy(other, POINT_REMEDY)}")
+    try:
+        found = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
+    except DataError as error:
+        raise DataError(with_remedy(str(error), POINT_REMEDY)) from None
     require(ids, found.items, path, "points", catalogue, found.strangers)
     return found
 
@@ -89,7 +94,7 @@ def _boxes_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known
         raise DataError(f"{path}: expected {BOX_FILES}, found {foreign_text(path)}")
     columns = ("x1", "y1", "x2", "y2")
     marks = marks_of_coco(path, known.catalogue) if kind == "json" else marks_of_csv(path, known.catalogue, columns)
-    checked = checked_boxes(str(path), marks.marks, known.catalogue)
+    checked = checked_boxes(marks, known.catalogue)
     return _found(marks, checked, [as_box(*kept) for kept in checked.kept])
 
 
@@ -104,7 +109,7 @@ def _points_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Know
         if published
         else marks_of_csv(path, known.catalogue, ("x", "y"))
     )
-    checked = checked_points(str(path), marks.marks, known.catalogue, published)
+    checked = checked_points(marks, known.catalogue, published)
     return _found(marks, checked, [as_point(*kept) for kept in checked.kept])
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import floor
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.annotations.items import Box, Mark, Numbers, Point
+from pipeline.annotations.items import Box, Mark, Marks, Numbers, Point
 from pipeline.annotations.units import fits_as, unit_doubt, unit_problem
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice, first_of
+from pipeline.notices import Notice
 
 SLACK = 1.0
 """Pixels that a box or point may lie beyond the image: some tools count from 1, others do not."""
@@ -37,17 +37,16 @@ class Checked:
     notices: list[Notice] = field(default_factory=list)
 
 
-def checked_boxes(source: str, marks: Sequence[Mark], catalogue: Catalogue, whole: bool = True) -> Checked:
+def checked_boxes(given: Marks, catalogue: Catalogue, whole: bool = True) -> Checked:
     """Check corners x1, y1, x2, y2 and clip them to their images.
 
     Args:
-        source: the file, for messages.
-        marks: all of the file: some mistakes show only in many.
+        given: all of the file: some mistakes show only in many.
         catalogue: of their images.
         whole: these are all marks; else nothing is concluded from how many are odd.
     """
-    found = Checked()
-    marks, numbers, sizes = _finite(marks, 4, catalogue, found)
+    source, found = given.source, Checked()
+    marks, numbers, sizes = _finite(given, 4, catalogue, found)
     if not marks or (whole and _wrong_units(source, numbers, sizes, found)):
         return found
     inverted = (numbers[:, 0] >= numbers[:, 2]) | (numbers[:, 1] >= numbers[:, 3])
@@ -84,18 +83,17 @@ def checked_boxes(source: str, marks: Sequence[Mark], catalogue: Catalogue, whol
     return found
 
 
-def checked_points(source: str, marks: Sequence[Mark], catalogue: Catalogue, published: bool = False) -> Checked:
+def checked_points(given: Marks, catalogue: Catalogue, published: bool = False) -> Checked:
     """Check points x, y.
 
     Args:
-        source: the file, for messages.
-        marks: all of the file.
+        given: all of the file.
         catalogue: of their images.
         published: the file is one that is published with a few points outside of their images: those within a pixel
             move to the border, and others are left out, with a notice. In people's own files they are problems.
     """
-    found = Checked()
-    marks, numbers, sizes = _finite(marks, 2, catalogue, found)
+    source, found = given.source, Checked()
+    marks, numbers, sizes = _finite(given, 2, catalogue, found)
     if not marks or _wrong_units(source, numbers, sizes, found):
         return found
     pixels = np.floor(numbers)
@@ -132,31 +130,37 @@ def as_point(mark: Mark, numbers: Numbers) -> Point:
     return Point(floor(numbers[1]), floor(numbers[0]), mark.class_ or 0)
 
 
-def size_problems(source: str, stated: Sequence[tuple[str, tuple[int, int], tuple[int, int]]]) -> Iterator[str]:
-    """One problem for images whose stated size is not their own.
+def check_sizes(marks: Marks, catalogue: Catalogue, stated: Sequence[tuple[str, str, tuple[int, int]]]) -> None:
+    """Add one problem for all images whose stated size is not their own; their marks need no further look.
 
     Args:
-        source: the file or folder, for messages.
-        stated: (where, stated size, size) of each image, (H, W).
+        marks: of the file or folder.
+        catalogue: of the images.
+        stated: (id, where, stated (H, W)) of each image.
     """
-    wrong = [item for item in stated if item[1] != item[2]]
+    wrong = [(where, said, catalogue.size(id)) for id, where, said in stated if said != catalogue.size(id)]
     if not wrong:
         return
+    marks.other_size = {id for id, _, said in stated if said != catalogue.size(id)}
     turned = all(size == (said[1], said[0]) for _, said, size in wrong)
-    told = [f"{where} is of an image of {_wh(said)}, this one has {_wh(size)}" for where, said, size in wrong]
+    told = [f"{where} is of an image of {_wh(said)}, this one has {_wh(size)}" for where, said, size in wrong[:3]]
+    more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
     remedy = (
         "Width and height are exchanged: the annotations were made on the images as their EXIF orientation turns them, "
         "or on the pixels as they are stored. Remedy: read the images in the same orientation."
         if turned
         else "Remedy: take the images that were annotated, or scale the annotations with them."
     )
-    yield f"{source}: {len(wrong)} of {len(stated)} are of images of another size: {first_of(told)}. {remedy}"
+    marks.problems.insert(
+        0,
+        f"{marks.source}: {len(wrong)} of {len(stated)} are of images of another size: {'; '.join(told)}{more}. "
+        f"{remedy}",
+    )
 
 
-def _finite(
-    marks: Sequence[Mark], count: int, catalogue: Catalogue, found: Checked
-) -> tuple[list[Mark], Floats, Floats]:
+def _finite(given: Marks, count: int, catalogue: Catalogue, found: Checked) -> tuple[list[Mark], Floats, Floats]:
     """Marks of finite numbers, those numbers [N,count], and (H, W) of their images [N,2]."""
+    marks = [mark for mark in given.marks if mark.id not in given.other_size]
     numbers = np.array([mark.numbers for mark in marks], np.float64).reshape(-1, count)
     good: Yes = np.asarray(np.isfinite(numbers).all(axis=1))
     found.problems += [

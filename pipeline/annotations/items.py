@@ -74,6 +74,7 @@ class Marks:
         problems: what is surely wrong.
         notices: what may be wrong.
         strangers: names of images that the catalogue does not have.
+        other_size: ids whose annotations are of an image of another size.
     """
 
     source: str
@@ -83,6 +84,7 @@ class Marks:
     problems: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     strangers: dict[str, str] = field(default_factory=dict)
+    other_size: set[str] = field(default_factory=set)
 
     def add(self, mark: Mark, class_: int | None = None) -> None:
         """A mark; ``class_`` is that of an object that is not asked for."""

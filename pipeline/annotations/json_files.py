@@ -9,7 +9,7 @@ from typing import Any
 
 from models.errors import DataError
 from pipeline.annotations.class_names import ClassNames
-from pipeline.annotations.geometry import size_problems
+from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks, Numbers
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.densepose import is_densepose, part_points
@@ -133,8 +133,8 @@ def _coco_images(
         marks.images.setdefault(id)
         size = _numbers([item.get("height"), item.get("width")], 2)
         if size is not None and min(size) >= 1 and max(size) < float("inf"):
-            stated.append((f"{path} '{name[:60]}'", (int(size[0]), int(size[1])), catalogue.size(id)))
-    marks.problems += size_problems(str(path), stated)
+            stated.append((id, f"'{name[:60]}'", (int(size[0]), int(size[1]))))
+    check_sizes(marks, catalogue, stated)
     if marks.strangers and marks.images:
         count = len(marks.strangers)
         marks.notices.append(

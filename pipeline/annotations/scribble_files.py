@@ -14,7 +14,7 @@ from pipeline.annotations.files import require
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.label_folder import Files, LabelFolder
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.exports import foreign_folder
+from pipeline.datasets.exports import foreign_folder, with_remedy
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.images import BadFileError, read_indices
 from pipeline.datasets.parallel import in_processes
@@ -22,6 +22,7 @@ from pipeline.notices import Notice, first_of
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Formats that keep values as they are."""
+REMEDY = "export masks as PNG, with the number of the class as the value of a pixel"
 UNMARKED = 255
 NEARLY_ALL = 0.9
 """Part of the pixels with one value that speaks for files in which it means "no stroke"."""
@@ -79,7 +80,7 @@ def find(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool
         raise DataError(f"{folder}: expected a folder of scribble PNGs, found {found}.")
     files = LabelFolder(folder, catalogue, SUFFIXES).find(ids, all_files)
     if not files.paths and (other := foreign_folder(folder)):
-        raise DataError(f"{folder}: expected a folder of scribble PNGs (ID.png), found {other}")
+        raise DataError(f"{folder}: expected a folder of scribble PNGs (ID.png), found {with_remedy(other, REMEDY)}")
     raise_together(files.problems)
     lossy = [id for id in ids if id not in files.paths and (folder / f"{id}.jpg").is_file()]
     if lossy:

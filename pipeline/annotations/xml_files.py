@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.errors import DataError
 from pipeline.annotations.class_names import ClassNames
-from pipeline.annotations.geometry import size_problems
+from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks
 from pipeline.annotations.label_folder import LabelFolder
 from pipeline.datasets.catalogue import Catalogue
@@ -31,14 +31,14 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
             continue
         marks.images.setdefault(id)
         if content.size is not None:
-            stated.append((str(path), content.size, catalogue.size(id)))
+            stated.append((id, str(path), content.size))
         for item in content.objects:
             number = classes.number(item.name, str(path))
             x1, y1, x2, y2 = item.corners
             marks.add(Mark(str(path), id, None if item.difficult else number, (x1 - 1, y1 - 1, x2, y2)), number)
     marks.problems += files.problems
     marks.strangers = dict.fromkeys(files.strangers, str(folder))
-    marks.problems[:0] = size_problems(str(folder), stated)
+    check_sizes(marks, catalogue, stated)
     marks.problems += classes.misspelt() if whole else ()
     marks.notices += classes.notices()
     return marks

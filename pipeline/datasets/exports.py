@@ -76,6 +76,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 
 
+def with_remedy(text: str, remedy: str) -> str:
+    """A text that names one of the exports, with another remedy: what is not boxes is read from other formats."""
+    named = next((export for export in EXPORTS.values() if str(export) in text), None)
+    if named is None or named in (EXPORTS["coco"], EXPORTS["whats_the_point"], EXPORTS["pascal"]):
+        return text
+    return text.replace(str(named), str(Export(named.name, remedy)))
+
+
 def foreign_bytes(head: bytes) -> str | None:
     """What the first bytes of a file say that it is, with the remedy; None where it may be text."""
     for mark, what in _MAGIC:

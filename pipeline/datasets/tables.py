@@ -54,8 +54,9 @@ def read_table(
     delimiter, skipped = _delimiter(source)
     lines = csv.reader(source, delimiter=delimiter)
     try:
-        header = _named(path, tuple(cell.strip() for cell in next(lines, [])), names)
-        _check_header(path, header, required)
+        written = tuple(cell.strip() for cell in next(lines, []))
+        header = _named(path, written, names)
+        _check_header(path, header, required, written)
         return header, list(_rows(path, lines, header, skipped))
     except csv.Error as error:
         raise DataError(f"{path} line {lines.line_num + skipped}: expected a CSV, found {error}.") from None
@@ -136,7 +137,7 @@ def _named(path: Path, header: tuple[str, ...], names: Mapping[str, Sequence[str
     return tuple(new)
 
 
-def _check_header(path: Path, header: tuple[str, ...], required: Sequence[str]) -> None:
+def _check_header(path: Path, header: tuple[str, ...], required: Sequence[str], written: tuple[str, ...]) -> None:
     counts = Counter(header)
     missing = [name for name in required if name not in counts]
     twice = sorted(name for name, count in counts.items() if count > 1)
@@ -144,11 +145,11 @@ def _check_header(path: Path, header: tuple[str, ...], required: Sequence[str]) 
         if not any(header):
             raise DataError(f"{path} line 1: expected a header with {', '.join(required)}, found an empty file.")
         wrong = f"without {', '.join(missing)}" if missing else f"with {_short(', '.join(twice) or 'no name')} twice"
-        foreign = foreign_header(header) if missing else None
+        foreign = foreign_header(written) if missing else None
         hint = f"This is {foreign}" if foreign else "Columns are separated by commas, semicolons or tabs."
         raise DataError(
             f"{path} line 1: expected a header with each column once, {', '.join(required)} among them; found "
-            f"{clipped(','.join(header))} {wrong}. {hint}"
+            f"{clipped(','.join(written))} {wrong}. {hint}"
         )
 
 
