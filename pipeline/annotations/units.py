@@ -71,13 +71,13 @@ def fits_as(source: str, numbers: Floats, limits: Floats, inverted: Yes, outside
         return
     swapped = numbers[:, [1, 0, 3, 2][: numbers.shape[1]]]
     ratio = float((numbers / limits).max())
-    if numbers.min() >= 0 and numbers.max() <= PERCENT:
+    if _inside(swapped, limits).all():
+        yield f"{source}: {outside.sum()} of {count} lie outside of their image, and all fit with x and y exchanged."
+    elif numbers.min() >= 0 and numbers.max() <= PERCENT:
         yield (
             f"{source}: {outside.sum()} of {count} lie outside of their image, and all numbers lie within 0..100. If "
             "they are percents of the image, multiply x by width / 100 and y by height / 100."
         )
-    elif _inside(swapped, limits).all():
-        yield f"{source}: {outside.sum()} of {count} lie outside of their image, and all fit with x and y exchanged."
     elif numbers.min() >= 0 and 500 < numbers.max() <= 1000.5:
         yield (
             f"{source}: {outside.sum()} of {count} lie outside of their image, and all numbers lie within 0..1000. "
