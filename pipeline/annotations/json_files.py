@@ -75,7 +75,9 @@ def marks_of_points(path: Path, catalogue: Catalogue, supplementary: bool) -> Ma
         DataError: not such a file.
     """
     content = _content(path, POINTS)
-    marks, names = Marks(str(path)), ImageNames(catalogue)
+    marks, names, known = Marks(str(path)), ImageNames(catalogue), json_export(content)
+    if known not in (None, EXPORTS["whats_the_point"], EXPORTS["coco"]) or not isinstance(content, Mapping):
+        raise _other(path, POINTS, content)
     try:
         if is_densepose(content):
             _check_densepose(path, content)
@@ -89,9 +91,10 @@ def marks_of_points(path: Path, catalogue: Catalogue, supplementary: bool) -> Ma
                 elif id is None:
                     marks.strangers.setdefault(name, str(path))
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        known = json_export(content)
-        found = str(known) if known else f"{type(error).__name__}: {clipped(str(error))[1:-1]}."
-        raise DataError(f"{path}: expected {POINTS}, found {found}") from None
+        found = f"{type(error).__name__}: {clipped(str(error))[1:-1]}"
+        raise DataError(f"{path}: expected {POINTS}, found {found}.") from None
+    if known is None and not marks.images:
+        raise _other(path, POINTS, content)
     return marks
 
 

@@ -171,6 +171,8 @@ def _xml_text(start: str) -> str:
     tag = re.search(r"<([A-Za-z][\w:.-]*)", start)
     if tag is not None and tag[1] == "annotation":
         return str(EXPORTS["pascal"])
+    if tag is not None and tag[1] == "dataset" and "<images" in start:
+        return str(EXPORTS["dlib"])
     return foreign_xml(Element(tag[1])) if tag is not None else "XML."
 
 
