@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from unicodedata import normalize
 
 from models.errors import closest
 from pipeline.datasets.catalogue import Catalogue
@@ -22,7 +23,8 @@ class ClassNames:
 
     def __init__(self, catalogue: Catalogue, background: bool = False) -> None:
         self.names = catalogue.class_names
-        self._numbers = {name: number for number, name in enumerate(self.names, start=1)}
+        self._numbers = {normalize("NFC", name): number for number, name in enumerate(self.names, start=1)}
+        self._all = catalogue.limit is None
         if background:
             self._numbers.setdefault(BACKGROUND_ONLY, 0)
         self.unknown: dict[str, tuple[int, str]] = {}
@@ -30,7 +32,7 @@ class ClassNames:
 
     def number(self, name: str, where: str) -> int | None:
         """0 background, 1..C, or None for a name that the catalogue does not have."""
-        number = self._numbers.get(name)
+        number = self._numbers.get(normalize("NFC", name))
         if number is None:
             count, first = self.unknown.get(name, (0, where))
             self.unknown[name] = count + 1, first
@@ -49,14 +51,15 @@ class ClassNames:
     def misspelt(self) -> Iterator[str]:
         """Problems of names that surely mean a class of the catalogue, for files that may have other classes too."""
         like = {_plain(name): name for name in self.names}
-        missing = [name for name, number in self._numbers.items() if number and number not in self.known]
+        missing = [name for name, number in self._numbers.items() if self._all and number and number not in self.known]
         sure = []
         for name, (count, where) in self.unknown.items():
             meant = like.get(_plain(name)) or self._renamed(name, missing)
             if meant is not None:
                 sure.append(f"{where}: unknown class '{name[:60]}' ({_objects(count)}). Did you mean '{meant}'?")
         yield from sure[:MOST]
-        if not sure and self.unknown and not self.known - {0} and not self._subset_of_a_benchmark():
+        none = self._all and self.unknown and not self.known - {0} and not self._subset_of_a_benchmark()
+        if not sure and none:
             yield (
                 f"no object has a class of the catalogue ({first_of(self.names, MOST)}): found {self._counted()}. "
                 "Remedy: rename the classes in the files, or in the data set's labels."

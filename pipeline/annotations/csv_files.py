@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.annotations.class_names import ClassNames
@@ -11,6 +11,7 @@ from pipeline.annotations.items import Mark, Marks
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.tables import Row, clipped, read_table
+from pipeline.notices import Notice, first_of
 
 OTHER_NAMES = {
     "image": ("filename", "file", "imagename", "imageid", "imagepath", "filepath", "path", "img", "fname"),
@@ -51,6 +52,7 @@ def marks_of_csv(path: Path, catalogue: Catalogue, columns: Sequence[str]) -> Ma
         if sized and (size := _size(row)) is not None:
             stated.setdefault((id, size), row.where)
         _add(row, id, classes, columns, marks)
+    marks.notices += _both(marks)
     marks.problems += classes.refused()
     _refuse_strangers(marks, catalogue, images)
     check_sizes(marks, catalogue, [(id, where, size) for (id, size), where in stated.items()])
@@ -63,6 +65,7 @@ def _add(row: Row, id: str, classes: ClassNames, columns: Sequence[str], marks: 
         return
     if class_ == 0 and len(columns) == 4:
         marks.images.setdefault(id)
+        marks.empty.add(id)
         return
     try:
         numbers = tuple(_number(row, key) for key in columns)
@@ -70,6 +73,14 @@ def _add(row: Row, id: str, classes: ClassNames, columns: Sequence[str], marks: 
         marks.problems.append(str(error))
         return
     marks.add(Mark(row.where, id, class_, numbers))
+
+
+def _both(marks: Marks) -> Iterator[Notice]:
+    """Images that a row calls empty and another has a box in."""
+    both = [id for id in marks.classes if id in marks.empty]
+    if both:
+        text = f"{marks.source}: {len(both)} images have a row of class 'background' and boxes too: {first_of(both)}."
+        yield Notice("background_and_boxes", len(both), f"{text} The boxes count.")
 
 
 def _number(row: Row, key: str) -> float:

@@ -79,10 +79,11 @@ def require(
         return
     names = ImageNames(catalogue)
     hints = [f"'{name[:80]}' ({hint})" for name in strangers[:3] if (hint := names.hint(name))]
+    empty = " In a CSV, class 'background' says that an image has no object." if what == "boxes" else ""
     near = f" Names there that no image has: {first_of(hints)}." if hints else ""
     raise DataError(
         f"{where}: expected {what} for {len(ids)} images, found none for {len(missing)} of them: "
-        f"{first_of(missing, 5)}.{near}\nAnnotate them, or leave them out of the split."
+        f"{first_of(missing, 5)}.{near}\nAnnotate them, or leave them out of the split.{empty}"
     )
 
 

@@ -75,6 +75,7 @@ class Marks:
         notices: what may be wrong.
         strangers: names of images that the catalogue does not have.
         other_size: ids whose annotations are of an image of another size.
+        empty: ids of which the file says that they have no object.
     """
 
     source: str
@@ -85,6 +86,7 @@ class Marks:
     notices: list[Notice] = field(default_factory=list)
     strangers: dict[str, str] = field(default_factory=dict)
     other_size: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
 
     def add(self, mark: Mark, class_: int | None = None) -> None:
         """A mark; ``class_`` is that of an object that is not asked for."""

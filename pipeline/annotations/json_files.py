@@ -157,6 +157,7 @@ def _content(path: Path, expected: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         found = "lists within lists without end" if isinstance(error, RecursionError) else str(error)[:120]
+        found += " (JSON Lines?)" if found.startswith("Extra data") else ""
         raise DataError(f"{path}: expected {expected}, found damaged JSON ({found}).") from None
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 from skimage.draw import disk
 
-from models.structures import BACKGROUND, UNLABELLED, Supervision
+from models.structures import BACKGROUND, IGNORE, UNLABELLED, Supervision
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
 from pipeline.annotations.files import read_points
@@ -57,9 +57,16 @@ class Points:
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Read the annotation file. Raises DataError with everything that is wrong with it."""
         if self.file is None:
-            return lambda source: self.supervise(source, self.derive(source))
+            return self.derived
         found = read_points(Path(self.file), catalogue, ids, self.supplementary).items
         return lambda source: self.supervise(source, found[source.id])
+
+    def derived(self, source: AnnotationSource) -> Supervision:
+        """Derived points as a Supervision; around them, void pixels of the truth stay unlabelled."""
+        found = self.supervise(source, self.derive(source))
+        if self.radius:
+            found.seeds[source.mask() == IGNORE] = UNLABELLED
+        return found
 
     def derive(self, source: AnnotationSource) -> list[Point]:
         """Points on the objects and on the background of the ground truth."""

@@ -185,11 +185,19 @@ def _values(
     share = totals.get(most, 0) / everything
     if found and values.unlabelled not in totals:
         yield Notice("scribbles_without_unlabelled", len(found), _all_labelled(folder, len(found), most, share, values))
+    classes = [f"{value} {name}" for value, name in zip(catalogue.mask_values, catalogue.class_names, strict=True)]
+    if found and not any(1 <= lookup[value] <= catalogue.num_classes for value in totals):
+        held = first_of([str(value) for value in sorted(totals)], 8)
+        yield Notice(
+            "scribbles_without_class",
+            len(found),
+            f"{folder}: no pixel of {len(found)} files has the value of a class ({first_of(classes, 8)}); "
+            f"they hold {held}.",
+        )
     strange = sorted(value for value in totals if lookup[value] == IGNORE)
     if strange and catalogue.mask_values == tuple(range(1, catalogue.num_classes + 1)):
         with_them = [id for id, pixels in found.items() if any(value in pixels for value in strange)]
         first = next(value for value in strange if value in found[with_them[0]])
-        classes = [f"{index} {name}" for index, name in enumerate(catalogue.class_names, start=1)]
         ground = "no value" if values.background is None else values.background
         yield Notice(
             "scribbles_of_no_class",

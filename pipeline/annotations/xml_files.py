@@ -11,7 +11,9 @@ from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks
 from pipeline.annotations.label_folder import LabelFolder
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.voc_xml import read_voc_xml
+from pipeline.notices import Notice, first_of
 
 
 def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Marks:
@@ -22,7 +24,7 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
     """
     marks, classes = Marks(str(folder)), ClassNames(catalogue)
     files = LabelFolder(folder, catalogue, (".xml",)).find(ids)
-    stated = []
+    names, stated, others = ImageNames(catalogue), [], []
     for id, path in files.paths.items():
         try:
             content = read_voc_xml(path)
@@ -30,12 +32,17 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
             marks.problems.append(str(error))
             continue
         marks.images.setdefault(id)
+        if content.image and names.find(content.image) not in (None, id):
+            others.append(f"{path} is of '{content.image[:60]}'")
         if content.size is not None:
             stated.append((id, str(path), content.size))
         for item in content.objects:
             number = classes.number(item.name, str(path))
             x1, y1, x2, y2 = item.corners
             marks.add(Mark(str(path), id, None if item.difficult else number, (x1 - 1, y1 - 1, x2, y2)), number)
+    if others:
+        text = f"{folder}: {len(others)} files say that they are of another image of the catalogue: {first_of(others)}."
+        marks.notices.append(Notice("annotations_of_another_image", len(others), text))
     marks.problems += files.problems
     marks.strangers = dict.fromkeys(files.strangers, str(folder))
     check_sizes(marks, catalogue, stated)

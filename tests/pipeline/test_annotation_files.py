@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from unicodedata import normalize
 
-import numpy as np
 import pytest
 from made_annotations import catalogue_of, coco_of, csv_of, refused, told, xml_of
 
@@ -258,33 +257,26 @@ def test_boxes_are_no_points(tmp_path: Path) -> None:
     assert "found COCO's JSON. Remedy: boxes are read from it: write `kind: boxes`." in refused("points", file)
 
 
-def test_void_of_the_truth_is_no_background_of_derived_labels() -> None:
-    mask = np.zeros((20, 30), np.uint8)
-    mask[2:8, 3:9], mask[2:8, 9:20], mask[15:18, 3:20] = 1, 255, 255
-    source = _source(mask)
-    from pipeline.annotations.boxes import Boxes
-    from pipeline.annotations.points import Points
-    from pipeline.annotations.scribbles import Scribbles
-
-    boxes = Boxes(core=1.0).derive(source)
-    assert not np.isin(boxes.seeds[mask == 255], (0, 1)).any()
-    assert (boxes.seeds[mask == 255] == 255).all()
-    assert (boxes.seeds[mask == 1] == 1).all()
-    points = Points(background=40)
-    assert (points.supervise(source, points.derive(source)).seeds[mask == 255] == UNLABELLED).all()
-    assert (Scribbles(margin=0, min_area=1).derive(source).seeds[mask == 255] == UNLABELLED).all()
+def test_rows_and_files_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    rows = csv_of(tmp_path / "b.csv", [*GOOD, ("q2", "background", "", "", "", "")])
+    (notice,) = told("boxes", rows)
+    assert (notice.topic, notice.count) == ("background_and_boxes", 1)
+    for id in IDS:
+        xml_of(tmp_path / "xml", id, [("cat", (5, 5, 30, 30)), ("dog", (5, 5, 30, 30))], (96, 64))
+    (tmp_path / "xml" / "q1.xml").write_bytes((tmp_path / "xml" / "q2.xml").read_bytes())
+    (notice,) = told("boxes", tmp_path / "xml")
+    assert (notice.topic, notice.count) == ("annotations_of_another_image", 1)
+    assert "q1.xml is of 'q2.png'" in notice.text
 
 
-def test_more_than_254_instances() -> None:
-    from pipeline.annotations.common import regions
+def test_a_dry_run_concludes_nothing_from_few_images(tmp_path: Path) -> None:
+    for id in IDS:
+        xml_of(tmp_path / "xml", id, [("tractor", (5, 5, 30, 30))], (96, 64))
+    assert "no object has a class" in refused("boxes", tmp_path / "xml")
+    (notice,) = told("boxes", tmp_path / "xml", catalogue_of(limit=6))
+    assert notice.topic == "unknown_classes"
 
-    numbers = np.arange(1, 401, dtype=np.int32).reshape(20, 20).repeat(4, 0).repeat(4, 1)
-    found = regions(_source(np.ones((80, 80), np.uint8), numbers), 16)
-    assert len(found) == 400
-    assert all(region.area == 16 for region in found)
 
-
-def _source(mask: np.ndarray, instances: np.ndarray | None = None):  # type: ignore[no-untyped-def]
-    from stages.annotate import AnnotationSource
-
-    return AnnotationSource("a", mask.shape, 1, None, lambda: mask, lambda: instances)  # type: ignore[arg-type]
+def test_class_names_in_other_unicode(tmp_path: Path) -> None:
+    rows = csv_of(tmp_path / "b.csv", [(id, normalize("NFD", "Füchse"), 1, 2, 30, 40) for id in IDS])
+    assert told("boxes", rows, catalogue_of(classes=[normalize("NFC", "Füchse")])) == []
