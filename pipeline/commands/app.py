@@ -92,19 +92,24 @@ def _options(
 
 
 def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None = None) -> Book:
-    """The book in ``folder``, every name resolved; with ``files``, its inputs linked and found (those of ``targets``).
+    """The book in ``folder``, every name resolved; with ``files`` its dvc.yaml too, and inputs linked and found.
+
+    Args:
+        targets: stages whose inputs have to be there; None: all of the book.
 
     Raises:
         ConfigurationError: the book does not hold.
     """
     from pipeline.check import check as check_names
     from pipeline.check_inputs import check_files
+    from pipeline.graph_file import check_graph_file
     from pipeline.params import load_book
     from pipeline.repro import check_targets, link_sources
 
     book = load_book(folder)
     check_names(book)
     if files:
+        check_graph_file(Path(book.book.path))
         check_targets(book, targets or ())
         link_sources(book)
         check_files(book, targets)

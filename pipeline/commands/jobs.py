@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import ConfigurationError
-from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app, checked_book
+from models.errors import ConfigurationError, closest
+from pipeline.commands.app import (
+    JOBS,
+    BookOption,
+    ForceOption,
+    JsonOption,
+    TargetsArgument,
+    app,
+    checked_book,
+    complete_book,
+)
 from pipeline.commands.results import table
 
 if TYPE_CHECKING:
@@ -120,10 +129,12 @@ def check(
     Example: ``python -m pipeline check --book recipes/voc_mini``.
     """
     from pipeline.check_inputs import check_files, missing_files
+    from pipeline.graph_file import check_graph_file
     from pipeline.repro import link_sources
 
     try:
         checked = checked_book(book)
+        check_graph_file(Path(checked.book.path))
         link_sources(checked)
         if inputs:
             check_files(checked)
@@ -156,3 +167,31 @@ def link(
     from pipeline import repro
 
     repro.link(Path(source), Path(target))
+
+
+@app.command(rich_help_panel=JOBS)
+def refresh(
+    books: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of books. Default: all below recipes/.", autocompletion=complete_book),
+    ] = None,
+) -> None:
+    """Give books the project's dvc.yaml as it is now: after it was edited, or for a link that DVC cannot follow in Git.
+
+    Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
+    """
+    from pipeline.graph_file import GRAPH, write_graph
+    from pipeline.graph_file import books as all_books
+
+    if not GRAPH.is_file() or not Path("pipeline").is_dir():
+        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+    folders = [Path(book) for book in books or ()] or all_books()
+    for folder in folders:
+        if not (folder / "params.yaml").is_file():
+            known = [".", *(path.as_posix() for path in all_books())]
+            raise ConfigurationError(f"No recipe book at {folder}/params.yaml.{closest(folder.as_posix(), known)}")
+    written = [folder / GRAPH.name for folder in folders if write_graph(folder)]
+    print(
+        "\n".join(f"Written: {path.as_posix()}" for path in written)
+        or f"{len(folders)} book{'' if len(folders) == 1 else 's'}: nothing to do."
+    )

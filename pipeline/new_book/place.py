@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from models.errors import ConfigurationError
+from pipeline.graph_file import write_graph
 from pipeline.new_book.survey import slug
 
 
@@ -36,7 +36,7 @@ def free_place(folder: Path, named: str) -> str:
 
 
 def write_book(folder: Path, text: str) -> None:
-    """The book and its link to the one dvc.yaml."""
+    """The book and its copy of the one dvc.yaml."""
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
-    (folder / "dvc.yaml").symlink_to(os.path.relpath("dvc.yaml", folder))
+    write_graph(folder)
