@@ -191,7 +191,4 @@ def refresh(
             known = [".", *(path.as_posix() for path in all_books())]
             raise ConfigurationError(f"No recipe book at {folder}/params.yaml.{closest(folder.as_posix(), known)}")
     written = [folder / GRAPH.name for folder in folders if write_graph(folder)]
-    print(
-        "\n".join(f"Written: {path.as_posix()}" for path in written)
-        or f"{len(folders)} book{'' if len(folders) == 1 else 's'}: nothing to do."
-    )
+    print("\n".join(f"Written: {path.as_posix()}" for path in written) or f"Nothing to do, books: {len(folders)}.")
