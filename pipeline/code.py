@@ -35,6 +35,7 @@ _BOOKKEEPING = {
         "signatures",
         "code",
         "artifacts",
+        "project",
         "bars",
         "engines",
         "servers",

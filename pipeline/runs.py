@@ -11,7 +11,7 @@ import yaml
 
 from models.errors import DataError, Weak2MaskError
 from pipeline.recorder import OUTPUT_TAG, connect
-from pipeline.tracking import enabled, store_uri
+from pipeline.tracking import enabled, store_path, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where ``python -m pipeline mlflow`` shows the local store."""
@@ -36,8 +36,8 @@ def known_runs(lock: Path) -> dict[str, RecordedStage]:
     Raises:
         Weak2MaskError: MLflow does not answer.
     """
-    local = store_uri().partition("sqlite:///")[2]
-    if not enabled() or not lock.is_file() or (local and not Path(local).is_file()):
+    store = store_path()
+    if not enabled() or not lock.is_file() or (store is not None and not store.is_file()):
         return {}
     return {found.stage: found for found in find_runs(lock)}
 

@@ -182,8 +182,9 @@ def refresh(
     """
     from pipeline.graph_file import GRAPH, write_graph
     from pipeline.graph_file import books as all_books
+    from pipeline.project import is_root
 
-    if not GRAPH.is_file() or not Path("pipeline").is_dir():
+    if not is_root(Path()):
         raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
     folders = [Path(book) for book in books or ()] or all_books()
     for folder in folders:

@@ -7,6 +7,7 @@ from pathlib import Path
 from models.errors import ConfigurationError
 from pipeline.graph_file import write_graph
 from pipeline.new_book.survey import slug
+from pipeline.project import is_root
 
 
 def free_place(folder: Path, named: str) -> str:
@@ -18,7 +19,7 @@ def free_place(folder: Path, named: str) -> str:
     Raises:
         ConfigurationError: no project here, no fitting name, or a folder or work folder that is there.
     """
-    if not Path("dvc.yaml").is_file() or not Path("pipeline").is_dir():
+    if not is_root(Path()):
         raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
     name = folder.name
     inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
