@@ -15,6 +15,8 @@ from pipeline.tracking import enabled, store_path, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where ``python -m pipeline mlflow`` shows the local store."""
+LOOKED_AT = 200
+"""Runs that made an equal output, of which the newest that contradicts no other output is taken."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,12 @@ def _client() -> Any:
 
 
 def _find(client: Any, experiments: list[str], stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
+    tags = {OUTPUT_TAG + out["path"]: out["md5"] for out in outs}
     for out in outs:
         query = f"tags.`{OUTPUT_TAG}{out['path']}` = '{out['md5']}'"
-        runs = client.search_runs(experiments, query, max_results=1, order_by=["attributes.start_time DESC"])
+        runs = client.search_runs(experiments, query, max_results=LOOKED_AT, order_by=["attributes.start_time DESC"])
+        # an output may be equal where the others differ: of most evaluations the sweep is an empty table
+        runs = [run for run in runs if all(run.data.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
         if runs:
             info = runs[0].info
             return RecordedStage(stage, out["path"], out["md5"], info.run_id, _url(info.experiment_id, info.run_id))
