@@ -35,7 +35,7 @@ MAX_PIXELS = 50_000_000
 scores of every class. It is read from the file's header, before anything is decoded."""
 TILES = "cut it into tiles, as with ImageMagick: magick IN -crop 1024x1024 +repage TILE_%04d.png, and its mask alike"
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM", "PCX", "SGI", "TGA")
-"""Of Pillow's: those of pixels, none that runs a program (EPS) or holds several sizes (icons). Importing a plugin registers it."""
+"""Of Pillow's: none that runs a program (EPS) or holds several sizes (icons). Importing a plugin registers it."""
 LOSSY = ("JPEG", "MPO")
 TO_8_BITS = (
     "Scale all images alike to 8 bits: gdal_translate -ot Byte -scale LOW HIGH 0 255 IN OUT.png, or with NumPy "
@@ -247,15 +247,15 @@ def _of_colours(picture: PILImage.Image, path: Path) -> str:
     """What a mask of no indices holds, and what can be done."""
     if picture.mode in REFUSED:
         return f"{REFUSED[picture.mode]} (mode {picture.mode}). Write whole numbers of 8 bits"
-    colours = picture.convert("RGB").getcolors(MOST_COLOURS)
+    kind, colours = f"a file of mode {picture.mode}", picture.convert("RGB").getcolors(MOST_COLOURS)
     if colours is None:
-        return f"a file of mode {picture.mode} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
+        return f"{kind} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
     shown = ", ".join(str(colour) for _, colour in sorted(colours, reverse=True)[:3])  # type: ignore[arg-type]
     beside = next((str(found) for folder in path.parents for found in [folder / LABELMAP] if found.is_file()), "")
     where = f"here {beside}" if beside else "a file with a line NAME:R,G,B for each class"
     return (
-        f"a file of mode {picture.mode} with {len(colours)} colours ({shown}). Set `labelmap` in the reader's options to "
-        f"what each colour means ({where})"
+        f"{kind} with {len(colours)} colours ({shown}). Set `labelmap` in the reader's options to what each colour "
+        f"means ({where})"
     )
 
 
