@@ -100,6 +100,8 @@ class _Look:
     def indices(self, path: Path, maximum: int, shapes: list[tuple[str, tuple[int, int]]]) -> tuple[int, ...] | None:
         """The values of a file of indices, ascending; None where it cannot be read. Its size goes to ``shapes``."""
         place = str(path) if not self.made else self.listed.mask_from or self.listed.where or str(path)
+        if self.made and not path.is_file():  # whoever was to make it has said why not
+            return None
         try:
             indices, remarks = read_mask(path)
         except BadFileError as bad:
