@@ -43,15 +43,17 @@ def predict(
     """Segment new images: palette PNG, overlay, JSON for each, and predictions.json in COCO's form.
 
     Without --scales, --flip and --crf a checkpoint of a book predicts as the book's predict_masks entry does.
-    Bad images are reported at the end (exit code 3); the others are written.
+    Bad images are reported at the end (exit code 3); the others are written. Photos are turned as their EXIF
+    orientation says, and masks are those of the turned photos.
 
     Examples:
 
     - ``python -m pipeline predict photos/ --checkpoint segmenter --book recipes/mine --out masks``
     - ``python -m pipeline predict 'photos/**/*.jpg' -c model_folder -o masks --scales 0.75,1,1.25 --flip --crf irn``
     """
+    from pipeline.notices import warn_of
     from pipeline.use import options
-    from pipeline.use.inputs import find_images
+    from pipeline.use.inputs import find_images, passed_over
     from pipeline.use.predict import check_out
     from pipeline.use.trained import find_checkpoint
 
@@ -60,6 +62,7 @@ def predict(
     place = find_checkpoint(checkpoint, book)
     how = options.how(place, options.scales(scales), flip, crf)
     check_out(out, inputs, overwrite)
+    warn_of(passed_over(images))
 
     from pipeline.runtime import device
     from pipeline.use.predict import predict as run
@@ -69,6 +72,7 @@ def predict(
     _, class_names = load_segmenter(place)
     allowed = read_tags(tags, class_names, inputs) if tags else None
     summary = run(inputs, place.folder, class_names, out, how, formats=chosen, tags=allowed, device=device())
+    warn_of(summary.notices)
     found = ", ".join(f"{name} {count}" for name, count in summary.classes.items() if count) or "no class"
     said = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {found}."
     print(json.dumps(summary.plain(), indent=2, ensure_ascii=False) if as_json else said)

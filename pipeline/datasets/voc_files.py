@@ -135,8 +135,8 @@ class VocFiles:
             alike = closest(strays[0], self.image_names).partition(" Valid:")[0].partition(" Alike:")[0]
             place, first = self.folder / str(self.masks), first_of([self.mask_names[id] for id in strays])
             text = (
-                f"{len(strays)} of {len(self.mask_names)} files in {place} belong to no image of JPEGImages ({first}), "
-                f"which is not used.{alike} A mask bears the name of its image, but for the suffix."
+                f"{len(strays)} of {len(self.mask_names)} files in {place} belong to no image of JPEGImages ({first}) "
+                f"and are not used.{alike} A mask bears the name of its image, but for the suffix."
             )
             yield Notice("masks_without_image", len(strays), text)
 
