@@ -52,7 +52,7 @@ _STARTS = (
 )
 _BRANDS = (
     ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), f"{HEIC}. {HEIC_REMEDY}"),
-    ((b"avif", b"avis"), f"an AVIF image that this Pillow does not read. {AS_JPEG}"),
+    ((b"avif", b"avis"), f"an AVIF image that is damaged or of an unknown kind. {AS_JPEG}"),
     ((b"crx ",), RAW),
 )
 """Of files in ISO's container, which bear their kind from the fifth byte on; others of them are videos."""

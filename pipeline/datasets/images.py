@@ -120,7 +120,9 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
     except FileNotFoundError:
         raise BadFileError(expected, "no such file") from None
     except Exception as error:  # Pillow raises almost any for damaged files
-        raise BadFileError(expected, f"a damaged or unreadable file ({str(error)[:200]})") from None
+        odd = tiff.describe(path) if _is_tiff(first_bytes(path)) else None
+        reason = (str(error) or type(error).__name__)[:200]
+        raise BadFileError(expected, odd or f"a damaged or unreadable file ({reason})") from None
 
 
 def orientation(picture: PILImage.Image) -> int:
@@ -192,13 +194,17 @@ def _open(path: Path, expected: str) -> PILImage.Image:
     try:
         picture = PILImage.open(path, formats=FORMATS)
     except UnidentifiedImageError:
-        if start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+") and not is_raw(path):
-            raise BadFileError(expected, tiff.describe(path)) from None
+        if _is_tiff(start) and not is_raw(path):
+            raise BadFileError(expected, tiff.describe(path) or "a damaged TIFF") from None
         raise BadFileError(expected, what_is(path, start)) from None
     if tiff.is_tiff(picture) and (is_raw(path) or tiff.tag(picture, tiff.DNG_VERSION) is not None):
         picture.close()
         raise BadFileError(expected, RAW)
     return picture
+
+
+def _is_tiff(start: bytes) -> bool:
+    return start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def _open_heic(path: Path, expected: str) -> PILImage.Image:

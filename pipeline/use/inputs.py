@@ -46,14 +46,14 @@ def passed_over(named: Sequence[str]) -> list[Notice]:
     notices = []
     if files:
         first = first_of([entry.name for entry in files])
-        text = f"{len(files)} files without the name of an image are passed over: {by_suffix(files)} ({first})."
-        raw = [entry for entry in files if is_raw(entry)]
-        text += f" {len(raw)} of them are a camera's raw files: export them as JPEG or PNG." if raw else ""
+        text = f"Passed over, for their names are not those of images: {by_suffix(files)} ({first})."
+        raw = any(is_raw(entry) for entry in files)
+        text += " A camera's raw files have to be exported as JPEG or PNG." if raw else ""
         notices.append(Notice("files_passed_over", len(files), text))
     if below:
         suffix = next(entry.suffix for entry in sorted(below[0].iterdir()) if _is_image(entry))
         first, remedy = first_of([str(entry) for entry in below]), f"name '{below[0].parent}/**/*{suffix}'"
-        text = f"{len(below)} folders below hold images ({first}) and are passed over. To take them {remedy}."
+        text = f"Passed over: folders below that hold images ({first}). To take them {remedy}."
         notices.append(Notice("folders_passed_over", len(below), text))
     return notices
 

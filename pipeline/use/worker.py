@@ -15,6 +15,7 @@ import numpy as np
 
 from models.structures import Image
 from pipeline.datasets.images import TILES
+from pipeline.engines.job import is_out_of_memory
 from pipeline.use.inputs import Input
 from stages.prepare import Problem
 
@@ -83,7 +84,7 @@ class SegmentPart:
         try:
             scored = self._scored(item, image)
         except (MemoryError, RuntimeError) as error:
-            if not _no_memory(error):
+            if not is_out_of_memory(error):
                 raise
             found = f"one of {image.shape[1]} x {image.shape[0]} pixels. Make it smaller, or {TILES.partition(',')[0]}"
             return Result(item, problem=Problem(item.name, str(item.path), "an image that fits into memory", found))
@@ -164,11 +165,6 @@ def _method(checkpoint: Path, made: int, device: str) -> Method:
     from pipeline.checkpoints import load_method
 
     return load_method(checkpoint).to(device)
-
-
-def _no_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said
 
 
 @contextmanager
