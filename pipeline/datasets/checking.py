@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from models.structures import IGNORE
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.listing import Listed
@@ -103,19 +100,18 @@ class _Look:
         if self.made and not path.is_file():  # whoever was to make it has said why not
             return None
         try:
-            indices, remarks = read_mask(path)
+            mask = read_mask(path)
         except BadFileError as bad:
             self._problem(place, bad.expected, bad.found)
             return None
-        self.remarks.extend(remarks)
-        shapes.append((place, (indices.shape[0], indices.shape[1])))
-        values, counts = _counted(indices)
-        wrong = {value: count for value, count in zip(values, counts, strict=True) if not 0 <= value <= maximum}
+        self.remarks.extend(mask.remarks)
+        shapes.append((place, mask.size))
+        wrong = {value: count for value, count in mask.counts.items() if not 0 <= value <= maximum}
         wrong.pop(IGNORE, None)
         if wrong:
             found = f"{first_of([str(value) for value in wrong], 5)} ({sum(wrong.values())} pixels)"
             self._problem(place, f"values 0..{maximum} or 255 (void)", found)
-        return values
+        return tuple(mask.counts)
 
     def check_sizes(self, photo: Photo, shapes: Sequence[tuple[str, tuple[int, int]]]) -> None:
         """The size that a list gives, and those of mask and instances: the first that is not the image's is told."""
@@ -154,17 +150,6 @@ class _Look:
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-def _counted(indices: npt.NDArray[np.int32]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The values, ascending, and the number of pixels of each."""
-    if indices.size and indices.min() >= 0 and indices.max() < 1 << 16:  # counting is faster than sorting
-        histogram = np.bincount(indices.ravel())
-        values = np.flatnonzero(histogram)
-        counts = histogram[values]
-    else:
-        values, counts = np.unique(indices, return_counts=True)
-    return tuple(values.tolist()), tuple(counts.tolist())
 
 
 def _sha256(path: Path) -> str:

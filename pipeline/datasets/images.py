@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from PIL import Image as PILImage
 
 from models.structures import Image, Mask
 from pipeline.datasets import tiff
-from pipeline.datasets.image_formats import AS_JPEG, HEIC_REMEDY, RAW, first_bytes, is_heic, is_raw, what_is
+from pipeline.datasets.image_formats import AS_JPEG, HEADER, HEIC_REMEDY, RAW, is_heic, is_raw, what_is
 
 MAX_PIXELS = 50_000_000
 """Of an image file, the only limit: what follows wants a few hundred bytes for each pixel, in a network, a CRF, the
@@ -112,7 +113,7 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _open(path, expected) as picture:
+            with path.open("rb") as file, _open(path, file, expected) as picture:
                 _check_pixels(picture, scale)
                 yield picture
     except BadFileError:
@@ -120,7 +121,7 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
     except FileNotFoundError:
         raise BadFileError(expected, "no such file") from None
     except Exception as error:  # Pillow raises almost any for damaged files
-        odd = tiff.describe(path) if _is_tiff(first_bytes(path)) else None
+        odd = tiff.describe(path) if path.is_file() and _is_tiff(path.read_bytes()[:4]) else None
         reason = (str(error) or type(error).__name__)[:200]
         raise BadFileError(expected, odd or f"a damaged or unreadable file ({reason})") from None
 
@@ -150,7 +151,7 @@ def to_rgb(picture: PILImage.Image, upright: bool) -> Image:
         return np.ascontiguousarray(np.repeat((255 - grey if negative else grey)[..., None], 3, axis=2))
     if picture.has_transparency_data and not false_alpha:
         picture = _on_white(picture)
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_indices(path: Path) -> npt.NDArray[np.int32]:
@@ -185,20 +186,20 @@ def write_indices(path: Path, indices: Mask) -> None:
     PILImage.fromarray(indices).save(path)
 
 
-def _open(path: Path, expected: str) -> PILImage.Image:
-    if path.stat().st_size == 0:
+def _open(path: Path, file: BinaryIO, expected: str) -> PILImage.Image:
+    start = file.read(HEADER)
+    file.seek(0)
+    if not start:
         raise BadFileError(expected, "an empty file (0 bytes)")
-    start = first_bytes(path)
     if is_heic(start):
-        return _open_heic(path, expected)
+        return _open_heic(file, expected)
     try:
-        picture = PILImage.open(path, formats=FORMATS)
+        picture = PILImage.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         if _is_tiff(start) and not is_raw(path):
             raise BadFileError(expected, tiff.describe(path) or "a damaged TIFF") from None
         raise BadFileError(expected, what_is(path, start)) from None
     if tiff.is_tiff(picture) and (is_raw(path) or tiff.tag(picture, tiff.DNG_VERSION) is not None):
-        picture.close()
         raise BadFileError(expected, RAW)
     return picture
 
@@ -207,14 +208,14 @@ def _is_tiff(start: bytes) -> bool:
     return start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
-def _open_heic(path: Path, expected: str) -> PILImage.Image:
+def _open_heic(file: BinaryIO, expected: str) -> PILImage.Image:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
         raise BadFileError(expected, f"a HEIC photo. {HEIC_REMEDY}") from None
     register_heif_opener()
     try:
-        return PILImage.open(path, formats=("HEIF",))
+        return PILImage.open(file, formats=("HEIF",))
     except UnidentifiedImageError:
         raise BadFileError(expected, f"a HEIC photo that is damaged or of an unknown kind. {AS_JPEG}") from None
 
