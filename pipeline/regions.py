@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from models.ops.oversegmentation import FILES, RegionOptions, oversegment
-from pipeline.artifacts import SCRATCH
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.images import BadFileError, read_indices
-from pipeline.signatures import module_path
+from pipeline.scratch import SCRATCH
+from pipeline.source import module_path
 
 Regions = npt.NDArray[np.int32]
 CODE = ("models.ops.oversegmentation", "models.ops.region_merging")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import ConfigurationError
-from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app, checked_book
+from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app
 from pipeline.commands.results import table
+from pipeline.load import checked_book
 
 if TYPE_CHECKING:
     from pipeline.dry_run.limits import Limits
@@ -92,7 +93,7 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     from rich.console import Console
 
     from pipeline.dry_run.run import counts, dry_run, summary_table
-    from pipeline.repro import sources_for_now
+    from pipeline.links import sources_for_now
 
     with sources_for_now(book):
         say = partial(print, flush=True)
@@ -123,7 +124,7 @@ def check(
     """
     from pipeline.book_notices import made_notices
     from pipeline.check_inputs import check_files, missing_files
-    from pipeline.repro import link_sources
+    from pipeline.links import link_sources
 
     try:
         checked = checked_book(book)
@@ -170,6 +171,6 @@ def link(
 
     Example: ``python -m pipeline link data/voc_mini /data/voc_mini``.
     """
-    from pipeline import repro
+    from pipeline import links
 
-    repro.link(Path(source), Path(target))
+    links.link(Path(source), Path(target))

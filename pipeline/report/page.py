@@ -16,7 +16,8 @@ from pipeline.report.plots import book_plots, plotly_js
 from pipeline.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.report.state import book_state
-from pipeline.tables.results import NONE, Results, book_results, box_results
+from pipeline.tables.results import book_results, box_results
+from pipeline.tables.text import NONE, Results
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "report"
 INDEX = "index.html"

@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.tables import localisations
 from pipeline.tables.latex import latex
 from pipeline.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.tables.paper import Number, PaperRow, PaperTable
 from pipeline.tables.published import COLUMNS
 from pipeline.tables.repeats import SCORES, as_json
-from pipeline.tables.results import Results, detail, localisation_results, repeat_results
+from pipeline.tables.rows import Number, PaperRow, PaperTable
+from pipeline.tables.text import Results, detail, localisation_results, repeat_results
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
