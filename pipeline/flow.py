@@ -30,10 +30,11 @@ from prefect.states import Completed, Failed, State
 
 from models.errors import ConfigurationError, TransientError, Weak2MaskError
 from pipeline.bars import read_progress
-from pipeline.commands.app import checked_book
+from pipeline.check_inputs import check_targets
 from pipeline.graph import FIRST, Stage, plan, read_graph
+from pipeline.load import checked_book
 from pipeline.params import load_book
-from pipeline.repro import check_environment, check_targets, recording
+from pipeline.repro import check_environment, recording
 from pipeline.stage_notes import MADE, Notes
 from pipeline.stage_process import Outcome
 from pipeline.walk import Walk

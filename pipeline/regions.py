@@ -20,11 +20,11 @@ from models.ops.oversegmentation import FILES, RegionOptions, oversegment
 from pipeline.annotations.files import require
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.label_folder import Files, LabelFolder
-from pipeline.artifacts import SCRATCH
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.images import BadFileError, read_indices
 from pipeline.notices import Notice, first_of
-from pipeline.signatures import module_path
+from pipeline.scratch import SCRATCH
+from pipeline.source import module_path
 
 Regions = npt.NDArray[np.int32]
 CODE = ("models.ops.oversegmentation", "models.ops.region_merging")

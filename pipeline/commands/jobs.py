@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import ConfigurationError
-from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app, checked_book
+from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app
 from pipeline.commands.results import table
+from pipeline.load import checked_book
 
 if TYPE_CHECKING:
     from pipeline.dry_run.limits import Limits
@@ -91,7 +93,7 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     from rich.console import Console
 
     from pipeline.dry_run.run import counts, dry_run, summary_table
-    from pipeline.repro import sources_for_now
+    from pipeline.links import sources_for_now
 
     with sources_for_now(book):
         say = partial(print, flush=True)
@@ -115,12 +117,14 @@ def check(
 ) -> None:
     """Validate the whole book: every name and option; input files that are not there are listed. About a second.
 
-    With --json: {"book", "ok", "stages", "missing", "errors"}; the exit code is the same.
+    Warnings about data, of stages that have run, are shown again.
+    With --json: {"book", "ok", "stages", "missing", "errors", "warnings"}; the exit code is the same.
 
     Example: ``python -m pipeline check --book recipes/voc_mini``.
     """
+    from pipeline.book_notices import made_notices
     from pipeline.check_inputs import check_files, missing_files
-    from pipeline.repro import link_sources
+    from pipeline.links import link_sources
 
     try:
         checked = checked_book(book)
@@ -129,19 +133,33 @@ def check(
             check_files(checked)
     except ConfigurationError as error:
         if as_json:
-            told = {"book": book, "ok": False, "stages": [], "missing": [], "errors": str(error).splitlines()}
-            print(json.dumps(told, indent=2))
+            errors = str(error).splitlines()
+            print(json.dumps({"book": book, "ok": False, "stages": [], "missing": [], "errors": errors}, indent=2))
             raise typer.Exit(error.exit_code) from None
         raise
     stages = [f"{verb}@{name}" for verb, name in checked.entries()]
     missing = missing_files(checked)
     if as_json:
-        print(json.dumps({"book": book, "ok": True, "stages": stages, "missing": missing, "errors": []}, indent=2))
+        warned = [{"stage": stage, **asdict(notice)} for stage, notice in made_notices(checked)]
+        content = {"book": book, "ok": True, "stages": stages, "missing": missing, "errors": [], "warnings": warned}
+        print(json.dumps(content, indent=2))
         return
     print(f"{checked.book.params}: {len(stages)} stages, every name and option resolves.")
     if missing:
         more = [f"  and {len(missing) - SHOWN} more (--json has all)"] if len(missing) > SHOWN else []
         print("Not there yet; a run asks for what its stages need:\n" + "\n".join(missing[:SHOWN] + more))
+    _print_warnings(checked)
+
+
+def _print_warnings(book: Book) -> None:
+    """What the stages that have run warned of."""
+    from pipeline.book_notices import made_notices
+
+    warned = list(made_notices(book))
+    if warned:
+        more = [f"  and {len(warned) - SHOWN} more (--json has all)"] if len(warned) > SHOWN else []
+        lines = [f"  {stage}: {notice.text}" for stage, notice in warned[:SHOWN]]
+        print(f"Warnings of what has been made ({len(warned)}):\n" + "\n".join(lines + more))
 
 
 @app.command(rich_help_panel=JOBS)
@@ -153,6 +171,6 @@ def link(
 
     Example: ``python -m pipeline link data/voc_mini /data/voc_mini``.
     """
-    from pipeline import repro
+    from pipeline import links
 
-    repro.link(Path(source), Path(target))
+    links.link(Path(source), Path(target))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.app import STAGES, BookOption, app, checked_book, complete_stage
+from pipeline.commands.app import STAGES, BookOption, app, complete_stage
+from pipeline.load import checked_book
 
 if TYPE_CHECKING:
     from pipeline.params import Book
