@@ -78,34 +78,22 @@ def follow(average: nn.Module, module: nn.Module, momentum: float) -> None:
 class Follower(nn.Module):
     """A second network beside one that learns: without gradient, always in eval mode, moved after each step.
 
-    All that it is lies in its state. Its weights start as those of the other when training begins, not when the two
-    are built, since weights to start from are loaded in between, into the other alone.
-
     Args:
         module: the network that learns; it is copied, not kept.
     """
 
-    started: Tensor
-
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.network = deepcopy(module).requires_grad_(False)
-        self.register_buffer("started", torch.zeros((), dtype=torch.int64))
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
 
-    def start(self, module: nn.Module) -> bool:
-        """Become ``module``, in the first pass of a training alone; whether this was it."""
-        first = not self.started
-        if first:
-            follow(self.network, module, 0.0)
-            self.started.fill_(1)
-        return first
+    def start(self, module: nn.Module) -> None:
+        """Become ``module``, before a training: weights to start from are loaded into the other network alone."""
+        follow(self.network, module, 0.0)
 
-    def follow(self, module: nn.Module, momentum: float, last: bool) -> None:
-        """After each step. After the ``last`` a training that begins with these weights starts the copy anew."""
+    def follow(self, module: nn.Module, momentum: float) -> None:
+        """Move towards ``module``, after a step."""
         follow(self.network, module, momentum)
-        if last:
-            self.started.zero_()

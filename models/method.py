@@ -60,6 +60,15 @@ class Method(nn.Module):
                 groups[index].parameters.append(parameter)
         return [group for group in groups if group.parameters]
 
+    def begin(self) -> None:
+        """Called before the first step of a training, when weights to start from are in place; not when it goes on."""
+
+    def remember(self, outputs: Outputs, batch: Batch) -> None:
+        """Called after each backward pass, to keep what later steps need: ``forward`` and ``losses`` keep nothing.
+
+        A step of several accumulated batches calls it for each of them.
+        """
+
     def after_step(self, context: StepContext) -> None:
         """Called after each optimiser step, for instance to move a teacher by exponential average."""
 
@@ -114,6 +123,12 @@ class AddOn(Method):
             ParameterGroup(f"{self.name}_biases", biases, 20.0, 0.0),
         ]
         return groups + [group for group in added if group.parameters]
+
+    def begin(self) -> None:
+        self.base.begin()
+
+    def remember(self, outputs: Outputs, batch: Batch) -> None:
+        self.base.remember(outputs, batch)
 
     def after_step(self, context: StepContext) -> None:
         self.base.after_step(context)

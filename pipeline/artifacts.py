@@ -21,9 +21,6 @@ VERBS: tuple[str, ...] = tuple(dict.fromkeys(verb for verbs in PRODUCERS.values(
 SCORED = ("evaluate", "evaluate_boxes")
 """Verbs whose artefact is a folder with a metrics.json, which DVC knows by its files."""
 
-SCRATCH = Path(".scratch")
-"""Resume state and unfinished work: outside DVC's outputs, git-ignored, safe to delete."""
-
 
 def kind_of(verb: str) -> str:
     """The kind of artefact that a verb makes."""

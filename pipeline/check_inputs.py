@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, closest
 from pipeline.check_graph import label_files, region_folders
 from pipeline.lineage import Node, ancestors
 from pipeline.params import Book
@@ -61,3 +61,15 @@ def _remedy(book: Book, path: str) -> str:
                 f"or set {variable}=/where/it/is and use `python -m pipeline run`."
             )
     return ""
+
+
+def check_targets(book: Book, targets: Sequence[str]) -> None:
+    """Whether every target is a stage of the book.
+
+    Raises:
+        ConfigurationError: one is not; the message has the closest one.
+    """
+    stages = ["code", *(f"{verb}@{name}" for verb, name in book.entries())]
+    for target in targets:
+        if target not in stages:
+            raise ConfigurationError(f"{book.book.params} has no stage '{target}'.{closest(target, stages)}")

@@ -10,11 +10,11 @@ import ast
 import typing
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Strict, create_model
+
+from pipeline.source import module_path
 
 _NAMES: dict[str, Any] = {
     **{kind.__name__: kind for kind in (str, list, tuple, dict)},
@@ -26,15 +26,6 @@ _SUPPLIED = frozenset(
     "self num_classes base root samples localizer ranker segmenter pairs triples device crf class_names".split()  # noqa: SIM905
 )
 """Arguments that the composition root gives, never params.yaml."""
-
-
-@cache
-def module_path(module: str) -> Path:
-    """The source file of a module of this project, found without importing the module itself."""
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no source for module {module}")
-    return Path(spec.origin)
 
 
 @cache

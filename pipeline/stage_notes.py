@@ -62,7 +62,8 @@ class Notes:
         return f"[MLflow run {found.run_id}]({found.url}) made `{found.output}`" if found.run_id else ""
 
     def _scores(self, stage: Stage) -> str:
-        from pipeline.tables.results import NONE, Results, book_results, box_results
+        from pipeline.tables.results import book_results, box_results
+        from pipeline.tables.text import NONE, Results
 
         verb, _, name = stage.name.partition("@")
         if verb not in SCORED:

@@ -23,7 +23,7 @@ from time import monotonic, sleep
 from typing import IO, Literal
 
 from models.errors import TransientError
-from pipeline.artifacts import SCRATCH
+from pipeline.scratch import SCRATCH
 
 EXIT_FILE = "WEAK2MASK_EXIT_FILE"
 GRACE = 20.0

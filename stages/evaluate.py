@@ -62,6 +62,11 @@ class MaskScore:
         self.images += other.images
         return self
 
+    @property
+    def boundary_f(self) -> float:
+        """Mean of the contours' F over the foreground classes that the truth shows; 0 where there is none."""
+        return mean(np.where(self.confusion.in_truth[1:], self.contour.f(), np.nan))
+
     def evaluation(self) -> Evaluation:
         """Metrics of all the images so far.
 
@@ -72,9 +77,9 @@ class MaskScore:
         metrics = {
             "images": self.images,
             **_confusion_metrics(self.confusion, self.class_names),
-            "boundary_f": 100 * self.contour.mean_f,
+            "boundary_f": 100 * self.boundary_f,
             "coverage": 100 * self.confusion.coverage,
-            "miou_covered": 100 * self.confusion.miou(covered=True),
+            "miou_covered": 100 * self.confusion.miou("truth", covered=True),
         }
         return Evaluation(metrics, {"confusion": confusion_table(self.confusion, self.class_names)})
 
@@ -115,16 +120,16 @@ class CamScore:
         says so by name), ``miou_fixed`` and ``boundary_f`` at ``fixed_threshold``.
         """
         _require_images(self.fixed.images)
-        names, curve = self.fixed.class_names, self.sweep.curve()
+        names, curve = self.fixed.class_names, self.sweep.curve("truth")
         best = int(curve.argmax())
         confusion = self.sweep.confusion(best)
         metrics = {
             "images": self.fixed.images,
             **_confusion_metrics(confusion, names),
-            "boundary_f": 100 * self.fixed.contour.mean_f,
+            "boundary_f": 100 * self.fixed.boundary_f,
             "miou_best": 100 * float(curve[best]),
             "best_threshold": float(self.sweep.thresholds[best]),
-            "miou_fixed": 100 * self.fixed.confusion.miou(),
+            "miou_fixed": 100 * self.fixed.confusion.miou("truth"),
             "fixed_threshold": self.fixed_threshold,
         }
         tables = {
@@ -200,14 +205,18 @@ def curve_table(thresholds: Fractions, curve: Fractions) -> Table:
 
 
 def _confusion_metrics(confusion: ConfusionMatrix, class_names: Sequence[str]) -> dict[str, Any]:
-    iou = confusion.iou()
+    """Means are over the labels that the truth shows; ``classes`` has these, ``absent_classes`` names the others."""
+    names, iou = ("background", *class_names), confusion.iou("truth")
+    absent = [name for name, shown in zip(names, confusion.in_truth, strict=True) if not shown]
     return {
         "miou": 100 * mean(iou),
         "miou_absent_skip": 100 * confusion.miou("skip"),
+        "miou_absent_zero": 100 * confusion.miou("zero"),
         "pixel_accuracy": 100 * confusion.pixel_accuracy,
-        "precision": 100 * mean(confusion.precision()),
-        "recall": 100 * mean(confusion.recall()),
-        "classes": {name: 100 * float(v) for name, v in zip(("background", *class_names), iou, strict=True)},
+        "precision": 100 * mean(confusion.precision("truth")),
+        "recall": 100 * mean(confusion.recall("truth")),
+        "classes": {name: 100 * float(v) for name, v in zip(names, iou, strict=True) if name not in absent},
+        **({"absent_classes": ", ".join(absent)} if absent else {}),
     }
 
 

@@ -94,7 +94,7 @@ def train(
     """
     total, per_epoch = settings.total_steps(source.steps_per_epoch), source.steps_per_epoch
     run = _Run(method, fabric, settings)
-    start = run.restore(state) if state is not None else 0
+    start = run.begin() if state is None else run.restore(state)
     with closing(source.batches(start, total)) as batches:
         for step in range(start, total):
             rate = run.set_learning_rate(step, total, per_epoch)
@@ -106,6 +106,7 @@ def train(
                     losses = method.losses(outputs, batch, context)
                     run.meter.add(losses, batch.ids, step)
                     fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
+                method.remember(outputs, batch)
             run.update(context)
             done = step + 1
             if done % settings.log_every == 0 or done == total:
@@ -177,6 +178,11 @@ class _Run:
             "meter": self.meter.sums,
             "history": self.history,
         }
+
+    def begin(self) -> int:
+        """Start at step 0."""
+        self.method.begin()
+        return 0
 
     def restore(self, state: State) -> int:
         """Take over a snapshot; returns the number of steps done."""

@@ -83,7 +83,7 @@ def test_every_verb_has_a_binder_and_a_stanza() -> None:
 
 def test_every_door_opens() -> None:
     from models.doors import resolve
-    from pipeline.check import DOORS
+    from pipeline.options import DOORS
 
     for what, door in DOORS.items():
         for name in door:

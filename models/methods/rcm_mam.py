@@ -111,12 +111,15 @@ class RcmMam(Method):
     def forward(self, batch: Batch) -> Outputs:
         """Class ``maps`` Z [B,C,h,w], the ``embedded`` features F, those before them, the ``logits`` [B,C].
 
-        And the maps of the passes that the losses need, named by network and scale.
+        And the maps of the passes that the losses need, named by network and scale, with the ``prototypes``
+        [B,1+C,F] of the images' regions where RCM compares with them.
         """
         outputs = self.look(batch.image)
         outputs["logits"] = pool(outputs["maps"], "gap")
         if self.support is not None:
             outputs |= self._support_passes(self.support, batch.image)
+        if self.rcm:
+            outputs["prototypes"] = self._own_prototypes(outputs, batch)
         if self.mam:
             outputs |= self._main_passes(batch.image)
         return outputs
@@ -129,8 +132,6 @@ class RcmMam(Method):
 
     @torch.no_grad()
     def _support_passes(self, support: Follower, image: Tensor) -> Outputs:
-        if self.training and support.start(self._main()) and self.queued is not None:
-            self.queued.zero_()
         multi = self.mam or self.region_scales == "multi"
         outputs = {}
         for scale in dict.fromkeys([*([1.0] if self.rcm else []), *(self.support_scales if multi else [])]):
@@ -154,22 +155,27 @@ class RcmMam(Method):
             parts["multiscale_attention"] = self.mam * self._multiscale_attention(outputs, batch)
         return parts
 
-    def _regional_contrast(self, outputs: Outputs, batch: Batch) -> Tensor:
-        size, tags, single = batch.image.shape[2:], batch.tags, [outputs["support_1"].float()]
-        regions = region_mask(single, tags, size, self.region_threshold)
-        own = image_prototypes(outputs["support_embedded"].float(), regions, tags.shape[1])
-        if self.region_scales == "multi":
-            regions = region_mask(self._support_maps(outputs), tags, size, self.region_threshold)
-        embedded, prototypes = outputs["embedded"].float(), self._prototypes(own)
-        return regional_contrast(embedded, prototypes, regions, self.temperature, self.empty)
+    @torch.no_grad()
+    def _own_prototypes(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Of each image's regions at scale 1, whichever regions the contrast has (2.3, step 3)."""
+        with torch.autocast(batch.image.device.type, enabled=False):
+            regions = self._regions([outputs["support_1"].float()], batch)
+            return image_prototypes(outputs["support_embedded"].float(), regions, batch.tags.shape[1])
 
-    def _prototypes(self, own: Tensor) -> Tensor:
+    def _regions(self, maps: list[Tensor], batch: Batch) -> Tensor:
+        return region_mask(maps, batch.tags, batch.image.shape[2:], self.region_threshold)
+
+    def _regional_contrast(self, outputs: Outputs, batch: Batch) -> Tensor:
+        multi = self.region_scales == "multi"
+        regions = self._regions(self._support_maps(outputs) if multi else [outputs["support_1"].float()], batch)
+        prototypes = self._others(outputs["prototypes"])
+        return regional_contrast(outputs["embedded"].float(), prototypes, regions, self.temperature, self.empty)
+
+    def _others(self, own: Tensor) -> Tensor:
+        """The prototypes that each image's pixels are compared with: of the batch's others, or of the queue."""
         if self.queued is None:
             return leave_one_out(own)
-        queue = enqueue(self.queued, own)
-        if self.training:
-            self.queued.copy_(queue)
-        return queue_prototypes(queue).expand_as(own)
+        return queue_prototypes(enqueue(self.queued, own)).expand_as(own)
 
     def _multiscale_attention(self, outputs: Outputs, batch: Batch) -> Tensor:
         count = self._attended(len(batch.tags))
@@ -204,9 +210,20 @@ class RcmMam(Method):
         if self.head_lr == 10:
             yield self.head
 
+    def begin(self) -> None:
+        """SupportNet starts as MainNet, the queue empty."""
+        if self.support is not None:
+            self.support.start(self._main())
+        if self.queued is not None:
+            self.queued.zero_()
+
+    def remember(self, outputs: Outputs, batch: Batch) -> None:
+        if self.queued is not None and self.rcm:
+            self.queued.copy_(enqueue(self.queued, outputs["prototypes"]))
+
     def after_step(self, context: StepContext) -> None:
         if self.support is not None:
-            self.support.follow(self._main(), self.momentum, last=context.step + 1 == context.total_steps)
+            self.support.follow(self._main(), self.momentum)
 
 
 def _look(network: Any, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ Tags (as seeds from CAMs), boxes, points, scribbles, masks and mixtures of them 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Literal, Self
 
 import torch
@@ -152,32 +152,46 @@ class Spml(Method):
         return F.interpolate(features, size, mode="bilinear", align_corners=False)
 
     def forward(self, batch: Batch) -> Outputs:
-        """``embeddings`` [B,D,h,w] and the ``logits`` [B,1+C,h,w] of the classifier, which does not shape them."""
+        """``embeddings`` [B,D,h,w], the classifier's ``logits`` [B,1+C,h,w], which do not shape them, and segments.
+
+        Segments are the fields of :class:`models.ops.labelled_segments.LabelledSegments`, named ``segments_FIELD``;
+        a training with ``frozen`` embeddings has them for the bank alone.
+        """
         embeddings = self.embed(batch.image)
         size = [(length + STRIDE - 1) // STRIDE for length in batch.image.shape[2:]]
         if list(embeddings.shape[2:]) != size:  # labels have a cell for each four pixels of the crop
             embeddings = F.interpolate(embeddings, size, mode="bilinear", align_corners=False)
-        return {"embeddings": embeddings, "logits": self._classify(embeddings)}
+        outputs = {"embeddings": embeddings, "logits": self._classify(embeddings)}
+        return outputs | self._segments(embeddings, batch) if not self.frozen or self._kept else outputs
+
+    @property
+    def _kept(self) -> bool:
+        """Whether prototypes of this pass are to be kept."""
+        return self.training and len(self.bank.vectors) > 0
+
+    def _segments(self, embeddings: Tensor, batch: Batch) -> Outputs:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)
+            seeds = cell_seeds(batch.seeds, STRIDE)
+            found = labelled_segments(embeddings.float(), seeds, regions, self.clusters, self.iterations)
+        return {f"segments_{field.name}": getattr(found, field.name) for field in fields(found)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Spec 1.7: L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
         logits = F.interpolate(outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         entropy = seed_cross_entropy(logits, batch.seeds)
         parts = {"segmentation": entropy if self.frozen else self.weights.annotation * entropy}
-        if self.training and context.step == 0:  # what an earlier training left has other labels
-            self.bank.clear()
-        kept = self.training and len(self.bank.vectors) > 0
-        if self.frozen and not kept:
-            return parts
-        regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)
-        seeds = cell_seeds(batch.seeds, STRIDE)
-        segments = labelled_segments(outputs["embeddings"].float(), seeds, regions, self.clusters, self.iterations)
-        if not self.frozen:
-            parts |= self._relations(segments, batch, context)
-        if kept:
-            tags = batch.tags[segments.segment_image]
-            self.bank.add(segments.prototypes.detach(), segments.segment_label, tags)
-        return parts
+        return parts if self.frozen else parts | self._relations(_read_segments(outputs), batch, context)
+
+    def begin(self) -> None:
+        """What an earlier training left in the bank has other labels."""
+        self.bank.clear()
+
+    def remember(self, outputs: Outputs, batch: Batch) -> None:
+        """Keep the prototypes, for the memory of the contrast and as neighbours."""
+        if self._kept:
+            found = _read_segments(outputs)
+            self.bank.add(found.prototypes.detach(), found.segment_label, batch.tags[found.segment_image])
 
     def _relations(self, segments: LabelledSegments, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         w, s = self.weights, segments
@@ -248,3 +262,7 @@ class Spml(Method):
     def new_modules(self) -> Iterator[nn.Module]:
         yield self.head
         yield self.classifier
+
+
+def _read_segments(outputs: Outputs) -> LabelledSegments:
+    return LabelledSegments(**{field.name: outputs[f"segments_{field.name}"] for field in fields(LabelledSegments)})

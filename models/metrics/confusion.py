@@ -11,7 +11,7 @@ from models.structures import IGNORE, UNLABELLED, Mask
 
 Counts = npt.NDArray[np.int64]
 Fractions = npt.NDArray[np.float64]
-Absent = Literal["zero", "skip"]
+Absent = Literal["zero", "skip", "truth"]
 
 EPS = 1e-10  # arvijj/hfpl@1038a68 eval_cam_voc.py
 
@@ -21,9 +21,10 @@ class ConfusionMatrix:
 
     Truth 255 is ignored. A prediction of 254 or 255 is an error of the true label and belongs to no predicted one.
 
-    Two conventions for a label that is neither in the truth nor in the prediction:
-    ``absent="zero"`` counts it as 0 (HFPL, SEAM, SPML); ``absent="skip"`` leaves it out of the mean, and labels above
-    the largest one seen do not exist (IRN, chainercv).
+    Three conventions for labels that the images do not show: ``absent="zero"`` counts a label that is neither in the
+    truth nor in the prediction as 0 (HFPL, SEAM, SPML); ``absent="skip"`` leaves it out of the mean, and labels above
+    the largest one seen do not exist (IRN, chainercv); ``absent="truth"`` leaves out every label without a pixel of
+    truth: its IoU is 0 or undefined, whatever is predicted. Where the truth has all labels the three agree.
 
     Attributes:
         counts: int64 [1+C,1+C], rows truth, columns prediction.
@@ -64,7 +65,8 @@ class ConfusionMatrix:
         """Intersection over union of each label.
 
         Args:
-            absent: ``"zero"``: [1+C], 0 for absent labels; ``"skip"``: [largest+1], NaN for them.
+            absent: ``"zero"``: [1+C], 0 for absent labels; ``"skip"``: [largest+1], NaN for them; ``"truth"``: [1+C],
+                NaN for labels without truth.
             covered: judge only the pixels that have a predicted label (a pseudo-mask with an ignore band).
             eps: added to the union in the convention ``"zero"`` (HFPL 1e-10, SPML 1e-12).
         """
@@ -85,6 +87,12 @@ class ConfusionMatrix:
         return mean(self.iou(absent, covered=covered))
 
     @property
+    def in_truth(self) -> npt.NDArray[np.bool_]:
+        """Which labels have a pixel of truth, bool [1+C]."""
+        shown: npt.NDArray[np.bool_] = self.counts.sum(1) + self.missed > 0
+        return shown
+
+    @property
     def pixel_accuracy(self) -> float:
         """Share of the pixels with a truth that are right."""
         return float(np.trace(self.counts) / max(self.counts.sum() + self.missed.sum(), 1))
@@ -97,6 +105,8 @@ class ConfusionMatrix:
     def _ratio(self, part: Counts, whole: Counts, absent: Absent, eps: float) -> Fractions:
         if absent == "zero":
             return part / (whole + eps)
+        if absent == "truth":
+            return np.where(self.in_truth, part / (whole + eps), np.nan)
         seen = slice(self.largest + 1)
         return np.where(whole[seen] > 0, part[seen] / np.maximum(whole[seen], 1), np.nan)
 

@@ -16,6 +16,7 @@ from pipeline.artifacts import artifact, code_fingerprint
 from pipeline.datasets.catalogue import FILE, Catalogue
 from pipeline.params import Book
 from pipeline.parts import spread_parts
+from pipeline.storage.once import open_once
 from pipeline.stores import Header
 from pipeline.tracking import Log, dvc_md5
 
@@ -29,7 +30,9 @@ class PartWriter(Protocol):
     """A store being written part by part."""
 
     @property
-    def parts(self) -> list[tuple[str, ...]]: ...
+    def count(self) -> int: ...
+
+    def part(self, k: int) -> tuple[str, ...]: ...
 
     def done(self, k: int) -> bool: ...
 
@@ -58,9 +61,15 @@ class Workspace:
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue that the entry names under ``data:``."""
-        folder = self.path("catalogues", self.entry.data)
-        file = folder / FILE
-        return _catalogue(folder, Path.cwd(), file.stat().st_mtime_ns if file.exists() else 0)
+        return open_once(Catalogue.load, self.path("catalogues", self.entry.data), FILE)
+
+    def network(self) -> Any:
+        """The network of the entry's checkpoint, on the device of this process: loaded once, for all its chunks."""
+        from pipeline.checkpoints import WEIGHTS
+        from pipeline.runtime import device
+
+        load = _loader(self.catalogue.class_names, device())
+        return open_once(load, self.path("checkpoints", self.entry.checkpoint), WEIGHTS)
 
     def fingerprint(self, *inputs: Path) -> str:
         """Identity of this stage's work: its parameters, its inputs' content, its code.
@@ -85,10 +94,11 @@ class Workspace:
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
-@lru_cache(maxsize=2)
-def _catalogue(folder: Path, cwd: Path, written: int) -> Catalogue:
-    """Read once a process, not once a part: of a million images it is a large file."""
-    return Catalogue.load(folder)
+@lru_cache(maxsize=1)
+def _loader(class_names: tuple[str, ...], device: str) -> Callable[[Path], Any]:
+    from pipeline.checkpoints import load_method
+
+    return lambda folder: load_method(folder, class_names).to(device)
 
 
 def header(catalogue: Catalogue, ids: Iterable[str]) -> Header:
@@ -106,7 +116,7 @@ class PartTask:
 
     def __call__(self, k: int) -> None:
         if not self.writer.done(k):  # by a worker that was lost before it could say so
-            self.writer.write(k, list(self.make(self.writer.parts[k])))
+            self.writer.write(k, list(self.make(self.writer.part(k))))
 
 
 def write_parts(
@@ -120,14 +130,14 @@ def write_parts(
         desc: for the progress bar.
         on_device: ``make`` computes on :func:`pipeline.runtime.device`, which it asks for where it runs.
     """
-    missing = [k for k in range(len(writer.parts)) if not writer.done(k)]
+    missing = [k for k in range(writer.count) if not writer.done(k)]
     spread_parts(
         PartTask(writer, make),
         missing,
         desc,
         on_device=on_device,
-        describe=lambda k: span(writer.parts[k]),
-        images=lambda k: len(writer.parts[k]),
+        describe=lambda k: span(writer.part(k)),
+        images=lambda k: len(writer.part(k)),
     )
     writer.finish()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
 from pipeline.datasets.catalogue import GroundTruth
+from pipeline.notices import first_of
 from pipeline.params import Book
 from pipeline.parts import spread_parts
 from pipeline.stores import CamStore, MaskStore, SupervisionStore
@@ -31,7 +33,7 @@ class _Score:
         here, entry = self.here, self.here.entry
         catalogue = here.catalogue
         truth = GroundTruth(catalogue, here.path("ground_truth", entry.data))
-        store = STORES[self.kind](here.path(*entry.of.split("/")))
+        store = STORES[self.kind].opened(here.path(*entry.of.split("/")))
         ids = self.parts[k]
         if self.kind == "cams":
             triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
@@ -45,7 +47,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "evaluate", name)
     entry, catalogue = here.entry, here.catalogue
     kind, _, source = entry.of.partition("/")
-    store = STORES[kind](here.path(kind, source))
+    store = STORES[kind].opened(here.path(kind, source))
     ids = store.ids if entry.split is None else catalogue.ids(entry.split)
     store.require(ids, f"evaluate.{name}", catalogue.digest)
     parts = id_parts(ids)
@@ -61,6 +63,14 @@ def run(book: Book, name: str, log: Log) -> None:
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
     _write(here.path("evaluations", name), evaluation, labels)
+    if absent := evaluation.metrics.get("absent_classes"):
+        named = first_of(absent.split(", "))
+        warnings.warn(
+            f"evaluate.{name}: no image of split '{labels['split']}' has a pixel of {named}: mIoU "
+            f"{evaluation.metrics['miou']:.1f} is over the other labels; with absent ones as 0 (HFPL, SEAM, SPML) it "
+            f"is {evaluation.metrics['miou_absent_zero']:.1f} (miou_absent_zero).",
+            stacklevel=2,
+        )
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
     log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})
     log.tags(labels)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -37,19 +37,18 @@ class _Score:
     parts: tuple[tuple[str, ...], ...]
 
     def __call__(self, k: int) -> BoxScore:
-        from pipeline.checkpoints import load_method
         from pipeline.runtime import device
         from stages.evaluate_boxes import score_boxes
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()
-        method: Any = load_method(self.here.path("checkpoints", entry.checkpoint), catalogue.class_names).to(own)
+        method = self.here.network()
         return score_boxes(self._samples(catalogue, self.parts[k]), method, device=own, **entry.options)
 
     def _samples(self, catalogue: Catalogue, ids: tuple[str, ...]) -> Iterator[BoxSample]:
         from stages.evaluate_boxes import BoxSample
 
         truth = GroundTruth(catalogue, self.here.path("ground_truth", self.here.entry.data))
-        for id, cam in CamStore(self.here.path("cams", self.here.entry.cams)).items(ids):
+        for id, cam in CamStore.opened(self.here.path("cams", self.here.entry.cams)).items(ids):
             yield BoxSample(id, cam, *true_boxes(catalogue, truth, id), partial(catalogue.image, id))
 
 
@@ -78,7 +77,7 @@ def run(book: Book, name: str, log: Log) -> None:
     """Write ``localisations/NAME``: metrics.json, thresholds.csv."""
     here = Workspace(book, "evaluate_boxes", name)
     entry, catalogue = here.entry, here.catalogue
-    cams = CamStore(here.path("cams", entry.cams))
+    cams = CamStore.opened(here.path("cams", entry.cams))
     cams.require((), f"evaluate_boxes.{name}", catalogue.digest)
     parts = id_parts(cams.ids)
     scores: list[BoxScore] = spread_parts(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,14 +21,12 @@ class _Export:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
-        from pipeline.checkpoints import load_method
         from pipeline.runtime import device
         from stages.export_cams import export_cams
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()
-        tags = SupervisionStore(self.here.path("supervision", entry.supervision))
-        checkpoint = self.here.path("checkpoints", entry.checkpoint)
-        method: Any = load_method(checkpoint, catalogue.class_names).to(own)
+        tags = SupervisionStore.opened(self.here.path("supervision", entry.supervision))
+        method = self.here.network()
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
         for id, cam in export_cams(samples, method, device=own, **entry.options):
             known = self._boxed(id, cam, tags) if entry.boxes else cam
@@ -50,7 +47,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "export_cams", name)
     entry, catalogue = here.entry, here.catalogue
     source = here.path("supervision", entry.supervision)
-    tags = SupervisionStore(source)
+    tags = SupervisionStore.opened(source)
     tags.require((), f"export_cams.{name}", catalogue.digest)
     writer = CamStore.create(
         here.path("cams", name),
@@ -60,4 +57,4 @@ def run(book: Book, name: str, log: Log) -> None:
         fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
     )
     write_parts(writer, _Export(here), f"export_cams {name}", on_device=True)
-    log.metrics({"images": len(tags), "maps": sum(len(keys) for keys in CamStore(here.path("cams", name)).keys)})
+    log.metrics({"images": len(tags), "maps": sum(len(keys) for keys in CamStore.opened(here.path("cams", name)).keys)})

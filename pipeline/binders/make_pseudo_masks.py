@@ -25,7 +25,7 @@ class _Make:
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Supervision]:
         entry, catalogue = self.here.entry, self.here.catalogue
         rule = resolve(RULES, entry.rule, "rule")(**entry.options)
-        cams = CamStore(self.here.path("cams", entry.cams))
+        cams = CamStore.opened(self.here.path("cams", entry.cams))
         samples = (
             (id, partial(catalogue.image, id), cam, np.isin(np.arange(1, catalogue.num_classes + 1), cam.classes))
             for id, cam in cams.items(ids)
@@ -41,7 +41,7 @@ def run(book: Book, name: str, log: Log) -> None:
     entry, catalogue = here.entry, here.catalogue
     require_mask_classes(catalogue, f"make_pseudo_masks.{name}")
     source = here.path("cams", entry.cams)
-    cams = CamStore(source)
+    cams = CamStore.opened(source)
     cams.require((), f"make_pseudo_masks.{name}", catalogue.digest)
     writer = SupervisionStore.create(
         here.path("supervision", name), header(catalogue, cams.ids), fingerprint=here.fingerprint(source)

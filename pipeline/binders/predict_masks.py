@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from models.refiners.dense_crf import SegmentationCrf
 from models.structures import Mask
@@ -18,13 +17,11 @@ class _Predict:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Mask]:
-        from pipeline.checkpoints import load_method
         from pipeline.runtime import device
         from stages.predict_masks import predict_masks
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()
-        checkpoint = self.here.path("checkpoints", entry.checkpoint)
-        method: Any = load_method(checkpoint, catalogue.class_names).to(own)
+        method = self.here.network()
         crf = SegmentationCrf(**entry.crf) if entry.crf is not None else None
         samples = ((id, catalogue.image(id), None) for id in ids)
         for _, mask in predict_masks(samples, method, device=own, crf=crf, **entry.options):

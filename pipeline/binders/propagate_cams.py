@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from models.refiners.random_walk import RandomWalk
 from models.structures import Cam
@@ -18,14 +17,12 @@ class _Propagate:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
-        from pipeline.checkpoints import load_method
         from pipeline.runtime import device
         from stages.propagate_cams import propagate_cams
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()
-        checkpoint = self.here.path("checkpoints", entry.checkpoint)
-        method: Any = load_method(checkpoint, catalogue.class_names).to(own)
-        cams = CamStore(self.here.path("cams", entry.cams))
+        method = self.here.network()
+        cams = CamStore.opened(self.here.path("cams", entry.cams))
         samples = ((id, catalogue.image(id), cam) for id, cam in cams.items(ids))
         walk = RandomWalk(**entry.options)
         propagated = propagate_cams(
@@ -39,7 +36,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "propagate_cams", name)
     entry, catalogue = here.entry, here.catalogue
     source = here.path("cams", entry.cams)
-    cams = CamStore(source)
+    cams = CamStore.opened(source)
     cams.require((), f"propagate_cams.{name}", catalogue.digest)
     writer = CamStore.create(
         here.path("cams", name),

@@ -21,7 +21,7 @@ class _Refine:
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
         entry, catalogue = self.here.entry, self.here.catalogue
         refiner = resolve(REFINERS, entry.refiner, "refiner")(**entry.options)
-        cams = CamStore(self.here.path("cams", entry.cams))
+        cams = CamStore.opened(self.here.path("cams", entry.cams))
         samples = ((id, catalogue.image(id), cam) for id, cam in cams.items(ids))
         for _, cam in refine_cams(samples, refiner):
             yield cam
@@ -32,7 +32,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "refine_cams", name)
     entry, catalogue = here.entry, here.catalogue
     source = here.path("cams", entry.cams)
-    cams = CamStore(source)
+    cams = CamStore.opened(source)
     cams.require((), f"refine_cams.{name}", catalogue.digest)
     writer = CamStore.create(
         here.path("cams", name),

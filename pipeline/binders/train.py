@@ -6,9 +6,9 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.artifacts import SCRATCH
 from pipeline.binders.common import Log, Workspace
 from pipeline.params import Book
+from pipeline.scratch import SCRATCH
 from pipeline.stores import SupervisionStore
 
 
@@ -25,7 +25,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "train", name)
     entry, catalogue = here.entry, here.catalogue
     sources = here.path("supervision", entry.supervision), here.path("checkpoints", entry.init)
-    supervision = SupervisionStore(sources[0])
+    supervision = SupervisionStore.opened(sources[0])
     supervision.require((), f"train.{name}", catalogue.digest)
     settings = TrainSettings(**entry.settings)
     fabric = runtime.fabric(entry.precision, devices=runtime.devices())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from pipeline.params import Book
+    pass
 
 JOBS, RESULTS, USE, SERVICES, STAGES = "Jobs", "Results", "Use", "Services", "Stages (called by dvc.yaml)"
 PANELS = (JOBS, RESULTS, USE, SERVICES, STAGES)
@@ -89,23 +88,3 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None = None) -> Book:
-    """The book in ``folder``, every name resolved; with ``files``, its inputs linked and found (those of ``targets``).
-
-    Raises:
-        ConfigurationError: the book does not hold.
-    """
-    from pipeline.check import check as check_names
-    from pipeline.check_inputs import check_files
-    from pipeline.params import load_book
-    from pipeline.repro import check_targets, link_sources
-
-    book = load_book(folder)
-    check_names(book)
-    if files:
-        check_targets(book, targets or ())
-        link_sources(book)
-        check_files(book, targets)
-    return book

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import ConfigurationError
-from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app, checked_book
+from models.errors import ConfigurationError, closest
+from pipeline.commands.app import (
+    JOBS,
+    BookOption,
+    ForceOption,
+    JsonOption,
+    TargetsArgument,
+    app,
+    complete_book,
+)
 from pipeline.commands.results import table
+from pipeline.load import checked_book
 
 if TYPE_CHECKING:
     from pipeline.dry_run.limits import Limits
@@ -91,7 +101,7 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     from rich.console import Console
 
     from pipeline.dry_run.run import counts, dry_run, summary_table
-    from pipeline.repro import sources_for_now
+    from pipeline.links import sources_for_now
 
     with sources_for_now(book):
         say = partial(print, flush=True)
@@ -115,33 +125,51 @@ def check(
 ) -> None:
     """Validate the whole book: every name and option; input files that are not there are listed. About a second.
 
-    With --json: {"book", "ok", "stages", "missing", "errors"}; the exit code is the same.
+    Warnings about data, of stages that have run, are shown again.
+    With --json: {"book", "ok", "stages", "missing", "errors", "warnings"}; the exit code is the same.
 
     Example: ``python -m pipeline check --book recipes/voc_mini``.
     """
+    from pipeline.book_notices import made_notices
     from pipeline.check_inputs import check_files, missing_files
-    from pipeline.repro import link_sources
+    from pipeline.graph_file import check_graph_file
+    from pipeline.links import link_sources
 
     try:
         checked = checked_book(book)
+        check_graph_file(Path(checked.book.path))
         link_sources(checked)
         if inputs:
             check_files(checked)
     except ConfigurationError as error:
         if as_json:
-            told = {"book": book, "ok": False, "stages": [], "missing": [], "errors": str(error).splitlines()}
-            print(json.dumps(told, indent=2))
+            errors = str(error).splitlines()
+            print(json.dumps({"book": book, "ok": False, "stages": [], "missing": [], "errors": errors}, indent=2))
             raise typer.Exit(error.exit_code) from None
         raise
     stages = [f"{verb}@{name}" for verb, name in checked.entries()]
     missing = missing_files(checked)
     if as_json:
-        print(json.dumps({"book": book, "ok": True, "stages": stages, "missing": missing, "errors": []}, indent=2))
+        warned = [{"stage": stage, **asdict(notice)} for stage, notice in made_notices(checked)]
+        content = {"book": book, "ok": True, "stages": stages, "missing": missing, "errors": [], "warnings": warned}
+        print(json.dumps(content, indent=2))
         return
     print(f"{checked.book.params}: {len(stages)} stages, every name and option resolves.")
     if missing:
         more = [f"  and {len(missing) - SHOWN} more (--json has all)"] if len(missing) > SHOWN else []
         print("Not there yet; a run asks for what its stages need:\n" + "\n".join(missing[:SHOWN] + more))
+    _print_warnings(checked)
+
+
+def _print_warnings(book: Book) -> None:
+    """What the stages that have run warned of."""
+    from pipeline.book_notices import made_notices
+
+    warned = list(made_notices(book))
+    if warned:
+        more = [f"  and {len(warned) - SHOWN} more (--json has all)"] if len(warned) > SHOWN else []
+        lines = [f"  {stage}: {notice.text}" for stage, notice in warned[:SHOWN]]
+        print(f"Warnings of what has been made ({len(warned)}):\n" + "\n".join(lines + more))
 
 
 @app.command(rich_help_panel=JOBS)
@@ -153,6 +181,32 @@ def link(
 
     Example: ``python -m pipeline link data/voc_mini /data/voc_mini``.
     """
-    from pipeline import repro
+    from pipeline import links
 
-    repro.link(Path(source), Path(target))
+    links.link(Path(source), Path(target))
+
+
+@app.command(rich_help_panel=JOBS)
+def refresh(
+    books: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of books. Default: all below recipes/.", autocompletion=complete_book),
+    ] = None,
+) -> None:
+    """Give books the project's dvc.yaml as it is now: after it was edited, or for a link that DVC cannot follow in Git.
+
+    Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
+    """
+    from pipeline.graph_file import GRAPH, write_graph
+    from pipeline.graph_file import books as all_books
+    from pipeline.project import is_root
+
+    if not is_root(Path()):
+        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+    folders = [Path(book) for book in books or ()] or all_books()
+    for folder in folders:
+        if not (folder / "params.yaml").is_file():
+            known = [".", *(path.as_posix() for path in all_books())]
+            raise ConfigurationError(f"No recipe book at {folder}/params.yaml.{closest(folder.as_posix(), known)}")
+    written = [folder / GRAPH.name for folder in folders if write_graph(folder)]
+    print("\n".join(f"Written: {path.as_posix()}" for path in written) or f"Nothing to do, books: {len(folders)}.")

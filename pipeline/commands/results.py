@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.app import RESULTS, BookOption, JsonOption, app, checked_book
+from pipeline.commands.app import RESULTS, BookOption, JsonOption, app
+from pipeline.load import checked_book
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -25,7 +26,7 @@ def table(
 
     Examples: ``python -m pipeline table``; ``python -m pipeline table --book recipes/voc_mini --json | jq .recipes``.
     """
-    from pipeline.repro import pull_evaluations
+    from pipeline.pull import pull_evaluations
     from pipeline.tables.files import write_table
     from pipeline.tables.paper import paper_table
     from pipeline.tables.results import print_table
@@ -56,9 +57,9 @@ def report(
     Examples: ``python -m pipeline report``; ``python -m pipeline report --book recipes/voc_mini --images 48``;
     ``python -m pipeline report --pick worst --by segmenter_val``.
     """
+    from pipeline.links import link_sources
     from pipeline.report.choosing import Choice
     from pipeline.report.page import write_report
-    from pipeline.repro import link_sources
 
     choice = Choice(images, pick, by)
     checked = checked_book(book)
@@ -93,6 +94,6 @@ def export_png(
 
     Example: ``python -m pipeline export-png masks/segmenter my_masks``.
     """
-    from pipeline.repro import export_masks
+    from pipeline.use.export_png import export_masks
 
     print(f"{export_masks(checked_book(book), name, out)} masks in {out}")

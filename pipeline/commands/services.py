@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.app import SERVICES, BookOption, ForceOption, TargetsArgument, app, checked_book
+from pipeline.commands.app import SERVICES, BookOption, ForceOption, TargetsArgument, app
 from pipeline.commands.results import table
+from pipeline.load import checked_book
 
 
 @app.command(rich_help_panel=SERVICES)
@@ -29,7 +30,7 @@ def flow(
 
     Examples: ``python -m pipeline flow``; ``python -m pipeline flow evaluate@cam --book recipes/voc_mini --jobs 2``.
     """
-    from pipeline.repro import check_targets
+    from pipeline.check_inputs import check_targets
 
     check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
@@ -56,7 +57,7 @@ def serve(
     Examples: ``python -m pipeline serve``; ``python -m pipeline serve --book recipes/voc_mini --cron '0 2 * * *'``;
     then ``prefect deployment run weak2mask/book --param targets='["evaluate@cam"]'``.
     """
-    from pipeline.repro import check_targets
+    from pipeline.check_inputs import check_targets
     from pipeline.servers import DEFAULT_API, check_prefect
 
     check_targets(checked_book(book, files=True, targets=targets or []), targets or [])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.doors import resolve
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
 from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
@@ -19,8 +19,12 @@ from pipeline.datasets.data_notices import data_notices
 from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
-from pipeline.notices import save_notices
+from pipeline.datasets.teachable import teachable
+from pipeline.notices import Notice, save_notices
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
+
+HINTS = 3
+"""Warnings that a message about bad images repeats."""
 
 
 def make_catalogue(
@@ -60,8 +64,8 @@ def make_catalogue(
         roots = (_place(listing.root, images), _place(truth_root, truth))
         findings = _read(listing, roots, listed, workers)
         problems += [problem for finding in findings.values() for problem in finding.problems]
-        splits = {name: [item.id for item in items] for name, items in listing.splits.items()}
-        kept, left_out = prepare(splits, problems, on_bad_image)
+        notices = [*listing.notices, *data_notices(listing, listed, findings)]
+        kept, left_out = _kept(listing, problems, on_bad_image, notices)
         ids = dict.fromkeys(id for split in kept.values() for id in split)
         catalogue = Catalogue(
             name=folder.name,
@@ -70,15 +74,44 @@ def make_catalogue(
             entries={id: _entry(listed[id], findings[id]) for id in ids},
             root=listing.root,
             mask_values=listing.mask_values,
+            mask_background=listing.mask_background,
             left_out=left_out,
             upright=listing.upright,
             limit=limit,
             folder=folder,
         )
         catalogue.save(images)
-        save_notices(images, [*listing.notices, *data_notices(listing, {id: findings[id] for id in ids})])
+        if limit is None:  # of a dry run's few images little can be asked
+            notices += teachable(listing.class_names, _classes_shown(listing, listed, findings, kept))
+        save_notices(images, notices)
         GroundTruth.save(truth, truth_root, _truth_entries(ids, listed, findings))
     return catalogue
+
+
+def _kept(
+    listing: Listing, problems: Sequence[Problem], on_bad_image: OnBadImage, notices: Sequence[Notice]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The splits without bad images, and what was left out. Where that is an error, warnings may explain it."""
+    splits = {name: [item.id for item in items] for name, items in listing.splits.items()}
+    try:
+        return prepare(splits, problems, on_bad_image)
+    except DataError as error:
+        hints = [f"Note: {notice.text}" for notice in notices[:HINTS]]
+        raise DataError("\n".join([str(error), *hints])) from None
+
+
+def _classes_shown(
+    listing: Listing, listed: Mapping[str, Listed], findings: Mapping[str, Finding], kept: Mapping[str, Sequence[str]]
+) -> dict[str, list[tuple[int, ...] | None]]:
+    """For each split the classes of its images: their tags, else what their masks show, else None."""
+
+    def shown(id: str) -> tuple[int, ...] | None:
+        tags, values = listed[id].tags, findings[id].mask_values
+        if tags is not None or values is None:
+            return tags
+        return tuple(number for number, value in enumerate(listing.mask_values, start=1) if value in values)
+
+    return {split: [shown(id) for id in ids] for split, ids in kept.items()}
 
 
 def _place(root: str, own: Path) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
-from models.structures import IGNORE, MAX_CLASSES, Image, Mask
+from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, Image, Mask
 from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_image, read_indices
 
 FILE = "catalogue.json"
@@ -57,6 +57,7 @@ class Catalogue:
         entries: by id.
         root: where the files lie: relative to the project root, or "." for the catalogue's own folder.
         mask_values: the data set's own value of each class (1..C unless given), as its masks and points have it.
+        mask_background: the value of the background in the data set's masks; None where they have none.
         left_out: id to reason, for images that ``on_bad_image: skip`` left out.
         upright: EXIF orientation is applied to the images.
         limit: images of each split that were taken, of more; None for all.
@@ -73,6 +74,7 @@ class Catalogue:
     upright: bool = False
     limit: int | None = None
     folder: Path = Path(".")
+    mask_background: int | None = 0
 
     def __post_init__(self) -> None:
         if not self.mask_values:
@@ -139,8 +141,9 @@ class Catalogue:
     def content(self) -> str:
         """The text of catalogue.json: sorted keys, nothing of this machine."""
         own = {key: value for key, value in asdict(self).items() if key != "folder"}
-        if self.limit is None:
-            del own["limit"]  # so that whole data sets keep their bytes
+        for key, usual in (("limit", None), ("mask_background", 0)):
+            if own[key] == usual:
+                del own[key]  # so that most data sets keep their bytes
         return _text({"schema": SCHEMA, **own})
 
     def save(self, folder: Path) -> None:
@@ -191,7 +194,8 @@ class GroundTruth:
     def __init__(self, catalogue: Catalogue, folder: Path) -> None:
         self.catalogue, self.folder = catalogue, Path(folder)
         lookup = np.full(256, IGNORE, dtype=np.uint8)
-        lookup[0] = 0
+        if catalogue.mask_background is not None:
+            lookup[catalogue.mask_background] = BACKGROUND
         if catalogue.num_classes <= MAX_CLASSES:  # otherwise there are no masks
             lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
         self._lookup = lookup

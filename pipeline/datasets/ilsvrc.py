@@ -15,7 +15,7 @@ from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.image_lists import listed_in
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed, Listing
-from pipeline.datasets.voc import object_boxes
+from pipeline.datasets.voc_xml import object_boxes
 from stages.prepare import Problem
 
 OWN_SPLITS = {"train": "train", "val": "val"}

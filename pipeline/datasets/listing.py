@@ -43,6 +43,8 @@ class Listing:
         splits: split name to images, in order. An image may stand in several splits, but once in each.
         mask_values: value of each class in the mask files.
         mask_maximum: largest class value that a mask file may hold besides 255.
+        mask_background: value of the background in the mask files; None where they have no background.
+        order_options: the reader has options ``classes`` and ``mask_values``, which a remedy can name.
         problems: what is wrong with the lists themselves.
         notices: what may be wrong with them.
         upright: apply EXIF orientation.
@@ -59,5 +61,7 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     upright: bool = False
+    mask_background: int | None = 0
+    order_options: bool = False
     make: Callable[[Path, Path, int, Collection[str]], Sequence[Problem]] | None = None
     truth_root: str | None = None

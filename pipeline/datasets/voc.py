@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.class_names import VOC_CLASSES
 from pipeline.datasets.label_files import read_labels
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.sbd import TRAIN_AUG, MaskFiles, Sbd, choose, copy_all
+from pipeline.datasets.voc_xml import object_boxes
 from stages.prepare import Problem
 
 OWN_MASKS = "SegmentationClass"
@@ -99,27 +99,6 @@ def devkit(root: Path) -> Path:
         f"{root}: expected a VOC folder (JPEGImages/, ImageSets/Segmentation/) here or below VOCdevkit/VOC2012, found "
         "none. Point `root` to it, or set `download: true` where there is internet."
     )
-
-
-def object_boxes(path: Path, first: int = 1) -> list[tuple[str, bool, tuple[float, float, float, float]]]:
-    """(class name, difficult, XYXY with 0-based left/top and exclusive right/bottom) of a VOC annotation XML.
-
-    VOC's files count pixels from 1 and their right and bottom are inclusive; with ``first`` 0 corners are left as they
-    stand.
-
-    Raises:
-        DataError: not a VOC XML.
-    """
-    try:
-        boxes = []
-        for item in ElementTree.parse(path).getroot().iter("object"):
-            x1, y1, x2, y2 = (float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax"))
-            boxes.append(
-                (item.findtext("name", ""), item.findtext("difficult") == "1", (x1 - first, y1 - first, x2, y2))
-            )
-        return boxes
-    except (OSError, ElementTree.ParseError, ValueError) as error:
-        raise DataError(f"{path}: expected a VOC annotation XML, found {error}.") from None
 
 
 def _class_value(name: str) -> int:

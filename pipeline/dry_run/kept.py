@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.artifacts import artifact, kind_of
-from pipeline.check import parts
 from pipeline.code import fingerprint
 from pipeline.dry_run.derive import Derived
-from pipeline.dry_run.stages import Ended
+from pipeline.dry_run.ended import Ended
 from pipeline.lineage import Node, inputs
+from pipeline.options import parts
 from pipeline.params import Book
 
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import TransientError
 from pipeline.check import check
+from pipeline.check_inputs import check_targets
 from pipeline.dry_run.derive import Derived, derive
+from pipeline.dry_run.ended import Ended
 from pipeline.dry_run.kept import Kept
 from pipeline.dry_run.limits import Limits
-from pipeline.dry_run.stages import Ended, run_stages
+from pipeline.dry_run.stages import run_stages
 from pipeline.params import Book
-from pipeline.repro import check_environment, check_targets
+from pipeline.repro import check_environment
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,7 +97,7 @@ def counts(ended: Sequence[Ended]) -> dict[str, int]:
 
 def summary_table(ended: Sequence[Ended]) -> Table:
     """The stages for a terminal."""
-    from pipeline.tables.results import Results
+    from pipeline.tables.text import Results
 
     cells = tuple((result.stage, result.state, *_measures(result), _why(result.reason)) for result in ended)
     return Results("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()

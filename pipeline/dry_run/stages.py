@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import current_thread, main_thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline.dry_run.derive import Derived
+from pipeline.dry_run.ended import Ended
 from pipeline.lineage import Node, inputs
 from pipeline.stage_process import EXIT_FILE, GRACE, environment, listening, read_exit
 
@@ -24,26 +24,6 @@ if TYPE_CHECKING:
 GIB = 2**30
 TOLD = 15
 """Lines of a failed stage that are shown; its log has all."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a stage of a dry run ended.
-
-    Attributes:
-        stage: ``VERB@NAME``.
-        seconds: on the clock, from the start of its process to its end.
-        peak_gib: memory of the largest of its processes; that of a GPU is not counted.
-        reason: why it was skipped, or what it said in the end.
-        log: what it wrote, a file; "" of a stage that did not start.
-    """
-
-    stage: str
-    state: Literal["ran", "failed", "skipped"]
-    seconds: float = 0.0
-    peak_gib: float = 0.0
-    reason: str = ""
-    log: str = ""
 
 
 def run_stages(derived: Derived, kept: Kept, say: Callable[[str], None]) -> Iterator[Ended]:

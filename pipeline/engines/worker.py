@@ -7,13 +7,14 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from models.errors import Weak2MaskError
-from pipeline.artifacts import SCRATCH
 from pipeline.engines.identity import IDENTITY, ROOMS, SOURCE
+from pipeline.scratch import SCRATCH
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,13 @@ def run_part(ticket: Ticket, part: int) -> Outcome:
         return Outcome(error=Weak2MaskError(f"A worker cannot take part: {reason}"))
     try:
         with chdir(ticket.root):
-            task = pickle.loads(ticket.task.read_bytes())  # noqa: S301 (the project's own file, as its code is)
-            return Outcome(task(part))
+            return Outcome(_task(ticket.root, ticket.task)(part))
     except Weak2MaskError as error:
         return Outcome(error=error)
+
+
+@lru_cache(maxsize=1)
+def _task(root: Path, file: Path) -> Callable[[int], Any]:
+    """Read once a process: each job has a file of its own."""
+    task: Callable[[int], Any] = pickle.loads(file.read_bytes())  # noqa: S301 (the project's own file, as its code is)
+    return task

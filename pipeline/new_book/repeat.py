@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from models.errors import ConfigurationError
+from pipeline.check_inputs import check_targets
 from pipeline.lineage import REFERENCES, Node, ancestors, inputs
 from pipeline.new_book.text import BookText, entry_line
 from pipeline.params import Book, load_book
-from pipeline.repro import check_targets
 
 _SEED_ZERO = re.compile(r"_0(?=_|$)")
 """Names that carry their seed: ``points_0_head``."""

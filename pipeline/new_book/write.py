@@ -89,7 +89,7 @@ def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
 
 
 def _link(source: Path, target: Path, made: list[Path]) -> None:
-    from pipeline.repro import link
+    from pipeline.links import link
 
     if source.is_symlink() or source.exists():
         if source.resolve() != target.resolve():

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
+from pipeline.book_notices import made_notices
 from pipeline.params import Book
 from pipeline.report.choosing import Choice, chosen_images, default_judges
 from pipeline.report.plots import book_plots, plotly_js
 from pipeline.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.report.state import book_state
-from pipeline.tables.results import NONE, Results, book_results, box_results
+from pipeline.tables.results import book_results, box_results
+from pipeline.tables.text import NONE, Results
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "report"
 INDEX = "index.html"
@@ -123,6 +125,7 @@ def _write_page(
         "state": book_state(book),
         "command": _command(book),
         "problems": problems,
+        "warnings": [(stage, notice.text) for stage, notice in made_notices(book)],
         "data": data,
         "heat": heat_gradient(),
     }

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from models.errors import DataError
 from pipeline.storage import shards
 from pipeline.storage.header import VERSION, Header, few
+from pipeline.storage.once import open_once
 from pipeline.storage.shards import Attributes, Part
 
 Item = TypeVar("Item")
+OPEN_PARTS = 64
+"""Parts that stay open: a store of a million images has 20,000."""
 
 
 class Store(Generic[Item]):
@@ -35,6 +38,11 @@ class Store(Generic[Item]):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_parts": {}}
+
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """The store at ``path``, opened once a process: of a million images that takes seconds. Raises as the class."""
+        return open_once(cls, path, shards.METADATA)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -98,6 +106,8 @@ class Store(Generic[Item]):
 
     def _part(self, k: int) -> Part:
         if k not in self._parts:
+            while len(self._parts) >= OPEN_PARTS:
+                del self._parts[next(iter(self._parts))]
             self._parts[k] = shards.read_part(self.path, self.arrays, k)
         return self._parts[k]
 

@@ -42,8 +42,16 @@ class Writer(Generic[Item]):
     @property
     def parts(self) -> list[tuple[str, ...]]:
         """The ids of each part."""
-        ids = self.header.ids
-        return [ids[start : start + self.part_size] for start in range(0, len(ids), self.part_size)]
+        return [self.part(k) for k in range(self.count)]
+
+    @property
+    def count(self) -> int:
+        """The number of parts."""
+        return -(-len(self.header.ids) // self.part_size)
+
+    def part(self, k: int) -> tuple[str, ...]:
+        """The ids of part ``k``."""
+        return self.header.ids[k * self.part_size : (k + 1) * self.part_size]
 
     def begin(self, fingerprint: str | None) -> None:
         """Open the scratch folder, once, before any process writes.
@@ -61,12 +69,12 @@ class Writer(Generic[Item]):
         return shards.exists(self.scratch, "part", k)
 
     def write(self, k: int, items: Sequence[Item]) -> None:
-        """Write part ``k``: one item for each of ``parts[k]``, in order.
+        """Write part ``k``: one item for each of ``part(k)``, in order.
 
         Raises:
             DataError: an item does not fit its image, or there are too many or too few.
         """
-        expected = len(self.parts[k])
+        expected = len(self.part(k))
         if len(items) != expected:
             raise DataError(f"{self.path}: part {k} holds {expected} images, found {len(items)} results for it.")
         planes, attributes = self.encode(k * self.part_size, items)
@@ -80,7 +88,7 @@ class Writer(Generic[Item]):
         Raises:
             DataError: a part has not been written.
         """
-        count = len(self.parts)
+        count = self.count
         missing = [str(k) for k in range(count) if not self.done(k)]
         if missing:
             raise DataError(

@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.tables import localisations
 from pipeline.tables.latex import latex
 from pipeline.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.tables.paper import Number, PaperRow, PaperTable
 from pipeline.tables.published import COLUMNS
 from pipeline.tables.repeats import SCORES, as_json
-from pipeline.tables.results import Results, detail, localisation_results, repeat_results
+from pipeline.tables.rows import Number, PaperRow, PaperTable
+from pipeline.tables.text import Results, detail, localisation_results, repeat_results
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -51,7 +51,7 @@ def markdown(table: PaperTable) -> str:
     rule = ["---" if field.key in ("recipe", "published") else "---:" for field in shown]
     rows = [[_cited(field.cell(row)) for field in shown] for row in table.rows]
     lines = [_line(row) for row in ([_escaped(field.heading) for field in shown], rule, *rows)]
-    notes = [f"- {note}" for note in (*table.notes, *table.todo)]
+    notes = [f"- {note}" for note in (*table.notes, *map(_escaped, table.warnings), *table.todo)]
     feet = [f"[^{key}]: {text}" for key, text in _footnotes(table, shown).items()]
     title = f"# {table.title}\n\nData: {table.data}."
     evaluations = "## Evaluations\n\n" + detail(table).markdown()
@@ -96,6 +96,7 @@ def to_json(table: PaperTable) -> str:
         "evaluations": {name: _number(number) for name, number in table.numbers.items()},
         "localisations": localisations.as_json(table.localised),
         "notes": table.notes,
+        "warnings": table.warnings,
         "todo": table.todo,
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

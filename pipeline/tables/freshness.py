@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from models.errors import ConfigurationError, DataError
 from pipeline.artifacts import VERBS, artifact, code_fingerprint, kind_of
-from pipeline.check import check, parts
+from pipeline.check import check
 from pipeline.code import fingerprint
 from pipeline.lineage import Node, ancestors, artefact_name, inputs
+from pipeline.options import parts
 from pipeline.params import Book, parse_yaml
 from pipeline.tracking import dvc_md5, flatten
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from pipeline.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.tables.paper import PaperTable
+from pipeline.tables.rows import PaperTable
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.tables.paper import Number, PaperRow, PaperTable
 from pipeline.tables.published import COLUMNS, Column, PublishedNumber
+from pipeline.tables.rows import Number, PaperRow, PaperTable
 
 OURS, PUBLISHED = "ours", "published"
 STALE = "†"

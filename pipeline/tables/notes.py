@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.notices import first_of
 from pipeline.params import Book
 from pipeline.tables.provenance import data_sets, split_list
 
 if TYPE_CHECKING:
-    from pipeline.tables.paper import Number, PaperRow
+    from pipeline.tables.rows import Number, PaperRow
 
 
 BENCHMARKS = {"VOC 2012": {1464, 1449, 10582}, "COCO 2014": {82783, 82081, 40504, 40137}}
@@ -25,6 +26,16 @@ def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
     if any(row.share is not None for row in rows):
         yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images and test settings."
+    for split, absent in dict.fromkeys(
+        (number.metrics["split"], number.metrics["absent_classes"])
+        for number in numbers.values()
+        if number.metrics.get("absent_classes")
+    ):
+        named = first_of(absent.split(", "))
+        yield (
+            f"mIoU is over the labels that the truth of a split has: {split} has no pixel of {named}. The column "
+            "'absent as 0' counts these as 0, as HFPL, SEAM and SPML do."
+        )
     lists = {split_list(book, n.provenance["data"].split(" ")[0], n.metrics["split"]): n for n in numbers.values()}
     renamed = [f"{n.metrics['split']} is {name}" for name, n in lists.items() if name != n.metrics["split"]]
     if renamed:

@@ -3,100 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.errors import Weak2MaskError
+from pipeline.book_notices import made_notices
 from pipeline.entries import RecipeRow
 from pipeline.params import Book
 from pipeline.runs import RecordedStage, known_runs
 from pipeline.tables.evaluations import read_rows
 from pipeline.tables.freshness import Record
-from pipeline.tables.localisations import Localised, localisations
+from pipeline.tables.localisations import localisations
 from pipeline.tables.localisations import todo as boxes_todo
 from pipeline.tables.notes import notes, todo
 from pipeline.tables.provenance import data_sets, provenance
-from pipeline.tables.published import COLUMNS, Column, PublishedMethod, published
+from pipeline.tables.published import COLUMNS, Column, published
 from pipeline.tables.recipes import recipes, test_settings
-from pipeline.tables.repeats import Repeats, repeats
-
-LAST: tuple[Column, ...] = ("val_crf", "val")
-"""The columns of a recipe's final number, the first that is there: boundary F and share are taken from it."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """One evaluation: its metrics.json (scores in percent), why it is out of date, and where it comes from."""
-
-    evaluation: str
-    metrics: Mapping[str, Any]
-    stale: tuple[str, ...]
-    provenance: Mapping[str, Any]
-
-    @property
-    def value(self) -> float:
-        """mIoU in percent; of CAMs, at the best background threshold."""
-        return float(self.metrics["miou"])
-
-
-@dataclass(frozen=True)
-class PaperRow:
-    """One recipe.
-
-    Attributes:
-        key: name under ``table.recipes``.
-        label: for a reader.
-        names: column -> evaluation, also of those that have not been made.
-        cells: column -> number, of those that have.
-        share: the final number as a share, in percent, of full supervision's under the same test settings.
-        published: the published method beside it.
-        published_data: the data set of that method's numbers, for a reader.
-    """
-
-    key: str
-    label: str
-    names: Mapping[Column, str]
-    cells: Mapping[Column, Number]
-    share: float | None = None
-    published: PublishedMethod | None = None
-    published_data: str = ""
-
-    @property
-    def last(self) -> Number | None:
-        """The final number: predictions as they were tested."""
-        return next((self.cells[column] for column in LAST if column in self.cells), None)
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """Everything that the files of a table are written from.
-
-    Attributes:
-        book: short name of the book.
-        title: for a reader.
-        data: the book's data sets, for a reader.
-        rows: one for each recipe.
-        numbers: evaluation -> number, of those that have been made, in the order of the book.
-        shares: evaluation -> percent of full supervision, or None.
-        bound: the evaluation that counts as full supervision.
-        notes: what a reader has to know.
-        todo: what is missing or out of date, and what to run.
-        repeats: recipes under several seeds, of which something has been evaluated.
-        localised: evaluations of boxes that have been made, in the order of the book.
-    """
-
-    book: str
-    title: str
-    data: str
-    rows: tuple[PaperRow, ...]
-    numbers: Mapping[str, Number]
-    shares: Mapping[str, float | None]
-    bound: str | None
-    notes: tuple[str, ...]
-    todo: tuple[str, ...]
-    repeats: tuple[Repeats, ...] = ()
-    localised: tuple[Localised, ...] = ()
+from pipeline.tables.repeats import repeats
+from pipeline.tables.rows import LAST, Number, PaperRow, PaperTable
 
 
 def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
@@ -119,6 +43,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         for name, metrics in _made(book)
     }
     localised = localisations(book, record)
+    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", found.name) for found in localised)]
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
     return PaperTable(
@@ -133,6 +58,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         todo=(*todo(book, numbers), *boxes_todo(book, localised), *said),
         repeats=repeats(book, numbers),
         localised=localised,
+        warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
     )
 
 

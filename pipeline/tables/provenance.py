@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import artifact
-from pipeline.check import effective_options
 from pipeline.lineage import Node, ancestors, artefact_name
+from pipeline.options import effective_options
 from pipeline.params import Book
 from pipeline.runs import RecordedStage
 from pipeline.tables.freshness import Record

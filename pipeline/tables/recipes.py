@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.check import effective_options
 from pipeline.entries import RecipeRow
 from pipeline.lineage import inputs
+from pipeline.options import effective_options
 from pipeline.params import Book
 from pipeline.tables.published import COLUMNS, Column
 

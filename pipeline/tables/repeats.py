@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from pipeline.params import Book
+from pipeline.tables.rows import Repeats
 
 if TYPE_CHECKING:
-    from pipeline.tables.paper import Number
+    from pipeline.tables.rows import Number
 
 SCORES = {"miou": "mIoU", "boundary_f": "boundary F"}
 COLUMNS = ("recipe", "split", "seeds", *SCORES.values())
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """One row of ``table.repeats``: those of its evaluations that have been made."""
-
-    key: str
-    label: str
-    numbers: tuple[Number, ...]
-    wanted: int
-
-    @property
-    def stale(self) -> bool:
-        """Whether one of them is out of date."""
-        return any(number.stale for number in self.numbers)
-
-    def values(self, score: str) -> list[float]:
-        """The score of each, in percent."""
-        return [float(number.metrics[score]) for number in self.numbers]
-
-    def spread(self, score: str) -> tuple[float, float | None]:
-        """Mean and sample standard deviation; a single value has none."""
-        values = self.values(score)
-        return mean(values), stdev(values) if len(values) > 1 else None
 
 
 def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:

@@ -84,6 +84,17 @@ def test_forward_gives_finite_losses_and_a_gradient_to_every_parameter(
     assert not silent
 
 
+@pytest.mark.parametrize(("name", "options"), [*VARIANTS, ("rcm_mam", {"queue": 2})])
+def test_forward_and_losses_keep_nothing(name: str, options: dict[str, object], batch: Batch) -> None:
+    """What a page keeps of a step it keeps in ``remember`` and ``after_step``; batch norms count as they pass."""
+    method = build(name, **options).train()
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    method.losses(method(batch), batch, CONTEXT)
+    counted = ("running_mean", "running_var", "num_batches_tracked")
+    changed = [k for k, v in method.state_dict().items() if not k.endswith(counted) and not torch.equal(v, before[k])]
+    assert changed == []
+
+
 MOVING_TARGETS = {"rcm_mam", "rtc", "seam", "spml"}
 """Methods whose losses have targets of their own making, free of gradient: these move too, by no slope."""
 

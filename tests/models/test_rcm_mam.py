@@ -149,7 +149,11 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 def step(method: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, number: int, total: int = 9) -> None:
     context = StepContext(number, total, 5)
     torch.manual_seed(number)
-    torch.stack(list(method.losses(method(batch), batch, context).values())).sum().backward()  # type: ignore[operator]
+    if number == 0:
+        method.begin()  # type: ignore[operator]
+    outputs = method(batch)
+    torch.stack(list(method.losses(outputs, batch, context).values())).sum().backward()  # type: ignore[operator]
+    method.remember(outputs, batch)  # type: ignore[operator]
     optimizer.step()
     optimizer.zero_grad()
     method.after_step(context)  # type: ignore[operator]
@@ -162,12 +166,11 @@ def test_a_follower_keeps_its_share_of_the_past_and_copies_buffers() -> None:
     assert not follower.train().network.training
     torch.nn.init.constant_(main.weight, 3.0)
     main.running_mean += 1  # type: ignore[operator]
-    assert follower.start(main)
+    follower.start(main)
     assert same(follower.network, main)
     torch.nn.init.constant_(main.weight, 7.0)
     main.running_mean += 1  # type: ignore[operator]
-    assert not follower.start(main)
-    follower.follow(main, 0.75, last=False)
+    follower.follow(main, 0.75)
     assert follower.network.weight.tolist() == [4.0, 4.0]
     assert follower.network.running_mean.tolist() == [2.0, 2.0]
     follow(follower.network, main, 0.0)
@@ -202,7 +205,7 @@ def test_support_starts_as_main_after_init_and_again_in_the_next_phase(tmp_path:
     first = build("rcm_mam", seed=1, mam=0.0, momentum=0.9).train()
     load_init(first, save("start", build("rcm_mam", **NO_PASSES)), CLASS_NAMES)
     assert not same(first.support.network, first._main())  # type: ignore
-    first(batch)
+    first.begin()  # type: ignore[operator]
     assert same(first.support.network, first._main())  # type: ignore
     optimizer = torch.optim.SGD([p for p in first.parameters() if p.requires_grad], lr=0.1)
     for number in range(2):
@@ -212,7 +215,7 @@ def test_support_starts_as_main_after_init_and_again_in_the_next_phase(tmp_path:
     second = build("rcm_mam", seed=2).train()
     load_init(second, save("first", first), CLASS_NAMES)
     assert same(second._main(), first._main())  # type: ignore
-    second(batch)
+    second.begin()  # type: ignore[operator]
     assert same(second.support.network, second._main())  # type: ignore
 
 
@@ -303,7 +306,6 @@ def test_the_parts_of_the_page_are_its_losses_on_its_outputs(
 
 def test_support_net_keeps_996_thousandths(batch: Batch) -> None:
     method = build("rcm_mam").train()
-    method(batch)
     with torch.no_grad():
         for parameter in method.head.parameters():  # type: ignore[union-attr]
             parameter += 1000.0

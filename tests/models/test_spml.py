@@ -378,17 +378,16 @@ def test_frozen_embeddings_stay_and_the_classifier_learns_alone(batch: Batch) ->
 
 def test_regions_cut_segments_and_none_is_one_region(batch: Batch) -> None:
     method = build().train()
-    outputs = method(batch)
-    without = method.losses(outputs, replace(batch, regions=None), CONTEXT)
-    assert without["similarity"] == 0
-    method.bank.clear()
-    assert method.losses(outputs, batch, CONTEXT)["similarity"] > 0
+    plain = replace(batch, regions=None)
+    assert method.losses(method(plain), plain, CONTEXT)["similarity"] == 0
+    assert method.losses(method(batch), batch, CONTEXT)["similarity"] > 0
 
 
 def test_prototypes_of_earlier_steps_stay_in_the_contrast(batch: Batch) -> None:
     method = build().train()
     outputs = method(batch)
     alone = method.losses(outputs, batch, CONTEXT)["annotation"]
+    method.remember(outputs, batch)
     joined = method.losses(outputs, batch, CONTEXT)["annotation"]
     assert alone != joined
     method.memory = 0
@@ -399,9 +398,13 @@ def test_a_training_begins_with_an_empty_bank(batch: Batch) -> None:
     """Labels of the training before, of the ground truth perhaps, are no neighbours of this one."""
     method = build().train()
     method.bank.add(torch.ones(3, 8), torch.full((3,), 3), torch.zeros(3, 3, dtype=torch.bool))
-    outputs, start = method(batch), replace(CONTEXT, step=0)
-    told = method.losses(outputs, batch, start)
-    assert told["annotation"] == build().train().losses(outputs, batch, start)["annotation"]
+    method.begin()
+    outputs = method(batch)
+    assert (
+        method.losses(outputs, batch, CONTEXT)["annotation"]
+        == build().train().losses(outputs, batch, CONTEXT)["annotation"]
+    )
+    method.remember(outputs, batch)
     assert set(method.bank.labels.tolist()) <= {0, 1, 2, UNLABELLED}
 
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +47,101 @@ def test_fingerprint_depends_on_the_named_parts() -> None:
 )
 def test_comments_docstrings_and_layout_do_not_count(before: str, after: str, same: bool) -> None:
     assert (_plain(ast.parse(before)) == _plain(ast.parse(after))) is same
+
+
+PROJECT = Path(__file__).parent.parent.parent
+FINGERPRINTS = """
+import json, sys
+from pipeline.options import parts
+from pipeline.code import fingerprint
+from pipeline.params import load_book
+book = load_book(sys.argv[1])
+print(json.dumps({f"{verb}@{name}": fingerprint(verb, parts(book, verb, name)) for verb, name in book.entries()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project's code and of a book with HFPL, SEAM and a segmenter."""
+    root = tmp_path_factory.mktemp("project")
+    for room in ("models", "stages", "pipeline"):
+        shutil.copytree(PROJECT / room, root / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT / "recipes" / "voc_mini_cams", root / "recipes" / "voc_mini_cams")
+    return root
+
+
+def prints(root: Path) -> dict[str, str]:
+    command = [sys.executable, "-c", FINGERPRINTS, "recipes/voc_mini_cams"]
+    found: dict[str, str] = json.loads(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def before(copy: Path) -> dict[str, str]:
+    return prints(copy)
+
+
+def rewritten(root: Path, change: Callable[[str], str]) -> None:
+    for path in root.rglob("*.py"):
+        text = path.read_text()
+        if (new := change(text)) != text:
+            path.write_text(new)
+
+
+@pytest.mark.slow
+def test_a_module_that_moves_re_runs_nothing(copy: Path, before: dict[str, str], tmp_path: Path) -> None:
+    moved = shutil.copytree(copy, tmp_path / "moved")
+    (moved / "pipeline" / "compute").mkdir()
+    (moved / "pipeline" / "compute" / "__init__.py").touch()
+    shutil.move(moved / "pipeline" / "parts.py", moved / "pipeline" / "compute" / "chunks.py")
+    shutil.move(moved / "models" / "losses" / "seam.py", moved / "models" / "losses" / "equivariance.py")
+    rewritten(moved, lambda text: text.replace("pipeline.parts", "pipeline.compute.chunks"))
+    rewritten(moved, lambda text: text.replace("models.losses.seam", "models.losses.equivariance"))
+    assert "pipeline.compute.chunks" in (moved / "pipeline" / "binders" / "common.py").read_text()
+    assert prints(moved) == before
+
+
+@pytest.mark.slow
+def test_a_function_that_moves_to_another_module_re_runs_nothing(
+    copy: Path, before: dict[str, str], tmp_path: Path
+) -> None:
+    moved = shutil.copytree(copy, tmp_path / "moved")
+    old, new = moved / "pipeline" / "binders" / "common.py", moved / "pipeline" / "id_parts.py"
+    text = old.read_text()
+    found = re.search(r"^def id_parts.*?(?=^def )", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    new.write_text(f"from __future__ import annotations\n\nfrom collections.abc import Sequence\n\n\n{found[0]}")
+    old.write_text(
+        text.replace(found[0], "").replace(
+            "from pipeline.parts", "from pipeline.id_parts import id_parts\nfrom pipeline.parts"
+        )
+    )
+    assert prints(moved) == before
+
+
+@pytest.mark.slow
+def test_one_line_of_hfpl_re_runs_its_recipes_alone(copy: Path, before: dict[str, str], tmp_path: Path) -> None:
+    edited = shutil.copytree(copy, tmp_path / "edited")
+    page = edited / "models" / "methods" / "hfpl.py"
+    text = page.read_text()
+    line = 'parts["importance_sampling"] = self.sampling * '
+    assert text.count(line) == 1
+    page.write_text(text.replace(line, f"{line}2 * "))
+    after = prints(edited)
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    trained = {stage for stage in changed if stage.startswith("train@")}
+    assert trained
+    assert all("hfpl" in stage for stage in trained)
+    assert not {stage for stage in changed if stage.startswith(("prepare@", "annotate@", "refine_cams@", "evaluate@"))}
+
+
+@pytest.mark.slow
+def test_an_import_that_means_another_function_counts(copy: Path, before: dict[str, str], tmp_path: Path) -> None:
+    edited = shutil.copytree(copy, tmp_path / "edited")
+    (edited / "models" / "ops" / "other.py").write_text("def resize_bilinear(scores, size):\n    return scores\n")
+    stage = edited / "stages" / "evaluate.py"
+    text = stage.read_text()
+    assert "models.ops.resize import resize_bilinear" in text
+    stage.write_text(text.replace("models.ops.resize import", "models.ops.other import"))
+    after = prints(edited)
+    assert {stage.partition("@")[0] for stage in before if before[stage] != after[stage]} == {"evaluate"}

@@ -18,8 +18,9 @@ from pipeline.__main__ import app
 from pipeline.artifacts import VERBS
 from pipeline.commands.app import PANELS, complete_book
 from pipeline.commands.stages import EXAMPLES
+from pipeline.links import link
 from pipeline.params import load_book
-from pipeline.repro import link, run
+from pipeline.repro import run
 
 ROOT = Path(__file__).parent.parent.parent
 INSTALLED = Path(sys.executable).parent / "weak2mask"

@@ -19,12 +19,12 @@ from pipeline.__main__ import app
 from pipeline.check import check
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.dry_run.derive import derive
+from pipeline.dry_run.ended import Ended
 from pipeline.dry_run.limits import SMALL_RATE, Limits
 from pipeline.dry_run.run import _why, dry_run
-from pipeline.dry_run.stages import Ended
 from pipeline.entries import TrainEntry
+from pipeline.links import sources_for_now
 from pipeline.params import Book, load_book
-from pipeline.repro import sources_for_now
 from tests.pipeline import made_book
 
 ROOT = Path(__file__).parents[2]

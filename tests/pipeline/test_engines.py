@@ -19,10 +19,11 @@ import pytest
 
 from models.errors import ConfigurationError, DataError, TransientError, Weak2MaskError
 from pipeline import code
-from pipeline.artifacts import SCRATCH, VERBS
+from pipeline.artifacts import VERBS
 from pipeline.binders.common import write_parts
 from pipeline.engines import cluster, setting, worker
 from pipeline.parts import spread_parts
+from pipeline.scratch import SCRATCH
 from pipeline.stores import Header, MaskStore
 from pipeline.tracking import dvc_md5
 

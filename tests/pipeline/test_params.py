@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError
-from pipeline.check import check, parts
+from pipeline.check import check
 from pipeline.check_inputs import check_files
+from pipeline.options import parts
 from pipeline.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,7 +15,7 @@ from pipeline import stage_notes
 from pipeline.graph import Stage
 from pipeline.params import Book, load_book
 from pipeline.stage_notes import Notes, data_uri
-from pipeline.tables.results import Results
+from pipeline.tables.text import Results
 
 ROOT = Path(__file__).parent.parent.parent
 EVALUATE = Stage("evaluate@cam", "dvc.yaml:evaluate@cam")

@@ -20,8 +20,10 @@ from pipeline.tables.evaluations import read_metrics
 from pipeline.tables.files import long_csv, markdown, recipe_results, to_json, write_table
 from pipeline.tables.latex import escaped, latex
 from pipeline.tables.notes import todo
-from pipeline.tables.paper import PaperTable, paper_table
-from pipeline.tables.results import Results, book_results, print_runs, print_table
+from pipeline.tables.paper import paper_table
+from pipeline.tables.results import book_results, print_runs, print_table
+from pipeline.tables.rows import PaperTable
+from pipeline.tables.text import Results
 from tests.pipeline.toy_results import MIOU, metrics, toy_content, write_book, write_lock, write_results
 
 IRN = ("IRN, ResNet-50", "48.3", "66.5", "63.5")

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts import VERBS, artifact, code_fingerprint
-from pipeline.check import parts
 from pipeline.code import fingerprint
 from pipeline.lineage import Node, artefact_name, inputs
+from pipeline.options import parts
 from pipeline.params import Book, load_book
 from pipeline.tracking import dvc_md5
 

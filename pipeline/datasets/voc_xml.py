@@ -1,0 +1,102 @@
+"""Annotation files of PASCAL VOC: one XML an image, with a box around each object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from models.errors import DataError
+from pipeline.datasets.exports import foreign_xml
+
+Corners = tuple[float, float, float, float]
+KEYS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """One object: its class as the file has it, and its corners as they stand there (from 1, both ends inclusive)."""
+
+    name: str
+    difficult: bool
+    corners: Corners
+
+
+@dataclass(frozen=True)
+class VocXml:
+    """What an annotation file says.
+
+    Attributes:
+        size: (H, W) of the image that was annotated; None where the file does not say it (or says 0).
+        objects: in the order of the file.
+        image: file name of the image that was annotated; empty where the file does not say it.
+    """
+
+    size: tuple[int, int] | None
+    objects: tuple[VocObject, ...]
+    image: str = ""
+
+
+def read_voc_xml(path: Path) -> VocXml:
+    """Read an annotation file.
+
+    Raises:
+        DataError: no such file, no XML, XML of another tool (which is named), or an object without a box.
+    """
+    try:
+        content = path.read_bytes()
+        if b"<!ENTITY" in content:  # no tool writes any, and they can make a small file a huge one
+            raise DataError(f"{path}: expected a VOC annotation XML, found one that defines entities. Remove them.")
+        root = ElementTree.fromstring(content)
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path}: expected a VOC annotation XML, found {_short(error)}.") from None
+    if root.tag != "annotation":
+        raise DataError(f"{path}: expected a VOC annotation XML, found {foreign_xml(root)}")
+    return VocXml(_size(root), tuple(_objects(path, root)), (root.findtext("filename") or "").strip())
+
+
+def object_boxes(path: Path, first: int = 1) -> list[tuple[str, bool, Corners]]:
+    """(class name, difficult, XYXY with 0-based left/top and exclusive right/bottom) of a VOC annotation XML.
+
+    VOC's files count pixels from 1 and their right and bottom are inclusive; with ``first`` 0 corners are left as they
+    stand.
+
+    Raises:
+        DataError: not a VOC XML.
+    """
+    boxes = []
+    for item in read_voc_xml(path).objects:
+        x1, y1, x2, y2 = item.corners
+        boxes.append((item.name, item.difficult, (x1 - first, y1 - first, x2, y2)))
+    return boxes
+
+
+def _objects(path: Path, root: ElementTree.Element) -> Iterator[VocObject]:
+    for number, item in enumerate(root.iter("object"), start=1):
+        name = (item.findtext("name") or "").strip()
+        texts = [(item.findtext(f"bndbox/{key}") or "").strip() for key in KEYS]
+        try:
+            x1, y1, x2, y2 = (float(text) for text in texts)
+        except ValueError:
+            found = ", ".join(f"{key} '{text[:20]}'" for key, text in zip(KEYS, texts, strict=True))
+            raise DataError(
+                f"{path}: expected a VOC annotation XML with bndbox (xmin, ymin, xmax, ymax) of each object, "
+                f"found object {number} ('{name[:40]}') with {found if any(texts) else 'no bndbox'}."
+            ) from None
+        difficult = (item.findtext("difficult") or "").strip().lower() in ("1", "true")
+        yield VocObject(name, difficult, (x1, y1, x2, y2))
+
+
+def _size(root: ElementTree.Element) -> tuple[int, int] | None:
+    """Some tools leave the size out, or write 0."""
+    try:
+        height, width = (int(float(root.findtext(f"size/{key}") or "0")) for key in ("height", "width"))
+    except (ValueError, OverflowError):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,101 @@
+"""Made pairs of tags and mask values, small enough to check by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from pipeline.datasets.class_order import Labelled, MaskValues, explanation, order_notices, values_hint
+
+NAMES = ("cat", "dog", "owl")
+
+
+def labelled(pairs: Iterable[tuple[set[int], set[int]]]) -> list[Labelled]:
+    return [Labelled(f"s{k}", frozenset(tags), frozenset(values)) for k, (tags, values) in enumerate(pairs)]
+
+
+def text(names: tuple[str, ...], pairs: Iterable[tuple[set[int], set[int]]], options: bool = True) -> str:
+    notices = list(order_notices(names, MaskValues(0, tuple(range(1, len(names) + 1))), labelled(pairs), options))
+    return " ".join(notice.text for notice in notices)
+
+
+TAGS = [{1}, {2}, {3}, {1, 2}, {2, 3}, {1}, {2}, set()]
+
+
+def test_agreement_says_nothing() -> None:
+    assert text(NAMES, [(tags, {0, *tags, 255}) for tags in TAGS]) == ""
+
+
+def test_another_order_is_written_out() -> None:
+    turned = {1: 2, 2: 3, 3: 1}  # the masks have owl 1, cat 2, dog 3
+    said = text(NAMES, [(tags, {0} | {turned[c] for c in tags}) for tags in TAGS])
+    assert "Tags and masks differ for 7 of 8 images (s0, s1, s2 and 4 more)" in said
+    assert "tagged, but not in the mask: dog 2, cat 3" not in said  # the most frequent comes first
+    assert "`classes: [owl, cat, dog]`" in said
+
+
+def test_shift_by_one_with_the_background_as_one() -> None:
+    said = text(NAMES, [(tags, {1} | {c + 1 for c in tags}) for tags in TAGS])
+    assert "with 1 as the background" in said
+    assert "`mask_values: {background: 1, cat: 2, dog: 3, owl: 4}`" in said
+
+
+def test_masks_without_background() -> None:
+    said = text(NAMES, [(tags, {c - 1 for c in tags}) for tags in TAGS])
+    assert "`mask_values: {cat: 0, dog: 1, owl: 2}`" in said
+    assert "as masks without background" in said
+
+
+@pytest.mark.parametrize("tagged", [[{1}] * 5, [{1}, set(), {1}, {1}]])
+def test_a_single_class_of_0_and_255(tagged: list[set[int]]) -> None:
+    said = text(("crack",), [(tags, {0, 255} if tags else {0}) for tags in tagged])
+    assert "with 255 as the class, not as void" in said
+    assert "`mask_values: {crack: 255}`" in said
+
+
+def test_values_of_another_palette() -> None:
+    colours = {1: 60, 2: 7, 3: 133}
+    said = text(NAMES, [(tags, {0} | {colours[c] for c in tags}) for tags in TAGS])
+    assert "`mask_values: {cat: 60, dog: 7, owl: 133}`" in said
+
+
+def test_no_claim_where_the_images_leave_a_doubt() -> None:
+    both = [({1, 2}, {0, 1, 2})] * 6
+    assert text(("cat", "dog"), both) == ""
+    said = text(("cat", "dog"), [*both, ({1}, {0, 1, 2}), ({2}, {0, 1, 2})])
+    assert "in the mask, but not tagged: cat 1, dog 1" in said
+    assert "They agree" not in said
+
+
+def test_a_few_differences_are_usual() -> None:
+    sound = [(tags, {0, *tags}) for tags in TAGS] * 10
+    said = text(NAMES, [*sound, ({1}, {0})])
+    assert "Tags and masks differ for 1 of 81 images (s80): tagged, but not in the mask: cat 1." in said
+    assert "usual" in said
+
+
+def test_noise_does_not_hide_an_exchange() -> None:
+    swap = {1: 2, 2: 1, 3: 3}
+    pairs = [(tags, {0} | {swap[c] for c in tags}) for tags in TAGS] * 4
+    said = text(NAMES, [*pairs, ({1}, {0})])  # one object that is hidden
+    assert "`classes: [dog, cat, owl]`" in said
+
+
+def test_more_values_than_classes_and_fewer() -> None:
+    images = labelled([({1}, {0, 1}), ({2}, {0, 1})])
+    assert explanation(2, MaskValues(0, (1, 2)), images) is None
+    assert explanation(1, MaskValues(0, (1,)), labelled([({1}, {0, 4, 9}), (set(), {0, 9})])) == MaskValues(0, (4,))
+
+
+def test_readers_without_the_options_are_told_to_renumber() -> None:
+    assert "renumber them" in text(("cat", "dog"), [({1}, {0, 2}), ({2}, {0, 1})] * 3, options=False)
+
+
+def test_values_without_tags() -> None:
+    today = MaskValues(0, (1, 2, 3))
+    assert values_hint(NAMES, today, 3, (0, 1, 2, 3, 255)) == ""
+    assert values_hint(NAMES, today, 20, (0, 1, 2, 3, 20, 255)) == ""  # of a class that is not kept
+    assert "`mask_values: {cat: 85, dog: 170, owl: 255}`" in values_hint(NAMES, today, 3, (0, 85, 170, 255))
+    assert "{cat: 10, ...}" in values_hint(NAMES, today, 3, (0, 10, 20))
+    assert "`mask_values: {crack: 255}`" in values_hint(("crack",), MaskValues(0, (1,)), 1, (0, 255))
