@@ -29,6 +29,8 @@ __all__ = [
 class PartWriter(Protocol):
     """A store being written part by part."""
 
+    header: Header
+
     @property
     def count(self) -> int: ...
 
@@ -136,7 +138,7 @@ def write_parts(
         missing,
         desc,
         on_device=on_device,
-        describe=lambda k: span(writer.part(k)),
+        describe=lambda k: _described(writer, k),
         images=lambda k: len(writer.part(k)),
     )
     writer.finish()
@@ -162,6 +164,13 @@ def require_mask_classes(catalogue: Catalogue, where: str) -> None:
             f"{where} makes masks, which hold at most {MAX_CLASSES} classes; data '{catalogue.name}' has "
             f"{catalogue.num_classes}. Its tags and CAMs can be used: train, export_cams, evaluate_boxes."
         )
+
+
+def _described(writer: PartWriter, k: int) -> str:
+    """The images of a part, and which of them wants most memory."""
+    ids, sizes = writer.part(k), dict(zip(writer.header.ids, writer.header.sizes, strict=True))
+    largest = max(ids, key=lambda id: sizes[id][0] * sizes[id][1])
+    return f"{span(ids)}, the largest '{largest}' of {sizes[largest][1]} x {sizes[largest][0]} pixels"
 
 
 def span(ids: Sequence[str]) -> str:

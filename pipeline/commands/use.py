@@ -49,7 +49,8 @@ def predict(
     """Segment new images: palette PNG, overlay, JSON for each, and predictions.json in COCO's form.
 
     Without --scales, --flip and --crf a checkpoint of a book predicts as the book's predict_masks entry does.
-    Bad images are reported at the end (exit code 3); the others are written.
+    Bad images are reported at the end (exit code 3); the others are written. Photos are turned as their EXIF
+    orientation says, and masks are those of the turned photos.
 
     Examples:
 
@@ -57,8 +58,9 @@ def predict(
     - ``python -m pipeline predict photos/ -c segmenter -o masks --format coco --coco-ids instances_val.json``
     - ``python -m pipeline predict 'photos/**/*.jpg' -c model_folder -o masks --scales 0.75,1,1.25 --flip --crf irn``
     """
+    from pipeline.notices import warn_of
     from pipeline.use import options
-    from pipeline.use.inputs import find_images
+    from pipeline.use.inputs import find_images, passed_over
     from pipeline.use.predict import check_out
     from pipeline.use.trained import find_checkpoint
 
@@ -69,6 +71,7 @@ def predict(
     place = find_checkpoint(checkpoint, book)
     how = options.how(place, options.scales(scales), flip, crf)
     check_out(out, inputs, overwrite)
+    warn_of(passed_over(images))
 
     from pipeline.runtime import device
     from pipeline.use.coco_ids import read_ids
@@ -80,6 +83,7 @@ def predict(
     allowed = read_tags(tags, class_names, inputs) if tags else None
     ids = read_ids(coco_ids, class_names, inputs) if coco_ids else None
     summary = run(inputs, place.folder, class_names, out, how, formats=chosen, tags=allowed, ids=ids, device=device())
+    warn_of(summary.notices)
     found = ", ".join(f"{name} {count}" for name, count in summary.classes.items() if count) or "no class"
     said = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {found}."
     print(json.dumps(summary.plain(), indent=2, ensure_ascii=False) if as_json else said)

@@ -160,6 +160,7 @@ def _read(listing: Listing, roots: Sequence[Path], listed: Mapping[str, Listed],
         mask_maximum=listing.mask_maximum,
         upright=listing.upright,
         num_classes=len(listing.class_names),
+        made=listing.truth_root == ".",
     )
     findings = in_processes(one, good, workers, "reading images")
     return {item.id: finding for item, finding in zip(good, findings, strict=True)}

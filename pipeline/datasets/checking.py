@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from models.structures import IGNORE
-from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_image, read_indices
+from pipeline.datasets.images import MOST_INSTANCES, BadFileError
 from pipeline.datasets.listing import Listed
-from pipeline.datasets.sizes import size_problem
+from pipeline.datasets.masks import read_mask
+from pipeline.datasets.photos import Photo, read_photo
 from pipeline.notices import first_of
 from stages.prepare import Problem
 
@@ -38,77 +37,121 @@ class Finding:
 
 
 def inspect(
-    listed: Listed, *, root: Path, truth_root: Path, mask_maximum: int, upright: bool, num_classes: int
+    listed: Listed,
+    *,
+    root: Path,
+    truth_root: Path,
+    mask_maximum: int,
+    upright: bool,
+    num_classes: int,
+    made: bool = False,
 ) -> Finding:
-    """Read the files of one image once. Never raises for a bad file: it becomes a problem of the finding."""
-    problems: list[Problem] = []
-    size = _image_size(listed, root, upright, problems)
-    values = None
-    if listed.size in (None, size):  # else the list is wrong, and what was drawn of it would only say so again
-        if listed.mask is not None:
-            values = _values(listed, truth_root / listed.mask, size, mask_maximum, problems)
-        if listed.instances is not None:
-            _values(listed, truth_root / listed.instances, size, MOST_INSTANCES, problems)
-        _check_boxes(listed, size, problems)
-    elif size is not None and (wrong := size_problem(listed, size, root / listed.image, upright)) is not None:
-        problems.append(wrong)
+    """Read the files of one image once. Never raises for a bad file: it becomes a problem of the finding.
+
+    Args:
+        listed: the image.
+        root, truth_root: folders of the image, and of mask and instances.
+        mask_maximum: largest class value of a mask.
+        upright: apply EXIF orientation.
+        num_classes: C.
+        made: mask and instances lie in a scratch folder, whose files no message should name.
+    """
+    look = _Look(listed, upright, made)
+    photo = look.photo(root / listed.image)
+    values: tuple[int, ...] | None = None
+    shapes: list[tuple[str, tuple[int, int]]] = []
+    if listed.mask is not None:
+        values = look.indices(truth_root / listed.mask, mask_maximum, shapes)
+    if listed.instances is not None:
+        look.indices(truth_root / listed.instances, MOST_INSTANCES, shapes)
+    if photo is not None:
+        look.check_sizes(photo, shapes)
+        look.check_boxes(photo.pixels.shape[:2])
     wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
     expected = f"tags within 1..{num_classes}"
-    problems += [Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags]
+    look.problems.extend(Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags)
     mask_sha = "" if listed.mask is None else _sha256(truth_root / listed.mask)
-    return Finding(size, _sha256(root / listed.image), mask_sha, tuple(problems), mask_values=values)
+    size = None if photo is None else photo.pixels.shape[:2]
+    return Finding(size, _sha256(root / listed.image), mask_sha, tuple(look.problems), tuple(look.remarks), values)
 
 
-def _image_size(listed: Listed, root: Path, upright: bool, problems: list[Problem]) -> tuple[int, int] | None:
-    try:
-        image = read_image(root / listed.image, upright=upright)
-    except BadFileError as bad:
-        problems.append(Problem(listed.id, str(root / listed.image), bad.expected, bad.found))
-        return None
-    return image.shape[0], image.shape[1]
+@dataclass(frozen=True)
+class _Look:
+    """What is found at one image."""
+
+    listed: Listed
+    upright: bool
+    made: bool
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+
+    def photo(self, path: Path) -> Photo | None:
+        try:
+            photo = read_photo(path, upright=self.upright)
+        except BadFileError as bad:
+            self._problem(str(path), bad.expected, bad.found)
+            return None
+        self.remarks.extend(photo.remarks)
+        return photo
+
+    def indices(self, path: Path, maximum: int, shapes: list[tuple[str, tuple[int, int]]]) -> tuple[int, ...] | None:
+        """The values of a file of indices, ascending; None where it cannot be read. Its size goes to ``shapes``."""
+        place = str(path) if not self.made else self.listed.mask_from or self.listed.where or str(path)
+        if self.made and not path.is_file():  # whoever was to make it has said why not
+            return None
+        try:
+            mask = read_mask(path)
+        except BadFileError as bad:
+            self._problem(place, bad.expected, bad.found)
+            return None
+        self.remarks.extend(mask.remarks)
+        shapes.append((place, mask.size))
+        wrong = {value: count for value, count in mask.counts.items() if not 0 <= value <= maximum}
+        wrong.pop(IGNORE, None)
+        if wrong:
+            found = f"{first_of([str(value) for value in wrong], 5)} ({sum(wrong.values())} pixels)"
+            self._problem(place, f"values 0..{maximum} or 255 (void)", found)
+        return tuple(mask.counts)
+
+    def check_sizes(self, photo: Photo, shapes: Sequence[tuple[str, tuple[int, int]]]) -> None:
+        """The size that a list gives, and those of mask and instances: the first that is not the image's is told."""
+        size = (photo.pixels.shape[0], photo.pixels.shape[1])
+        if self.listed.size not in (None, size):
+            expected = f"an image of the listed size {self.listed.size} (H x W)"
+            self._problem(self.listed.where, expected, f"{_by(size)}{self._exif(photo, self.listed.size)}")
+            return
+        for place, shape in shapes:
+            if shape != size:
+                expected = f"the size of its image, {_by(size)} (H x W)"
+                self._problem(place, expected, f"{_by(shape)}{self._exif(photo, shape)}")
+                return
+
+    def _exif(self, photo: Photo, other: tuple[int, int]) -> str:
+        """Whether the EXIF orientation explains the difference."""
+        if other != photo.pixels.shape[1::-1]:
+            return ""
+        if not photo.sideways:
+            return ": height and width are interchanged, or the image was turned since"
+        applied, remedy = ("", "false") if self.upright else ("not ", "true")
+        return (
+            f": the image's EXIF orientation ({photo.orientation}) is {applied}applied. Set `upright: {remedy}` in the "
+            "reader's options"
+        )
+
+    def check_boxes(self, size: tuple[int, ...]) -> None:
+        """Boxes lie in the image: some data sets' boxes reach a little beyond it."""
+        for left, top, right, bottom in self.listed.boxes or ():
+            inside = left < size[1] and top < size[0] and right > 0 and bottom > 0
+            if not (left < right and top < bottom and inside):
+                expected = f"boxes (left, top, right, bottom) within {size[0]} x {size[1]} (H x W)"
+                self._problem(self.listed.where, expected, f"{left:g}, {top:g}, {right:g}, {bottom:g}")
+
+    def _problem(self, path: str, expected: str, found: str) -> None:
+        self.problems.append(Problem(self.listed.id, path, expected, found))
 
 
-def _values(
-    listed: Listed, path: Path, size: tuple[int, int] | None, maximum: int, problems: list[Problem]
-) -> tuple[int, ...] | None:
-    """The values of a file of indices, ascending, and what is wrong with it; None where it cannot be read."""
-    try:
-        indices = read_indices(path)
-    except BadFileError as bad:
-        problems.append(Problem(listed.id, str(path), bad.expected, bad.found))
-        return None
-    if size is not None and indices.shape != size:
-        expected = f"the size of its image, {size[0]} x {size[1]} (H x W)"
-        problems.append(Problem(listed.id, str(path), expected, f"{indices.shape[0]} x {indices.shape[1]}"))
-    values, counts = _counted(indices)
-    wrong = {value: count for value, count in zip(values, counts, strict=True) if not 0 <= value <= maximum}
-    wrong.pop(IGNORE, None)
-    if wrong:
-        found = f"{first_of([str(value) for value in wrong], 5)} ({sum(wrong.values())} pixels)"
-        problems.append(Problem(listed.id, str(path), f"values 0..{maximum} or 255 (void)", found))
-    return values
-
-
-def _counted(indices: npt.NDArray[np.int32]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The values, ascending, and the number of pixels of each."""
-    if indices.size and indices.min() >= 0 and indices.max() < 1 << 16:  # counting is faster than sorting
-        histogram = np.bincount(indices.ravel())
-        values = np.flatnonzero(histogram)
-        counts = histogram[values]
-    else:
-        values, counts = np.unique(indices, return_counts=True)
-    return tuple(values.tolist()), tuple(counts.tolist())
-
-
-def _check_boxes(listed: Listed, size: tuple[int, int] | None, problems: list[Problem]) -> None:
-    """Boxes lie in the image: some data sets' boxes reach a little beyond it."""
-    if size is None:
-        return
-    for left, top, right, bottom in listed.boxes or ():
-        inside = left < size[1] and top < size[0] and right > 0 and bottom > 0
-        if not (left < right and top < bottom and inside):
-            expected = f"boxes (left, top, right, bottom) within {size[0]} x {size[1]} (H x W)"
-            problems.append(Problem(listed.id, listed.where, expected, f"{left:g}, {top:g}, {right:g}, {bottom:g}"))
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def _sha256(path: Path) -> str:

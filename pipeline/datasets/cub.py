@@ -17,13 +17,14 @@ SPLITS = {1: "train", 0: "test"}
 FILES = ("images", "image_class_labels", "train_test_split", "bounding_boxes")
 
 
-def cub(root: str) -> Listing:
+def cub(root: str, *, upright: bool = False) -> Listing:
     """List CUB-200-2011: images.txt, image_class_labels.txt, train_test_split.txt, bounding_boxes.txt, classes.txt.
 
     Splits are "train" and "test". Images lie in images/; a class is called as in classes.txt, its number left out.
 
     Args:
         root: CUB_200_2011 or the folder that holds it; relative to the project root.
+        upright: apply EXIF orientation; the boxes are of the stored pixels.
 
     Raises:
         DataError: no such folder, or a list that is missing.
@@ -45,7 +46,8 @@ def cub(root: str) -> Listing:
         )
         splits[image.split()].append(item)
     values = tuple(range(1, len(names) + 1))
-    return Listing(folder.as_posix(), names, {k: v for k, v in splits.items() if v}, values, len(names), problems)
+    kept = {name: items for name, items in splits.items() if items}
+    return Listing(folder.as_posix(), names, kept, values, len(names), problems, upright=upright)
 
 
 @dataclass(frozen=True)

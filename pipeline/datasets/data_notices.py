@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from pipeline.datasets import masks, photos
 from pipeline.datasets.checking import Finding
 from pipeline.datasets.class_order import Labelled, MaskValues, order_notices, values_hint
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.notices import Notice, first_of
 
-REMARKS: dict[str, Callable[[Sequence[tuple[str, str]], int], str]] = {}
+REMARKS: dict[str, Callable[[Sequence[tuple[str, str]], int], str]] = {**photos.SENTENCES, **masks.SENTENCES}
 """Topic of a remark -> the sentence that says it, from [(id, detail), ...] and the number of all images."""
 
 

@@ -38,6 +38,7 @@ def densepose(
     splits: dict[str, str] = LISTS,
     images: dict[str, str] = FOLDERS,
     masks: str | None = None,
+    upright: bool = False,
 ) -> Listing:
     """List the images of DensePose-COCO that have at least one person with points.
 
@@ -48,6 +49,7 @@ def densepose(
         splits: split name to its JSON under ``root``.
         images: split name to its folder of images under ``root``.
         masks: folder under ``root`` of PNGs (the image's name) with values 0..14 and 255 void; None without.
+        upright: apply EXIF orientation; COCO's points are of the stored pixels.
 
     Raises:
         ConfigurationError: a split without a folder of images.
@@ -65,7 +67,8 @@ def densepose(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _not_densepose(path, error) from None
         listed[split] = [_listed(Path(root), images[split], file, masks, str(path)) for file in sorted(named)]
-    return Listing(Path(root).as_posix(), PARTS, listed, tuple(range(1, len(PARTS) + 1)), len(PARTS))
+    values = tuple(range(1, len(PARTS) + 1))
+    return Listing(Path(root).as_posix(), PARTS, listed, values, len(PARTS), upright=upright)
 
 
 def is_densepose(content: Any) -> bool:

@@ -30,6 +30,7 @@ def ilsvrc(
     annotations: str | None = None,
     metadata: str | None = None,
     classes: str | None = None,
+    upright: bool = False,
 ) -> Listing:
     """List a folder of images of one class each.
 
@@ -47,6 +48,7 @@ def ilsvrc(
         metadata: folder of the lists under ``root``.
         classes: file under ``root`` with a line ``wnid words`` for each class, in order (LOC_synset_mapping.txt). None
             takes the sorted names of the class folders.
+        upright: apply EXIF orientation, where boxes were drawn on upright photos.
 
     Raises:
         ConfigurationError: both ``annotations`` and ``metadata``.
@@ -70,7 +72,8 @@ def ilsvrc(
         raise DataError(f"{base}: expected a folder for each class in {', '.join(splits.values())}, found no class.")
     names = tuple(f"{wnid} {words}".strip() for wnid, words in known) if known else tuple(wnids)
     placed = {split: [_below(item, images) for item in items] for split, items in _named(listed).items()}
-    return Listing(base.as_posix(), names, placed, tuple(range(1, len(names) + 1)), len(names), problems)
+    values = tuple(range(1, len(names) + 1))
+    return Listing(base.as_posix(), names, placed, values, len(names), problems, upright=upright)
 
 
 def _class_list(path: Path) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 RAW_SUFFIXES = (".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw")
 """Camera raw: many are TIFF files whose first picture is a small preview."""
 HEADER = 1024
-"""Bytes that are looked at."""
+"""Bytes at the beginning that are looked at."""
 
 AS_JPEG = "Export it as JPEG or PNG"
 HEIC = "a HEIC photo"
@@ -52,17 +52,11 @@ _STARTS = (
 )
 _BRANDS = (
     ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), f"{HEIC}. {HEIC_REMEDY}"),
-    ((b"avif", b"avis"), f"an AVIF image that this Pillow does not read. {AS_JPEG}"),
+    ((b"avif", b"avis"), f"an AVIF image that is damaged or of an unknown kind. {AS_JPEG}"),
     ((b"crx ",), RAW),
 )
 """Of files in ISO's container, which bear their kind from the fifth byte on; others of them are videos."""
 _MARKUP = ((b"<svg", f"SVG, {PAGES}"), (b"<html", "a web page (a download that failed?)"), (b"<", "markup (XML)"))
-
-
-def first_bytes(path: Path) -> bytes:
-    """At most :data:`HEADER` bytes."""
-    with path.open("rb") as file:
-        return file.read(HEADER)
 
 
 def is_heic(start: bytes) -> bool:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +29,14 @@ from PIL import Image as PILImage
 
 from models.structures import Image, Mask
 from pipeline.datasets import tiff
-from pipeline.datasets.image_formats import AS_JPEG, HEIC_REMEDY, RAW, first_bytes, is_heic, is_raw, what_is
+from pipeline.datasets.image_formats import AS_JPEG, HEADER, HEIC_REMEDY, RAW, is_heic, is_raw, what_is
 
 MAX_PIXELS = 50_000_000
 """Of an image file, the only limit: what follows wants a few hundred bytes for each pixel, in a network, a CRF, the
 scores of every class. It is read from the file's header, before anything is decoded."""
 TILES = "cut it into tiles, as with ImageMagick: magick IN -crop 1024x1024 +repage TILE_%04d.png, and its mask alike"
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM", "PCX", "SGI", "TGA")
-"""Of Pillow's: those of pixels, none that runs a program (EPS) or holds several sizes (icons). Importing a plugin registers it."""
+"""Of Pillow's: none that runs a program (EPS) or holds several sizes (icons). Importing a plugin registers it."""
 LOSSY = ("JPEG", "MPO")
 TO_8_BITS = (
     "Scale all images alike to 8 bits: gdal_translate -ot Byte -scale LOW HIGH 0 255 IN OUT.png, or with NumPy "
@@ -114,7 +115,7 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _open(path, expected) as picture:
+            with path.open("rb") as file, _open(path, file, expected) as picture:
                 _check_pixels(picture, scale)
                 yield picture
     except BadFileError:
@@ -122,7 +123,9 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
     except FileNotFoundError:
         raise BadFileError(expected, "no such file") from None
     except Exception as error:  # Pillow raises almost any for damaged files
-        raise BadFileError(expected, f"a damaged or unreadable file ({str(error)[:200]})") from None
+        odd = tiff.describe(path) if path.is_file() and _is_tiff(path.read_bytes()[:4]) else None
+        reason = (str(error) or type(error).__name__)[:200]
+        raise BadFileError(expected, odd or f"a damaged or unreadable file ({reason})") from None
 
 
 def orientation(picture: PILImage.Image) -> int:
@@ -150,7 +153,7 @@ def to_rgb(picture: PILImage.Image, upright: bool) -> Image:
         return np.ascontiguousarray(np.repeat((255 - grey if negative else grey)[..., None], 3, axis=2))
     if picture.has_transparency_data and not false_alpha:
         picture = _on_white(picture)
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_indices(path: Path) -> npt.NDArray[np.int32]:
@@ -185,32 +188,36 @@ def write_indices(path: Path, indices: Mask | npt.NDArray[np.uint16]) -> None:
     PILImage.fromarray(indices).save(path)
 
 
-def _open(path: Path, expected: str) -> PILImage.Image:
-    if path.stat().st_size == 0:
+def _open(path: Path, file: BinaryIO, expected: str) -> PILImage.Image:
+    start = file.read(HEADER)
+    file.seek(0)
+    if not start:
         raise BadFileError(expected, "an empty file (0 bytes)")
-    start = first_bytes(path)
     if is_heic(start):
-        return _open_heic(path, expected)
+        return _open_heic(file, expected)
     try:
-        picture = PILImage.open(path, formats=FORMATS)
+        picture = PILImage.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        if start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+") and not is_raw(path):
-            raise BadFileError(expected, tiff.describe(path)) from None
+        if _is_tiff(start) and not is_raw(path):
+            raise BadFileError(expected, tiff.describe(path) or "a damaged TIFF") from None
         raise BadFileError(expected, what_is(path, start)) from None
     if tiff.is_tiff(picture) and (is_raw(path) or tiff.tag(picture, tiff.DNG_VERSION) is not None):
-        picture.close()
         raise BadFileError(expected, RAW)
     return picture
 
 
-def _open_heic(path: Path, expected: str) -> PILImage.Image:
+def _is_tiff(start: bytes) -> bool:
+    return start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def _open_heic(file: BinaryIO, expected: str) -> PILImage.Image:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
         raise BadFileError(expected, f"a HEIC photo. {HEIC_REMEDY}") from None
     register_heif_opener()
     try:
-        return PILImage.open(path, formats=("HEIF",))
+        return PILImage.open(file, formats=("HEIF",))
     except UnidentifiedImageError:
         raise BadFileError(expected, f"a HEIC photo that is damaged or of an unknown kind. {AS_JPEG}") from None
 
@@ -249,17 +256,15 @@ def _of_colours(picture: PILImage.Image, path: Path) -> str:
     """What a mask of no indices holds, and what can be done."""
     if picture.mode in REFUSED:
         return f"{REFUSED[picture.mode]} (mode {picture.mode}). Write whole numbers of 8 bits"
-    colours = picture.convert("RGB").getcolors(MOST_COLOURS)
+    kind, colours = f"a file of mode {picture.mode}", picture.convert("RGB").getcolors(MOST_COLOURS)
     if colours is None:
-        return (
-            f"a file of mode {picture.mode} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
-        )
+        return f"{kind} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
     shown = ", ".join(str(colour) for _, colour in sorted(colours, reverse=True)[:3])  # type: ignore[arg-type]
     beside = next((str(found) for folder in path.parents for found in [folder / LABELMAP] if found.is_file()), "")
     where = f"here {beside}" if beside else "a file with a line NAME:R,G,B for each class"
     return (
-        f"a file of mode {picture.mode} with {len(colours)} colours ({shown}). Set `labelmap` in the reader's options to "
-        f"what each colour means ({where})"
+        f"{kind} with {len(colours)} colours ({shown}). Set `labelmap` in the reader's options to what each colour "
+        f"means ({where})"
     )
 
 

@@ -21,6 +21,7 @@ class Listed:
         mask, instances, boxes: as in :class:`pipeline.datasets.catalogue.TruthEntry`.
         size: (H, W) that the image must have, where a list says so.
         where: the list, or the line of the table, that names it.
+        mask_from: the file that the mask is made of, where the reader's ``make`` writes the mask, for messages.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Listed:
     where: str = ""
     boxes: tuple[Corners, ...] | None = None
     size: tuple[int, int] | None = None
+    mask_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -52,21 +52,24 @@ def read_photo(path: Path, *, upright: bool = False, scale: float = 1) -> Photo:
         BadFileError: as there.
     """
     with opened(path, "an image file", scale) as picture:
-        deep = ";16" in raw_mode(picture) or raw_mode(picture) == "I;12"  # before pixels are loaded
+        deep = ";16" in raw_mode(picture)  # which is known until the pixels are loaded
         turned = orientation(picture)
         pixels = to_rgb(picture, upright)
-        remarks = [*_of_values(pixels, deep and raw_mode(picture) != "I;12"), *_of_file(picture)]
+        remarks = [*_of_values(pixels, deep), *_of_file(picture)]
     if turned != 1:
         remarks.append((EXIF, APPLIED if upright else NOT_APPLIED))
     return Photo(pixels, turned, tuple(remarks))
 
 
 def _of_values(pixels: Image, deep: bool) -> Iterator[tuple[str, str]]:
-    low, high = int(pixels.min()), int(pixels.max())
-    if high == low and pixels.shape[0] * pixels.shape[1] > 1:
+    high = int(pixels.max())
+    few = pixels[::37, ::37]  # nearly always enough to see that colours differ
+    if deep and high < FEW_OF_16:
+        yield LOW_DEPTH, str(high)
+    elif (few == pixels[0, 0]).all() and pixels.shape[0] * pixels.shape[1] > 1 and (pixels == pixels[0, 0]).all():
         yield CONSTANT, str(high)
-    elif high < (FEW_OF_16 if deep else FEW_OF_8):
-        yield (LOW_DEPTH if deep else DARK), str(high)
+    elif high < FEW_OF_8:
+        yield DARK, str(high)
 
 
 def _of_file(picture: PILImage.Image) -> Iterator[tuple[str, str]]:
@@ -97,12 +100,12 @@ def exif(cases: Cases, total: int) -> str:
     found = f"{len(cases)} of {total} images carry an EXIF orientation ({_ids(cases)})"
     if cases[0][1] == APPLIED:
         return (
-            f"{found}, which is applied: they are turned upright. Masks, boxes and points that were drawn on the stored "
-            "pixels lie a quarter or half a turn off: if yours were, set `upright: false` in the reader's options."
+            f"{found}, which is applied: they are turned upright. Masks, boxes and points that were drawn on the "
+            "stored pixels lie a quarter or half a turn off: then set `upright: false` in the reader's options."
         )
     return (
-        f"{found}, which is not applied: their stored pixels are taken. Labels that were drawn on upright photos, as most "
-        "tools show them, lie a quarter or half a turn off: if yours were, set `upright: true` in the reader's options."
+        f"{found}, which is not applied: their stored pixels are taken. Labels that were drawn on upright photos, as "
+        "most tools show them, lie a quarter or half a turn off: then set `upright: true` in the reader's options."
     )
 
 
@@ -123,8 +126,8 @@ def dark(cases: Cases, total: int) -> str:
     """Images of 8 bits that are all but black."""
     high = max(int(detail) for _, detail in cases)
     return (
-        f"{len(cases)} of {total} images are all but black ({_ids(cases)}): their brightest value is {high} of 255. If "
-        f"their values were meant to go to 1 or to {max(high, 1)}, stretch all images alike: "
+        f"{len(cases)} of {total} images are all but black ({_ids(cases)}): their brightest value is {high} of 255. "
+        f"Are they masks, or values of another range? Stretch values of another range alike in all images: "
         f"`Image.fromarray((a / {max(high, 1)} * 255).astype('uint8'))`."
     )
 
@@ -142,8 +145,8 @@ def bands(cases: Cases, total: int) -> str:
     alpha = sum(detail == "alpha" for _, detail in cases)
     said = f", of which {alpha} call it alpha although it has many values, as near infrared does" if alpha else ""
     return (
-        f"{len(cases)} of {total} images are TIFFs with a band beyond the colours ({_ids(cases)}){said}. The first three "
-        f"are taken as red, green and blue, the others are left out. If others are wanted: {tiff.TAKE_THREE}."
+        f"{len(cases)} of {total} images are TIFFs with a band beyond the colours ({_ids(cases)}){said}. The first "
+        f"three are taken as red, green and blue, the others are left out. If others are wanted: {tiff.TAKE_THREE}."
     )
 
 

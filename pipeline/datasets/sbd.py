@@ -76,7 +76,9 @@ def choose(
         own_mask, own_instances = (
             place if there else None for place, there in zip(places, (mask, instances), strict=True)
         )
-        items.append(Listed(item.id, item.image, own_mask, own_instances, item.tags, item.where))
+        items.append(
+            Listed(item.id, item.image, own_mask, own_instances, item.tags, item.where, mask_from=str(mask or ""))
+        )
     return items, files
 
 

@@ -54,8 +54,8 @@ def surplus(picture: PILImage.Image) -> int:
     return max(int(samples) - 3, 0) if more else 0
 
 
-def describe(path: Path) -> str:
-    """What a TIFF that Pillow does not read is, with a remedy; a phrase for "found ..."."""
+def describe(path: Path) -> str | None:
+    """What a TIFF that Pillow does not read is, with a remedy; a phrase for "found ...". None where it is damaged."""
     import tifffile
 
     log = logging.getLogger("tifffile")
@@ -65,8 +65,11 @@ def describe(path: Path) -> str:
             page: Any = file.pages[0]
             bands, kind = int(page.samplesperpixel), page.dtype
             compression = getattr(page.compression, "name", str(page.compression))
-    except Exception as error:  # it raises many kinds for damaged files
-        return f"a damaged TIFF ({error})"[:200]
+        data_end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
+        if bands < 1 or data_end > path.stat().st_size:
+            return None
+    except Exception:  # it raises many kinds for damaged files
+        return None
     finally:
         log.disabled = False
     name = f"a TIFF with {bands} band{'s' * (bands > 1)} of {kind or 'unknown numbers'} (compression {compression})"

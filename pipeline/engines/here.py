@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.engines.job import Job, Result
+from pipeline.engines.job import Job, Result, is_out_of_memory
 
 
 def run(job: Job[Result]) -> list[Result]:
@@ -16,5 +16,7 @@ def _one(job: Job[Result], part: Any) -> Result:
     try:
         return job.task(part)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise job.too_large("there was not enough memory", part) from error
         job.blame(error, part)
         raise

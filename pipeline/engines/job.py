@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from models.errors import DataError
 from pipeline.bars import progress
 
 Result = TypeVar("Result")
@@ -47,6 +48,21 @@ class Job(Generic[Result]):
         """The part as a message names it: ``part 3 (2007_000032 to 2007_000999)``."""
         return f"part {part}" + (f" ({self.describe(part)})" if self.describe else "")
 
+    def too_large(self, what: str, part: Any) -> DataError:
+        """The error for a part that found too little memory although it had the machine for itself."""
+        return DataError(
+            f"{self.desc}: {what}, in {self.name(part)}. Nothing else of this run was at work, so fewer processes "
+            "would not help. Use smaller copies of large images and of their masks (1500 pixels a side are plenty), "
+            "or a machine with more memory. Finished parts are kept."
+        )
+
     def blame(self, error: BaseException, part: Any) -> None:
         """Note on the error in which part it happened."""
         error.add_note(f"{self.desc}: in {self.name(part)}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is Python's, NumPy's or torch's for memory that was not there."""
+    said = str(error).lower()
+    torch = isinstance(error, RuntimeError) and ("out of memory" in said or "allocate memory" in said)
+    return isinstance(error, MemoryError) or torch

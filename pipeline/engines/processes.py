@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -15,7 +16,8 @@ from typing import Any, ClassVar
 from models.errors import TransientError
 from pipeline import runtime
 from pipeline.engines import here
-from pipeline.engines.job import Job, Result
+from pipeline.engines.job import Job, Result, is_out_of_memory
+from pipeline.notices import first_of
 from pipeline.threads import one_thread
 
 
@@ -23,7 +25,8 @@ def run(job: Job[Result]) -> list[Result]:
     """Run the job in ``job.workers`` processes, or here where that is 0 or the machine's GPU does the work.
 
     Raises:
-        TransientError: a process was killed.
+        TransientError: a process was killed, and fewer at a time may do.
+        DataError: a process found too little memory although it worked alone.
     """
     count = _count(job)
     if count == 0:
@@ -40,7 +43,7 @@ def run(job: Job[Result]) -> list[Result]:
         futures = {pool.submit(_do, part): part for part in job.parts}
         try:
             for future in job.bar(as_completed(futures), lambda future: futures[future]):
-                _raise_failure(job, future, futures[future])
+                _raise_failure(job, count, futures, future)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -53,16 +56,27 @@ def _count(job: Job[Any]) -> int:
     return min(runtime.workers() if job.workers is None else job.workers, len(job.parts))
 
 
-def _raise_failure(job: Job[Any], future: Future[Any], part: Any) -> None:
+def _raise_failure(job: Job[Any], count: int, futures: Mapping[Future[Any], Any], future: Future[Any]) -> None:
     error = future.exception()
-    if isinstance(error, BrokenProcessPool):
-        raise TransientError(
-            f"{job.desc}: a worker process was killed, most often for want of memory. Finished parts are kept: "
-            "run again with fewer processes (WEAK2MASK_WORKERS=1)."
-        ) from error
-    if error is not None:
-        job.blame(error, part)
+    if error is None:
+        return
+    killed = isinstance(error, BrokenProcessPool)
+    if not killed and not is_out_of_memory(error):
+        job.blame(error, futures[future])
         raise error
+    what = "a worker process was killed, most often for want of memory" if killed else "there was not enough memory"
+    if count == 1:
+        raise job.too_large(what, _at_work(futures, 1)[0] if killed else futures[future]) from error
+    parts = _at_work(futures, count) if killed else [futures[future]]
+    raise TransientError(
+        f"{job.desc}: {what}. At work: {first_of([job.name(part) for part in parts])}. Finished parts are kept: run "
+        "again with fewer processes (WEAK2MASK_WORKERS=1)."
+    ) from error
+
+
+def _at_work(futures: Mapping[Future[Any], Any], count: int) -> list[Any]:
+    """The parts that were under way when the pool broke: the first that have no result, for they begin in order."""
+    return [part for future, part in futures.items() if not future.done() or future.exception() is not None][:count]
 
 
 def _start_worker(task: bytes) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import DataError, closest
-from pipeline.datasets.folder import SUFFIXES
+from pipeline.datasets.image_formats import SUFFIXES, by_suffix, is_raw
+from pipeline.notices import Notice, first_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,27 @@ def find_images(named: Sequence[str]) -> list[Input]:
         raise DataError("No images were named. Name a folder, a glob in quotes or files.")
     found = dict.fromkeys(_plain(path) for item in named for path in _expand(item))
     return _named_apart(list(found))
+
+
+def passed_over(named: Sequence[str]) -> list[Notice]:
+    """What lies in the folders that are named and is not looked at: other files, and images in folders below."""
+    folders = [Path(item) for item in named if Path(item).is_dir()]
+    entries = [entry for folder in folders for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    files = [entry for entry in entries if entry.is_file() and not _is_image(entry)]
+    below = [entry for entry in entries if entry.is_dir() and _is_folder_of_images(entry)]
+    notices = []
+    if files:
+        first = first_of([entry.name for entry in files])
+        text = f"Passed over, for their names are not those of images: {by_suffix(files)} ({first})."
+        raw = any(is_raw(entry) for entry in files)
+        text += " A camera's raw files have to be exported as JPEG or PNG." if raw else ""
+        notices.append(Notice("files_passed_over", len(files), text))
+    if below:
+        suffix = next(entry.suffix for entry in sorted(below[0].iterdir()) if _is_image(entry))
+        first, remedy = first_of([str(entry) for entry in below]), f"name '{below[0].parent}/**/*{suffix}'"
+        text = f"Passed over: folders below that hold images ({first}). To take them {remedy}."
+        notices.append(Notice("folders_passed_over", len(below), text))
+    return notices
 
 
 def _plain(path: Path) -> Path:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigurationError, DataError
-from pipeline.notices import warn_of
+from pipeline.notices import FILE as WARNINGS
+from pipeline.notices import Notice, first_of, save_notices, warn_of
 from pipeline.use.coco_ids import CocoIds, size_notices
 from pipeline.use.inputs import Input
-from pipeline.use.worker import PART, How, SegmentPart, write_json
+from pipeline.use.worker import PART, How, Result, SegmentPart, write_json
 from stages.prepare import Problem, report
 
 FORMATS = ("masks", "overlays", "json", "coco")
@@ -29,6 +30,7 @@ class Summary:
     images: int
     classes: dict[str, int]
     problems: tuple[Problem, ...]
+    notices: tuple[Notice, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -84,7 +86,8 @@ def predict(
         inputs: from :func:`pipeline.use.inputs.find_images`.
         checkpoint: folder of a segmenter.
         class_names: its C classes.
-        out: gets ``masks/NAME.png`` (VOC palette), ``overlays/NAME.png``, ``json/NAME.json``, ``predictions.json``.
+        out: gets ``masks/NAME.png`` (VOC palette), ``overlays/NAME.png``, ``json/NAME.json``, ``predictions.json``,
+            and ``warnings.json`` where something may be wrong with the images.
         how: scales, mirror image, CRF.
         formats: some of :data:`FORMATS`.
         tags: by input name, the C classes that may win there; an image without an entry is not restricted.
@@ -111,4 +114,26 @@ def predict(
             write_json(out / RESULTS, content["annotations"], indent=None)
             warn_of(size_notices(ids, {name: size for name, size, _ in listed}))
     found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
-    return Summary(str(out), how, len(good), found, tuple(r.problem for r in results if r.problem is not None))
+    problems = tuple(r.problem for r in results if r.problem is not None)
+    notices = tuple(_notices(results))
+    (out / WARNINGS).unlink(missing_ok=True)
+    save_notices(out, notices)
+    return Summary(str(out), how, len(good), found, problems, notices)
+
+
+def _notices(results: Sequence[Result]) -> Iterator[Notice]:
+    """What may be wrong with the images, counted."""
+    from pipeline.datasets.photos import EXIF, SENTENCES
+
+    for topic, sentence in {**SENTENCES, EXIF: _turned}.items():
+        cases = [(r.input.path.name, detail) for r in results for name, detail in r.remarks if name == topic]
+        if cases:
+            yield Notice(topic, len(cases), sentence(cases, len(results)))
+
+
+def _turned(cases: Sequence[tuple[str, str]], total: int) -> str:
+    names = first_of([name for name, _ in cases])
+    return (
+        f"{len(cases)} of {total} images carry an EXIF orientation ({names}): they are turned upright, and so are "
+        "their masks. Programs that do not apply EXIF show these photos in another way than their masks."
+    )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.structures import Image
+from pipeline.datasets.images import TILES
+from pipeline.engines.job import is_out_of_memory
 from pipeline.use.inputs import Input
 from stages.prepare import Problem
 
 if TYPE_CHECKING:
     from models.method import Method
+    from pipeline.datasets.photos import Photo
     from stages.predict_masks import Scored
 
 PART = 8
-MAX_PIXELS = 50_000_000
-"""At the largest scale; a network, a CRF and the scores of every class want a few hundred bytes for each."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class How:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input: its card (:meth:`SegmentPart._card`) and COCO segments, or the problem with it."""
+    """What became of one input: its card (:meth:`SegmentPart._card`) and COCO segments, or the problem with it; and
+    what may be wrong, (topic, detail)."""
 
     input: Input
     card: dict[str, Any] = field(default_factory=dict)
     segments: list[dict[str, Any]] = field(default_factory=list)
     problem: Problem | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,18 @@ class SegmentPart:
             return [self._result(item) for item in self.inputs[k * PART : (k + 1) * PART]]
 
     def _result(self, item: Input) -> Result:
-        image = _read(item, max(self.how.scales))
-        if isinstance(image, Problem):
-            return Result(item, problem=image)
+        photo = _read(item, max(self.how.scales))
+        if isinstance(photo, Problem):
+            return Result(item, problem=photo)
+        image = photo.pixels
         try:
             scored = self._scored(item, image)
         except (MemoryError, RuntimeError) as error:
-            if not _no_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            found = f"one of {image.shape[1]} x {image.shape[0]} pixels"
+            found = f"one of {image.shape[1]} x {image.shape[0]} pixels. Make it smaller, or {TILES.partition(',')[0]}"
             return Result(item, problem=Problem(item.name, str(item.path), "an image that fits into memory", found))
-        return self._written(item, image, scored)
+        return replace(self._written(item, image, scored), remarks=photo.remarks)
 
     def _scored(self, item: Input, image: Image) -> Scored:
         from models.refiners.dense_crf import SegmentationCrf
@@ -145,24 +148,15 @@ class SegmentPart:
         }
 
 
-def _read(item: Input, scale: float) -> Image | Problem:
-    from PIL import Image as Pictures
-
-    from pipeline.datasets.images import BadFileError, read_image
+def _read(item: Input, scale: float) -> Photo | Problem:
+    """Photos are turned upright, as people see them, whatever the orientation of the images of a training."""
+    from pipeline.datasets.images import BadFileError
+    from pipeline.datasets.photos import read_photo
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pictures.DecompressionBombWarning)  # large ones are refused below
-            image = read_image(item.path, upright=True)
+        return read_photo(item.path, upright=True, scale=scale)
     except BadFileError as bad:
         return Problem(item.name, str(item.path), bad.expected, bad.found)
-    except OSError as error:
-        return Problem(item.name, str(item.path), "a file that can be read", str(error))
-    height, width = image.shape[:2]
-    if height * width * max(scale, 1) ** 2 > MAX_PIXELS:
-        expected = f"at most {MAX_PIXELS // 10**6} million pixels at the largest scale (make it smaller, or cut it up)"
-        return Problem(item.name, str(item.path), expected, f"{width} x {height} at scale {max(scale, 1):g}")
-    return image
 
 
 @lru_cache(maxsize=1)
@@ -171,11 +165,6 @@ def _method(checkpoint: Path, made: int, device: str) -> Method:
     from pipeline.checkpoints import load_method
 
     return load_method(checkpoint).to(device)
-
-
-def _no_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,17 @@ def test_a_failing_part_raises_its_own_error_and_the_others_are_kept(tmp_path: P
     assert (tmp_path / "0").read_text() == "done"
 
 
-def test_a_killed_worker_is_a_message_with_a_remedy() -> None:
-    with pytest.raises(TransientError, match="WEAK2MASK_WORKERS=1"):
-        map_parts(_die, [0], "dying", workers=1)
+def _too_large(part: int) -> None:
+    raise MemoryError
+
+
+def test_killed_workers_are_a_message_with_a_remedy() -> None:
+    with pytest.raises(TransientError, match=r"At work: part 7, part 8\. .*WEAK2MASK_WORKERS=1"):
+        map_parts(_die, [7, 8, 9], "dying", workers=2)
+
+
+@pytest.mark.parametrize(("task", "workers"), [(_die, 1), (_too_large, 1), (_too_large, 0)])
+def test_too_little_memory_for_one_worker_is_no_reason_to_try_again(task: Any, workers: int) -> None:
+    with pytest.raises(DataError, match=r"in part 7\. .*smaller copies") as caught:
+        map_parts(task, [7, 8], "dying", workers=workers)
+    assert "WEAK2MASK_WORKERS" not in str(caught.value)

@@ -21,8 +21,9 @@ from models.structures import IGNORE
 from pipeline.__main__ import app
 from pipeline.checkpoints import build_method, save_checkpoint
 from pipeline.entries import ImportWeightsEntry
+from pipeline.notices import read_notices
 from pipeline.use import options
-from pipeline.use.inputs import find_images
+from pipeline.use.inputs import find_images, passed_over
 from pipeline.use.predict import check_out, predict
 from pipeline.use.tags import read_tags
 from pipeline.use.trained import Place, find_checkpoint, load_segmenter
@@ -164,6 +165,60 @@ def test_every_kind_of_image_is_read_and_bad_ones_are_reported_together(
     for images, said in ((0, "No mask was made"), (1, "The mask of the other image is in")):
         with pytest.raises(DataError, match=said):
             replace(summary, images=images).raise_problems()
+
+
+def test_what_may_be_wrong_with_images_is_counted(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEAK2MASK_WORKERS", "0")
+    folder, out = tmp_path / "odd", tmp_path / "out"
+    folder.mkdir()
+    rgb, exif = picture(), Image.Exif()
+    exif[0x112] = 6
+    for name in ("turned.jpg", "also.jpg"):
+        rgb.save(folder / name, exif=exif)
+    Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) << 4).save(folder / "bits12.png")
+    infrared = np.arange(40 * 48).reshape(40, 48, 1).astype(np.uint8)
+    Image.fromarray(np.concatenate([np.asarray(rgb), infrared], -1)).save(folder / "infrared.tif")
+    summary = predict(find_images([str(folder)]), checkpoint, CLASSES, out, How())
+    assert summary.images == 4
+    told = {notice.topic: notice for notice in summary.notices}
+    assert set(told) == {"exif_orientation", "low_depth", "bands"}
+    assert "2 of 4 images carry an EXIF orientation (also.jpg, turned.jpg): they are turned upright" in (
+        told["exif_orientation"].text
+    )
+    assert "12 bits" in told["low_depth"].text
+    assert read_notices(out) == summary.notices
+    for name in ("turned.jpg", "also.jpg", "bits12.png"):
+        (folder / name).unlink()
+    rgb.save(folder / "infrared.tif")
+    predict(find_images([str(folder)]), checkpoint, CLASSES, out, How())
+    assert read_notices(out) == (), "warnings of an earlier prediction do not stay"
+
+
+def test_a_large_image_is_refused_before_it_is_read(checkpoint: Path, tmp_path: Path) -> None:
+    Image.new("1", (10000, 6000)).save(tmp_path / "large.png")
+    summary = predict(
+        find_images([str(tmp_path / "large.png")]), checkpoint, CLASSES, tmp_path / "out", How((1.0, 2.0))
+    )
+    [problem] = summary.problems
+    assert problem.expected == "at most 12 million pixels (at scale 2)"
+    assert "10000 x 6000 (60 million pixels). Remedy: cut it into tiles" in problem.found
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.heic", "c.mp4", "d.txt", "e.TXT", "f.CR2", ".hidden", "below/a.jpg", "empty/a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [item.name for item in find_images([str(tmp_path)])] == ["a", "b"]
+    files, folders = passed_over([str(tmp_path)])
+    assert files.count == 4
+    assert "2 .txt, 1 .cr2, 1 .mp4 (c.mp4, d.txt, e.TXT and 1 more). A camera's raw files" in files.text
+    assert (
+        f"folders below that hold images ({tmp_path / 'below'}). To take them name '{tmp_path}/**/*.jpg'"
+        in folders.text
+    )
+    assert passed_over([str(tmp_path / "a.jpg")]) == []
 
 
 def test_worker_processes_write_the_same_bytes(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
