@@ -82,7 +82,12 @@ def make_catalogue(
         )
         catalogue.save(images)
         if limit is None:  # of a dry run's few images little can be asked
-            notices += teachable(listing.class_names, _classes_shown(listing, listed, findings, kept))
+            told = {notice.topic for notice in notices}
+            notices += (
+                notice
+                for notice in teachable(listing.class_names, _classes_shown(listing, listed, findings, kept))
+                if notice.topic != "class_without_image" or "categories_without_annotation" not in told
+            )
         save_notices(images, notices)
         GroundTruth.save(truth, truth_root, _truth_entries(ids, listed, findings))
     return catalogue
