@@ -34,8 +34,9 @@ def of_runs(runs: npt.NDArray[np.int64], size: tuple[int, int]) -> Region:
     Raises:
         ValueError: they do not add up to the size.
     """
-    if runs.size == 0 or runs.min() < 0 or int(runs.sum()) != size[0] * size[1]:
-        raise ValueError(f"run lengths that add up to {int(runs.sum())}")
+    total = sum(runs.tolist())  # of any size: a sum in 64 bits might come round to the right one
+    if runs.size == 0 or runs.min() < 0 or total != size[0] * size[1]:
+        raise ValueError(f"run lengths that add up to {total}")
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return values.reshape(size[1], size[0]).T
 

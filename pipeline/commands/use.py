@@ -34,6 +34,10 @@ def predict(
     flip: Annotated[bool | None, typer.Option(help="Add the mirror image at every scale.")] = None,
     crf: Annotated[str | None, typer.Option(help="Preset of the dense CRF (irn, seg_test, ...), or none.")] = None,
     tags: Annotated[Path | None, typer.Option(help="CSV of image tags: no other class can win.")] = None,
+    coco_ids: Annotated[
+        Path | None,
+        typer.Option(help="COCO file of these images: predictions.json gets its ids, results.json is for loadRes."),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="What to write, separated by commas.")
     ] = "masks,overlays,json,coco",
@@ -49,6 +53,7 @@ def predict(
     Examples:
 
     - ``python -m pipeline predict photos/ --checkpoint segmenter --book recipes/mine --out masks``
+    - ``python -m pipeline predict photos/ -c segmenter -o masks --format coco --coco-ids instances_val.json``
     - ``python -m pipeline predict 'photos/**/*.jpg' -c model_folder -o masks --scales 0.75,1,1.25 --flip --crf irn``
     """
     from pipeline.notices import warn_of
@@ -58,6 +63,8 @@ def predict(
     from pipeline.use.trained import find_checkpoint
 
     chosen = options.formats(formats)
+    if coco_ids is not None and "coco" not in chosen:
+        raise ConfigurationError("--coco-ids is of predictions.json, which --format leaves out. Add coco to it.")
     inputs = find_images(images)
     place = find_checkpoint(checkpoint, book)
     how = options.how(place, options.scales(scales), flip, crf)
@@ -65,13 +72,15 @@ def predict(
     warn_of(passed_over(images))
 
     from pipeline.runtime import device
+    from pipeline.use.coco_ids import read_ids
     from pipeline.use.predict import predict as run
     from pipeline.use.tags import read_tags
     from pipeline.use.trained import load_segmenter
 
     _, class_names = load_segmenter(place)
     allowed = read_tags(tags, class_names, inputs) if tags else None
-    summary = run(inputs, place.folder, class_names, out, how, formats=chosen, tags=allowed, device=device())
+    ids = read_ids(coco_ids, class_names, inputs) if coco_ids else None
+    summary = run(inputs, place.folder, class_names, out, how, formats=chosen, tags=allowed, ids=ids, device=device())
     warn_of(summary.notices)
     found = ", ".join(f"{name} {count}" for name, count in summary.classes.items() if count) or "no class"
     said = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {found}."

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, Image, Mask
-from pipeline.datasets.images import BadFileError, read_image, read_indices
+from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_image, read_indices
 
 FILE = "catalogue.json"
 TRUTH_FILE = "ground_truth.json"
@@ -170,7 +170,7 @@ class TruthEntry:
 
     Attributes:
         mask: PNG of class values, or None.
-        instances: PNG of instance numbers (0 none, 255 void), or None.
+        instances: PNG of instance numbers (0 none, 255 void; of 16 bits for more than 254 objects), or None.
         sha256: of the mask file.
         boxes: of the objects of the image's only class, or None where the data set has no boxes.
     """
@@ -227,7 +227,7 @@ class GroundTruth:
         entry = self._entries.get(id)
         if entry is None or entry.instances is None:
             return None
-        numbers = self._indices(entry.instances, self.catalogue.size(id))
+        numbers = self._indices(entry.instances, self.catalogue.size(id), MOST_INSTANCES)
         return np.where(numbers == IGNORE, 0, numbers).astype(np.int32)
 
     @staticmethod
@@ -251,15 +251,15 @@ class GroundTruth:
         path = self.folder / TRUTH_FILE
         return _read_truth(path, Path.cwd(), path.stat().st_mtime_ns if path.exists() else 0)
 
-    def _indices(self, relative: str, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+    def _indices(self, relative: str, size: tuple[int, int], most: int = IGNORE) -> npt.NDArray[np.int32]:
         path = self._root / relative
         try:
             indices = read_indices(path)
         except BadFileError as bad:
             raise self.catalogue.changed(path, bad.expected, bad.found) from None
-        if indices.shape != size or indices.max(initial=0) > IGNORE:
+        if indices.shape != size or indices.max(initial=0) > most:
             found = f"values up to {indices.max(initial=0)} of size {indices.shape}"
-            raise self.catalogue.changed(path, f"values 0..255 of size {size}", found)
+            raise self.catalogue.changed(path, f"values 0..{most} of size {size}", found)
         return indices
 
 

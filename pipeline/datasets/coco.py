@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from math import isfinite
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 from models.errors import ConfigurationError, DataError, closest
-from models.structures import IGNORE
-from pipeline.datasets.catalogue import Corners
-from pipeline.datasets.coco_images import find_images
-from pipeline.datasets.coco_json import Instances, id_of, read_instances
-from pipeline.datasets.coco_shapes import INSTANCES, LARGEST, MASKS, Crowd, Sketch, paint, read_shape
-from pipeline.datasets.images import BadFileError
-from pipeline.datasets.lines import read_lines
+from pipeline.datasets.coco_images import unlisted
+from pipeline.datasets.coco_json import Instances
+from pipeline.datasets.coco_names import ids_apart
+from pipeline.datasets.coco_notices import coco_notices
+from pipeline.datasets.coco_shapes import INSTANCES, MASKS, Crowd, Sketch, paint
+from pipeline.datasets.coco_split import Split, Tally
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
+from pipeline.notices import first_of
 from stages.prepare import Problem, id_problem
 
 OWN_SPLITS = {"train": "train2014", "val": "val2014"}
@@ -33,15 +33,20 @@ def coco(
     classes: list[str] | None = None,
     crowd: Literal["void", "paint", "skip"] = "void",
     without_objects: Literal["keep", "skip"] = "keep",
+    upright: bool = False,
     download: bool = False,
 ) -> Listing:
     """List COCO, and paint a mask for every image into the ground truth.
 
-    An image's id is its number in twelve digits (other files than COCO's: the name). Objects are painted in the order
-    of the file, later ones over earlier ones, with pycocotools. Tags are the classes of an image's annotations, of any
-    area, crowds included (as in ReCAM's code); ``annotate`` with ``source: masks`` takes what is left visible instead.
+    An image's id is its number in twelve digits (other files than COCO's: the name; images that share a name are told
+    apart by their folders, ``cam_1_img``, else by their suffix). A file is looked for by its path in the usual places,
+    then by its last parts in all folders of ``root``, where it must be the only one that fits. Objects are painted in
+    the order of the file, later ones over earlier ones, with pycocotools. Tags are the classes of an image's
+    annotations, of any area, crowds included (as in ReCAM's code); ``annotate`` with ``source: masks`` takes what is
+    left visible instead.
     Boxes come along where all annotations of an image are of one class and none is a crowd; others' are those of their
-    instances, which are painted too.
+    instances, which are painted too. Annotations with a box and no segmentation are taken: an image that has no other
+    gets no mask, and in one that has, the box is void.
 
     Args:
         root: folder with annotations/ and the images; relative to the project root. It must be there.
@@ -57,6 +62,8 @@ def coco(
             take what their code does.
         without_objects: "skip" leaves out images without an annotation of a kept class; of 2014 that leaves the 82,081
             and 40,137 images of the lists that much published work uses ("keep": 82,783 and 40,504).
+        upright: apply the EXIF orientation of the images, for annotations that were drawn on upright photos, as most
+            tools show them; COCO's own are of the pixels as stored.
         download: fetch what the splits need and ``root`` lacks (2014: 19 GB), where there is internet.
 
     Raises:
@@ -76,125 +83,82 @@ def coco(
     sketches: dict[str, Sketch] = {}
     problems: list[Problem] = []
     categories: dict[int, str] = {}
+    tally = Tally()
     for split, name in splits.items():
-        own = _Split.read(base, name, classes, (images or {}).get(split))
-        if categories and own.content.categories != categories:
-            raise DataError(f"{own.content.path}: expected the categories of the other splits, found others.")
-        categories = own.content.categories
-        listed[split] = own.list_all((lists or {}).get(split), without_objects == "skip", sketches, problems)
+        own = Split.read(base, name, classes, (images or {}).get(split))
+        categories = _categories(own.content, categories, classes)
+        listed[split] = own.list_all((lists or {}).get(split), without_objects == "skip", sketches, problems, tally)
         del own  # a gigabyte of the training split, before the next one is read
     names = tuple(classes) if classes is not None else tuple(categories.values())
-    draw = partial(paint_all, sketches=list(sketches.values()), crowd=crowd)
+    if not tally.annotations and not problems:
+        raise DataError(f"{base}: expected annotations in the JSON of `splits`, found lists of images without any.")
+    paths = [item.image for items in listed.values() for item in items]
+    notices = coco_notices(tally, names, classes is not None, crowd, unlisted(base, paths, tally.others))
+    named = ids_apart(paths)
     kept = tuple(range(1, len(names) + 1))
-    return Listing(base.as_posix(), names, listed, kept, len(names), problems, make=draw, truth_root=".")
+    drawn = _named(sketches, named)
+    draw = partial(paint_all, sketches=list(drawn.values()), root=base, crowd=crowd, upright=upright)
+    return Listing(
+        base.as_posix(),
+        names,
+        {split: [_with_id(item, named[item.image], drawn) for item in items] for split, items in listed.items()},
+        kept,
+        len(names),
+        [replace(bad, id=named.get(bad.id, bad.id)) for bad in problems],
+        notices,
+        upright,
+        make=draw if drawn else None,
+        truth_root=".",
+    )
+
+
+def _named(sketches: dict[str, Sketch], named: Mapping[str, str]) -> dict[str, Sketch]:
+    """Sketches by id; an id that cannot be a file name is refused later, and nothing is written for it."""
+    by_id = {named[path]: replace(sketch, id=named[path]) for path, sketch in sketches.items()}
+    return {id: sketch for id, sketch in by_id.items() if id_problem(id, "") is None}
+
+
+def _with_id(item: Listed, id: str, sketches: Mapping[str, Sketch]) -> Listed:
+    if id not in sketches:
+        return replace(item, id=id)
+    return replace(item, id=id, mask=f"{MASKS}/{id}.png", instances=f"{INSTANCES}/{id}.png")
+
+
+def _categories(content: Instances, others: dict[int, str], classes: list[str] | None) -> dict[int, str]:
+    """The file's categories, which must be the other splits'; each name once, unless the user chose among them."""
+    own = content.categories
+    if others and own != others:
+        differing = [id for id in sorted({*own, *others}) if own.get(id) != others.get(id)]
+        first = differing[0]
+        raise DataError(
+            f"{content.path}: expected the categories of the other splits, found others: {len(differing)} differ, "
+            f"such as id {first}: {own.get(first, 'none')} here and {others.get(first, 'none')} there."
+        )
+    twice = [name for name, count in Counter(own.values()).items() if count > 1]
+    if twice and classes is None:
+        ids = [str(id) for id, name in own.items() if name == twice[0]]
+        raise DataError(
+            f"{content.path}: expected each category name once, found '{twice[0]}' for the ids {first_of(ids, 5)}. "
+            f"`classes: [{', '.join(list(dict.fromkeys(own.values()))[:20])}]` takes them as one class."
+        )
+    return own
 
 
 def paint_all(
-    images: Path, truth: Path, workers: int, ids: Collection[str], *, sketches: Sequence[Sketch], crowd: Crowd
+    images: Path,
+    truth: Path,
+    workers: int,
+    ids: Collection[str],
+    *,
+    sketches: Sequence[Sketch],
+    root: Path,
+    crowd: Crowd,
+    upright: bool,
 ) -> list[Problem]:
-    """Write masks/ and instances/ of ``ids`` under ``truth``."""
+    """Write masks/ and instances/ of ``ids`` under ``truth``; ``root`` is of the images."""
     for folder in (MASKS, INSTANCES):
         (truth / folder).mkdir()
     wanted = [sketch for sketch in sketches if sketch.id in ids]
-    found = in_processes(partial(paint, truth=truth, crowd=crowd), wanted, workers, "painting masks")
+    one = partial(paint, root=root, truth=truth, crowd=crowd, upright=upright)
+    found = in_processes(one, wanted, workers, "painting masks")
     return [problem for problems in found for problem in problems]
-
-
-def _values(categories: dict[int, str], names: Sequence[str]) -> dict[int, int]:
-    """Category id to its value in the masks."""
-    for name in names:
-        if name not in categories.values():
-            raise ConfigurationError(f"coco: unknown class '{name}'.{closest(name, categories.values())}")
-    return {id: names.index(name) + 1 if name in names else IGNORE for id, name in categories.items()}
-
-
-@dataclass(frozen=True)
-class _Split:
-    """One file of annotations, ``values`` by category id, and the folder of its images where one is named."""
-
-    base: Path
-    name: str
-    content: Instances
-    values: dict[int, int]
-    folder: str | None
-
-    @classmethod
-    def read(cls, base: Path, name: str, classes: Sequence[str] | None, folder: str | None) -> _Split:
-        """Raises DataError or ConfigurationError as :func:`coco`."""
-        content = read_instances(base / (name if name.endswith(".json") else f"annotations/instances_{name}.json"))
-        names = tuple(content.categories.values()) if classes is None else classes
-        return cls(base, PurePosixPath(name).stem, content, _values(content.categories, names), folder)
-
-    def list_all(
-        self, list_file: str | None, objects_only: bool, sketches: dict[str, Sketch], problems: list[Problem]
-    ) -> list[Listed]:
-        """The images, with a sketch of each mask; what is wrong with the file goes to ``problems``."""
-        problems += self.content.problems
-        wanted = self._wanted(list_file, objects_only, problems)
-        files = find_images(self.base, self.name, self.folder, [self.content.images[k]["file_name"] for k in wanted])
-        return [self._listed(k, file, sketches, problems) for k, file in zip(wanted, files, strict=True)]
-
-    def _wanted(self, list_file: str | None, objects_only: bool, problems: list[Problem]) -> list[int]:
-        """Numbers of the images to take."""
-        numbers = list(self.content.images)
-        if list_file is not None:
-            by_id = {id_of(self.content.images[number]["file_name"]): number for number in numbers}
-            numbers = []
-            for line in read_lines(Path(list_file)):
-                id = id_of(PurePosixPath(line.key).name)
-                number = by_id.get(id, by_id.get(id.zfill(12)))
-                if number is None:
-                    problems.append(Problem(id, line.where, f"an image of {self.content.path}", f"'{line.key}'"))
-                else:
-                    numbers.append(number)
-        return [number for number in numbers if not objects_only or self._tags(number)]
-
-    def _listed(self, number: int, file: str, sketches: dict[str, Sketch], problems: list[Problem]) -> Listed:
-        """An image, and the sketch of its mask where its size makes sense."""
-        entry, path = self.content.images[number], str(self.content.path)
-        id, size = id_of(entry["file_name"]), _size(entry)
-        where = f"{path} image {number}"
-        shapes = []
-        for annotation in self.content.annotations.get(number, ()):
-            try:
-                shapes.append(read_shape(annotation, self.values[annotation["category_id"]]))
-            except BadFileError as bad:
-                problems.append(Problem(id, f"{path} annotation {annotation.get('id')}", bad.expected, bad.found))
-        if size is None:
-            found = f"{entry.get('height')} x {entry.get('width')}"
-            problems.append(Problem(id, where, "an image with height and width in pixels", found))
-            return Listed(id, file, tags=self._tags(number), where=where)
-        if id_problem(id, where) is not None:  # is refused later; its file may lead anywhere
-            return Listed(id, file, where=where)
-        sketches.setdefault(id, Sketch(id, size, tuple(shapes), path))
-        masks = f"{MASKS}/{id}.png", f"{INSTANCES}/{id}.png"
-        return Listed(id, file, *masks, self._tags(number), where, self._boxes(number), size)
-
-    def _tags(self, number: int) -> tuple[int, ...]:
-        found = {self.values[annotation["category_id"]] for annotation in self.content.annotations.get(number, ())}
-        return tuple(sorted(found - {IGNORE}))
-
-    def _boxes(self, number: int) -> tuple[Corners, ...] | None:
-        """Boxes of an image's only class; some of COCO's own have no area and are left out."""
-        own = self.content.annotations.get(number, ())
-        if len({annotation["category_id"] for annotation in own}) != 1 or not self._tags(number):
-            return None
-        corners = [_corners(annotation) for annotation in own]
-        if any(annotation.get("iscrowd") for annotation in own) or None in corners:
-            return None
-        return tuple(box for box in corners if box is not None and box[0] < box[2] and box[1] < box[3]) or None
-
-
-def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = entry.get("height"), entry.get("width")
-    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1 or height * width > LARGEST:
-        return None
-    return height, width
-
-
-def _corners(annotation: dict[str, Any]) -> Corners | None:
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(n, int | float) and isfinite(n) for n in box):
-        return None
-    left, top, width, height = box
-    return left, top, left + width, top + height

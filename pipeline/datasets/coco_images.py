@@ -1,49 +1,223 @@
-"""Where the images of COCO lie: people keep them in several ways."""
+"""Where the images of COCO lie: people keep them in several ways, and tools write paths of their own machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
-from pipeline.datasets.coco_json import id_of
+from pipeline.datasets.coco_names import OFFICIAL, id_of
+from pipeline.datasets.coco_values import short
+from pipeline.datasets.folder import SUFFIXES
+from pipeline.notices import first_of
 
 SAMPLE = 20
 """Images that are looked for in each place."""
+ROOTS = ("images", "Images", "JPEGImages")
+UPLOADED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?[-_](?=.)")
+"""What Label Studio puts before the name of a file that is uploaded to it."""
+ROBOFLOW = re.compile(r"(.+)_([a-z]{3,4})\.rf\.\w+\.\w+", re.IGNORECASE)
+"""Roboflow's name of a.jpg is a_jpg.rf.HASH.jpg."""
 
 
-def find_images(base: Path, name: str, folder: str | None, file_names: Sequence[str]) -> list[str]:
-    """Paths of the images under ``base``, in order.
+@dataclass(frozen=True)
+class Found:
+    """Where a listed image lies.
 
-    The place is the one that has most of a few images of the list; an image that it lacks is found out when it is read.
+    Attributes:
+        path: below the root; of an image that is not there, where it would be.
+        there: the file is there.
+        elsewhere: it was found by the last part of its name.
+        rivals: files that it might be as well, or the other listed names that the one file might be of.
+    """
+
+    path: str
+    there: bool = True
+    elsewhere: bool = False
+    rivals: tuple[str, ...] = ()
+
+
+def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> list[Found]:
+    """The files of images, in order.
+
+    The place is the folder that has most of a few images of the list. What is not there is looked for by its last
+    parts in all folders below the root: it must be the only file that fits, and fit only one of the names.
 
     Args:
         base: the data set's root.
-        name: of the split, as in ``train2014``.
-        folder: under ``base``; None tries the usual ones.
-        file_names: as the annotations have them.
+        folders: places under ``base``, the likeliest first.
+        names: of the images, from :func:`pipeline.datasets.coco_names.plain_name`.
 
     Raises:
         DataError: none of the images is in any of the places.
     """
-    roots = ("images", "Images", "JPEGImages")
-    folders = [folder] if folder is not None else [name, *(f"{root}/{name}" for root in roots), *roots, "."]
-    places = [(PurePosixPath(place), naming) for place in folders for naming in (_as_listed, _by_number)]
-    sample = list(file_names[:: max(len(file_names) // SAMPLE, 1)])
-    hits = [sum((base / place / naming(file)).is_file() for file in sample) for place, naming in places]
-    if sample and max(hits) == 0:
-        looked = ", ".join(f"{place}/" for place in folders)
-        raise DataError(
-            f"{base}: expected images such as {sample[0]} in one of {looked} found none. "
-            "Name their folder in `images`, or set `download: true` where there is internet."
-        )
+    places = [(PurePosixPath(folder), naming) for folder in folders for naming in (_as_listed, _by_number)]
+    sample = list(names[:: max(len(names) // SAMPLE, 1)])
+    hits = [sum(os.path.isfile(base / place / naming(name)) for name in sample) for place, naming in places]
     place, naming = places[hits.index(max(hits))] if sample else places[0]
-    return [(place / naming(file)).as_posix() for file in file_names]
+    paths = [(place / naming(name)).as_posix() for name in names]
+    index = _Index(base, tuple(folders))
+    found = []
+    for name, path in zip(names, paths, strict=True):
+        if os.path.isfile(base / path):
+            found.append(Found(path, elsewhere=_is_elsewhere(name, path)))
+        else:
+            best = index.find(name)
+            found.append(Found(best[0], elsewhere=True) if len(best) == 1 else Found(path, False, rivals=best))
+    _each_for_one(names, paths, found)
+    if names and not any(one.there or one.rivals for one in found):
+        looked = ", ".join(f"{folder}/" for folder in folders)
+        raise DataError(
+            f"{base}: expected images such as {short(names[0], 120)} in one of {looked} or in a folder below, found "
+            f"none. {index.said()} Set `root` to the folder that holds annotations and images, "
+            "name the images' folder in `images`, or set `download: true` for COCO's own where there is internet."
+        )
+    return found
 
 
-def _as_listed(file: str) -> str:
-    return file
+def _is_elsewhere(name: str, path: str) -> bool:
+    """Some of a listed name is not in the path, and it is not COCO's name, whose number is enough."""
+    return not f"/{path}".endswith(f"/{name}") and OFFICIAL.fullmatch(PurePosixPath(name).stem) is None
 
 
-def _by_number(file: str) -> str:
-    return f"{id_of(file)}{PurePosixPath(file).suffix}"
+def _each_for_one(names: Sequence[str], paths: Sequence[str], found: list[Found]) -> None:
+    """A file that was found by the last part of a name stands for one name, or for none."""
+    owners: dict[str, set[str]] = {}
+    for name, one in zip(names, found, strict=True):
+        if one.there:
+            owners.setdefault(one.path, set()).add(name)
+    for k, one in enumerate(found):
+        if one.elsewhere and len(owners[one.path]) > 1:
+            found[k] = Found(paths[k], False, rivals=(one.path,))
+
+
+def unlisted(base: Path, found: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Image files in the folders of the listed images that are not listed, as paths below ``base``, sorted.
+
+    Args:
+        base: the data set's root.
+        found: paths of the listed images.
+        others: names of further images that a file lists.
+    """
+    known = set(found)
+    folders = sorted({str(PurePosixPath(path).parent) for path in known})
+    common = os.path.commonpath(folders) if len(folders) > 1 else ""
+    if common not in ("", "."):
+        folders = sorted({str(PurePosixPath(path).parent) for path in _files(base, common)} | set(folders))
+    apart = {_alike(PurePosixPath(name).name) for name in others}
+    there = [
+        path
+        for folder in folders
+        for path in _names_in(base, folder)
+        if path not in known and path.lower().endswith(SUFFIXES)
+    ]
+    return [path for path in there if _alike(PurePosixPath(path).name) not in apart]
+
+
+def _names_in(base: Path, folder: str) -> list[str]:
+    if not (base / folder).is_dir():
+        return []
+    own = PurePosixPath(folder)
+    return sorted(
+        (own / entry.name).as_posix() for entry in os.scandir(base / folder) if not entry.name.startswith(".")
+    )
+
+
+def _files(base: Path, folder: str = ".") -> Iterator[str]:
+    """Files below, without hidden folders; links are followed once."""
+    seen: set[str] = set()
+    for place, inner, files in os.walk(base / folder, followlinks=True):
+        real = os.path.realpath(place)
+        inner[:] = [] if real in seen else sorted(name for name in inner if not name.startswith("."))
+        if real not in seen:
+            seen.add(real)
+            own = PurePosixPath(Path(place).relative_to(base).as_posix())
+            yield from ((own / name).as_posix() for name in sorted(files) if not name.startswith("."))
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Files below the root by name; made when an image is not where it should be."""
+
+    base: Path
+    folders: tuple[str, ...]
+
+    def find(self, name: str) -> tuple[str, ...]:
+        """Paths of the files that fit best; several where none fits better than the others."""
+        own = PurePosixPath(name).name
+        for table, keys in (
+            (self._by_name, (own, _by_number(own))),
+            (self._by_name, (UPLOADED.sub("", own, count=1), ROBOFLOW.sub(r"\1.\2", own))),
+            (self._by_short, (own,)),
+            (self._by_stem, (PurePosixPath(own).stem if own.lower().endswith(SUFFIXES) else own,)),
+        ):
+            paths = list(dict.fromkeys(path for key in keys for path in table.get(_alike(key), ())))
+            if paths:
+                return self._best(name, paths)
+        return ()
+
+    def said(self) -> str:
+        """The images that are there instead."""
+        there = [path for path in self._all if path.lower().endswith(SUFFIXES)]
+        return f"There are {len(there)} images of other names: {first_of(there)}." if there else "There is no image."
+
+    def _best(self, name: str, paths: list[str]) -> tuple[str, ...]:
+        """By the number of last parts that agree, then by the place."""
+        ranks = [(-_common_tail(name, path), self._place(path)) for path in paths]
+        return tuple(path for path, rank in zip(paths, ranks, strict=True) if rank == min(ranks))
+
+    def _place(self, path: str) -> int:
+        folder = PurePosixPath(path).parent.as_posix()
+        return self.folders.index(folder) if folder in self.folders else len(self.folders)
+
+    @cached_property
+    def _all(self) -> list[str]:
+        return list(_files(self.base))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        return _table((PurePosixPath(path).name, path) for path in self._all)
+
+    @cached_property
+    def _by_short(self) -> dict[str, list[str]]:
+        """Names on this disk without what a tool put before or behind."""
+        names = ((PurePosixPath(path).name, path) for path in self._all)
+        pairs = ((UPLOADED.sub("", ROBOFLOW.sub(r"\1.\2", name), count=1), path) for name, path in names)
+        return _table((name, path) for name, path in pairs if name != PurePosixPath(path).name)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """Other suffixes, in the places of images alone: a mask has its image's stem."""
+        images = (path for path in self._all if path.lower().endswith(SUFFIXES))
+        return _table((PurePosixPath(p).stem, p) for p in images if self._place(p) < len(self.folders))
+
+
+def _table(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, path in pairs:
+        found.setdefault(_alike(name), []).append(path)
+    return found
+
+
+def _alike(name: str) -> str:
+    """Capitals and the two ways to write an accent do not count."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _common_tail(name: str, path: str) -> int:
+    """Folders that agree, from the last one on; the names themselves need not."""
+    pairs = zip(reversed(name.split("/")[:-1]), reversed(path.split("/")[:-1]), strict=False)
+    return next((k for k, (a, b) in enumerate(pairs) if _alike(a) != _alike(b)), min(name.count("/"), path.count("/")))
+
+
+def _as_listed(name: str) -> str:
+    return name
+
+
+def _by_number(name: str) -> str:
+    return f"{id_of(name)}{PurePosixPath(name).suffix}"

@@ -12,7 +12,11 @@ import numpy.typing as npt
 
 from models.structures import IGNORE
 from pipeline import rle
-from pipeline.datasets.images import BadFileError, write_indices
+from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.coco_boxes import box_of, pixels_of
+from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.images import MOST_INSTANCES, BadFileError, write_indices
+from pipeline.datasets.sizes import stored_size
 from stages.prepare import Problem
 
 Crowd = Literal["void", "paint", "skip"]
@@ -21,6 +25,9 @@ FURTHEST = 1.5
 """How far a polygon may reach from the middle of its image, in images: one image's size beyond the border."""
 LARGEST = 2**28
 """Pixels of an image; a size beyond that is a mistake of the file."""
+REGION = "a segmentation of polygons or run lengths"
+Polygon = npt.NDArray[np.float64]
+"""float64 [2n] x0, y0, x1, ..."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,72 +35,129 @@ class Shape:
     """One annotation: its number in the file, its value in the mask (255 for a class that is not kept), its region.
 
     Attributes:
-        polygons: each float64 [2n] x0, y0, x1, ...; or None where ``runs`` say it.
+        polygons: or None where something else says the region.
         runs: int64 run lengths down the columns, or None.
+        box: of an annotation without a segmentation: which of its pixels are the object's is not known.
+        points: polygons of fewer than three points, which hold no pixel and were left out.
     """
 
     number: int
     value: int
     crowd: bool
-    polygons: tuple[npt.NDArray[np.float64], ...] | None = None
+    polygons: tuple[Polygon, ...] | None = None
     runs: npt.NDArray[np.int64] | None = None
+    box: Corners | None = None
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
-    """An image's shapes in the order of the file, and the file."""
+    """An image's shapes in the order of the file, its size (H, W), its file under the data set's root, and the JSON."""
 
     id: str
     size: tuple[int, int]
     shapes: tuple[Shape, ...]
     where: str
+    image: str
 
 
-def read_shape(annotation: Mapping[str, Any], value: int) -> Shape:
-    """Pack an annotation, without a look at its size.
+def read_shape(annotation: Mapping[str, Any], value: int, size: tuple[int, int]) -> Shape:
+    """Pack an annotation of an image of (H, W). One without a segmentation is its box.
 
     Raises:
-        BadFileError: its ``segmentation`` is neither polygons nor run lengths.
+        BadFileError: its ``segmentation`` is neither polygons nor run lengths of that size, or there is none and no
+            ``bbox`` either.
     """
     number, crowd = int(annotation.get("id", 0)), bool(annotation.get("iscrowd", 0))
     segmentation = annotation.get("segmentation")
     try:
-        if isinstance(segmentation, Mapping):
-            counts = segmentation["counts"]
-            runs = rle.runs_of_text(counts) if isinstance(counts, str) else np.array(counts, np.int64).reshape(-1)
-            return Shape(number, value, crowd, runs=runs)
-        if isinstance(segmentation, list) and segmentation:
-            return Shape(number, value, crowd, tuple(_polygon(polygon) for polygon in segmentation))
+        if isinstance(segmentation, Mapping) and segmentation:
+            return Shape(number, value, crowd, runs=_runs(segmentation, size))
+        if isinstance(segmentation, Mapping | list | None) and not segmentation:
+            return Shape(number, value, crowd, box=_box(annotation, size, short(segmentation)))
+        if isinstance(segmentation, list):
+            polygons = [_polygon(polygon) for polygon in _nested(segmentation)]
+            drawn = tuple(polygon for polygon in polygons if len(polygon) >= 6)
+            points = len(polygons) - len(drawn)
+            if drawn:
+                return Shape(number, value, crowd, drawn, points=points)
+            none = "a polygon without three points x, y" if any(map(len, polygons)) else short(segmentation)
+            return Shape(number, value, crowd, box=_box(annotation, size, none), points=points)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadFileError("a segmentation of polygons or run lengths", f"{type(error).__name__}: {error}") from None
-    raise BadFileError("a segmentation of polygons or run lengths", _short(segmentation))
+        raise BadFileError(REGION, _said(error)) from None
+    raise BadFileError(REGION, short(segmentation))
 
 
-def _polygon(polygon: Any) -> npt.NDArray[np.float64]:
+def _box(annotation: Mapping[str, Any], size: tuple[int, int], found: str) -> Corners:
+    """The box of an annotation that has no region; without a box it is as bad as its segmentation."""
+    if annotation.get("bbox") in (None, []):
+        raise BadFileError(f"{REGION}, or a bbox", found)
+    return box_of(annotation, size)
+
+
+def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Run lengths whose own size, where they have one, is the image's: in another order they are another picture."""
+    counts, own = segmentation["counts"], segmentation.get("size")
+    if own is not None:
+        stated = tuple(whole(number) for number in own) if isinstance(own, list) else None
+        if stated != size:
+            swapped = ": height and width are interchanged" if stated == size[::-1] else ""
+            raise BadFileError(f"run lengths of size [{size[0]}, {size[1]}] (H, W)", f"size {short(own)}{swapped}")
+    return rle.runs_of_text(counts) if isinstance(counts, str) else np.array(counts, np.int64).reshape(-1)
+
+
+def _said(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else short(error, 120)
+
+
+def _nested(segmentation: list[Any]) -> list[Any]:
+    """Polygons, also from one that is not in a list, or whose points are pairs."""
+    if all(isinstance(entry, int | float) for entry in segmentation):
+        return [segmentation]
+    if len(segmentation) >= 3 and all(isinstance(entry, list) and len(entry) == 2 for entry in segmentation):
+        return [[number for pair in segmentation for number in pair]]
+    return segmentation
+
+
+def _polygon(polygon: Any) -> Polygon:
     points = np.array(polygon, np.float64)
-    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-        raise ValueError("a polygon without three points x, y")
+    if points.ndim == 2 and points.shape[1] == 2:
+        points = points.reshape(-1)
+    if points.ndim != 1:
+        raise ValueError("a polygon that is no list x0, y0, x1, ...")
+    if len(points) % 2:
+        raise ValueError(f"a polygon of {len(points)} numbers, where each point has x and y")
     return points
 
 
-def paint(sketch: Sketch, truth: Path, crowd: Crowd) -> list[Problem]:
-    """Write the mask and the instance numbers of an image under ``truth``; a bad shape is left out and reported."""
+def paint(sketch: Sketch, root: Path, truth: Path, crowd: Crowd, upright: bool) -> list[Problem]:
+    """Write the mask and the instance numbers of an image under ``truth``; a bad shape is left out and reported.
+
+    An image of another size than its list says is not painted: whoever reads it says so. The pixels of boxes without
+    a region are void, under the objects whose regions are known.
+    """
+    if stored_size(root / sketch.image, upright) != sketch.size:
+        return []
     mask = np.zeros(sketch.size, np.uint8)
-    instances = np.zeros(sketch.size, np.uint8)
+    instances = np.zeros(sketch.size, np.uint8 if len(sketch.shapes) < IGNORE else np.uint16)
     problems: list[Problem] = []
-    if crowd == "void":
-        for shape in sketch.shapes:
-            if shape.crowd:
-                mask[_region_or_problem(sketch, shape, problems)] = IGNORE
+    for shape in sketch.shapes:
+        if shape.box is not None or (shape.crowd and crowd == "void"):
+            mask[_region_or_problem(sketch, shape, problems)] = IGNORE
     for number, shape in enumerate(sketch.shapes, start=1):
-        if shape.crowd and crowd != "paint":
+        if shape.box is not None or (shape.crowd and crowd != "paint"):
             continue
         region = _region_or_problem(sketch, shape, problems)
         mask[region] = shape.value
-        instances[region] = IGNORE if shape.crowd or shape.value == IGNORE else min(number, IGNORE)
+        instances[region] = IGNORE if shape.crowd or shape.value == IGNORE else _instance(number)
     write_indices(truth / MASKS / f"{sketch.id}.png", mask)
     write_indices(truth / INSTANCES / f"{sketch.id}.png", instances)
     return problems
+
+
+def _instance(number: int) -> int:
+    """255 is void in files of 8 and of 16 bits, so the objects from the 255th on have one number more."""
+    return number if number < IGNORE else min(number + 1, MOST_INSTANCES)
 
 
 def _region_or_problem(sketch: Sketch, shape: Shape, problems: list[Problem]) -> rle.Region:
@@ -116,10 +180,12 @@ def region_of(shape: Shape, size: tuple[int, int]) -> rle.Region:
             return rle.of_runs(shape.runs, size)
         except ValueError as error:
             raise BadFileError(f"run lengths of {height} x {width} (H x W)", str(error)) from None
+    if shape.box is not None:
+        return pixels_of(shape.box, size)
     polygons = shape.polygons or ()
     for polygon in polygons:
         x, y = polygon[0::2], polygon[1::2]
-        reach = max(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())
+        reach = np.maximum(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())  # nan if one of them is
         if not reach <= FURTHEST:
             raise BadFileError(f"polygons near an image of {height} x {width} (H x W)", _extent(x, y))
         if x.max() < 0 or x.min() > width or y.max() < 0 or y.min() > height:
@@ -129,8 +195,3 @@ def region_of(shape: Shape, size: tuple[int, int]) -> rle.Region:
 
 def _extent(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:
     return f"x {x.min():g} to {x.max():g}, y {y.min():g} to {y.max():g}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

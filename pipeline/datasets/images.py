@@ -44,6 +44,8 @@ TO_8_BITS = (
 )
 LABELMAP, MOST_COLOURS = "labelmap.txt", 256
 REFUSED = {"I": "32-bit integer pixels", "F": "floating-point pixels", "La": "premultiplied", "RGBa": "premultiplied"}
+MOST_INSTANCES = 65535
+"""The largest number of an instance that a PNG of 16 bits can hold."""
 ORIENTATION = 0x0112
 """EXIF's tag."""
 TURN = {
@@ -181,8 +183,8 @@ def to_indices(picture: PILImage.Image, path: Path) -> npt.NDArray[np.int32]:
     return np.asarray(picture).astype(np.int32)
 
 
-def write_indices(path: Path, indices: Mask) -> None:
-    """Write uint8 [H,W] as a grey PNG."""
+def write_indices(path: Path, indices: Mask | npt.NDArray[np.uint16]) -> None:
+    """Write uint8 or uint16 [H,W] as a grey PNG of 8 or 16 bits."""
     PILImage.fromarray(indices).save(path)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models.structures import Mask
 from pipeline.rle import encoded
+from pipeline.use.coco_ids import CocoIds
 
 Segment = dict[str, Any]
 
@@ -40,21 +41,35 @@ def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
 
 
 def dataset(
-    images: Iterable[tuple[str, tuple[int, int], Sequence[Segment]]], class_names: Sequence[str]
+    images: Iterable[tuple[str, tuple[int, int], Sequence[Segment]]],
+    class_names: Sequence[str],
+    ids: CocoIds | None = None,
 ) -> dict[str, Any]:
     """A file that ``pycocotools.coco.COCO`` loads; its ``annotations`` are also COCO results (``loadRes``).
 
     Args:
         images: (file name, (H, W), its :func:`segments`), in order; they are numbered from 1.
         class_names: of the categories 1..C.
+        ids: of images and categories, in place of these numbers.
     """
     listed, annotations = [], []
+    categories: Sequence[Mapping[str, Any]] = [
+        {"id": label, "name": name} for label, name in enumerate(class_names, start=1)
+    ]
+    of_label: list[Any] = list(range(1, len(class_names) + 1))
+    if ids is not None:
+        categories, of_label = ids.categories, [ids.by_class[name] for name in class_names]
     for number, (name, (height, width), found) in enumerate(images, start=1):
-        listed.append({"id": number, "file_name": name, "height": height, "width": width})
-        annotations += [{"image_id": number, **segment} for segment in found]
+        own = {"id": number, "file_name": name}
+        if ids is not None:
+            own = {key: ids.images[name][key] for key in own}
+        listed.append({**own, "height": height, "width": width})
+        annotations += [
+            {"image_id": own["id"], **segment, "category_id": of_label[segment["category_id"] - 1]} for segment in found
+        ]
     return {
         "info": {"description": "One segment for each class of an image, predicted by weak2mask."},
         "images": listed,
-        "categories": [{"id": label, "name": name} for label, name in enumerate(class_names, start=1)],
+        "categories": list(categories),
         "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
     }

@@ -10,12 +10,15 @@ from typing import Any
 from models.errors import ConfigurationError, DataError
 from pipeline.notices import FILE as WARNINGS
 from pipeline.notices import Notice, first_of, save_notices
+from pipeline.use.coco_ids import CocoIds, size_notices
 from pipeline.use.inputs import Input
 from pipeline.use.worker import PART, How, Result, SegmentPart, write_json
 from stages.prepare import Problem, report
 
 FORMATS = ("masks", "overlays", "json", "coco")
 PREDICTIONS = "predictions.json"
+RESULTS = "results.json"
+"""The list of annotations alone, which pycocotools' ``loadRes`` reads into the user's own COCO file."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def predict(
     *,
     formats: Sequence[str] = FORMATS,
     tags: Mapping[str, Sequence[bool]] | None = None,
+    ids: CocoIds | None = None,
     device: str = "cpu",
 ) -> Summary:
     """Segment images and write what was asked for; files appear as soon as their image is done.
@@ -87,6 +91,7 @@ def predict(
         how: scales, mirror image, CRF.
         formats: some of :data:`FORMATS`.
         tags: by input name, the C classes that may win there; an image without an entry is not restricted.
+        ids: of images and categories for ``predictions.json``, whose annotations are then in ``results.json`` too.
         device: of the network.
     """
     from pipeline.parts import map_parts
@@ -101,15 +106,19 @@ def predict(
     parts = map_parts(part, range(count), "predict", 0 if alone else None, images=lambda k: sizes[k])
     results = [result for results in parts for result in results]
     good = [result for result in results if result.problem is None]
+    notices = list(_notices(results))
     if "coco" in formats:
         listed = [(r.card["source"], (r.card["height"], r.card["width"]), r.segments) for r in good]
-        write_json(out / PREDICTIONS, dataset(listed, class_names), indent=None)
+        content = dataset(listed, class_names, ids)
+        write_json(out / PREDICTIONS, content, indent=None)
+        if ids is not None:
+            write_json(out / RESULTS, content["annotations"], indent=None)
+            notices += size_notices(ids, {name: size for name, size, _ in listed})
     found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
     problems = tuple(r.problem for r in results if r.problem is not None)
-    notices = tuple(_notices(results))
     (out / WARNINGS).unlink(missing_ok=True)
     save_notices(out, notices)
-    return Summary(str(out), how, len(good), found, problems, notices)
+    return Summary(str(out), how, len(good), found, problems, tuple(notices))
 
 
 def _notices(results: Sequence[Result]) -> Iterator[Notice]:

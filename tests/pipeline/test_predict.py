@@ -373,3 +373,19 @@ def test_the_command_writes_and_says_json(project: Path, photos: Path) -> None:
     unknown = CliRunner().invoke(app, [*words, "--format", "mask"]).exception
     assert "Did you mean 'masks'" in str(unknown)
     assert IGNORE not in np.asarray(Image.open("out/masks/a.png"))
+
+
+def test_the_command_writes_the_ids_of_a_coco_file(project: Path, photos: Path) -> None:
+    images = [{"id": 70 + k, "file_name": name, "height": 40, "width": 48} for k, name in enumerate(("b.jpg", "a.png"))]
+    categories = [{"id": 9, "name": "dog"}, {"id": 4, "name": "cow"}]
+    Path("own.json").write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    words = ["predict", str(photos), "-c", "segmenter", "--out", "out", "--crf", "none", "--coco-ids", "own.json"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    content = json.loads(Path("out/predictions.json").read_text())
+    assert {image["id"]: image["file_name"] for image in content["images"]} == {71: "a.png", 70: "b.jpg"}
+    assert {one["category_id"] for one in content["annotations"]} <= {4, 9}
+    results = COCO("own.json").loadRes("out/results.json")
+    assert len(results.anns) == len(content["annotations"]) > 0
+    unused = CliRunner().invoke(app, [*words, "--overwrite", "--format", "masks"]).exception
+    assert "--coco-ids is of predictions.json" in str(unused)

@@ -1,0 +1,215 @@
+"""One file of COCO's annotations: its images with their tags, boxes and sketches of their masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from models.errors import ConfigurationError, closest
+from models.structures import IGNORE
+from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.coco_boxes import check_boxes, corners, refuse_shares
+from pipeline.datasets.coco_images import ROOTS, Found, find_images
+from pipeline.datasets.coco_json import Instances, Key, read_instances
+from pipeline.datasets.coco_names import id_of, ids_apart, plain_name
+from pipeline.datasets.coco_shapes import LARGEST, Sketch, read_shape
+from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.images import BadFileError
+from pipeline.datasets.lines import read_lines
+from pipeline.datasets.listing import Listed
+from pipeline.notices import Notice
+from stages.prepare import Problem
+
+
+@dataclass
+class Tally:
+    """What is counted over the files of a data set, for its notices; class counts by category name."""
+
+    images: int = 0
+    annotations: Counter[str] = field(default_factory=Counter)
+    crowds: Counter[str] = field(default_factory=Counter)
+    empty: list[str] = field(default_factory=list)
+    boxes: int = 0
+    points: int = 0
+    bare: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)
+    notices: list[Notice] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One file of annotations, ``values`` by category id, and the folders where its images may lie.
+
+    What it lists is called by its path below the root; ids are given when all files are read.
+    """
+
+    base: Path
+    content: Instances
+    values: Mapping[int, int]
+    folders: Sequence[str]
+
+    @classmethod
+    def read(cls, base: Path, name: str, classes: Sequence[str] | None, folder: str | None) -> Split:
+        """Raises DataError or ConfigurationError as :func:`pipeline.datasets.coco.coco`."""
+        path = base / (name if name.endswith(".json") else f"annotations/instances_{name}.json")
+        content = read_instances(path)
+        names = tuple(content.categories.values()) if classes is None else classes
+        stem = PurePosixPath(name).stem
+        beside = [PurePosixPath(name).parent.as_posix()] if name.endswith(".json") else []
+        usual = [stem, *(f"{root}/{stem}" for root in ROOTS), *ROOTS, ".", *beside]
+        folders = list(dict.fromkeys(usual)) if folder is None else [folder]
+        return cls(base, content, _values(content.categories, names), folders)
+
+    def list_all(
+        self,
+        list_file: str | None,
+        objects_only: bool,
+        sketches: dict[str, Sketch],
+        problems: list[Problem],
+        tally: Tally,
+    ) -> list[Listed]:
+        """The images, with a sketch of each mask; what is wrong with the file goes to ``problems``."""
+        wanted = self._wanted(list_file, objects_only, problems)
+        names = {number: plain_name(entry["file_name"]) for number, entry in self.content.images.items()}
+        found = find_images(self.base, self.folders, [names[number] for number in wanted])
+        paths = {names[number]: one.path for number, one in zip(wanted, found, strict=True)}
+        problems += [replace(bad, id=paths.get(bad.id, bad.id)) for bad in self.content.problems]
+        self._count(wanted, names, found, tally)
+        own: dict[str, Sketch] = {}
+        items = [self._listed(k, one, own, problems, tally) for k, one in zip(wanted, found, strict=True)]
+        refuse_shares(
+            self.content.path, [p for one in own.values() for shape in one.shapes for p in shape.polygons or ()]
+        )
+        if all(shape.box is not None for one in own.values() for shape in one.shapes):
+            own.clear()  # no mask of the file has an object: the empty ones say nothing either
+        drawn = {path: one for path, one in own.items() if _is_drawn(one)}
+        tally.bare += [item.id for item in items if item.size is not None and item.id not in drawn]
+        tally.mixed += [path for path, one in drawn.items() if any(shape.box is not None for shape in one.shapes)]
+        for path, sketch in drawn.items():
+            sketches.setdefault(path, sketch)
+        return items
+
+    def _wanted(self, list_file: str | None, objects_only: bool, problems: list[Problem]) -> list[Key]:
+        """Numbers of the images to take."""
+        numbers = list(self.content.images)
+        if list_file is not None:
+            by_name = _by_name({number: plain_name(self.content.images[number]["file_name"]) for number in numbers})
+            numbers = []
+            for line in read_lines(Path(list_file)):
+                name = plain_name(line.key)
+                keys = (name, id_of(name), id_of(name).zfill(12))
+                number = next((by_name[key] for key in keys if key in by_name), None)
+                if number is None:
+                    problems.append(Problem(name, line.where, f"an image of {self.content.path}", f"'{line.key}'"))
+                else:
+                    numbers.append(number)
+        return [number for number in numbers if not objects_only or self._tags(number)]
+
+    def _count(self, wanted: Sequence[Key], names: Mapping[Key, str], found: Sequence[Found], tally: Tally) -> None:
+        taken = set(wanted)
+        tally.images += len(wanted)
+        tally.others |= {name for number, name in names.items() if number not in taken}
+        tally.elsewhere += [
+            f"{short(self.content.images[number]['file_name'])} as {one.path}"
+            for number, one in zip(wanted, found, strict=True)
+            if one.elsewhere
+        ]
+        tally.empty += [one.path for k, one in zip(wanted, found, strict=True) if k not in self.content.annotations]
+        for of_image in self.content.annotations.values():
+            for annotation in of_image:
+                name = self.content.categories[annotation["category_id"]]
+                tally.annotations[name] += 1
+                tally.crowds[name] += annotation["iscrowd"]
+        tally.notices += check_boxes(self.content.path, list(self._corners(wanted)))
+
+    def _corners(self, wanted: Sequence[Key]) -> Iterator[tuple[Corners, tuple[int, int]]]:
+        for number in wanted:
+            size = _size(self.content.images[number])
+            for annotation in self.content.annotations.get(number, ()):
+                box = corners(annotation)
+                if box is not None and size is not None:
+                    yield box, size
+
+    def _listed(
+        self, number: Key, found: Found, sketches: dict[str, Sketch], problems: list[Problem], tally: Tally
+    ) -> Listed:
+        """An image, and the sketch of its mask where its size makes sense."""
+        entry, path, file = self.content.images[number], str(self.content.path), found.path
+        size, where = _size(entry), f"{path} image {short(number)}"
+        if found.rivals:
+            problems.append(_ambiguous(found, where, entry))
+        if size is None:
+            stated = f"{short(entry.get('height'))} x {short(entry.get('width'))}"
+            problems.append(Problem(file, where, "an image with height and width in pixels", stated))
+            return Listed(file, file, tags=self._tags(number), where=where)
+        shapes = []
+        for annotation in self.content.annotations.get(number, ()):
+            try:
+                shapes.append(read_shape(annotation, self.values[annotation["category_id"]], size))
+            except BadFileError as bad:
+                problems.append(Problem(file, f"{path} annotation {annotation['id']}", bad.expected, bad.found))
+        tally.boxes += sum(shape.box is not None for shape in shapes)
+        tally.points += sum(shape.points > 0 for shape in shapes)
+        sketches.setdefault(file, Sketch(file, size, tuple(shapes), path, file))
+        return Listed(file, file, None, None, self._tags(number), where, self._boxes(number), size)
+
+    def _tags(self, number: Key) -> tuple[int, ...]:
+        found = {self.values[annotation["category_id"]] for annotation in self.content.annotations.get(number, ())}
+        return tuple(sorted(found - {IGNORE}))
+
+    def _boxes(self, number: Key) -> tuple[Corners, ...] | None:
+        """Boxes of an image's only class; some of COCO's own have no area and are left out."""
+        own = self.content.annotations.get(number, ())
+        if len({annotation["category_id"] for annotation in own}) != 1 or not self._tags(number):
+            return None
+        found = [corners(annotation) for annotation in own]
+        if any(annotation["iscrowd"] for annotation in own) or None in found:
+            return None
+        return tuple(box for box in found if box is not None and box[0] < box[2] and box[1] < box[3]) or None
+
+
+def _is_drawn(sketch: Sketch) -> bool:
+    """An image without annotations is background; one whose annotations are boxes alone has no mask."""
+    return not sketch.shapes or any(shape.box is None for shape in sketch.shapes)
+
+
+def _ambiguous(found: Found, where: str, entry: Mapping[str, Any]) -> Problem:
+    name = short(entry["file_name"])
+    if len(found.rivals) == 1:
+        seen = f"{found.rivals[0]}, which is another listed image's too"
+    else:
+        seen = f"{len(found.rivals)}: {', '.join(found.rivals[:3])}"
+    return Problem(found.path, where, f"one file for '{name}' (name its folder in `images`)", seen)
+
+
+def _by_name(names: Mapping[Key, str]) -> dict[str, Key]:
+    """Numbers by what a list may call an image: its path, its id, and its stem where no other image has it."""
+    stems = Counter(id_of(name) for name in names.values())
+    apart = ids_apart(names.values())
+    found: dict[str, Key] = {}
+    for number, name in names.items():
+        keys = [name, apart[name], *([id_of(name)] if stems[id_of(name)] == 1 else [])]
+        for key in keys:
+            found.setdefault(key, number)
+    return found
+
+
+def _values(categories: Mapping[int, str], names: Collection[str]) -> dict[int, int]:
+    """Category id to its value in the masks."""
+    order = list(names)
+    for name in order:
+        if name not in categories.values():
+            raise ConfigurationError(f"coco: unknown class '{name}'.{closest(name, categories.values())}")
+    return {id: order.index(name) + 1 if name in order else IGNORE for id, name in categories.items()}
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = whole(entry.get("height")), whole(entry.get("width"))
+    if height is None or width is None or min(height, width) < 1 or height * width > LARGEST:
+        return None
+    return height, width
