@@ -41,6 +41,7 @@ _BOOKKEEPING = {
         "code",
         "artifacts",
         "scratch",
+        "project",
         "bars",
         "engines",
         "servers",

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -35,6 +36,7 @@ from pipeline.graph import FIRST, Stage, plan, read_graph
 from pipeline.load import checked_book
 from pipeline.params import load_book
 from pipeline.repro import check_environment, recording
+from pipeline.servers import start_prefect
 from pipeline.stage_notes import MADE, Notes
 from pipeline.stage_process import Outcome
 from pipeline.walk import Walk
@@ -65,12 +67,16 @@ def run(book: str, targets: list[str], force: bool = False, jobs: int | None = N
 
     Raises:
         StagesError: a stage failed; the other branches ran to their end.
+        TransientError: Prefect's own server did not start.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # or the server of the run stays behind
     logging.getLogger("prefect").setLevel(logging.WARNING)  # no news of servers that come and go
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("prefect.flow_runs").addFilter(_without_cause)  # which is this command's last word
+    if not api_url():
+        own = get_current_settings()
+        start_prefect(partial(get_client, sync_client=True), own.home, own.server.ephemeral.startup_timeout_seconds)
     state = run_book(book, targets, force, jobs, return_state=True)
     if not state.is_completed():
         code = state.result(raise_on_failure=False)

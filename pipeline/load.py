@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,19 +11,24 @@ if TYPE_CHECKING:
 
 
 def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None = None) -> Book:
-    """The book in ``folder``, every name resolved; with ``files``, its inputs linked and found (those of ``targets``).
+    """The book in ``folder``, every name resolved; with ``files`` its dvc.yaml too, and inputs linked and found.
+
+    Args:
+        targets: stages whose inputs have to be there; None: all of the book.
 
     Raises:
         ConfigurationError: the book does not hold.
     """
     from pipeline.check import check as check_names
     from pipeline.check_inputs import check_files, check_targets
+    from pipeline.graph_file import check_graph_file
     from pipeline.links import link_sources
     from pipeline.params import load_book
 
     book = load_book(folder)
     check_names(book)
     if files:
+        check_graph_file(Path(book.book.path))
         check_targets(book, targets or ())
         link_sources(book)
         check_files(book, targets)

@@ -2,8 +2,8 @@
 
 ``python -m pipeline.recorder`` reads what one stage tells (``pipeline.tracking``) from standard input, one JSON object
 a line, and records it as one MLflow run; given the path of a socket, it records every stage that connects to that.
-``MLFLOW_TRACKING_URI`` names the store; the default is ``mlflow.db``, with pictures under ``mlruns/``, in the folder
-it runs in.
+``MLFLOW_TRACKING_URI`` names the store; the default is ``mlflow.db``, with pictures under ``mlruns/``, in the project's
+root, also from DVC's copy of it (``dvc exp run --temp``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from threading import Thread
 from time import monotonic
 from typing import Any, TextIO
 
-from pipeline.tracking import dvc_md5, store_uri
+from pipeline.project import project_root
+from pipeline.tracking import dvc_md5, store_path, store_uri
 
 MOST_PARAMETERS = 100  # what MLflow takes in one batch
 MOST_METRICS = 500  # a metric costs 23 ms alone on SQLite, 0.3 ms in a batch
@@ -35,14 +36,14 @@ OUTPUT_TAG = "dvc.out."
 
 
 @contextmanager
-def _first_use(uri: str) -> Iterator[None]:
+def _first_use() -> Iterator[None]:
     """One process at a time creates the tables: two together fail with "duplicate column name"."""
     from filelock import FileLock
 
-    if not uri.startswith("sqlite:///"):
+    path = store_path()
+    if path is None:
         yield
         return
-    path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=300):
         yield
@@ -59,7 +60,7 @@ def connect() -> Any:
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with _first_use(store_uri()):
+    with _first_use():
         client = MlflowClient(store_uri())
         client.search_experiments(max_results=1)
     return client
@@ -127,14 +128,12 @@ class Recorder:
 
     def _experiment(self, book: str) -> str:
         """The id of the book's experiment, created once."""
-        with _first_use(store_uri()):
+        with _first_use():
             found = self.client.get_experiment_by_name(book)
             if found is not None:
                 return str(found.experiment_id)
-            local = store_uri().startswith("sqlite:///")
-            return str(
-                self.client.create_experiment(book, (Path("mlruns") / book).resolve().as_uri() if local else None)
-            )
+            pictures = None if store_path() is None else (project_root() / "mlruns" / book).as_uri()
+            return str(self.client.create_experiment(book, pictures))
 
 
 def record(lines: Iterable[str], warn: TextIO = sys.stderr) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
@@ -17,8 +17,12 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from models.ops.oversegmentation import FILES, RegionOptions, oversegment
+from pipeline.annotations.files import require
+from pipeline.annotations.items import raise_together
+from pipeline.annotations.label_folder import Files, LabelFolder
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.images import BadFileError, read_indices
+from pipeline.notices import Notice, first_of
 from pipeline.scratch import SCRATCH
 from pipeline.source import module_path
 
@@ -59,14 +63,37 @@ class RegionSource:
         _write(kept, made)
         return made
 
+    def check(self, ids: Sequence[str]) -> list[Notice]:
+        """Files of region maps that belong to no image.
+
+        Raises:
+            DataError: images whose file is missing, all of them.
+        """
+        if self.options.method != FILES:
+            return []
+        files = self._files(ids, all_files=True)
+        if not files.strangers or self.catalogue.limit is not None:
+            return []
+        count = len(files.strangers)
+        text = f"{self.options.folder}: {count} files belong to no image of catalogue '{self.catalogue.name}': "
+        return [Notice("regions_without_image", count, f"{text}{first_of(files.strangers)}.")]
+
+    def _files(self, ids: Sequence[str], all_files: bool = False) -> Files:
+        folder = Path(self.options.folder)
+        files = LabelFolder(folder, self.catalogue, (".png", ".tif", ".tiff")).find(ids, all_files)
+        raise_together(files.problems)
+        require(ids, files.paths, folder, "maps of regions", self.catalogue, files.strangers)
+        return files
+
     def _read(self, id: str) -> Regions:
-        path, size = Path(self.options.folder) / f"{id}.png", self.catalogue.size(id)
+        path, size = self._files([id]).paths[id], self.catalogue.size(id)
         try:
             regions = read_indices(path)
         except BadFileError as bad:
             raise DataError(f"{path}: {bad}. Every image of the split needs its map of regions.") from None
         if regions.shape != size or regions.min(initial=0) < 0:
-            raise DataError(f"{path}: expected region ids of size {size} (H, W), found size {regions.shape}.")
+            turned = " Width and height are exchanged: EXIF orientation?" if regions.shape == size[::-1] else ""
+            raise DataError(f"{path}: expected region ids of size {size} (H, W), found size {regions.shape}.{turned}")
         return regions
 
 

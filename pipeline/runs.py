@@ -11,10 +11,12 @@ import yaml
 
 from models.errors import DataError, Weak2MaskError
 from pipeline.recorder import OUTPUT_TAG, connect
-from pipeline.tracking import enabled, store_uri
+from pipeline.tracking import enabled, store_path, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where ``python -m pipeline mlflow`` shows the local store."""
+LOOKED_AT = 200
+"""Runs that made an equal output, of which the newest that contradicts no other output is taken."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ def known_runs(lock: Path) -> dict[str, RecordedStage]:
     Raises:
         Weak2MaskError: MLflow does not answer.
     """
-    local = store_uri().partition("sqlite:///")[2]
-    if not enabled() or not lock.is_file() or (local and not Path(local).is_file()):
+    store = store_path()
+    if not enabled() or not lock.is_file() or (store is not None and not store.is_file()):
         return {}
     return {found.stage: found for found in find_runs(lock)}
 
@@ -94,9 +96,12 @@ def _client() -> Any:
 
 
 def _find(client: Any, experiments: list[str], stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
+    tags = {OUTPUT_TAG + out["path"]: out["md5"] for out in outs}
     for out in outs:
         query = f"tags.`{OUTPUT_TAG}{out['path']}` = '{out['md5']}'"
-        runs = client.search_runs(experiments, query, max_results=1, order_by=["attributes.start_time DESC"])
+        runs = client.search_runs(experiments, query, max_results=LOOKED_AT, order_by=["attributes.start_time DESC"])
+        # an output may be equal where the others differ: of most evaluations the sweep is an empty table
+        runs = [run for run in runs if all(run.data.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
         if runs:
             info = runs[0].info
             return RecordedStage(stage, out["path"], out["md5"], info.run_id, _url(info.experiment_id, info.run_id))

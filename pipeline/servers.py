@@ -7,15 +7,20 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from models.errors import ConfigurationError, Weak2MaskError
+from models.errors import ConfigurationError, TransientError, Weak2MaskError
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 """Prefect's API as ``python -m pipeline server`` offers it."""
+SQLITE_BEGIN = b"SQLite format 3\0"
+"""The first bytes of every SQLite database (https://www.sqlite.org/fileformat.html)."""
 
 
 def become_prefect_server(host: str, port: int) -> NoReturn:
@@ -87,6 +92,51 @@ def check_prefect(api_url: str, seconds: float = 5.0) -> None:
             f"PREFECT_API_URL={api_url}: something else than a Prefect API answers there. "
             f"Expected an address that ends in /api, such as {parts.scheme}://{parts.netloc}/api."
         )
+
+
+def start_prefect(connect: Callable[[], AbstractContextManager[object]], home: Path, seconds: int) -> None:
+    """Start the server that a flow would start for itself, before the flow, whose own errors look the same.
+
+    Args:
+        connect: makes Prefect's client, which starts the server and waits for it.
+        home: Prefect's folder, where its database lies.
+        seconds: how long it waits.
+
+    Raises:
+        ConfigurationError: the database is damaged.
+        OSError: ``home`` is no folder, or cannot be made.
+        TransientError: the server did not start in time.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    check_prefect_database(home)
+    try:
+        with connect():
+            return
+    except Exception as error:  # RuntimeError: out of time; one of httpx: the server hangs
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TransientError(
+            f"Prefect's own server did not start, for which it has {seconds} s: {why}\n"
+            "Most often the machine is busy. Nothing has run yet. Remedy: the same command again; more time with "
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=300; a server that stays (python -m pipeline server); "
+            "or no Prefect at all: python -m pipeline run."
+        ) from None
+
+
+def check_prefect_database(home: Path) -> None:
+    """Whether Prefect's database in its folder is one, if it is there: its server says so in 200 lines.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    database = home / "prefect.db"
+    if database.is_file() and database.stat().st_size:
+        with database.open("rb") as file:
+            begin = file.read(len(SQLITE_BEGIN))
+        if begin != SQLITE_BEGIN:
+            raise ConfigurationError(
+                f"{database}: expected Prefect's SQLite database, found a file that begins with {begin!r}. "
+                "Move it away: it has the history of flow runs, no results, and Prefect makes a new one."
+            )
 
 
 def _is_loopback(host: str) -> bool:

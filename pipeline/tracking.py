@@ -24,10 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.project import lost_project, project_root
 from pipeline.recording import PATIENCE, Channel, open_channel
 from pipeline.servers import check_address
 
-LOCAL_STORE = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+LOCAL_STORE = "mlflow.db"
+"""In the project's root."""
 
 
 class Log:
@@ -97,8 +100,16 @@ def run(stage: str, book: str, parameters: Mapping[str, Any], outputs: Sequence[
     if not enabled():
         yield Log()
         return
+    if gone := lost_project():
+        warnings.warn(
+            f"The project of this experiment, {gone}, is not there: its run is recorded in {store_uri()}. "
+            "Set MLFLOW_TRACKING_URI to have it elsewhere.",
+            stacklevel=3,
+        )
     log = RecordedLog(open_channel())
     tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), "mlflow.source.name": stage}
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc.exp"] = experiment
     log.send("start", name=stage, book=book, parameters=flatten(parameters), tags=tags, time=_now())
     try:
         yield log
@@ -147,8 +158,19 @@ def dvc_md5(path: Path) -> str:
 
 
 def store_uri() -> str:
-    """Where the runs are recorded: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the project's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_STORE
+    """Where the runs are recorded: ``MLFLOW_TRACKING_URI``, or ``mlflow.db``.
+
+    A path that is not absolute counts from the project's root, also in DVC's copy of it (:mod:`pipeline.project`).
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or SQLITE + LOCAL_STORE
+    root = project_root()
+    return SQLITE + str(root / uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) and root != Path.cwd() else uri
+
+
+def store_path() -> Path | None:
+    """The file of a store on this machine; None for one that a server keeps."""
+    uri = store_uri()
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def serve(port: int) -> None:
@@ -159,8 +181,8 @@ def serve(port: int) -> None:
         DataError: nothing has been recorded yet.
     """
     check_address("127.0.0.1", port)
-    path = Path(store_uri().removeprefix("sqlite:///"))
-    if store_uri() == LOCAL_STORE and not path.is_file():
+    path = store_path()
+    if path is not None and not path.is_file():
         raise DataError(f"{path}: expected recorded runs, found nothing. Remedy: `make run`, or `dvc repro`, first.")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri()]
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true"} | os.environ

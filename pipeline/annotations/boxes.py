@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import ConfigurationError
-from models.structures import BACKGROUND, UNLABELLED, Supervision
-from pipeline.annotations.common import Region, regions, require, tags_with, unlabelled
-from pipeline.annotations.files import Box, boxes_of_csv, boxes_of_xml
+from models.structures import BACKGROUND, IGNORE, UNLABELLED, Supervision
+from pipeline.annotations.against_tags import tag_notices
+from pipeline.annotations.common import Region, objects, tags_with, unlabelled
+from pipeline.annotations.files import read_boxes
+from pipeline.annotations.items import Box
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
 
 
@@ -24,8 +28,9 @@ class Boxes:
     Attributes:
         file: annotated boxes, relative to the project root: a CSV with columns image, class, x1, y1, x2, y2 (pixels
             from 0, right and bottom exclusive; class ``background`` with empty corners for an image without objects),
-            or a folder of VOC XML files. None derives the boxes of instances or connected pieces from the masks.
-        background: outside of all boxes the seeds are background; else unlabelled too.
+            COCO's JSON (``bbox``), or a folder of VOC XML files. None derives the boxes of instances or connected
+            pieces from the masks.
+        background: outside of all boxes the seeds are background (void where a derived truth is); else unlabelled too.
         min_area: smaller pieces (in pixels) get no derived box, but for the largest of a class.
         core: share of a box's sides, around its centre, that is labelled with its class, small boxes over large ones;
             0 labels nothing. 0.45 is a fifth of the area, as in Khoreva et al. 2017 (Box^i).
@@ -41,26 +46,50 @@ class Boxes:
         if not 0 <= self.core <= 1:
             raise ConfigurationError(f"boxes: core: expected a share in [0, 1], found {self.core}.")
 
+    def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
+        """What may be wrong with the annotation file. Raises DataError with everything that surely is."""
+        if self.file is None:
+            return []
+        found = read_boxes(Path(self.file), catalogue, ids)
+        return [*found.notices, *tag_notices(self.file, "boxes", found.classes, catalogue, ids)]
+
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Read the annotation file. Raises DataError with everything that is wrong with it."""
         if self.file is None:
-            return lambda source: self.supervise(source, [around(r) for r in regions(source, self.min_area)])
-        path = Path(self.file)
-        found = boxes_of_xml(path, catalogue, ids) if path.is_dir() else boxes_of_csv(path, catalogue)
-        require(ids, found, self.file, "boxes")
+            return self.derive
+        found = read_boxes(Path(self.file), catalogue, ids, whole=False).items
         return lambda source: self.supervise(source, found[source.id])
 
-    def supervise(self, source: AnnotationSource, boxes: Sequence[Box]) -> Supervision:
-        """Boxes as a Supervision."""
+    def derive(self, source: AnnotationSource) -> Supervision:
+        """Boxes around the objects of the ground truth. Outside of them, its void pixels are no background."""
+        mask = source.mask()
+        found = objects(mask, source.instances(), self.min_area)
+        return self.supervise(source, [around(region) for region in found], mask == IGNORE)
+
+    def supervise(
+        self, source: AnnotationSource, boxes: Sequence[Box], void: npt.NDArray[np.bool_] | None = None
+    ) -> Supervision:
+        """Boxes as a Supervision.
+
+        Args:
+            source: the image.
+            boxes: of its objects.
+            void: bool [H,W], pixels of which the truth says nothing: void outside of all boxes, unlabelled in them,
+                where void would give the object's outline away.
+        """
         seeds = unlabelled(source)
         if self.background:
             seeds[:] = BACKGROUND
+            if void is not None:
+                seeds[void] = IGNORE
         for box in sorted(boxes, key=_area, reverse=True):
             x1, y1, x2, y2 = box.corners
             seeds[math.floor(y1) : math.ceil(y2), math.floor(x1) : math.ceil(x2)] = UNLABELLED
             if self.core and box.class_ is not None:
                 top, bottom, left, right = *_middle(y1, y2, self.core), *_middle(x1, x2, self.core)
                 seeds[top:bottom, left:right] = box.class_
+        if void is not None:
+            seeds[void & (seeds != IGNORE)] = UNLABELLED
         kept = [(box.corners, box.class_) for box in boxes if box.class_ is not None]
         return Supervision(
             tags=tags_with(source, (class_ for _, class_ in kept)),

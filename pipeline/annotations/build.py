@@ -10,7 +10,9 @@ from models.doors import resolve
 from models.errors import ConfigurationError
 from models.structures import Supervision
 from pipeline.annotations import ANNOTATORS
+from pipeline.annotations.common import check_kind
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.notices import Notice
 from stages.annotate import AnnotationSource, annotate
 
 
@@ -32,6 +34,25 @@ def annotate_catalogue(
     """
     annotator = resolve(ANNOTATORS, kind, "kind of supervision")(**options).bind(catalogue, ids)
     return annotate((source(catalogue, truth, id) for id in ids), annotator)
+
+
+def check_annotations(
+    kind: str, catalogue: Catalogue, ids: Sequence[str], options: Mapping[str, Any], workers: int = 0
+) -> list[Notice]:
+    """What may be wrong with the annotation files of these images, looked at once and as a whole.
+
+    Args:
+        kind: a name of the door ``ANNOTATORS``.
+        catalogue: of the images.
+        ids: all images that are to be annotated.
+        options: the kind's.
+        workers: processes that read files, where there is one for each image.
+
+    Raises:
+        ConfigurationError: unknown kind, or options that do not hold.
+        DataError: everything that surely is wrong with the files.
+    """
+    return check_kind(resolve(ANNOTATORS, kind, "kind of supervision")(**options), catalogue, ids, workers)
 
 
 def source(catalogue: Catalogue, truth: GroundTruth | None, id: str) -> AnnotationSource:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 from skimage.measure import label
 
-from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.notices import Notice
 from stages.annotate import AnnotationSource
-
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,16 @@ class Region:
     def area(self) -> int:
         """In pixels."""
         return int(self.pixels.sum())
+
+
+def check_kind(kind: Any, catalogue: Catalogue, ids: Sequence[str], workers: int) -> list[Notice]:
+    """What may be wrong with the annotation files of a kind of supervision; nothing where it has none.
+
+    Raises:
+        DataError: everything that surely is wrong with them.
+    """
+    check: Callable[[Catalogue, Sequence[str], int], list[Notice]] | None = getattr(kind, "check", None)
+    return [] if check is None else check(catalogue, ids, workers)
 
 
 def generator(seed: int, id: str) -> np.random.Generator:
@@ -86,18 +96,3 @@ def window(pixels: npt.NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice
     rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
     down, across = ((max(int(at[0]) - margin, 0), int(at[-1]) + margin + 1) for at in (rows, columns))
     return slice(*down), slice(*across)
-
-
-def require(ids: Sequence[str], there: Collection[str], where: str, what: str) -> None:
-    """Every image to annotate must be in the annotation file.
-
-    Raises:
-        DataError: names the first that are not.
-    """
-    missing = [id for id in ids if id not in there]
-    if missing:
-        names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        raise DataError(
-            f"{where}: expected {what} for {len(ids)} images, found none for {len(missing)} of them: {names}.\n"
-            "Annotate them, or leave them out of the split."
-        )

@@ -1,216 +1,146 @@
-"""Annotation files of people: boxes and points as CSV, boxes as VOC XML, points as What's-the-Point JSON."""
+"""Annotation files of people, whatever their format: boxes and points by the id of their image, checked."""
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import floor
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
 
-from models.errors import DataError, closest
+from models.errors import DataError
+from pipeline.annotations.csv_files import marks_of_csv
+from pipeline.annotations.geometry import Checked, as_box, as_point, checked_boxes, checked_points
+from pipeline.annotations.items import Box, Found, Item, Known, Marks, Point, raise_together
+from pipeline.annotations.json_files import marks_of_coco, marks_of_points
+from pipeline.annotations.xml_files import marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.densepose import is_densepose, part_points
-from pipeline.datasets.folder import BACKGROUND_ONLY, SUFFIXES
-from pipeline.datasets.tables import Row, read_table
-from pipeline.datasets.voc_xml import object_boxes
-from pipeline.storage.header import few
+from pipeline.datasets.exports import EXPORTS, foreign_folder, foreign_text, with_remedy
+from pipeline.datasets.image_names import ImageNames
+from pipeline.notices import first_of
 
-SHOWN = 20
-Item = TypeVar("Item")
+BOX_FILES = "a CSV of boxes (columns image, class, x1, y1, x2, y2), COCO's JSON, or a folder of VOC XML files"
+POINT_FILES = "a CSV of points (columns image, class, x, y), or the JSON of What's the Point or DensePose-COCO"
 
-
-@dataclass(frozen=True)
-class Box:
-    """XYXY in pixels, right and bottom exclusive. Class None: an object that is there but not asked for."""
-
-    corners: tuple[float, float, float, float]
-    class_: int | None
+POINT_REMEDY = "write a CSV with columns image, class, x, y in pixels"
 
 
-@dataclass(frozen=True)
-class Point:
-    """A pixel and its class, 0 background or 1..C."""
+def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Found[Box]:
+    """Boxes of a CSV, of COCO's JSON, or of a folder of VOC XML files; each of these images must be there.
 
-    row: int
-    column: int
-    class_: int
-
-
-def boxes_of_csv(path: Path, catalogue: Catalogue) -> dict[str, list[Box]]:
-    """Boxes by id from columns image, class, x1, y1, x2, y2; a ``background`` row says that there is no object.
+    Args:
+        path: file or folder.
+        catalogue: of the images.
+        ids: images to annotate. A CSV or JSON is checked as a whole, of XML only the files of these.
+        whole: these are all images to annotate, and not a part.
 
     Raises:
-        DataError: everything that is wrong, with line numbers.
+        DataError: everything that is wrong, with its place; another format, by its name.
     """
-
-    def box(row: Row, class_: int, size: tuple[int, int]) -> Box | None:
-        if class_ == 0:
-            return None
-        x1, y1, x2, y2 = (_number(row, key) for key in ("x1", "y1", "x2", "y2"))
-        clipped = max(x1, 0.0), max(y1, 0.0), min(x2, float(size[1])), min(y2, float(size[0]))
-        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            height, width = size
-            raise ValueError(f"expected x1 < x2 and y1 < y2 in an image of {width} x {height}, found {x1, y1, x2, y2}")
-        return Box(clipped, class_)
-
-    return _by_image(path, catalogue, ("x1", "y1", "x2", "y2"), box)
-
-
-def points_of_csv(path: Path, catalogue: Catalogue) -> dict[str, list[Point]]:
-    """Points by id from columns image, class, x, y; the class may be ``background``.
-
-    Raises:
-        DataError: everything that is wrong, with line numbers.
-    """
-
-    def point(row: Row, class_: int, size: tuple[int, int]) -> Point:
-        x, y = _number(row, "x"), _number(row, "y")
-        if not (0 <= x < size[1] and 0 <= y < size[0]):
-            raise ValueError(f"expected a point within an image of {size[1]} x {size[0]}, found x={x:g}, y={y:g}")
-        return Point(int(y), int(x), class_)
-
-    return _by_image(path, catalogue, ("x", "y"), point)
-
-
-def boxes_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str]) -> dict[str, list[Box]]:
-    """Boxes by id from VOC XML files; objects that are "difficult" or of classes not kept have class None.
-
-    Raises:
-        DataError: files that are no VOC XML. Files that are not there are left to the caller.
-    """
-    problems, found = [], {}
-    for id in ids:
-        path = folder / f"{id}.xml"
-        if not path.is_file():
-            continue
-        height, width = catalogue.size(id)
-        try:
-            found[id] = [
-                Box(
-                    (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))),
-                    catalogue.class_names.index(name) + 1 if name in catalogue.class_names and not difficult else None,
-                )
-                for name, difficult, (x1, y1, x2, y2) in object_boxes(path)
-            ]
-        except DataError as error:
-            problems.append(str(error))
-    raise_together(problems)
+    if path.is_dir():
+        marks = marks_of_xml(path, catalogue, ids, whole)
+        checked = checked_boxes(marks, catalogue, whole)
+        found = _found(marks, checked, [as_box(*kept) for kept in checked.kept])
+        other = None if found.items else foreign_folder(path)
+        if other and EXPORTS["pascal"].name not in other:
+            raise DataError(f"{path}: expected a folder of VOC XML files, found {other}")
+    else:
+        found = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
+    require(ids, found.items, path, "boxes", catalogue, found.strangers)
     return found
 
 
-def points_of_json(path: Path, catalogue: Catalogue, supplementary: bool) -> dict[str, list[Point]]:
-    """Points by id from the JSON of What's the Point (Bearman et al., ECCV 2016): id -> {"main": [...], "supp": [...]}.
-
-    A point has ``x``, ``y`` in pixels, ``cls`` in the data set's own numbers (VOC 1..20) and ``rank``. Points of
-    classes that the catalogue does not keep are left out. The JSON of DensePose-COCO is understood too: one point for
-    each part of each person, and one on the background.
-
-    Raises:
-        DataError: not such a file.
-    """
+def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplementary: bool = False) -> Found[Point]:
+    """Points of a CSV or JSON; each of these images must be there. As :func:`read_boxes`."""
+    if path.is_dir():
+        other = foreign_folder(path) or "a folder. Remedy: name the file itself."
+        raise DataError(f"{path}: expected {POINT_FILES}, found {with_remedy(other, POINT_REMEDY)}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if is_densepose(content):
-            found = ((id, points) for id, points in part_points(content) if id in catalogue.entries)
-            return {id: [Point(*point) for point in points] for id, points in found}
-        return {
-            id: _json_points(points, catalogue, supplementary)
-            for id, points in content.items()
-            if id in catalogue.entries
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: expected a JSON of points as What's the Point publishes them "
-            "(id -> {main: [{x, y, cls, rank}], supp: ...}), or of DensePose-COCO, found "
-            f"{type(error).__name__}: {error}."
-        ) from None
-
-
-def points_within(
-    points: Mapping[str, Sequence[Point]], catalogue: Catalogue, ids: Sequence[str]
-) -> dict[str, list[Point]]:
-    """Points of these images. One within a pixel of the image moves to its border; others outside are left out.
-
-    Warns of points left out: people's clicks are on no pixel then, or of another size of the image.
-    """
-    found: dict[str, list[Point]] = {}
-    outside = []
-    for id in ids:
-        if id not in points:
-            continue
-        height, width = catalogue.size(id)
-        found[id] = []
-        for point in points[id]:
-            moved = replace(
-                point, row=min(max(point.row, 0), height - 1), column=min(max(point.column, 0), width - 1)
-            )  # fmt: skip
-            if max(abs(moved.row - point.row), abs(moved.column - point.column)) > 1:
-                outside.append(f"'{id}' ({width} x {height}) x={point.column}, y={point.row}")
-            else:
-                found[id].append(moved)
-    if outside:
-        warnings.warn(f"Points outside of their image are left out ({len(outside)}): {few(outside)}.", stacklevel=2)
+        found = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
+    except DataError as error:
+        raise DataError(with_remedy(str(error), POINT_REMEDY)) from None
+    require(ids, found.items, path, "points", catalogue, found.strangers)
     return found
 
 
-def raise_together(problems: Sequence[str]) -> None:
-    """Raises DataError with all problems, at most one screen."""
-    if problems:
-        more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise DataError("\n  ".join([f"Bad annotations ({len(problems)}):", *problems[:SHOWN], *more]))
-
-
-def _json_points(points: Any, catalogue: Catalogue, supplementary: bool) -> list[Point]:
-    chosen = [*points["main"], *(points["supp"] if supplementary else [])]
-    return [
-        Point(
-            row=floor(point["y"]),
-            column=floor(point["x"]),
-            class_=catalogue.mask_values.index(point["cls"]) + 1,
-        )
-        for point in sorted(chosen, key=lambda point: int(point["rank"]))
-        if point["cls"] in catalogue.mask_values
-    ]
-
-
-def _by_image(
-    path: Path,
+def require(
+    ids: Sequence[str],
+    there: Collection[str],
+    where: Path,
+    what: str,
     catalogue: Catalogue,
-    columns: Sequence[str],
-    make: Callable[[Row, int, tuple[int, int]], Item | None],
-) -> dict[str, list[Item]]:
-    problems: list[str] = []
-    found: dict[str, list[Item]] = {}
-    for row in read_table(path, ["image", "class", *columns])[1]:
-        name = row.cells["image"]
-        id = name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
-        if id in catalogue.left_out or (catalogue.limit is not None and id not in catalogue.entries):
-            continue
-        try:
-            if id not in catalogue.entries:
-                raise ValueError(f"expected an image of catalogue '{catalogue.name}', found '{name}'")
-            item = make(row, _class(row, catalogue), catalogue.size(id))
-            found.setdefault(id, []).extend([] if item is None else [item])
-        except ValueError as error:
-            problems.append(f"{row.where}: {error}")
-    raise_together(problems)
-    return found
+    strangers: Sequence[str] = (),
+) -> None:
+    """Every image to annotate must be in the annotation file.
+
+    Raises:
+        DataError: names the first that are not, and names in the file that may mean them.
+    """
+    missing = [id for id in ids if id not in there]
+    if not missing:
+        return
+    names = ImageNames(catalogue)
+    hints = [f"'{name[:80]}' ({hint})" for name in strangers[:3] if (hint := names.hint(name))]
+    empty = " In a CSV, class 'background' says that an image has no object." if what == "boxes" else ""
+    near = f" Names there that no image has: {first_of(hints)}." if hints else ""
+    raise DataError(
+        f"{where}: expected {what} for {len(ids)} images, found none for {len(missing)} of them: "
+        f"{first_of(missing, 5)}.{near}\nAnnotate them, or leave them out of the split.{empty}"
+    )
 
 
-def _class(row: Row, catalogue: Catalogue) -> int:
-    name = row.cells["class"]
-    if name == BACKGROUND_ONLY:
-        return 0
-    if name not in catalogue.class_names:
-        raise ValueError(f"unknown class '{name}'.{closest(name, (*catalogue.class_names, BACKGROUND_ONLY))}")
-    return catalogue.class_names.index(name) + 1
+@lru_cache(maxsize=2)
+def _boxes_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known) -> Found[Box]:
+    """Read and checked once a process, and not once a part."""
+    kind = _kind(path)
+    if kind == "other":
+        raise DataError(f"{path}: expected {BOX_FILES}, found {foreign_text(path)}")
+    columns = ("x1", "y1", "x2", "y2")
+    marks = marks_of_coco(path, known.catalogue) if kind == "json" else marks_of_csv(path, known.catalogue, columns)
+    checked = checked_boxes(marks, known.catalogue)
+    return _found(marks, checked, [as_box(*kept) for kept in checked.kept])
 
 
-def _number(row: Row, key: str) -> float:
+@lru_cache(maxsize=2)
+def _points_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known, supplementary: bool) -> Found[Point]:
+    kind = _kind(path)
+    if kind == "other":
+        raise DataError(f"{path}: expected {POINT_FILES}, found {foreign_text(path)}")
+    published = kind == "json"
+    marks = (
+        marks_of_points(path, known.catalogue, supplementary)
+        if published
+        else marks_of_csv(path, known.catalogue, ("x", "y"))
+    )
+    checked = checked_points(marks, known.catalogue, published)
+    return _found(marks, checked, [as_point(*kept) for kept in checked.kept])
+
+
+def _found(marks: Marks, checked: Checked, items: Sequence[Item]) -> Found[Item]:
+    """By image, in the file's order; everything that is wrong is raised together."""
+    raise_together([*marks.problems, *checked.problems])
+    by_id: dict[str, list[Item]] = {id: [] for id in marks.images}
+    for (mark, _), item in zip(checked.kept, items, strict=True):
+        by_id[mark.id].append(item)
+    return Found(by_id, marks.classes, (*marks.notices, *checked.notices), tuple(marks.strangers))
+
+
+def _kind(path: Path) -> str:
+    """By the first character and not by the suffix: "json", "csv", or "other" (XML)."""
     try:
-        return float(row.cells[key])
-    except ValueError:
-        raise ValueError(f"expected a number of pixels as {key}, found '{row.cells[key]}'") from None
+        with path.open("rb") as file:
+            start = file.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
+    except OSError:
+        return "csv"  # whose reader says what is wrong with it
+    return "json" if start in ("{", "[") else "other" if start == "<" else "csv"
+
+
+def _written(path: Path, expected: str) -> tuple[int, int]:
+    """When a file was written, and its size.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        raise DataError(f"{path}: expected {expected}, found no such file.") from None
+    return status.st_mtime_ns, status.st_size

@@ -10,7 +10,9 @@ from zlib import crc32
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from pipeline.annotations import ANNOTATORS
+from pipeline.annotations.common import check_kind
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.notices import Notice
 from stages.annotate import Annotator
 
 
@@ -37,6 +39,14 @@ class Mixture:
             if kind not in ANNOTATORS:
                 raise ConfigurationError(f"unknown kind '{kind}'.{closest(kind, ANNOTATORS)}")
 
+    def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
+        """What may be wrong with the files of the parts, each for the images that have it."""
+        found = []
+        for kind in self.parts:
+            chosen = [id for id in ids if self.kind(id) == kind]
+            found += check_kind(self._part(kind), catalogue, chosen, workers) if chosen else []
+        return found
+
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Each kind for the images that have it."""
         chosen = {id: self.kind(id) for id in ids}
@@ -53,6 +63,8 @@ class Mixture:
         return next(reversed(self.parts))
 
     def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        part = resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))
-        annotator: Annotator = part.bind(catalogue, ids)
+        annotator: Annotator = self._part(kind).bind(catalogue, ids)
         return annotator
+
+    def _part(self, kind: str) -> Any:
+        return resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))

@@ -11,10 +11,13 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 from skimage.draw import disk
 
-from models.structures import BACKGROUND, UNLABELLED, Supervision
-from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled, window
-from pipeline.annotations.files import Point, points_of_csv, points_of_json, points_within
+from models.structures import BACKGROUND, IGNORE, UNLABELLED, Supervision
+from pipeline.annotations.against_tags import tag_notices
+from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
+from pipeline.annotations.files import read_points
+from pipeline.annotations.items import Point
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
 
 
@@ -44,17 +47,26 @@ class Points:
     radius: float = 0.0
     seed: int = 0
 
+    def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
+        """What may be wrong with the annotation file. Raises DataError with everything that surely is."""
+        if self.file is None:
+            return []
+        found = read_points(Path(self.file), catalogue, ids, self.supplementary)
+        return [*found.notices, *tag_notices(self.file, "points", found.classes, catalogue, ids)]
+
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Read the annotation file. Raises DataError with everything that is wrong with it."""
         if self.file is None:
-            return lambda source: self.supervise(source, self.derive(source))
-        path = Path(self.file)
-        if path.suffix.lower() == ".json":
-            found = points_within(points_of_json(path, catalogue, self.supplementary), catalogue, ids)
-        else:
-            found = points_of_csv(path, catalogue)
-        require(ids, found, self.file, "points")
+            return self.derived
+        found = read_points(Path(self.file), catalogue, ids, self.supplementary).items
         return lambda source: self.supervise(source, found[source.id])
+
+    def derived(self, source: AnnotationSource) -> Supervision:
+        """Derived points as a Supervision; around them, void pixels of the truth stay unlabelled."""
+        found = self.supervise(source, self.derive(source))
+        if self.radius:
+            found.seeds[source.mask() == IGNORE] = UNLABELLED
+        return found
 
     def derive(self, source: AnnotationSource) -> list[Point]:
         """Points on the objects and on the background of the ground truth."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,15 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from skimage.graph import MCP_Geometric
 from skimage.morphology import disk, skeletonize
 
-from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask, Supervision
-from pipeline.annotations.common import generator, regions, require, tags_with, unlabelled, window
-from pipeline.annotations.files import raise_together
+from models.errors import ConfigurationError
+from models.structures import BACKGROUND, Mask, Supervision
+from pipeline.annotations import scribble_files
+from pipeline.annotations.against_tags import tag_notices
+from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
+from pipeline.annotations.scribble_files import Values
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.images import BadFileError, read_indices
+from pipeline.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
-
-UNMARKED = 255
-"""Value of pixels without a stroke in a scribble file."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,9 @@ class Scribbles:
     Attributes:
         file: annotated scribbles, a folder relative to the project root: ``ID.png`` with the data set's own class
             values, 0 background, 255 unlabelled. None derives them along the skeletons of the masks.
+        unlabelled: of the files, the value of pixels without a stroke: 255, or 0 where strokes lie on black.
+        background_value: of the files, the value of strokes on the background; None for 0, and for no value where 0
+            is unlabelled.
         length: part of the longest path through the skeleton that a derived stroke covers.
         width: of a derived stroke, in pixels.
         background: draw a stroke on the background too.
@@ -46,24 +48,40 @@ class Scribbles:
     margin: int = 3
     min_area: int = 64
     seed: int = 0
+    unlabelled: int = scribble_files.UNMARKED
+    background_value: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that a file cannot hold (ConfigurationError)."""
+        for name, value in (("unlabelled", self.unlabelled), ("background_value", self.background_value)):
+            if value is not None and not 0 <= value <= 255:
+                raise ConfigurationError(f"scribbles: {name}: expected a pixel value 0..255, found {value}.")
+
+    @property
+    def values(self) -> Values:
+        """What the values of the files mean."""
+        if self.background_value is None and self.unlabelled == BACKGROUND:
+            return Values(self.unlabelled, None)
+        return Values(self.unlabelled, self.background_value or BACKGROUND)
+
+    def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
+        """Look at each file once: what may be wrong. Raises DataError with all files that are missing or wrong."""
+        if self.file is None:
+            return []
+        drawn, notices = scribble_files.check(Path(self.file), self.values, catalogue, ids, workers)
+        return [*notices, *tag_notices(self.file, "scribbles", drawn, catalogue, ids)]
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        """Check the scribble files. Raises DataError with all that are missing or wrong; warns of unknown values."""
+        """Find the scribble files. Raises DataError with all that are missing."""
         if self.file is None:
             return self.derive
-        folder = Path(self.file)
-        require(ids, {path.stem for path in folder.glob("*.png")}, self.file, "scribble PNGs")
-        known = _lookup(catalogue)
-        strangers: dict[int, Path] = {}
-        paths = [(folder / f"{id}.png", catalogue.size(id)) for id in ids]
-        raise_together([problem for path, size in paths if (problem := _problem(path, size, known, strangers))])
-        if strangers and catalogue.mask_values == tuple(range(1, catalogue.num_classes + 1)):
-            _warn(strangers, catalogue)
-        return lambda source: self.read(source, folder, known)
+        lookup = self.values.lookup(catalogue)
+        paths = scribble_files.find(Path(self.file), catalogue, ids).paths
+        return lambda source: self.read(source, paths[source.id], lookup)
 
-    def read(self, source: AnnotationSource, folder: Path, lookup: Mask) -> Supervision:
+    def read(self, source: AnnotationSource, path: Path, lookup: Mask) -> Supervision:
         """A scribble file as a Supervision; strokes of classes that are not kept are void."""
-        seeds = lookup[read_indices(folder / f"{source.id}.png")]
+        seeds = lookup[scribble_files.read(path, source.size)]
         return Supervision(tags_with(source, np.unique(seeds)), seeds)
 
     def derive(self, source: AnnotationSource) -> Supervision:
@@ -114,35 +132,3 @@ def _reach(graph: MCP_Geometric, start: npt.NDArray[np.intp]) -> npt.NDArray[np.
 def _farthest(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     reached = np.where(np.isfinite(costs), costs, -1.0)
     return np.array(np.unravel_index(int(reached.argmax()), reached.shape), dtype=np.intp)
-
-
-def _lookup(catalogue: Catalogue) -> Mask:
-    lookup = np.full(256, IGNORE, dtype=np.uint8)
-    lookup[[BACKGROUND, UNMARKED]] = BACKGROUND, UNLABELLED
-    lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
-    return lookup
-
-
-def _problem(path: Path, size: tuple[int, int], known: Mask, strangers: dict[int, Path]) -> str | None:
-    """What is wrong with a file; values that are void in ``known`` are added to ``strangers``."""
-    try:
-        found = read_indices(path)
-    except BadFileError as bad:
-        return f"{path}: {bad}"
-    if found.shape != size or found.max(initial=0) > UNMARKED:
-        return f"{path}: expected values 0..255 of size {size}, found size {found.shape}, up to {found.max(initial=0)}"
-    for value in np.unique(found):
-        if known[value] == IGNORE:
-            strangers.setdefault(int(value), path)
-    return None
-
-
-def _warn(strangers: dict[int, Path], catalogue: Catalogue) -> None:
-    """Of values that no class has; where classes were left out of a data set, they may be of these."""
-    value, path = min(strangers.items())
-    classes = ", ".join(f"{index} {name}" for index, name in enumerate(catalogue.class_names, start=1))
-    warnings.warn(
-        f"Scribbles with values of no class are void: {sorted(strangers)}, such as {value} in {path}. "
-        f"Expected 0 background, {classes}, {UNMARKED} unlabelled.",
-        stacklevel=2,
-    )

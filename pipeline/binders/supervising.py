@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Any
 
 from models.ops.known_labels import filled_regions
 from models.structures import BACKGROUND, Supervision
-from pipeline.annotations.build import annotate_catalogue
+from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
 from pipeline.datasets.catalogue import GroundTruth
+from pipeline.notices import Notice, save_notices, warn_of
 from pipeline.regions import Regions, RegionSource
+from pipeline.runtime import workers
 from pipeline.stores import SupervisionStore
 
 WITHOUT_CLASSES = ("tags", "boxes")
@@ -58,25 +59,36 @@ def write_supervision(
     catalogue, name = here.catalogue, here.name
     if here.entry.kind not in WITHOUT_CLASSES:
         require_mask_classes(catalogue, f"{here.verb}.{name}")
-    writer = SupervisionStore.create(
-        here.path("supervision", name),
-        header(catalogue, catalogue.ids(here.entry.split)),
-        fingerprint=here.fingerprint(here.path("catalogues", here.entry.data) / "catalogue.json", *inputs),
-    )
+    ids = catalogue.ids(here.entry.split)
+    fingerprint = here.fingerprint(here.path("catalogues", here.entry.data) / "catalogue.json", *inputs)
+    notices = check_annotations(here.entry.kind, catalogue, ids, options, workers())
+    regions = RegionSource.of(here.entry.regions, catalogue)
+    notices += [] if regions is None else regions.check(ids)
+    writer = SupervisionStore.create(here.path("supervision", name), header(catalogue, ids), fingerprint=fingerprint)
     write_parts(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
-    log.metrics({"images": len(writer.header.ids)})
-    if here.entry.kind in BY_HAND:
-        _warn_without_background(here)
+    notices += _without_background(here, options)
+    save_notices(here.path("supervision", name), notices)
+    warn_of(notices)
+    log.metrics({"images": len(writer.header.ids), "warnings": len(notices)})
 
 
-def _warn_without_background(here: Workspace) -> None:
+def _without_background(here: Workspace, options: Mapping[str, Any]) -> list[Notice]:
     """What no label says, a network cannot learn: it would see objects everywhere."""
+    kind = here.entry.kind
+    if kind not in BY_HAND and not (kind == "boxes" and options.get("background", True)):
+        return []
     store = SupervisionStore(here.path("supervision", here.name))
     looked = store.ids[:LOOKED]
-    if looked and not any((store[id].seeds == BACKGROUND).any() for id in looked):
-        warnings.warn(
-            f"{here.verb}.{here.name}: no pixel of {len(looked)} images is background, so that a network taught by "
-            f"it alone sees objects everywhere. Remedy: {here.entry.kind} on the background, or let CAMs say where it "
-            f"is: export_cams: {{supervision: {here.name}, keep_labels: true, ...}}, then the rule two_threshold.",
-            stacklevel=2,
+    if not looked or any((store[id].seeds == BACKGROUND).any() for id in looked):
+        return []
+    text = (
+        f"{here.verb}.{here.name}: no pixel of {len(looked)} images is background, so that a network taught by "
+        f"it alone sees objects everywhere. Remedy: {kind} on the background, or let CAMs say where it "
+        f"is: export_cams: {{supervision: {here.name}, keep_labels: true, ...}}, then the rule two_threshold."
+    )
+    if kind == "boxes":
+        text = (
+            f"{here.verb}.{here.name}: the boxes of {len(looked)} images leave no pixel of background. "
+            "Remedy: see whether they are boxes of the objects and not of the whole images."
         )
+    return [Notice("without_background", len(looked), text)]

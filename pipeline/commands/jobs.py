@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import ConfigurationError
-from pipeline.commands.app import JOBS, BookOption, ForceOption, JsonOption, TargetsArgument, app
+from models.errors import ConfigurationError, closest
+from pipeline.commands.app import (
+    JOBS,
+    BookOption,
+    ForceOption,
+    JsonOption,
+    TargetsArgument,
+    app,
+    complete_book,
+)
 from pipeline.commands.results import table
 from pipeline.load import checked_book
 
@@ -124,10 +132,12 @@ def check(
     """
     from pipeline.book_notices import made_notices
     from pipeline.check_inputs import check_files, missing_files
+    from pipeline.graph_file import check_graph_file
     from pipeline.links import link_sources
 
     try:
         checked = checked_book(book)
+        check_graph_file(Path(checked.book.path))
         link_sources(checked)
         if inputs:
             check_files(checked)
@@ -174,3 +184,29 @@ def link(
     from pipeline import links
 
     links.link(Path(source), Path(target))
+
+
+@app.command(rich_help_panel=JOBS)
+def refresh(
+    books: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of books. Default: all below recipes/.", autocompletion=complete_book),
+    ] = None,
+) -> None:
+    """Give books the project's dvc.yaml as it is now: after it was edited, or for a link that DVC cannot follow in Git.
+
+    Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
+    """
+    from pipeline.graph_file import GRAPH, write_graph
+    from pipeline.graph_file import books as all_books
+    from pipeline.project import is_root
+
+    if not is_root(Path()):
+        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+    folders = [Path(book) for book in books or ()] or all_books()
+    for folder in folders:
+        if not (folder / "params.yaml").is_file():
+            known = [".", *(path.as_posix() for path in all_books())]
+            raise ConfigurationError(f"No recipe book at {folder}/params.yaml.{closest(folder.as_posix(), known)}")
+    written = [folder / GRAPH.name for folder in folders if write_graph(folder)]
+    print("\n".join(f"Written: {path.as_posix()}" for path in written) or f"Nothing to do, books: {len(folders)}.")

@@ -27,8 +27,10 @@ def code(book: BookOption = ".") -> None:
     Example: ``python -m pipeline code --book recipes/voc_mini``.
     """
     from pipeline.code import write_fingerprints
+    from pipeline.graph_file import check_graph_file
 
     checked = checked_book(book)
+    check_graph_file(Path(checked.book.path))  # a plain `dvc repro` asks nobody else
     write_fingerprints(checked, Path(checked.book.work) / "code")
 
 

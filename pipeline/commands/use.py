@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -199,12 +201,13 @@ def init(
     found, height, width = done.survey, *done.survey.size
     splits = ", ".join(f"{len(ids)} {name}" for name, ids in found.splits.items())
     print(f"{done.path}/params.yaml: {found.total} images ({splits}) of about {width} x {height} pixels.")
-    print(f"Classes: {', '.join(found.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
+    print(f"{_listed(found.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
     for note in found.notes:
         print(f"Note: {note}")
     print(f"\nNext, about {done.minutes} minutes on {done.device}:\n  python -m pipeline run --book {done.path}")
-    use = f"python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
-    print(f"and then, as often as you like:\n  {use}")
+    if found.makes_masks:
+        use = f"python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
+        print(f"and then, as often as you like:\n  {use}")
 
 
 @app.command(rich_help_panel=USE)
@@ -254,6 +257,14 @@ def repeat(
     for row in done.rows_there:
         print(f"table.repeats.{row} is there already: add the new evaluations to its `of:`.")
     print(f"Next:\n  python -m pipeline run {' '.join(done.targets)}{'' if book == '.' else f' --book {book}'}")
+
+
+def _listed(classes: Sequence[str], limit: int = 30) -> str:
+    """Class names in a line or two; in quotes where a name could be taken for several, or for none."""
+    plain = all(re.fullmatch(r"[^,;'\"]*\S", name) and name == name.strip() for name in classes)
+    said = ", ".join(name if plain else f"'{name}'" for name in classes[:limit])
+    count = f"{len(classes)} classes" if len(classes) > limit else "Classes"
+    return f"{count}: {said}{f' and {len(classes) - limit} more' if len(classes) > limit else ''}"
 
 
 def _seeds(given: str) -> list[int]:

@@ -55,6 +55,7 @@ EXPORTS: dict[str, Export] = {
     "pascal": Export("Pascal VOC's XML", "name the folder of the XML files as `file:`, with `kind: boxes`"),
 }
 
+_FIRST_CORNER = ({"x", "y"}, {"x1", "y1"}, {"xmin", "ymin"}, {"x_min", "y_min"}, {"left", "top"})
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook. Remedy: unpack it, or save the sheet as CSV (UTF-8)."),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook. Remedy: save the sheet as CSV (UTF-8)."),
@@ -73,6 +74,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfe", "UTF-16 text. Remedy: save the file as UTF-8."),
     (b"\xfe\xff", "UTF-16 text. Remedy: save the file as UTF-8."),
 )
+
+
+def with_remedy(text: str, remedy: str) -> str:
+    """A text that names one of the exports, with another remedy: what is not boxes is read from other formats."""
+    named = next((export for export in EXPORTS.values() if str(export) in text), None)
+    if named is None or named in (EXPORTS["coco"], EXPORTS["whats_the_point"], EXPORTS["pascal"]):
+        return text
+    return text.replace(str(named), str(Export(named.name, remedy)))
 
 
 def foreign_bytes(head: bytes) -> str | None:
@@ -109,6 +118,11 @@ def foreign_header(columns: Sequence[str]) -> str | None:
         return str(EXPORTS["label_studio"])
     if {"labelname", "xmin", "xmax"} <= names:
         return "OpenImages' table, whose corners are shares of the image. Remedy: multiply them by width and height."
+    corner = any(pair <= names for pair in _FIRST_CORNER)
+    if corner and ({"width", "height"} <= names or {"w", "h"} <= names):
+        return "a table of x, y, width, height. Remedy: write columns x2 = x + width and y2 = y + height."
+    if "bbox" in names:
+        return "a table with a box in one column. Remedy: write a column for each of x1, y1, x2, y2."
     words = columns[0].split() if len(columns) == 1 else []
     if len(words) >= 5 and all(_is_number(word) for word in words):
         return str(EXPORTS["yolo"])
@@ -146,10 +160,10 @@ def foreign_text(path: Path) -> str | None:
         return found
     start = head.decode("utf-8-sig", "replace").lstrip()
     if start[:1] in ("{", "["):
-        return str(_json(head + rest) or "JSON")
+        return str(_json(head + rest) or "JSON of a kind that is not known here.")
     if start.startswith("<"):
         return _xml_text(start)
-    return foreign_header(start.split("\n", 1)[0].rstrip("\r").split(","))
+    return foreign_header(re.split(r"[\r\n]", start, maxsplit=1)[0].split(","))
 
 
 def _xml_text(start: str) -> str:
@@ -157,6 +171,8 @@ def _xml_text(start: str) -> str:
     tag = re.search(r"<([A-Za-z][\w:.-]*)", start)
     if tag is not None and tag[1] == "annotation":
         return str(EXPORTS["pascal"])
+    if tag is not None and tag[1] == "dataset" and "<images" in start:
+        return str(EXPORTS["dlib"])
     return foreign_xml(Element(tag[1])) if tag is not None else "XML."
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 from zlib import crc32
 
 from models.errors import ConfigurationError, DataError, closest
+from models.structures import IGNORE
+from pipeline.datasets.file_names import nfc
+from pipeline.datasets.folder_images import FolderImages
+from pipeline.datasets.folder_masks import MaskFiles, coverage, mask_files
+from pipeline.datasets.image_formats import SUFFIXES
 from pipeline.datasets.listing import Listed, Listing
-from pipeline.datasets.tables import Row, read_table
+from pipeline.datasets.tag_table import TagTable
+from pipeline.datasets.tag_words import BACKGROUND_ONLY, is_background
+from pipeline.notices import Notice, first_of
 from stages.prepare import Problem
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-BACKGROUND_ONLY = "background"
-"""In a tags cell: the image was looked at and shows none of the classes."""
+__all__ = ["BACKGROUND_ONLY", "SUFFIXES", "TagTable", "folder"]
+
+_Found: TypeAlias = tuple[list[Listed | None], list[Problem], list[Notice]]
 
 
 def folder(
@@ -24,191 +33,180 @@ def folder(
     tags: str | None = "tags.csv",
     masks: str | None = None,
     classes: list[str] | None = None,
+    mask_values: dict[str, int] | None = None,
+    upright: bool = True,
     val_fraction: float = 0.2,
     seed: int = 0,
 ) -> Listing:
-    """List a folder of images.
+    """List a folder of images and its subfolders.
 
-    The CSV has a column ``image`` (file name, with or without suffix) and either a column ``tags`` (class names
-    separated by ``;``, or ``background`` for none), or a column ``tag`` with one class a row and a row for each class
-    of an image, or a column with 0 or 1 for each class; a column ``split`` names each image's split. An empty tags
-    cell is an error unless the image has a mask.
+    An image's id is its path below the folder, without suffix: ``s0.png`` is ``s0``, ``cam1/s0.png`` is ``cam1_s0``.
+
+    The CSV has a column ``image`` (path of the file or id, with or without suffix) and either a column ``tags`` (class
+    names separated by ``;``, or ``background`` for none), or a column ``tag`` with one class a row and a row for each
+    class of an image, or a column with 0 or 1 (true or false, yes or no) for each class; a column ``split`` names each
+    image's split. An empty tags cell is an error unless the image has a mask. Names in other tools' forms are taken
+    where they can mean one thing only, and said in a warning.
 
     Args:
         root: relative to the project root.
-        images: folder of the images under ``root``; EXIF orientation is applied.
+        images: folder of the images under ``root``.
         tags: CSV under ``root``; None takes every image, without tags (they can be derived from masks).
         masks: folder under ``root`` of PNGs (same name) with values 0..C and 255 void; an image may lack one.
         classes: names in the order of their numbers; None sorts the names of the CSV.
+        mask_values: value of each class in the masks, where these are not 1..C, and of the ``background``, where that
+            is not 0. If a class has 0, no value is background.
+        upright: turn images as their EXIF orientation says. Masks that were drawn on the stored pixels, as by programs
+            that read images with OpenCV's IMREAD_UNCHANGED or NumPy, want false.
         val_fraction: without a ``split`` column, the part of the images that becomes "val" (of those with masks,
-            where there are masks; all others are "train"). 0 makes no "val".
+            where there are masks; all others are "train"). 0 makes no "val". A class's last image stays in "train".
         seed: of that choice, which depends on the ids and not on their order.
 
     Raises:
         ConfigurationError: options that contradict each other.
-        DataError: no such folder, or a CSV that cannot be read.
+        DataError: no such folder, a CSV that cannot be read, or masks of which none belongs to an image.
     """
     if not 0 <= val_fraction < 1:
         raise ConfigurationError(f"folder: expected 0 <= val_fraction < 1, found {val_fraction}.")
-    there = _Files(Path(root), images, masks)
-    table = None if tags is None else TagTable.read(Path(root) / tags, classes)
+    _check_classes(classes)
+    place = Path(root)
+    there = FolderImages(place, images, [masks] if masks is not None else [])
+    table = None if tags is None else TagTable.read(place / tags, classes)
     if table is None and classes is None:
         raise ConfigurationError("folder: without a CSV of tags, name the `classes` in the order of the mask values.")
-    names = tuple(classes) if classes is not None else table.classes if table else ()
-    listed, problems = there.list_all() if table is None else table.list_all(there, names)
-    splits = _splits(table, listed, val_fraction, seed)
-    values = tuple(range(1, len(names) + 1))
-    return Listing(Path(root).as_posix(), names, splits, values, len(names), problems, upright=True)
+    names = tuple(map(nfc, classes)) if classes is not None else table.classes if table else ()
+    drawn = MaskFiles()
+    if masks is not None:
+        drawn = mask_files(place / masks, {id: paths[0] for id, paths in there.files.items()})
+    named = {id: f"{masks}/{path}" for id, path in drawn.of.items()}
+    listed, problems, notices = _all(there, named) if table is None else _tagged(table, there, named, names)
+    if table is not None and table.has_splits:
+        splits = _named_splits(table, listed)
+    else:
+        splits = _drawn_splits([item for item in listed if item is not None], val_fraction, seed)
+    masked = {name: {item.id: item.mask is not None for item in items} for name, items in splits.items()}
+    notices = [*there.notices(), *drawn.notices, *notices, *(coverage(masked) if drawn.of else ())]
+    background, values = _mask_values(names, mask_values)
+    return Listing(
+        place.as_posix(),
+        names,
+        splits,
+        values,
+        max((*values, background or 0, 0)),
+        [*there.problems(), *drawn.problems, *problems],
+        notices,
+        upright=upright,
+        mask_background=background,
+        order_options=True,
+    )
 
 
-class _Files:
-    """Images and masks of the folder by stem."""
-
-    def __init__(self, root: Path, images: str, masks: str | None) -> None:
-        for name in filter(None, (images, masks)):
-            if not (root / name).is_dir():
-                raise DataError(
-                    f"{root / name}: expected a folder, found none. Set `images` and `masks` to their names."
-                )
-        self.root, self.images, self.masks = root, images, masks
-        self.by_stem: dict[str, list[str]] = {}
-        for path in sorted((root / images).iterdir()):
-            if path.suffix.lower() in SUFFIXES:
-                self.by_stem.setdefault(path.stem, []).append(path.name)
-
-    def mask(self, id: str) -> str | None:
-        """The mask's path under the root, or None."""
-        relative = f"{self.masks}/{id}.png"
-        return relative if self.masks is not None and (self.root / relative).is_file() else None
-
-    def list_all(self) -> tuple[list[Listed], list[Problem]]:
-        """Every image, without tags."""
-        listed = [self._listed(stem, name) for stem, names in self.by_stem.items() for name in names[:1]]
-        return listed, self.ambiguous()
-
-    def ambiguous(self) -> list[Problem]:
-        """Images that share a stem: which of them an id means cannot be known."""
-        doubles = [(stem, names) for stem, names in self.by_stem.items() if len(names) > 1]
-        where = str(self.root / self.images)
-        return [Problem(stem, where, f"one image with the name '{stem}'", ", ".join(names)) for stem, names in doubles]
-
-    def find(self, row: Row) -> Listed:
-        """The image that a row names; a file that is not there is found out when it is read."""
-        name = row.cells["image"]
-        known = name.lower().endswith(SUFFIXES)
-        id = name.rpartition(".")[0] if known else name
-        file = name if known else self.by_stem.get(name, [name])[0]
-        return replace(self._listed(id, file), where=row.where)
-
-    def _listed(self, id: str, file: str) -> Listed:
-        relative = f"{self.images}/{file}"
-        return Listed(id, relative, self.mask(id), where=str(self.root / relative))
+def _check_classes(classes: Sequence[str] | None) -> None:
+    ground = [name for name in classes or () if is_background(name)]
+    if ground:
+        raise ConfigurationError(
+            f"folder: expected `classes` without the background, which is 0 in the masks, found '{ground[0]}'. Remedy: "
+            "leave it out; the first class is 1 in the masks, unless `mask_values` say otherwise."
+        )
 
 
-@dataclass(frozen=True)
-class TagTable:
-    """The CSV of tags: names of the tags of each row (None for an empty cell)."""
+def _mask_values(names: Sequence[str], given: Mapping[str, int] | None) -> tuple[int | None, tuple[int, ...]]:
+    """The background's value in the masks (None: no value is), and that of each class.
 
-    path: Path
-    rows: list[Row]
-    tags: list[list[str] | None]
-    classes: tuple[str, ...]
-    problems: list[Problem]
-
-    @classmethod
-    def read(cls, path: Path, classes: Sequence[str] | None) -> TagTable:
-        header, rows = read_table(path, ["image"])
-        problems = _split_problems(rows)
-        if "tag" in header and "tags" not in header:
-            header, rows = ("image", "tags"), _merged(rows)
-        if "tags" in header:
-            tags = [_listed_names(row) for row in rows]
-            named = sorted({name for names in tags if names for name in names})
-        else:
-            named = [name for name in classes or header if name not in ("image", "split")]
-            read_table(path, ["image", *named])
-            tags = [_marked_names(row, named, problems) for row in rows]
-        if not named and classes is None:
-            expected = "a column 'tags' (or 'tag', a row for each), or a column of 0 and 1 for each class"
-            raise DataError(f"{path}: expected {expected}, found no class.")
-        return cls(path, rows, tags, tuple(sorted(named)), problems)
-
-    def list_all(self, files: _Files, names: tuple[str, ...]) -> tuple[list[Listed], list[Problem]]:
-        """Every row as an image with its tags; images without a row are problems."""
-        problems = self.problems + files.ambiguous()
-        listed = []
-        for row, tags in zip(self.rows, self.tags, strict=True):
-            item = files.find(row)
-            unknown = [name for name in tags or () if name not in names]
-            if unknown:
-                found = ", ".join(f"'{name}'" for name in unknown) + f".{closest(unknown[0], names)}"
-                problems.append(Problem(item.id, row.where, "classes of the data set", found))
-            if tags is None and item.mask is None:
-                expected = f"tags, or '{BACKGROUND_ONLY}' for an image without objects"
-                problems.append(Problem(item.id, row.where, expected, "an empty cell"))
-            numbers = None if tags is None else tuple(sorted({names.index(t) + 1 for t in tags if t in names}))
-            listed.append(replace(item, tags=numbers))
-        named = {item.id for item in listed}
-        missing = [stem for stem in files.by_stem if stem not in named]
-        place = f"{files.root / files.images}"
-        problems += [
-            Problem(stem, f"{place}/{files.by_stem[stem][0]}", f"a row in {self.path.name}", "none") for stem in missing
-        ]
-        return listed, problems
+    Raises:
+        ConfigurationError: unknown or missing classes, or values that are no different whole numbers within 0..255.
+    """
+    if given is None:
+        return 0, tuple(range(1, len(names) + 1))
+    plain = {nfc(name): value for name, value in given.items()}
+    known = {*names, BACKGROUND_ONLY}
+    for name in plain:
+        if name not in known:
+            raise ConfigurationError(f"folder: mask_values: unknown class '{name}'.{closest(name, known)}")
+    missing = [name for name in names if name not in plain]
+    if missing:
+        raise ConfigurationError(f"folder: mask_values: expected a value for each class, found none for {missing[0]}.")
+    values = tuple(plain[name] for name in names)
+    background = plain.get(BACKGROUND_ONLY, None if 0 in values else 0)
+    every = [*values, *([] if background is None else [background])]
+    whole = all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= IGNORE for v in every)
+    if not whole or len(set(every)) < len(every):
+        found = first_of([str(value) for value in every], 8)
+        raise ConfigurationError(f"folder: mask_values: expected different whole numbers within 0..255, found {found}.")
+    return background, values
 
 
-def _merged(rows: Sequence[Row]) -> list[Row]:
-    """One row for each image out of one for each image and tag."""
-    merged: dict[str, Row] = {}
-    for row in rows:
-        first = merged.setdefault(row.cells["image"], Row(row.where, {**row.cells, "tags": ""}))
-        first.cells["tags"] += f"{row.cells['tag']};"
-    return list(merged.values())
+def _all(images: FolderImages, masks: Mapping[str, str]) -> _Found:
+    """Every image, without tags."""
+    return [_listed(images, paths[0], masks) for paths in images.files.values()], [], []
 
 
-def _listed_names(row: Row) -> list[str] | None:
-    names = [name.strip() for name in row.cells["tags"].split(";") if name.strip()]
-    if not names:
-        return None
-    return [name for name in names if name != BACKGROUND_ONLY]
+def _tagged(table: TagTable, images: FolderImages, masks: Mapping[str, str], names: Sequence[str]) -> _Found:
+    """The image of each row, None where it is not there; what is wrong with rows; what may be."""
+    paths, problems, notices = table.match(images)
+    problems = table.problems + problems
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+    listed: list[Listed | None] = []
+    silent: Counter[str] = Counter()
+    for row, path, tags, said in zip(table.rows, paths, table.tags, table.said, strict=True):
+        if path is None:
+            listed.append(None)
+            continue
+        item = _listed(images, path, masks)
+        unknown = [name for name in tags or () if name not in numbers]
+        if unknown:
+            found = ", ".join(f"'{name}'" for name in unknown) + f".{closest(unknown[0], names)}"
+            problems.append(Problem(item.id, row.where, "classes of the data set", found))
+        if tags is None and item.mask is None:
+            expected = f"tags, or '{BACKGROUND_ONLY}' for an image without objects"
+            problems.append(Problem(item.id, row.where, expected, said))
+        elif tags is None and said.startswith("'"):
+            silent[said] += 1
+        own = None if tags is None else tuple(sorted({numbers[name] for name in tags if name in numbers}))
+        listed.append(replace(item, tags=own, where=row.where))
+    return listed, problems, [*table.notices, *notices, *_silent_notices(table, silent)]
 
 
-def _marked_names(row: Row, classes: Sequence[str], problems: list[Problem]) -> list[str]:
-    wrong = [f"{name}='{row.cells[name]}'" for name in classes if row.cells[name] not in ("0", "1")]
-    if wrong:
-        id = Path(row.cells["image"]).stem
-        problems.append(Problem(id, row.where, "0 or 1 for each class", ", ".join(wrong)))
-    return [name for name in classes if row.cells[name] == "1"]
+def _silent_notices(table: TagTable, silent: Counter[str]) -> Iterator[Notice]:
+    if silent:
+        text = (
+            f"{silent.total()} rows of {table.path} say {first_of(list(silent))}, which is no class: what these images "
+            f"show is taken from their masks alone. Write '{BACKGROUND_ONLY}' for an image without objects."
+        )
+        yield Notice("rows_say_nothing", silent.total(), text)
 
 
-def _split_problems(rows: Sequence[Row]) -> list[Problem]:
-    """An image in two splits would be trained on and tested on."""
-    first: dict[str, str] = {}
-    problems = []
-    for row in rows:
-        split = first.setdefault(row.cells["image"], row.cells.get("split", ""))
-        if split != row.cells.get("split", ""):
-            id = Path(row.cells["image"]).stem
-            problems.append(Problem(id, row.where, f"one split for each image ('{split}')", f"'{row.cells['split']}'"))
-    return problems
+def _listed(images: FolderImages, path: str, masks: Mapping[str, str]) -> Listed:
+    relative = images.relative(path)
+    id = images.ids[path]
+    return Listed(id, relative, masks.get(id), where=str(images.root / relative))
 
 
-def _splits(
-    table: TagTable | None, listed: Sequence[Listed], val_fraction: float, seed: int
-) -> Mapping[str, list[Listed]]:
-    if table is not None and table.rows and "split" in table.rows[0].cells:
-        return _named_splits(table, listed)
-    pool = sorted({item.id for item in listed if item.mask is not None} or {item.id for item in listed})
-    pool.sort(key=lambda id: (crc32(f"{seed}:{id}".encode()), id))
-    val = set(pool[: round(val_fraction * len(listed))])
-    splits = {"train": [i for i in listed if i.id not in val], "val": [i for i in listed if i.id in val]}
-    return {name: items for name, items in splits.items() if items or name == "train"}
-
-
-def _named_splits(table: TagTable, listed: Sequence[Listed]) -> dict[str, list[Listed]]:
+def _named_splits(table: TagTable, listed: Sequence[Listed | None]) -> dict[str, list[Listed]]:
+    """Splits by the column. One of whose images none is there stays, empty, so that ``prepare`` tells."""
     splits: dict[str, list[Listed]] = {}
     for row, item in zip(table.rows, listed, strict=True):
         if not row.cells["split"]:
             raise DataError(f"{row.where}: expected a split (train, val, ...), found an empty cell.")
-        splits.setdefault(row.cells["split"], []).append(item)
+        splits.setdefault(row.cells["split"], []).extend([item] if item is not None else [])
     return splits
+
+
+def _drawn_splits(listed: Sequence[Listed], val_fraction: float, seed: int) -> dict[str, list[Listed]]:
+    """Images by the hash of their ids: the first become "val", but a class's last image only if there are no others."""
+    pool = sorted({item.id for item in listed if item.mask is not None} or {item.id for item in listed})
+    pool.sort(key=lambda id: (crc32(f"{seed}:{id}".encode()), id))
+    tags = {item.id: item.tags or () for item in listed}
+    left = Counter(number for numbers in tags.values() for number in numbers)
+    count = round(val_fraction * len(listed))
+    free: list[str] = []
+    last: list[str] = []
+    for id in pool:
+        if len(free) < count and all(left[number] > 1 for number in tags[id]):
+            free.append(id)
+            left.subtract(tags[id])
+        else:
+            last.append(id)
+    val = {*free, *last[: count - len(free)]}
+    splits = {"train": [i for i in listed if i.id not in val], "val": [i for i in listed if i.id in val]}
+    return {name: items for name, items in splits.items() if items or name == "train"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import DataError
+from pipeline.datasets.tables import read_text
 from stages.prepare import Problem
 
 
@@ -40,16 +41,11 @@ def read_lines(path: Path, separator: str | None = None) -> list[Line]:
         separator: between key and rest; None for blanks.
 
     Raises:
-        DataError: no such file, or no UTF-8.
+        DataError: no such file, a file of another kind, or no UTF-8.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{path}: expected a list with one record a line, found no such file.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8 text, found other bytes ({error}).") from None
+    text = read_text(path, "a list with one record a line")
     lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():
             key, *rest = line.strip().split(separator, 1)
             lines.append(Line(f"{path} line {number}", key.strip(), rest[0].strip() if rest else ""))

@@ -84,10 +84,7 @@ def _few(own: Mapping[str, int]) -> Iterator[Notice]:
     if rare:
         said = first_of([f"'{name}' ({own[name]})" for name in rare], 5)
         subject = "A class has" if len(rare) == 1 else f"{len(rare)} of {len(own)} classes have"
-        text = (
-            f"{subject} fewer than {FEW} training images: {said}. A few dozen of each class are a beginning. "
-            "If it is a slip of the pen, write the name as the others are written."
-        )
+        text = f"{subject} fewer than {FEW} training images: {said}. A few dozen of each class are a beginning."
         yield Notice("class_with_few_training_images", len(rare), text)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from models.errors import ConfigurationError
+from pipeline.graph_file import write_graph
 from pipeline.new_book.survey import slug
+from pipeline.project import is_root
 
 
 def free_place(folder: Path, named: str) -> str:
@@ -18,7 +19,7 @@ def free_place(folder: Path, named: str) -> str:
     Raises:
         ConfigurationError: no project here, no fitting name, or a folder or work folder that is there.
     """
-    if not Path("dvc.yaml").is_file() or not Path("pipeline").is_dir():
+    if not is_root(Path()):
         raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
     name = folder.name
     inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
@@ -36,7 +37,7 @@ def free_place(folder: Path, named: str) -> str:
 
 
 def write_book(folder: Path, text: str) -> None:
-    """The book and its link to the one dvc.yaml."""
+    """The book and its copy of the one dvc.yaml."""
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
-    (folder / "dvc.yaml").symlink_to(os.path.relpath("dvc.yaml", folder))
+    write_graph(folder)

@@ -15,7 +15,12 @@ Written by `python -m pipeline init`; yours to edit.
 #   python -m pipeline check --book {{ path }}
 #   python -m pipeline run --book {{ path }}        (again after an edit: only what it concerns runs)
 #   python -m pipeline report --book {{ path }}
+{% if survey.makes_masks %}
 #   python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {{ path }} --out masks
+{% else %}
+#
+# Masks cannot hold so many classes: this book ends at the class activation maps (export_cams).
+{% endif %}
 book:
   root: {{ root }}
   path: {{ path }}
@@ -80,6 +85,7 @@ train:
     loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
 long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
     settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, weight_decay: 1.0e-4, channels_last: true}
+{% if survey.makes_masks %}
   segmenter:  # learns from the pseudo-masks
     data: mine
     supervision: cam_crf
@@ -89,6 +95,7 @@ long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, satu
     loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
 long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
     settings: {epochs: {{ plan.epochs[1] }}, lr: 0.007, weight_decay: 1.0e-4, channels_last: true}
+{% endif %}
 
 export_cams:
   cam:
@@ -100,12 +107,15 @@ export_cams:
 {% endif %}
     options: {scales: {{ plan.cam_scales | list }}, flip: true, grid: {{ plan.grid }}}  # factors of the image's size
 
-refine_cams:
+refine_cams:{{ " {}" if not survey.makes_masks }}
+{% if survey.makes_masks %}
   # alpha: background gets larger as it gets smaller.
   cam_crf: {data: mine, cams: cam, refiner: dense_crf, dtype: uint8, options: {preset: psa, alpha: 4.0}}
+{% endif %}
 
 propagate_cams: {}
 
+{% if survey.makes_masks %}
 make_pseudo_masks:
   cam_crf: {data: mine, cams: cam_crf, rule: complement}
 
@@ -113,6 +123,11 @@ predict_masks:  # `predict` takes the scales and the CRF of the first of these
 {% for split in survey.splits %}
   {{ slug(split) }}: {data: mine, split: {{ split | quoted }}, checkpoint: segmenter, {{ how }}}
 {% endfor %}
+{% else %}
+make_pseudo_masks: {}
+
+predict_masks: {}
+{% endif %}
 
 evaluate:{{ " {}  # needs a folder of masks" if not measured }}
 {% if "train" in measured %}

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import DataError, closest
-from pipeline.datasets.folder import TagTable
+from pipeline.datasets.file_names import nfc
+from pipeline.datasets.tag_table import TagTable
+from pipeline.notices import warn_of
 from pipeline.use.inputs import Input
 from stages.prepare import Problem, report
 
@@ -18,10 +20,11 @@ def read_tags(path: Path, class_names: Sequence[str], inputs: Sequence[Input]) -
         DataError: no such table, unknown classes, or an image without a row.
     """
     table = TagTable.read(path, class_names)
-    rows = {row.cells["image"]: (row, tags) for row, tags in zip(table.rows, table.tags, strict=True)}
+    warn_of(table.notices)
+    rows = {nfc(row.cells["image"]): (row, tags) for row, tags in zip(table.rows, table.tags, strict=True)}
     problems, allowed = list(table.problems), {}
     for item in inputs:
-        row, tags = rows.get(item.path.name) or rows.get(item.path.stem) or (None, None)
+        row, tags = rows.get(nfc(item.path.name)) or rows.get(nfc(item.path.stem)) or (None, None)
         if row is None or tags is None:
             expected = f"a row with tags in {path.name} ('background' for none)"
             problems.append(Problem(item.name, str(item.path), expected, "none" if row is None else "an empty cell"))

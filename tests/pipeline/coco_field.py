@@ -58,12 +58,16 @@ def put(root: Path, text: str | bytes, name: str = "default") -> Path:
     return path
 
 
+OF_FEW_IMAGES = ("class_with_few_training_images", "class_on_every_training_image", "class_without_image")
+"""What is said of every data set as small as these."""
+
+
 def make(root: Path, bad: Any = "stop", **options: Any) -> tuple[Catalogue, GroundTruth, dict[str, str]]:
     places = root / "out" / "catalogue", root / "out" / "truth"
     settings = {"root": str(root), "splits": {"train": "default"}, **options}
     make_catalogue("coco", *places, settings, on_bad_image=bad)
     catalogue = Catalogue.load(places[0])
-    said = {notice.topic: notice.text for notice in read_notices(places[0])}
+    said = {notice.topic: notice.text for notice in read_notices(places[0]) if notice.topic not in OF_FEW_IMAGES}
     return catalogue, GroundTruth(catalogue, places[1]), said
 
 

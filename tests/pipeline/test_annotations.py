@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED, Supervision
 from pipeline.annotations import ANNOTATORS
-from pipeline.annotations.build import annotate_catalogue
+from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.scribbles import longest_path
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
@@ -71,9 +72,9 @@ def test_boxes_of_pieces(bed: Beds) -> None:
     assert supervision.box_classes is not None
     assert supervision.boxes.tolist() == [[3, 2, 13, 8], [16, 12, 28, 18]]
     assert supervision.box_classes.tolist() == [1, 2]
-    assert np.unique(supervision.seeds).tolist() == [0, UNLABELLED]
+    assert np.unique(supervision.seeds).tolist() == [0, UNLABELLED, 255]
     assert (supervision.seeds == UNLABELLED).sum() == 6 * 10 + 6 * 12
-    assert supervision.seeds[19].tolist() == [0] * 30  # the void border would give the shape away
+    assert supervision.seeds[19].tolist() == [255] * 30
     assert (one("boxes", bed, background=False).seeds == UNLABELLED).all()
 
 
@@ -217,8 +218,11 @@ def test_what_s_the_point_json_in_the_data_set_s_own_numbers(bed: Beds, tmp_path
     assert seeds[10, 10] == 2
     content["a"]["main"] = [point(29.9, 20.5, 8, 1), point(4, 23, 8, 1), point(-3, 2, 12, 1)]
     (tmp_path / "points.json").write_text(json.dumps(content))
-    with pytest.warns(UserWarning, match=r"left out \(2\): 'a' \(30 x 20\) x=4, y=23, 'a' \(30 x 20\) x=-3, y=2"):
-        seeds = one("points", voc_bed, file=str(tmp_path / "points.json")).seeds
+    (notice,) = check_annotations("points", catalogue, ["a"], {"file": str(tmp_path / "points.json")})
+    assert (notice.topic, notice.count) == ("points_outside", 2)
+    assert "('a', 30 x 20): x=4, y=23; " in notice.text
+    assert "('a', 30 x 20): x=-3, y=2" in notice.text
+    seeds = one("points", voc_bed, file=str(tmp_path / "points.json")).seeds
     assert np.argwhere(seeds < UNLABELLED).tolist() == [[19, 29]]
     (tmp_path / "points.json").write_text('{"a": [1, 2]}')
     with pytest.raises(DataError, match=r"points\.json: expected a JSON of points"):
@@ -230,8 +234,10 @@ def test_scribble_files(bed: Beds, tmp_path: Path) -> None:
     strokes[5, 4:9], strokes[15, :10], strokes[10, 10:12] = 2, 0, 7
     (tmp_path / "strokes").mkdir()
     Image.fromarray(strokes).save(tmp_path / "strokes" / "a.png")
-    with pytest.warns(UserWarning, match=r"no class are void: \[7\], such as 7 in .*a\.png.*255 unlabelled"):
-        supervision = one("scribbles", bed, file=str(tmp_path / "strokes"))
+    (notice,) = check_annotations("scribbles", bed[0], ["a"], {"file": str(tmp_path / "strokes")})
+    assert (notice.topic, notice.count) == ("scribbles_of_no_class", 1)
+    assert re.search(r"no class are void: 7, in 1 of 1 files, such as 7 in .*a\.png.*255 unlabelled", notice.text)
+    supervision = one("scribbles", bed, file=str(tmp_path / "strokes"))
     values, counts = np.unique(supervision.seeds, return_counts=True)
     assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {0: 10, 2: 5, UNLABELLED: 583, 255: 2}
     assert supervision.tags.tolist() == [False, True]

@@ -23,7 +23,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_copy_has_the_same_entries_and_a_place_of_its_own() -> None:
     folder = copy_book(".", "recipes/mine")
     first, copy = load_book("."), load_book(folder)
-    assert (folder / "dvc.yaml").resolve() == ROOT / "dvc.yaml"
+    assert not (folder / "dvc.yaml").is_symlink()
+    assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     own = ("../..", "recipes/mine", "recipes/mine/params.yaml", "work/mine")
     assert (copy.book.root, copy.book.path, copy.book.params, copy.book.work) == own
     assert (copy.train, copy.evaluate, copy.book.targets) == (first.train, first.evaluate, first.book.targets)

@@ -83,14 +83,13 @@ def test_a_split_column_decides(root: Path) -> None:
 def test_every_bad_row_is_in_one_message(root: Path) -> None:
     rows = (root / "tags.csv").read_text().splitlines()
     rows[1], rows[3] = "i0.jpg,", "i2.jpg,catt"
-    rows[6] = "sub/i5.jpg,cat"
-    (root / "tags.csv").write_text("\n".join([*rows, "i9.jpg,dog", "ghost.jpg,dog"]))
+    del rows[6]
+    (root / "tags.csv").write_text("\n".join([rows[0], *rows[1:6], "", *rows[6:], "i9.jpg,dog", "ghost.jpg,dog"]))
     message = problems(root, classes=["cat", "dog"], val_fraction=0)
     assert "line 2: expected tags, or 'background' for an image without objects, found an empty cell" in message
     assert "line 4: expected classes of the data set, found 'catt'. Did you mean 'cat'" in message
-    assert "line 7: expected an id without path separators or '..', found 'sub/i5'" in message
     assert "line 12: expected each id once in split 'train', found 'i9' 2 times" in message
-    assert "ghost.jpg: expected an image file, found no such file" in message
+    assert f"line 13: expected an image of {root}/images, found 'ghost.jpg'" in message
     assert "i5.jpg: expected a row in tags.csv, found none" in message
 
 
@@ -102,7 +101,7 @@ def test_every_bad_row_is_in_one_message(root: Path) -> None:
         ("image,tags,tags\n", "tags twice"),
         ("", "line 1: expected a header"),
         ("image\ni0.jpg\n", "found no class"),
-        ("image,cat\ni0.jpg,yes\n", "line 2: expected 0 or 1 for each class, found cat='yes'"),
+        ("image,cat\ni0.jpg,perhaps\n", "line 2: expected 0 or 1 for each class, found cat='perhaps'"),
     ],
 )
 def test_a_bad_table_names_the_line(root: Path, content: str, found: str) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from models.errors import ConfigurationError, Weak2MaskError
-from pipeline.servers import check_address, check_prefect
+from models.errors import ConfigurationError, TransientError, Weak2MaskError
+from pipeline.servers import check_address, check_prefect, start_prefect
 
 
 @pytest.fixture
@@ -90,3 +96,46 @@ def test_nobody_there_is_an_error_with_its_remedy() -> None:
 def test_no_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected http"):
         check_prefect(url)
+
+
+def test_a_server_that_is_late_is_worth_another_try(tmp_path: Path) -> None:
+    def connect() -> contextlib.AbstractContextManager[None]:
+        raise RuntimeError(
+            "Timed out while attempting to connect to ephemeral Prefect API server. stderr: " + 900 * "x"
+        )
+
+    with pytest.raises(TransientError, match=r"has 120 s: Timed out[^\n]*\n[^\n]*Remedy:") as late:
+        start_prefect(connect, tmp_path / "home", 120)
+    assert len(str(late.value)) < 900
+    assert late.value.__cause__ is None
+
+
+def test_a_damaged_database_and_a_file_in_the_folders_place(tmp_path: Path) -> None:
+    (tmp_path / "prefect.db").write_text("garbage")
+    with pytest.raises(ConfigurationError, match=r"prefect\.db: expected Prefect's SQLite database.*b'garbage'.*Move"):
+        start_prefect(contextlib.nullcontext, tmp_path, 1)
+    (tmp_path / "prefect.db").write_text("")
+    start_prefect(contextlib.nullcontext, tmp_path, 1)
+    with pytest.raises(FileExistsError):
+        start_prefect(contextlib.nullcontext, tmp_path / "prefect.db", 1)
+
+
+@pytest.mark.slow
+def test_prefect_has_two_minutes_and_is_caught_when_it_has_none(tmp_path: Path) -> None:
+    """The setting's name and the error are Prefect's own, so Prefect is asked."""
+    root = Path(__file__).parents[2]
+    shutil.copy(root / "prefect.toml", tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PYTHONPATH"] = str(root)
+
+    def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment | more, capture_output=True, text=True, check=False
+        )
+
+    ask = "from prefect.settings import get_current_settings as all; print(all().server.ephemeral)"
+    assert "startup_timeout_seconds=120" in python(ask).stdout
+    late = python("from pipeline.flow import run; run('.', [])", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="0")
+    assert "TransientError: Prefect's own server did not start, for which it has 0 s: Timed out" in late.stderr
+    assert "RuntimeError" not in late.stderr

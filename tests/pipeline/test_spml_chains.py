@@ -194,7 +194,7 @@ def test_own_maps_of_regions_come_from_a_folder(book: Book) -> None:
     assert np.array_equal(source(one), mine)
     with pytest.raises(DataError, match="expected region ids of size"):
         source(other)
-    with pytest.raises(DataError, match="Every image of the split needs its map"):
+    with pytest.raises(DataError, match="expected maps of regions for 1 images, found none"):
         source(catalogue.ids("train")[2])
 
 

@@ -17,7 +17,7 @@ import yaml
 from models.errors import ConfigurationError, DataError, Weak2MaskError
 from pipeline import recording, tracking
 from pipeline.recorder import connect, record
-from pipeline.runs import find_runs
+from pipeline.runs import RunFinder, find_runs
 
 STAGES = """
 import os, signal, sys
@@ -120,6 +120,30 @@ def test_a_restored_output_leads_to_its_run(runs: dict[str, Any], project: Path,
     assert find_runs(lock("0" * 32))[0].run_id is None
     with pytest.raises(DataError, match="dvc repro"):
         find_runs(tmp_path / "none.lock")
+
+
+def test_a_run_that_made_only_one_of_the_outputs_is_not_the_one(
+    runs: Any, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two evaluations the metrics differ, and a table that is empty in both is equal."""
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/sweep.csv").write_text("")
+    lines = told("evaluate@sweep").getvalue().replace('"outputs": []', '"outputs": ["out"]')
+    found = []
+    for miou in ("1", "2", "3"):
+        Path("out/metrics.json").write_text(miou)
+        if miou != "3":
+            assert record(io.StringIO(lines))
+        outs = [
+            {"path": f"out/{name}", "md5": tracking.dvc_md5(Path("out", name))}
+            for name in ("sweep.csv", "metrics.json")
+        ]
+        found.append(RunFinder().find("evaluate@sweep", outs).run_id)
+    first, second, third = found
+    assert None not in (first, second)
+    assert first != second
+    assert third is None
 
 
 def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,104 @@
+"""Folders with a file for each image: which file is whose, and which files are nobody's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline.annotations.items import Known
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.image_names import ImageNames
+
+ENDINGS = (
+    "_mask", "-mask", "_masks", "_label", "_labels", "-label", "_seg", "_segmentation", "_gt", "_scribble",
+    "_scribbles", "-scribble", "-scribbles", "_regions", "_annotation", "_annotations",
+)  # fmt: skip
+"""What tools put behind the image's name."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files by the id of their image.
+
+    Attributes:
+        paths: in the order of the ids that were asked for; images without a file are left out.
+        strangers: names of files that belong to no image of the catalogue; empty where nobody had to look.
+        problems: images with several files.
+    """
+
+    paths: dict[str, Path]
+    strangers: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class LabelFolder:
+    """Finds files by the images' names: also in other Unicode, in folders like the images', and with a mask's ending.
+
+    Args:
+        folder: is looked into, with all below.
+        catalogue: of the images.
+        suffixes: of the files, in small letters; the first one is that of the plain name.
+    """
+
+    def __init__(self, folder: Path, catalogue: Catalogue, suffixes: Sequence[str]) -> None:
+        self.folder, self.catalogue, self.suffixes = folder, catalogue, tuple(suffixes)
+
+    def find(self, ids: Sequence[str], all_files: bool = False) -> Files:
+        """The files of these images.
+
+        Args:
+            ids: of the catalogue.
+            all_files: look for strangers even if every image has its file under its plain name.
+        """
+        plain = {id: path for id in ids if (path := self.folder / f"{id}{self.suffixes[0]}").is_file()}
+        if len(plain) == len(ids) and not all_files:
+            return Files(plain)
+        written = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
+        by_id, strangers = _sorted(self.folder, Path.cwd(), written, self.suffixes, Known.of(self.catalogue))
+        problems = []
+        paths = {}
+        for id in ids:
+            there = [plain[id]] if id in plain else by_id.get(id, [])
+            if len(there) > 1:
+                names = ", ".join(str(path) for path in there[:3])
+                problems.append(f"{self.folder}: expected one file for image '{id}', found {len(there)}: {names}")
+            elif there:
+                paths[id] = there[0]
+        return Files(paths, tuple(strangers), tuple(problems))
+
+
+@lru_cache(maxsize=4)
+def _sorted(
+    folder: Path, cwd: Path, written: int, suffixes: tuple[str, ...], known: Known
+) -> tuple[dict[str, list[Path]], list[str]]:
+    """The folder's files by the id of their image, and the others: once a process, and not once a part."""
+    names = ImageNames(known.catalogue)
+    by_id: dict[str, list[Path]] = {}
+    strangers = []
+    for relative in _walk(folder, suffixes):
+        stem = relative.rpartition(".")[0]
+        id = names.find(stem) or next((found for short in _shorter(stem) if (found := names.find(short))), None)
+        if id is None:
+            strangers.append(relative)
+        else:
+            by_id.setdefault(id, []).append(folder / relative)
+    return by_id, strangers
+
+
+def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Paths below the folder with one of the suffixes, in order."""
+    for place, below, files in os.walk(folder):
+        below.sort()
+        inside = Path(place).relative_to(folder)
+        yield from ((inside / file).as_posix() for file in sorted(files) if file.lower().endswith(suffixes))
+
+
+def _shorter(stem: str) -> Iterator[str]:
+    """The stem without what tools put behind the image's name."""
+    lower = stem.lower()
+    yield from (stem[: -len(ending)] for ending in ENDINGS if lower.endswith(ending))
+    if lower.endswith((".jpg", ".jpeg", ".png")):  # "a.jpg.png"
+        yield stem.rpartition(".")[0]

@@ -1,0 +1,51 @@
+"""Boxes as VOC XML: a file for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.errors import DataError
+from pipeline.annotations.class_names import ClassNames
+from pipeline.annotations.geometry import check_sizes
+from pipeline.annotations.items import Mark, Marks
+from pipeline.annotations.label_folder import LabelFolder
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.image_names import ImageNames
+from pipeline.datasets.voc_xml import read_voc_xml
+from pipeline.notices import Notice, first_of
+
+
+def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Marks:
+    """Boxes of these images; objects that are "difficult" or of classes not kept have class None.
+
+    VOC counts pixels from 1, and its right and bottom are inclusive. Files that are not there are left to the caller.
+    Unless these are the images of the ``whole`` split, nothing is concluded from the names of the classes.
+    """
+    marks, classes = Marks(str(folder)), ClassNames(catalogue)
+    files = LabelFolder(folder, catalogue, (".xml",)).find(ids)
+    names, stated, others = ImageNames(catalogue), [], []
+    for id, path in files.paths.items():
+        try:
+            content = read_voc_xml(path)
+        except DataError as error:
+            marks.problems.append(str(error))
+            continue
+        marks.images.setdefault(id)
+        if content.image and names.find(content.image) not in (None, id):
+            others.append(f"{path} is of '{content.image[:60]}'")
+        if content.size is not None:
+            stated.append((id, str(path), content.size))
+        for item in content.objects:
+            number = classes.number(item.name, str(path))
+            x1, y1, x2, y2 = item.corners
+            marks.add(Mark(str(path), id, None if item.difficult else number, (x1 - 1, y1 - 1, x2, y2)), number)
+    if others:
+        text = f"{folder}: {len(others)} files say that they are of another image of the catalogue: {first_of(others)}."
+        marks.notices.append(Notice("annotations_of_another_image", len(others), text))
+    marks.problems += files.problems
+    marks.strangers = dict.fromkeys(files.strangers, str(folder))
+    check_sizes(marks, catalogue, stated)
+    marks.problems += classes.misspelt() if whole else ()
+    marks.notices += classes.notices()
+    return marks

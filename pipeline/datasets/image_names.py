@@ -1,0 +1,90 @@
+"""Which image of a catalogue a name in an annotation file means."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from unicodedata import normalize
+
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.folder import SUFFIXES
+from pipeline.notices import first_of
+
+_Parts = tuple[str, ...]
+
+
+class ImageNames:
+    """Finds images by the names that annotation files have for them.
+
+    A name may be an id, a file name or a path, of any machine (``C:\\photos\\a.jpg``); its last part decides where that
+    is the name of one image only, and else the parts before it too. Composed and decomposed letters compare equal.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+    def find(self, name: str) -> str | None:
+        """The id (perhaps of an image that was left out), or None for no image or for one of several."""
+        stem = name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
+        for exact in (stem, name):
+            if exact in self.catalogue.entries or exact in self.catalogue.left_out:
+                return exact
+        found = self._candidates(name)
+        return found[0] if len(found) == 1 else None
+
+    def hint(self, name: str) -> str:
+        """Why a name was not found: it is that of several images, or which one is nearest. Empty where none is near."""
+        several = self._candidates(name)
+        if len(several) > 1:
+            return f"it may be any of {first_of(several)}: write its folder too"
+        stem = parts[-1] if (parts := _parts(name)) else name
+        folded = self._folded.get(stem.casefold())
+        near = [folded] if folded else difflib.get_close_matches(stem, list(self._folded.values()), n=1, cutoff=0.6)
+        return f"the nearest is '{near[0]}'" if near else ""
+
+    def _candidates(self, name: str) -> list[str]:
+        parts = _parts(name)
+        if not parts:
+            return []
+        found = self._index.get(parts[-1], [])
+        if len(found) < 2:
+            return [id for id, _ in found]
+        agree = [(_common_tail(parts, other), id) for id, other in found]
+        most = max(length for length, _ in agree)
+        return sorted({id for length, id in agree if length == most})
+
+    @cached_property
+    def _index(self) -> dict[str, list[tuple[str, _Parts]]]:
+        """Last part of an image's path, and of its id -> the images of which it is one, with all parts."""
+        index: dict[str, list[tuple[str, _Parts]]] = {}
+        images = dict.fromkeys(self.catalogue.left_out, "")
+        images |= {id: entry.image for id, entry in self.catalogue.entries.items()}
+        for id, image in images.items():
+            for parts in {_parts(image), (normalize("NFC", id),)}:
+                if parts:
+                    index.setdefault(parts[-1], []).append((id, parts))
+        return {last: found if len({id for id, _ in found}) > 1 else found[:1] for last, found in index.items()}
+
+    @cached_property
+    def _folded(self) -> dict[str, str]:
+        return {id.casefold(): id for id in self.catalogue.entries}
+
+
+def _parts(name: str) -> _Parts:
+    """The parts of a path without the suffix of an image: of Windows and of others."""
+    parts = [part for part in re.split(r"[\\/]+", normalize("NFC", name).strip()) if part not in ("", ".")]
+    if parts and parts[-1].lower().endswith(SUFFIXES):
+        parts[-1] = parts[-1].rpartition(".")[0]
+    return tuple(parts)
+
+
+def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts from the end are equal."""
+    length = 0
+    for a, b in zip(reversed(one), reversed(other), strict=False):
+        if a != b:
+            break
+        length += 1
+    return length

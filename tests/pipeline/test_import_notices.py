@@ -1,0 +1,80 @@
+"""Importing annotations from a file: notices lie beside the supervision, and bad files make none."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import DataError
+from pipeline.notices import read_notices
+from pipeline.params import VERBS, Book
+from pipeline.tracking import Log
+
+WORK = Path("work/mine")
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tagged images, and scribbles on 0."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data/images", "data/scribbles", "maps"):
+        Path(folder).mkdir(parents=True)
+    strokes = np.zeros((40, 60), np.uint8)
+    strokes[5, 4:20] = 1
+    for k in range(3):
+        Image.fromarray(np.full((40, 60, 3), 40 * k, np.uint8)).save(f"data/images/q{k}.png")
+        Image.fromarray(strokes).save(f"data/scribbles/q{k}.png")
+    Path("data/tags.csv").write_text("image,tags\n" + "".join(f"q{k}.png,cat\n" for k in range(3)))
+
+
+def run(kind: str, file: str, **more: Any) -> Path:
+    sections: dict[str, Any] = {verb: {} for verb in VERBS} | {
+        "book": {"root": ".", "path": ".", "params": "params.yaml", "work": str(WORK)},
+        "prepare": {"mine": {"reader": "folder", "root": "data", "options": {"val_fraction": 0}}},
+        "import_annotations": {"it": {"data": "mine", "split": "train", "kind": kind, "file": file, **more}},
+    }
+    book = Book.model_validate(sections)
+    import_module("pipeline.binders.prepare").run(book, "mine", Log())
+    import_module("pipeline.binders.import_annotations").run(book, "it", Log())
+    return WORK / "supervision" / "it"
+
+
+def test_notices_are_said_and_kept_beside_the_supervision() -> None:
+    with pytest.warns(UserWarning, match="no pixel of 3 files is 255"):
+        folder = run("scribbles", "data/scribbles")
+    assert [(notice.topic, notice.count) for notice in read_notices(folder)] == [("scribbles_without_unlabelled", 3)]
+
+
+def test_scribbles_without_background_are_a_notice_too() -> None:
+    with pytest.warns(UserWarning, match="no pixel of 3 images is background"):
+        folder = run("scribbles", "data/scribbles", options={"unlabelled": 0})
+    assert [notice.topic for notice in read_notices(folder)] == ["without_background"]
+
+
+def test_boxes_of_whole_images_leave_no_background() -> None:
+    rows = "".join(f"q{k},cat,0,0,60,40\n" for k in range(3))
+    Path("data/boxes.csv").write_text("image,class,x1,y1,x2,y2\n" + rows)
+    with pytest.warns(UserWarning, match="the boxes of 3 images leave no pixel of background"):
+        run("boxes", "data/boxes.csv")
+
+
+@pytest.mark.filterwarnings("error")
+def test_good_files_leave_no_notice() -> None:
+    rows = "".join(f"q{k},cat,4,5,30,30\n" for k in range(3))
+    Path("data/boxes.csv").write_text("image,class,x1,y1,x2,y2\n" + rows)
+    folder = run("boxes", "data/boxes.csv")
+    assert not (folder / "warnings.json").exists()
+
+
+def test_bad_files_are_refused_before_anything_is_made() -> None:
+    Path("data/boxes.csv").write_text("image,class,x1,y1,x2,y2\nq0,cat,0.1,0.1,0.5,0.9\n")
+    with pytest.raises(DataError, match="like shares of the image"):
+        run("boxes", "data/boxes.csv")
+    assert not (WORK / "supervision" / "it").exists()
+    with pytest.raises(DataError, match="expected maps of regions for 3 images, found none for 3"):
+        run("scribbles", "data/scribbles", regions={"method": "files", "folder": "maps"})
