@@ -12,7 +12,7 @@ from pipeline.datasets.images import MOST_INSTANCES, BadFileError
 from pipeline.datasets.listing import Listed
 from pipeline.datasets.masks import read_mask
 from pipeline.datasets.photos import Photo, read_photo
-from pipeline.datasets.sizes import exif_hint, listed_size_problem
+from pipeline.datasets.sizes import size_hint
 from pipeline.notices import first_of
 from stages.prepare import Problem
 
@@ -119,14 +119,14 @@ class _Look:
 
         Where the list is wrong, what was drawn of it would only say so again.
         """
-        wrong = listed_size_problem(self.listed, photo.size, photo.orientation, self.upright)
-        if wrong is not None:
-            self.problems.append(wrong)
+        stated = self.listed.size
+        if stated is not None and stated != photo.size:
+            found = f"{_by(photo.size)}{size_hint(photo.size, stated, photo.orientation, self.upright)}"
+            self._problem(self.listed.where, f"an image of the listed size {stated} (H x W)", found)
             return False
         for place, shape in shapes:
             if shape != photo.size:
-                turned = exif_hint(photo.size, shape, photo.orientation, self.upright)
-                found = f"{_by(shape)}: its image's {turned}" if turned else _by(shape)
+                found = f"{_by(shape)}{size_hint(photo.size, shape, photo.orientation, self.upright)}"
                 self._problem(place, f"the size of its image, {_by(photo.size)} (H x W)", found)
                 break
         return True

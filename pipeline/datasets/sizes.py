@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.datasets.images import SIDEWAYS, BadFileError, image_size
-from pipeline.datasets.listing import Listed
-from stages.prepare import Problem
 
 
 def stored_size(path: Path, upright: bool = False) -> tuple[int, int] | None:
@@ -17,30 +15,20 @@ def stored_size(path: Path, upright: bool = False) -> tuple[int, int] | None:
         return None
 
 
-def listed_size_problem(listed: Listed, size: tuple[int, int], orientation: int, upright: bool) -> Problem | None:
-    """What is wrong where an image has another size than its list says; names EXIF where that explains it.
+def size_hint(size: tuple[int, int], other: tuple[int, int], orientation: int, upright: bool) -> str:
+    """What explains that an image and its list or mask differ in size, to end a message with; else empty.
 
     Args:
-        listed: the image, as its list has it.
-        size: (H, W) as it was read.
+        size: (H, W) of the image as it was read.
+        other: (H, W) that it should have.
         orientation: EXIF's.
         upright: the orientation was applied.
     """
-    if listed.size in (None, size):
-        return None
-    found = f"{size[0]} x {size[1]}"
-    if listed.size == size[::-1]:
-        turned = exif_hint(size, listed.size, orientation, upright)
-        interchanged = ": height and width are interchanged in the list, or the image was turned since"
-        found += f", whose {turned}" if turned else interchanged
-    return Problem(listed.id, listed.where, f"an image of the listed size {listed.size} (H x W)", found)
-
-
-def exif_hint(size: tuple[int, int], other: tuple[int, int], orientation: int, upright: bool) -> str:
-    """The remedy where EXIF explains that two sizes differ, a phrase behind "whose"; empty where it does not."""
-    if orientation not in SIDEWAYS or other != size[::-1]:
+    if other != size[::-1]:
         return ""
-    applied = "is applied" if upright else "is not applied"
+    if orientation not in SIDEWAYS:
+        return ": height and width are interchanged, or the image was turned since"
+    applied, remedy = ("applied", "false") if upright else ("not applied", "true")
     return (
-        f"EXIF orientation {orientation} {applied}: set `upright: {str(not upright).lower()}` in the reader's options"
+        f": the image's EXIF orientation ({orientation}) is {applied}. Set `upright: {remedy}` in the reader's options"
     )

@@ -58,7 +58,7 @@ def put(root: Path, text: str | bytes, name: str = "default") -> Path:
     return path
 
 
-OF_FEW_IMAGES = ("class_with_few_training_images", "class_on_every_training_image", "class_without_image")
+OF_FEW_IMAGES = ("constant", "class_with_few_training_images", "class_on_every_training_image", "class_without_image")
 """What is said of every data set as small as these."""
 
 

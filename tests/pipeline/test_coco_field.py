@@ -92,7 +92,7 @@ def test_a_turned_size_names_exif_and_the_option(tmp_path: Path) -> None:
     turned(tmp_path, 6)
     message = refused(tmp_path)
     assert message.startswith("1 problem with 1 image")
-    assert "listed size (20, 10) (H x W), found 10 x 20, whose EXIF orientation 6 is not applied" in message
+    assert "listed size (20, 10) (H x W), found 10 x 20: the image's EXIF orientation (6) is not applied" in message
     assert "set `upright: true`" in message
     catalogue, truth, _ = make(tmp_path, upright=True)
     assert catalogue.upright
@@ -105,14 +105,14 @@ def test_a_size_that_is_stored_names_the_option_too(tmp_path: Path) -> None:
     turned(tmp_path, 8)
     write(tmp_path, [entry(1, "a.jpg")], [region(1, 1, square(0, 0, 5, 4))], files=())
     assert make(tmp_path)[0].size("a") == (10, 20)
-    assert "EXIF orientation 8 is applied: set `upright: false`" in refused(tmp_path, upright=True)
+    assert "EXIF orientation (8) is applied. Set `upright: false`" in refused(tmp_path, upright=True)
 
 
 def test_other_sizes_are_one_problem_each(tmp_path: Path) -> None:
     write(tmp_path, [entry(1, "a.png", height=WIDTH, width=HEIGHT), entry(2, "b.png", height=5)])
     message = refused(tmp_path)
     assert message.startswith("2 problems with 2 images")
-    assert "found 10 x 20: height and width are interchanged in the list" in message
+    assert "found 10 x 20: height and width are interchanged" in message
     assert "listed size (5, 20) (H x W), found 10 x 20\n" in message
     (tmp_path / "images" / "a.png").write_bytes(b"no image")
     assert refused(tmp_path).startswith("2 problems with 2 images")

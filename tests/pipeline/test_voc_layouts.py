@@ -151,7 +151,7 @@ def test_upright_is_an_option_and_a_difference_in_size_names_it(devkit: Path, tm
     with pytest.raises(DataError) as error:
         make(tmp_path)
     assert str(error.value).startswith("3 problems with 3 images")
-    assert "found 6 x 8: its image's EXIF orientation 6 is not applied: set `upright: true`" in str(error.value)
+    assert "found 6 x 8: the image's EXIF orientation (6) is not applied. Set `upright: true`" in str(error.value)
     catalogue, _ = make(tmp_path, upright=True)
     assert catalogue.image("a").shape == (6, 8, 3)
     assert "3 of 3 images carry an EXIF orientation" in topics(tmp_path)["exif_orientation"]
