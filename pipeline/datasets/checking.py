@@ -12,6 +12,7 @@ from pipeline.datasets.images import MOST_INSTANCES, BadFileError
 from pipeline.datasets.listing import Listed
 from pipeline.datasets.masks import read_mask
 from pipeline.datasets.photos import Photo, read_photo
+from pipeline.datasets.sizes import size_hint
 from pipeline.notices import first_of
 from stages.prepare import Problem
 
@@ -60,18 +61,18 @@ def inspect(
     photo = look.photo(root / listed.image)
     values: tuple[int, ...] | None = None
     shapes: list[tuple[str, tuple[int, int]]] = []
-    if listed.mask is not None:
-        values = look.indices(truth_root / listed.mask, mask_maximum, shapes)
-    if listed.instances is not None:
-        look.indices(truth_root / listed.instances, MOST_INSTANCES, shapes)
-    if photo is not None:
-        look.check_sizes(photo, shapes)
-        look.check_boxes(photo.pixels.shape[:2])
+    if photo is None or listed.size in (None, photo.size):
+        if listed.mask is not None:
+            values = look.indices(truth_root / listed.mask, mask_maximum, shapes)
+        if listed.instances is not None:
+            look.indices(truth_root / listed.instances, MOST_INSTANCES, shapes)
+    if photo is not None and look.sizes_agree(photo, shapes):
+        look.check_boxes(photo.size)
     wrong_tags = [tag for tag in listed.tags or () if not 1 <= tag <= num_classes]
     expected = f"tags within 1..{num_classes}"
     look.problems.extend(Problem(listed.id, listed.where, expected, str(tag)) for tag in wrong_tags)
     mask_sha = "" if listed.mask is None else _sha256(truth_root / listed.mask)
-    size = None if photo is None else photo.pixels.shape[:2]
+    size = None if photo is None else photo.size
     return Finding(size, _sha256(root / listed.image), mask_sha, tuple(look.problems), tuple(look.remarks), values)
 
 
@@ -113,32 +114,24 @@ class _Look:
             self._problem(place, f"values 0..{maximum} or 255 (void)", found)
         return tuple(mask.counts)
 
-    def check_sizes(self, photo: Photo, shapes: Sequence[tuple[str, tuple[int, int]]]) -> None:
-        """The size that a list gives, and those of mask and instances: the first that is not the image's is told."""
-        size = (photo.pixels.shape[0], photo.pixels.shape[1])
-        if self.listed.size not in (None, size):
-            expected = f"an image of the listed size {self.listed.size} (H x W)"
-            self._problem(self.listed.where, expected, f"{_by(size)}{self._exif(photo, self.listed.size)}")
-            return
+    def sizes_agree(self, photo: Photo, shapes: Sequence[tuple[str, tuple[int, int]]]) -> bool:
+        """The size that a list gives, and those of mask and instances: the first that is not the image's is told.
+
+        Where the list is wrong, what was drawn of it would only say so again.
+        """
+        stated = self.listed.size
+        if stated is not None and stated != photo.size:
+            found = f"{_by(photo.size)}{size_hint(photo.size, stated, photo.orientation, self.upright)}"
+            self._problem(self.listed.where, f"an image of the listed size {stated} (H x W)", found)
+            return False
         for place, shape in shapes:
-            if shape != size:
-                expected = f"the size of its image, {_by(size)} (H x W)"
-                self._problem(place, expected, f"{_by(shape)}{self._exif(photo, shape)}")
-                return
+            if shape != photo.size:
+                found = f"{_by(shape)}{size_hint(photo.size, shape, photo.orientation, self.upright)}"
+                self._problem(place, f"the size of its image, {_by(photo.size)} (H x W)", found)
+                break
+        return True
 
-    def _exif(self, photo: Photo, other: tuple[int, int]) -> str:
-        """Whether the EXIF orientation explains the difference."""
-        if other != photo.pixels.shape[1::-1]:
-            return ""
-        if not photo.sideways:
-            return ": height and width are interchanged, or the image was turned since"
-        applied, remedy = ("", "false") if self.upright else ("not ", "true")
-        return (
-            f": the image's EXIF orientation ({photo.orientation}) is {applied}applied. Set `upright: {remedy}` in the "
-            "reader's options"
-        )
-
-    def check_boxes(self, size: tuple[int, ...]) -> None:
+    def check_boxes(self, size: tuple[int, int]) -> None:
         """Boxes lie in the image: some data sets' boxes reach a little beyond it."""
         for left, top, right, bottom in self.listed.boxes or ():
             inside = left < size[1] and top < size[0] and right > 0 and bottom > 0

@@ -15,6 +15,7 @@ from pipeline.datasets.file_names import nfc
 from pipeline.datasets.folder_images import FolderImages
 from pipeline.datasets.folder_masks import MaskFiles, coverage, mask_files
 from pipeline.datasets.image_formats import SUFFIXES
+from pipeline.datasets.labelmap import LabelMap, coloured
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.tag_table import TagTable
 from pipeline.datasets.tag_words import BACKGROUND_ONLY, is_background
@@ -34,6 +35,7 @@ def folder(
     masks: str | None = None,
     classes: list[str] | None = None,
     mask_values: dict[str, int] | None = None,
+    labelmap: str | None = None,
     upright: bool = True,
     val_fraction: float = 0.2,
     seed: int = 0,
@@ -56,6 +58,9 @@ def folder(
         classes: names in the order of their numbers; None sorts the names of the CSV.
         mask_values: value of each class in the masks, where these are not 1..C, and of the ``background``, where that
             is not 0. If a class has 0, no value is background.
+        labelmap: for masks of colours, the file that says what each means (CVAT's labelmap.txt, or lines ``name,r,g,b``
+            or ``r g b name``), under ``root`` or relative to the project root; or "voc" for VOC's own colours. Without
+            ``classes`` its classes are taken, in their order.
         upright: turn images as their EXIF orientation says. Masks that were drawn on the stored pixels, as by programs
             that read images with OpenCV's IMREAD_UNCHANGED or NumPy, want false.
         val_fraction: without a ``split`` column, the part of the images that becomes "val" (of those with masks,
@@ -69,7 +74,11 @@ def folder(
     if not 0 <= val_fraction < 1:
         raise ConfigurationError(f"folder: expected 0 <= val_fraction < 1, found {val_fraction}.")
     _check_classes(classes)
+    if labelmap is not None and (masks is None or mask_values is not None):
+        raise ConfigurationError("folder: expected `labelmap` with `masks` and without `mask_values`.")
     place = Path(root)
+    colours = None if labelmap is None else LabelMap.of(labelmap, place)
+    classes = list(colours.names) if colours is not None and classes is None else classes
     there = FolderImages(place, images, [masks] if masks is not None else [])
     table = None if tags is None else TagTable.read(place / tags, classes)
     if table is None and classes is None:
@@ -87,7 +96,7 @@ def folder(
     masked = {name: {item.id: item.mask is not None for item in items} for name, items in splits.items()}
     notices = [*there.notices(), *drawn.notices, *notices, *(coverage(masked) if drawn.of else ())]
     background, values = _mask_values(names, mask_values)
-    return Listing(
+    listing = Listing(
         place.as_posix(),
         names,
         splits,
@@ -97,8 +106,9 @@ def folder(
         notices,
         upright=upright,
         mask_background=background,
-        order_options=True,
+        order_options=colours is None,
     )
+    return listing if colours is None else coloured(listing, colours.numbered(names))
 
 
 def _check_classes(classes: Sequence[str] | None) -> None:

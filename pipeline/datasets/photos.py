@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 
 from models.structures import Image
 from pipeline.datasets import tiff
-from pipeline.datasets.images import SIDEWAYS, opened, orientation, raw_mode, to_rgb
+from pipeline.datasets.images import opened, orientation, raw_mode, to_rgb
 from pipeline.notices import first_of
 
 Cases = Sequence[tuple[str, str]]
@@ -40,9 +40,9 @@ class Photo:
     remarks: tuple[tuple[str, str], ...]
 
     @property
-    def sideways(self) -> bool:
-        """Whether its orientation exchanges height and width."""
-        return self.orientation in SIDEWAYS
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
 
 
 def read_photo(path: Path, *, upright: bool = False, scale: float = 1) -> Photo:

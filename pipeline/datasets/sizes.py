@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
-from PIL import ExifTags
-from PIL import Image as PILImage
-
-TURNED = (5, 6, 7, 8)
-"""EXIF orientations that interchange height and width."""
+from pipeline.datasets.images import SIDEWAYS, BadFileError, image_size
 
 
 def stored_size(path: Path, upright: bool = False) -> tuple[int, int] | None:
     """(H, W) from the head of an image file, with its EXIF orientation applied where ``upright``; None without one."""
-    head = _head(path, upright)
-    if head is None:
-        return None
-    size, orientation = head
-    return size[::-1] if orientation in TURNED else size
-
-
-def _head(path: Path, exif: bool) -> tuple[tuple[int, int], int] | None:
-    """(H, W) as stored and the EXIF orientation, 1 where it is not asked for: of a PNG all must be read for it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            with PILImage.open(path) as picture:
-                orientation = picture.getexif().get(ExifTags.Base.Orientation, 1) if exif else 1
-                return (picture.height, picture.width), orientation
-    except (OSError, SyntaxError, ValueError, EOFError, PILImage.DecompressionBombError):
+        return image_size(path, upright=upright)
+    except BadFileError:
         return None
+
+
+def size_hint(size: tuple[int, int], other: tuple[int, int], orientation: int, upright: bool) -> str:
+    """What explains that an image and its list or mask differ in size, to end a message with; else empty.
+
+    Args:
+        size: (H, W) of the image as it was read.
+        other: (H, W) that it should have.
+        orientation: EXIF's.
+        upright: the orientation was applied.
+    """
+    if other != size[::-1]:
+        return ""
+    if orientation not in SIDEWAYS:
+        return ": height and width are interchanged, or the image was turned since"
+    applied, remedy = ("applied", "false") if upright else ("not applied", "true")
+    return (
+        f": the image's EXIF orientation ({orientation}) is {applied}. Set `upright: {remedy}` in the reader's options"
+    )

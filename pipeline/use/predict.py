@@ -9,7 +9,7 @@ from typing import Any
 
 from models.errors import ConfigurationError, DataError
 from pipeline.notices import FILE as WARNINGS
-from pipeline.notices import Notice, first_of, save_notices, warn_of
+from pipeline.notices import Notice, first_of, save_notices
 from pipeline.use.coco_ids import CocoIds, size_notices
 from pipeline.use.inputs import Input
 from pipeline.use.worker import PART, How, Result, SegmentPart, write_json
@@ -106,19 +106,19 @@ def predict(
     parts = map_parts(part, range(count), "predict", 0 if alone else None, images=lambda k: sizes[k])
     results = [result for results in parts for result in results]
     good = [result for result in results if result.problem is None]
+    notices = list(_notices(results))
     if "coco" in formats:
         listed = [(r.card["source"], (r.card["height"], r.card["width"]), r.segments) for r in good]
         content = dataset(listed, class_names, ids)
         write_json(out / PREDICTIONS, content, indent=None)
         if ids is not None:
             write_json(out / RESULTS, content["annotations"], indent=None)
-            warn_of(size_notices(ids, {name: size for name, size, _ in listed}))
+            notices += size_notices(ids, {name: size for name, size, _ in listed})
     found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
     problems = tuple(r.problem for r in results if r.problem is not None)
-    notices = tuple(_notices(results))
     (out / WARNINGS).unlink(missing_ok=True)
     save_notices(out, notices)
-    return Summary(str(out), how, len(good), found, problems, notices)
+    return Summary(str(out), how, len(good), found, problems, tuple(notices))
 
 
 def _notices(results: Sequence[Result]) -> Iterator[Notice]:

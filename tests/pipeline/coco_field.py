@@ -46,7 +46,7 @@ def write(
 ) -> Path:
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)).save(root / file)
+        Image.linear_gradient("L").resize((WIDTH, HEIGHT)).convert("RGB").save(root / file)
     content = {"images": images, "annotations": annotations, "categories": categories}
     return put(root, json.dumps(content), name)
 

@@ -27,7 +27,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     strokes = np.zeros((40, 60), np.uint8)
     strokes[5, 4:20] = 1
     for k in range(3):
-        Image.fromarray(np.full((40, 60, 3), 40 * k, np.uint8)).save(f"data/images/q{k}.png")
+        Image.linear_gradient("L").resize((60, 40)).rotate(180 * k).convert("RGB").save(f"data/images/q{k}.png")
         Image.fromarray(strokes).save(f"data/scribbles/q{k}.png")
     Path("data/tags.csv").write_text("image,tags\n" + "".join(f"q{k}.png,cat\n" for k in range(3)))
 

@@ -244,3 +244,21 @@ def test_any_text_is_a_label_map_or_one_error(tmp_path: Path, text: str) -> None
     (tmp_path / "map.txt").write_text(text, encoding="utf-8")
     with suppress(DataError):
         assert LabelMap.read(tmp_path / "map.txt").names
+
+
+def test_a_folder_with_masks_of_colours(coloured: Path, tmp_path: Path) -> None:
+    data = tmp_path / "mine"
+    shutil.copytree(coloured / "JPEGImages", data / "images")
+    shutil.copytree(coloured / "SegmentationClass", data / "masks")
+    (data / "tags.csv").write_text("image,tags\na,cat\nb,cat;dog\nc,dog\n")
+    (data / "labelmap.txt").write_text(CVAT + "lorry:9,9,9::\n")
+    places, options = (tmp_path / "c" / "f", tmp_path / "g" / "f"), {"root": str(data), "masks": "masks"}
+    with pytest.raises(DataError, match=r"Set `labelmap` in the reader's options .*here .*labelmap\.txt"):
+        make_catalogue("folder", *places, options)
+    for classes, expected in ((None, [1, 1, 2, 2]), (["dog", "cat"], [2, 2, 1, 1])):
+        chosen = options | {"labelmap": "labelmap.txt"} | ({"classes": classes} if classes else {})
+        catalogue = make_catalogue("folder", *places, chosen)
+        assert catalogue.class_names == tuple(classes or ("cat", "dog", "lorry"))
+        assert GroundTruth(catalogue, places[1]).mask("b")[1].tolist() == [*expected, 0, 0, 0, 0]
+    with pytest.raises(ConfigurationError, match=r"no colour of class 'dgo'\. Did you mean 'dog'"):
+        make_catalogue("folder", *places, options | {"labelmap": "labelmap.txt", "classes": ["cat", "dog", "dgo"]})
