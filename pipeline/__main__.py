@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -11,10 +12,13 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
-from models.errors import Weak2MaskError
-from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
-from pipeline.commands.app import app
-from pipeline.stage_process import tell_exit
+try:
+    from models.errors import Weak2MaskError
+    from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
+    from pipeline.commands.app import app
+    from pipeline.stage_process import tell_exit
+except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet
+    raise SystemExit(128 + signal.SIGINT) from None
 
 UNUSABLE = {
     errno.EACCES: "Expected a place that may be read and written. Change its permissions, or book.work.",
@@ -25,6 +29,10 @@ UNUSABLE = {
     errno.EEXIST: "Expected a folder, found a file in its place. Move it away.",
 }
 """What a machine may refuse, and the remedy: no bug of this project."""
+
+
+MOST_SAID, FRAMES = 400, 10
+"""Characters of an unexpected error, and its innermost calls, that are shown: one screen."""
 
 
 def main() -> None:
@@ -59,8 +67,14 @@ def _format_warning(
 
 
 def _leave_bug(error: Exception) -> NoReturn:
-    message = f"error: unexpected {type(error).__name__}: {error}\nThis is a bug: report it with the lines below."
-    _leave(1, f"{message}\n{traceback.format_exc()}")
+    said = str(error)
+    if len(said) > MOST_SAID:
+        said = f"{said[:MOST_SAID]} ... ({len(said)} characters)"
+    frames = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-FRAMES, chain=False))
+    frames = frames.replace(str(error), said)
+    _leave(
+        1, f"error: unexpected {type(error).__name__}: {said}\nThis is a bug: report it with the lines below.\n{frames}"
+    )
 
 
 def _leave(code: int, message: str) -> NoReturn:

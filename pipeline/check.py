@@ -22,7 +22,7 @@ from pipeline.check_graph import circle_problems, label_problems, split_problems
 from pipeline.check_roles import instance_problems, role_problems
 from pipeline.lineage import REFERENCES
 from pipeline.options import DOORS, OPTIONS, _declared
-from pipeline.params import Book, explain
+from pipeline.params import Book, explain, one_screen
 from pipeline.ranges import order_problems, range_problems
 from pipeline.signatures import has_method, options_model
 from pipeline.tables.check import table_problems
@@ -44,14 +44,15 @@ def check(book: Book) -> None:
     """Resolve every name and option of ``book``.
 
     Raises:
-        ConfigurationError: all problems, one a line, each with its key and the remedy.
+        ConfigurationError: the problems, one a line, each with its key and the remedy.
     """
     problems = [problem for verb, name in book.entries() for problem in _entry_problems(book, verb, name)]
     problems += [*_duplicates(book), *table_problems(book), *_place_problems(book)]
     problems += [*circle_problems(book), *split_problems(book), *teaching_problems(book), *label_problems(book)]
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
+        listed = one_screen([f"  {problem}" for problem in problems])
+        raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(listed))
 
 
 def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:

@@ -30,6 +30,10 @@ from pipeline.entries import (
     TableSettings,
     TrainEntry,
 )
+from pipeline.project import is_root
+
+MOST_PROBLEMS = 20
+"""Problems of a book that a message lists; they show again once those are mended."""
 
 
 class Book(BaseModel):
@@ -95,6 +99,8 @@ def load_book(folder: str | Path = ".") -> Book:
             all problems are reported together. Or it is a copy that names the original's folder.
     """
     path = Path(folder) / "params.yaml"
+    if path.is_dir():
+        raise ConfigurationError(f"{path}: expected a file, found a folder of that name.")
     if not path.is_file():
         raise ConfigurationError(
             f"No recipe book at {path}: expected a params.yaml there. "
@@ -113,7 +119,7 @@ def load_book(folder: str | Path = ".") -> Book:
     try:
         book = Book.model_validate(content)
     except ValidationError as error:
-        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(explain(error, Book))) from None
+        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(one_screen(explain(error, Book)))) from None
     _require_own_place(book, path.parent)
     return book
 
@@ -121,6 +127,11 @@ def load_book(folder: str | Path = ".") -> Book:
 def _require_own_place(book: Book, folder: Path) -> None:
     """A copy that still names the original would run the original."""
     found, root = folder.resolve(), Path.cwd()
+    project = (found / book.book.root).resolve()
+    if found == root != project and (project / book.book.path).resolve() == found and is_root(project):
+        raise ConfigurationError(
+            f"This is the folder of a book. Run in the project's root: cd {project}, with --book {book.book.path}."
+        )
     if found.is_relative_to(root) and found != (root / book.book.path).resolve():
         place = found.relative_to(root).as_posix()
         raise ConfigurationError(
@@ -132,7 +143,12 @@ def _require_own_place(book: Book, folder: Path) -> None:
 
 def parse_yaml(text: str) -> Any:
     """YAML as a recipe book is written; raises ``yaml.YAMLError``, also for a key that stands twice."""
-    return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    try:
+        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None
+    except ValueError as error:  # PyYAML lets it pass: a date such as 2026-13-45
+        raise yaml.YAMLError(f"a value cannot be read: {error}. Put text in quotes") from None
 
 
 def _known_books() -> list[str]:
@@ -147,6 +163,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                problem = "expected a name as the key, found a list or a mapping (text that begins with { needs quotes)"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key '{key}' stands twice", problem_mark=key_node.start_mark)
@@ -186,6 +205,12 @@ def explain(
         else:
             lines.append(f"  {where}: {problem['msg']}, found {problem['input']!r:.80}")
     return lines
+
+
+def one_screen(lines: list[str]) -> list[str]:
+    """The first lines of a list of problems, and how many more there are."""
+    more = len(lines) - MOST_PROBLEMS
+    return lines if more <= 0 else [*lines[:MOST_PROBLEMS], f"  and {more} more"]
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

@@ -70,27 +70,37 @@ def annotation_loss(
 
 
 def co_occurrence_loss(
-    embeddings: Tensor, own: Tensor, image: Tensor, image_tags: Tensor, prototypes: Tensor, tags: Tensor, kappa: float
+    embeddings: Tensor,
+    own: Tensor,
+    image: Tensor,
+    image_tags: Tensor,
+    prototypes: Tensor,
+    tags: Tensor,
+    kappa: float,
+    untagged_anchors: bool = False,
 ) -> Tensor:
     """Segments of images that share a tag with the pixel's image against those of images that share none.
 
-    Pixels of an image without tags are left out: every segment would be a negative of theirs, their own one too, and
-    their loss at least ln 2 (so in the published code).
+    An image without tags shares none with any, not even with itself: every segment is a negative of its pixels. Their
+    own segment is too, and stands in for the positive that they lack, so that their loss is ln 2 or more whatever the
+    network does. By default they are no anchors; in the published code they are.
 
     Args:
         embeddings: float [n,D], unit length. own: int64 [n], each pixel's segment among the prototypes.
         image: int64 [n] in 0..B-1. image_tags: bool [B,C], of the foreground classes.
         prototypes: float [m,D], unit length, of the batch and of the memory. tags: bool [m,C], of their images.
         kappa: concentration (SPML 8; scribbles 12).
+        untagged_anchors: pixels of images without tags are anchors too (published).
 
     Returns:
-        Mean over the pixels of tagged images, float scalar; 0 without any.
+        Mean over the anchors, float scalar; 0 without any.
 
-    Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py.
+    Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py; the negatives of an image without tags:
+    spml/utils/segsort/loss.py (``_one_hot_calculate_log_likelihood``).
     """
-    tagged = image_tags.any(1)[image].nonzero()[:, 0]
+    anchors = (image_tags.any(1) | untagged_anchors)[image].nonzero()[:, 0]
     relation = _signs(_share(image_tags, tags))
-    return pixel_segment_loss(embeddings[tagged], prototypes, own[tagged], image[tagged], relation, kappa)
+    return pixel_segment_loss(embeddings[anchors], prototypes, own[anchors], image[anchors], relation, kappa)
 
 
 def image_similarity_loss(vectors: Tensor, segment: Tensor, image: Tensor, region: Tensor, kappa: float) -> Tensor:

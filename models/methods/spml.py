@@ -67,6 +67,8 @@ class Spml(Method):
         iterations: of k-means.
         located_similarity: the similarity term compares embeddings with place (SPML; body parts: false).
         anchors: pixels an image that the annotation and the co-occurrence term draw; 0 takes all of them (SPML).
+        untagged_anchors: pixels of images without tags are anchors of the co-occurrence term, as in the published code,
+            where their loss is ln 2 or more (``models.losses.segment_relations``); false leaves them out.
         memory: steps whose prototypes stay in the contrast (SPML 2, body parts 0).
         bank: prototypes that are kept, for the memory and as neighbours.
         frozen: embeddings stay as they are, and the classifier learns alone: the stage after label propagation.
@@ -102,6 +104,7 @@ class Spml(Method):
         iterations: int = 10,
         located_similarity: bool = True,
         anchors: int = 0,
+        untagged_anchors: bool = False,
         memory: int = 2,
         bank: int = 8192,
         frozen: bool = False,
@@ -127,6 +130,7 @@ class Spml(Method):
         self.num_classes, self.frozen, self.inference = num_classes, frozen, inference
         self.clusters, self.iterations, self.inference_clusters = clusters, iterations, inference_clusters
         self.located_similarity, self.anchors = located_similarity, anchors
+        self.untagged_anchors = untagged_anchors
         self.memory, self.neighbours = memory, neighbours
         if frozen:
             self.backbone.requires_grad_(False)
@@ -206,8 +210,9 @@ class Spml(Method):
         if w.co_occurrence:
             at = self._draw(torch.arange(len(s.own), device=s.own.device), batch, context)
             tags = torch.cat([batch.tags[s.segment_image], old_tags])
+            pixels = (s.embeddings[at], s.own[at], s.image[at])
             parts["co_occurrence"] = w.co_occurrence * co_occurrence_loss(
-                s.embeddings[at], s.own[at], s.image[at], batch.tags, prototypes, tags, w.kappa_co_occurrence
+                *pixels, batch.tags, prototypes, tags, w.kappa_co_occurrence, self.untagged_anchors
             )
         if w.similarity:
             vectors = s.located if self.located_similarity else s.embeddings

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.errors import ConfigurationError, DataError
@@ -223,6 +224,36 @@ def test_co_occurrence_skips_images_without_tags() -> None:
     assert float(loss) == pytest.approx(by_hand(pixels[0], centres, 0, [0], [1], 8.0))
     nothing = co_occurrence_loss(pixels, torch.tensor([0, 1]), torch.tensor([1, 1]), tags, centres, tags, 8.0)
     assert float(nothing) == 0 < math.log(2)
+
+
+def test_untagged_anchors_count_as_published() -> None:
+    """A pixel on its own centre, the other centre at a right angle: log((own + own + other) / own), own = e^8."""
+    pixels, tags = unit(0, 90), torch.tensor([[True, False], [False, False]])
+    arguments = (pixels, torch.tensor([0, 1]), torch.tensor([0, 1]), tags, pixels, tags, 8.0)
+    tagged, untagged = math.log(1 + math.exp(-8)), math.log(2 + math.exp(-8))
+    assert float(co_occurrence_loss(*arguments)) == pytest.approx(tagged)
+    both = co_occurrence_loss(*arguments, untagged_anchors=True)
+    assert float(both) == pytest.approx((tagged + untagged) / 2)
+    alone = co_occurrence_loss(*arguments[:2], torch.tensor([1, 1]), *arguments[3:], untagged_anchors=True)
+    assert float(alone) >= math.log(2)
+
+
+def test_the_method_offers_untagged_anchors(batch: Batch) -> None:
+    """Images without a tag add to the published term and to no other; where each has one it is the same."""
+
+    def parts(tags: Tensor, **options: Any) -> dict[str, float]:
+        method = build(memory=0, **options).train()
+        told = replace(batch, tags=tags)
+        return {name: value.item() for name, value in method.losses(method(told), told, CONTEXT).items()}
+
+    none = torch.zeros_like(batch.tags)
+    ours, published = parts(none), parts(none, untagged_anchors=True)
+    weight = build().weights.co_occurrence
+    assert ours.pop("co_occurrence") == 0
+    assert published.pop("co_occurrence") >= weight * math.log(2)
+    assert ours == published
+    every = torch.ones_like(batch.tags)
+    assert parts(every) == parts(every, untagged_anchors=True)
 
 
 def test_similarity_stays_within_an_image_and_counts_images_alike() -> None:

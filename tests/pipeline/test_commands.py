@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -168,3 +169,42 @@ def test_all_stages_and_some_stages_are_not_asked_for_at_once(
     done = CliRunner().invoke(app, ["run", "--all", "evaluate@cam", *bounds])
     assert isinstance(done.exception, ConfigurationError)
     assert "expected no targets beside it, found evaluate@cam" in str(done.exception)
+
+
+def test_an_unexpected_error_fills_one_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its message, which may hold a whole file, nor its calls are shown in full."""
+
+    def deep(count: int = 200, **_: Any) -> None:
+        if count:
+            deep(count - 1)
+        raise ValueError(100_000 * "x")
+
+    monkeypatch.setattr(command_line, "app", deep)
+    with pytest.raises(SystemExit) as left:
+        command_line.main()
+    said = capsys.readouterr().err
+    assert left.value.code == 1
+    assert said.startswith("error: unexpected ValueError: xxx")
+    assert "This is a bug" in said
+    assert len(said.splitlines()) < 40
+    assert len(said) < 4000
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
+    command = f"{sys.executable} -m pipeline check --json | head -c 1"
+    assert run_program("sh", "-c", command).stderr == ""
+
+
+def test_an_interrupt_before_there_is_a_command_leaves_no_traceback() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "import pipeline.__main__"
+    )
+    done = run_program(sys.executable, "-c", code)
+    assert (done.returncode, done.stderr) == (130, "")

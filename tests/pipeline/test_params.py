@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,55 @@ def test_a_copy_that_still_names_the_original(
 
 def test_not_yaml(tmp_path: Path) -> None:
     assert "line 1" in said(tmp_path, "train: {classifier: [1, 2\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a: " + 5000 * "[", "nested too deep"),
+        ("? [a, b]\n: c\n", "expected a name as the key"),
+        ("a: {{ x }}\n", r"needs quotes.*line 1, column 5"),
+        ("a: 2026-13-45\n", "month must be in 1..12. Put text in quotes"),
+        ("a: \x01\n", "not valid YAML"),
+        ("- a\n", "expected sections"),
+        ("", "expected sections"),
+        (200_000 * "x", "expected sections"),
+    ],
+)
+def test_what_is_no_book_is_said_in_one_line(tmp_path: Path, text: str, found: str) -> None:
+    message = said(tmp_path, text)
+    assert re.search(found, message)
+    assert len(message) < 400
+    assert "\n" not in message
+
+
+def test_other_bytes_and_a_folder_in_the_files_place(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes("book: {}".encode("utf-16"))
+    with pytest.raises(ConfigurationError, match="expected UTF-8 text"):
+        load_book(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ConfigurationError, match=r"params\.yaml: expected a file, found a folder"):
+        load_book(tmp_path)
+
+
+def test_many_problems_fill_one_screen(tmp_path: Path, content: dict[str, Any]) -> None:
+    lines = said(tmp_path, content | {f"key{k}": k for k in range(900)}).splitlines()
+    assert len(lines) == 22
+    assert lines[-1] == "  and 880 more"
+
+
+def test_in_the_folder_of_a_book(tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "recipes/mine"
+    folder.mkdir(parents=True)
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    content["book"] |= {"root": "../..", "path": "recipes/mine", "params": "recipes/mine/params.yaml"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigurationError, match=rf"project's root: cd {tmp_path}, with --book recipes/mine"):
+        load_book(".")
 
 
 def test_key_that_stands_twice(tmp_path: Path) -> None:
