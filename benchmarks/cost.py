@@ -25,11 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.settings import TrainSettings
 from models.structures import UNLABELLED, Batch
-from pipeline.check import check
-from pipeline.check_roles import trained_page
-from pipeline.checkpoints import build_method
-from pipeline.loader_options import LoaderOptions
-from pipeline.params import Book, load_book
+from pipeline.book.check import check
+from pipeline.book.check_roles import trained_page
+from pipeline.book.params import Book, load_book
+from pipeline.loading.loader_options import LoaderOptions
+from pipeline.storage.checkpoints import build_method
 
 IMAGES = {
     "train_aug": 10582,

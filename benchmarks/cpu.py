@@ -16,7 +16,7 @@ from benchmarks.training import fastest
 from models.methods.classifier import Classifier
 from models.ops.half_precision import is_fast_in
 from models.structures import Batch, StepContext
-from pipeline.runtime import keep_memory
+from pipeline.compute.runtime import keep_memory
 
 CONTEXT = StepContext(0, 10, 5)
 

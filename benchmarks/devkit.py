@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.compute.runtime import workers
 from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 from pipeline.datasets.parallel import in_processes
-from pipeline.palette import voc_palette
-from pipeline.runtime import workers
+from pipeline.datasets.voc_colours import voc_palette
 
 COCO_IDS = tuple(id for id in range(1, 91) if id not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 """Ids of COCO's 80 categories."""

@@ -17,8 +17,8 @@ from torchvision.transforms import v2
 
 from models.structures import Image, Supervision
 from pipeline.datasets.images import read_image
-from pipeline.loader_options import LoaderOptions
-from pipeline.loaders import augment
+from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loaders import augment
 
 CROP = 256
 

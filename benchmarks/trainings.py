@@ -19,9 +19,9 @@ from models.errors import closest
 from models.method import Method
 from models.settings import TrainSettings
 from models.structures import Batch, StepContext
-from pipeline.checkpoints import build_method
-from pipeline.loader_options import LoaderOptions
-from pipeline.params import load_book
+from pipeline.book.params import load_book
+from pipeline.loading.loader_options import LoaderOptions
+from pipeline.storage.checkpoints import build_method
 
 PRECISIONS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "32-true": nullcontext,

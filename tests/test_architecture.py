@@ -70,7 +70,7 @@ def test_only_those_verbs_depend_on_ground_truth() -> None:
 def test_every_verb_has_a_binder_and_a_stanza() -> None:
     import yaml
 
-    from pipeline.artifacts import VERBS
+    from pipeline.book.artifacts import VERBS
 
     stanzas = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     binders = {path.stem for path in (ROOT / "pipeline" / "binders").glob("*.py")} - {
@@ -83,7 +83,7 @@ def test_every_verb_has_a_binder_and_a_stanza() -> None:
 
 def test_every_door_opens() -> None:
     from models.doors import resolve
-    from pipeline.options import DOORS
+    from pipeline.book.options import DOORS
 
     for what, door in DOORS.items():
         for name in door:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check import check
-from pipeline.params import load_book
+from pipeline.book.check import check
+from pipeline.book.params import load_book
 
 ROOT = Path(__file__).parent.parent
 BOOKS = [".", *sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("recipes/*/params.yaml"))]
@@ -51,7 +51,7 @@ def test_dvc_sees_one_stage_an_entry(folder: str) -> None:
 def test_check_imports_no_torch() -> None:
     """It must end in a second or two."""
     code = (
-        "import sys; from pipeline.check import check; from pipeline.params import load_book; "
+        "import sys; from pipeline.book.check import check; from pipeline.book.params import load_book; "
         "check(load_book('.')); sys.exit('torch' in sys.modules)"
     )
     start = time.monotonic()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 
 def tag_notices(

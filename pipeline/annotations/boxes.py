@@ -17,7 +17,7 @@ from pipeline.annotations.common import Region, objects, tags_with, unlabelled
 from pipeline.annotations.files import read_boxes
 from pipeline.annotations.items import Box
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
 
 

@@ -12,7 +12,7 @@ from models.structures import Supervision
 from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.common import check_kind
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, annotate
 
 

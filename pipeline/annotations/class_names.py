@@ -11,7 +11,7 @@ from models.errors import closest
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 from pipeline.datasets.folder import BACKGROUND_ONLY
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 BENCHMARKS = (frozenset(VOC_CLASSES), frozenset(COCO_CLASSES))
 MOST = 10

@@ -13,7 +13,7 @@ from skimage.measure import label
 
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource
 
 

@@ -11,7 +11,7 @@ from pipeline.annotations.items import Mark, Marks
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.tables import Row, clipped, read_table
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 OTHER_NAMES = {
     "image": ("filename", "file", "imagename", "imageid", "imagepath", "filepath", "path", "img", "fname"),

@@ -15,7 +15,7 @@ from pipeline.annotations.xml_files import marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import EXPORTS, foreign_folder, foreign_text, with_remedy
 from pipeline.datasets.image_names import ImageNames
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 
 BOX_FILES = "a CSV of boxes (columns image, class, x1, y1, x2, y2), COCO's JSON, or a folder of VOC XML files"
 POINT_FILES = "a CSV of points (columns image, class, x, y), or the JSON of What's the Point or DensePose-COCO"

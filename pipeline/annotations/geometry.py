@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.annotations.items import Box, Mark, Marks, Numbers, Point
 from pipeline.annotations.units import fits_as, unit_doubt, unit_problem
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 
 SLACK = 1.0
 """Pixels that a box or point may lie beyond the image: some tools count from 1, others do not."""

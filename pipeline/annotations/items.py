@@ -8,7 +8,7 @@ from typing import Generic, Self, TypeVar
 
 from models.errors import DataError
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 
 SHOWN = 20
 Item = TypeVar("Item")

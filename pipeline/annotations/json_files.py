@@ -16,7 +16,7 @@ from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.exports import EXPORTS, json_export
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.tables import clipped, read_text
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 POINTS = (
     "a JSON of points as What's the Point publishes them (id -> {main: [{x, y, cls, rank}], supp: ...}), or of "

@@ -12,7 +12,7 @@ from models.errors import ConfigurationError, closest
 from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.common import check_kind
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.annotate import Annotator
 
 

@@ -17,7 +17,7 @@ from pipeline.annotations.common import generator, regions, tags_with, unlabelle
 from pipeline.annotations.files import read_points
 from pipeline.annotations.items import Point
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
 
 

@@ -18,7 +18,7 @@ from pipeline.datasets.exports import foreign_folder, with_remedy
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.images import BadFileError, read_indices
 from pipeline.datasets.parallel import in_processes
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Formats that keep values as they are."""

@@ -19,7 +19,7 @@ from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
 from pipeline.annotations.scribble_files import Values
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
 
 

@@ -13,7 +13,7 @@ from pipeline.annotations.label_folder import LabelFolder
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.voc_xml import read_voc_xml
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 
 def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Marks:

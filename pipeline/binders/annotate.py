@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.binders.common import Log, Workspace
 from pipeline.binders.supervising import write_supervision
-from pipeline.params import Book
+from pipeline.book.params import Book
 
 
 def run(book: Book, name: str, log: Log) -> None:

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
-from pipeline.artifacts import artifact, code_fingerprint
+from pipeline.book.artifacts import artifact, code_fingerprint
+from pipeline.book.params import Book
+from pipeline.compute.chunks import spread_parts
 from pipeline.datasets.catalogue import FILE, Catalogue
-from pipeline.params import Book
-from pipeline.parts import spread_parts
 from pipeline.storage.once import open_once
-from pipeline.stores import Header
-from pipeline.tracking import Log, dvc_md5
+from pipeline.storage.stores import Header
+from pipeline.tracking.log import Log, dvc_md5
 
 __all__ = [
     "Log", "PartTask", "PartWriter", "Workspace", "header", "id_parts", "require_mask_classes", "span", "split_of",
@@ -67,8 +67,8 @@ class Workspace:
 
     def network(self) -> Any:
         """The network of the entry's checkpoint, on the device of this process: loaded once, for all its chunks."""
-        from pipeline.checkpoints import WEIGHTS
-        from pipeline.runtime import device
+        from pipeline.compute.runtime import device
+        from pipeline.storage.checkpoints import WEIGHTS
 
         load = _loader(self.catalogue.class_names, device())
         return open_once(load, self.path("checkpoints", self.entry.checkpoint), WEIGHTS)
@@ -98,7 +98,7 @@ class Workspace:
 
 @lru_cache(maxsize=1)
 def _loader(class_names: tuple[str, ...], device: str) -> Callable[[Path], Any]:
-    from pipeline.checkpoints import load_method
+    from pipeline.storage.checkpoints import load_method
 
     return lambda folder: load_method(folder, class_names).to(device)
 
@@ -130,7 +130,7 @@ def write_parts(
         writer: the store being written.
         make: picklable; from the ids of a part to one item for each, in order.
         desc: for the progress bar.
-        on_device: ``make`` computes on :func:`pipeline.runtime.device`, which it asks for where it runs.
+        on_device: ``make`` computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
     """
     missing = [k for k in range(writer.count) if not writer.done(k)]
     spread_parts(

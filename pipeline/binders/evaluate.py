@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
+from pipeline.book.params import Book
+from pipeline.compute.chunks import spread_parts
 from pipeline.datasets.catalogue import GroundTruth
-from pipeline.notices import first_of
-from pipeline.params import Book
-from pipeline.parts import spread_parts
-from pipeline.stores import CamStore, MaskStore, SupervisionStore
+from pipeline.problems.notices import first_of
+from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
 
 STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}

@@ -17,10 +17,10 @@ from models.errors import DataError
 from pipeline.annotations.boxes import around
 from pipeline.annotations.common import objects
 from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
+from pipeline.book.params import Book
+from pipeline.compute.chunks import spread_parts
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
-from pipeline.params import Book
-from pipeline.parts import spread_parts
-from pipeline.stores import CamStore
+from pipeline.storage.stores import CamStore
 
 if TYPE_CHECKING:
     from stages.evaluate_boxes import BoxSample, BoxScore, Localisation
@@ -37,7 +37,7 @@ class _Score:
     parts: tuple[tuple[str, ...], ...]
 
     def __call__(self, k: int) -> BoxScore:
-        from pipeline.runtime import device
+        from pipeline.compute.runtime import device
         from stages.evaluate_boxes import score_boxes
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()

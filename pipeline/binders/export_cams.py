@@ -12,8 +12,8 @@ from models.ops.boxes import within_boxes
 from models.ops.known_labels import with_labels
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_parts
-from pipeline.params import Book
-from pipeline.stores import CamStore, SupervisionStore
+from pipeline.book.params import Book
+from pipeline.storage.stores import CamStore, SupervisionStore
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class _Export:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
-        from pipeline.runtime import device
+        from pipeline.compute.runtime import device
         from stages.export_cams import export_cams
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.binders.common import Log, Workspace
 from pipeline.binders.supervising import write_supervision
-from pipeline.params import Book
+from pipeline.book.params import Book
 
 
 def run(book: Book, name: str, log: Log) -> None:

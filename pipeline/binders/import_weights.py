@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.binders.common import Log, Workspace
-from pipeline.params import Book
-from pipeline.weights import import_weights, save_imported
+from pipeline.book.params import Book
+from pipeline.weights.pretrained import import_weights, save_imported
 
 
 def run(book: Book, name: str, log: Log) -> None:
@@ -14,7 +14,7 @@ def run(book: Book, name: str, log: Log) -> None:
     here = Workspace(book, "import_weights", name)
     entry = here.entry
     if entry.official:
-        from pipeline.official.importing import import_official, save_official, untrained
+        from pipeline.weights.official.importing import import_official, save_official, untrained
 
         if entry.untrained:
             published = untrained(entry.official, entry.classes)

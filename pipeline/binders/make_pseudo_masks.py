@@ -11,10 +11,10 @@ import numpy as np
 from models.doors import resolve
 from models.pseudo_masks import RULES
 from models.structures import Supervision
+from pipeline.annotations.regions import RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
-from pipeline.params import Book
-from pipeline.regions import RegionSource
-from pipeline.stores import CamStore, SupervisionStore
+from pipeline.book.params import Book
+from pipeline.storage.stores import CamStore, SupervisionStore
 from stages.make_pseudo_masks import make_pseudo_masks
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from models.refiners.dense_crf import SegmentationCrf
 from models.structures import Mask
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
-from pipeline.params import Book
-from pipeline.stores import MaskStore
+from pipeline.book.params import Book
+from pipeline.storage.stores import MaskStore
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class _Predict:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Mask]:
-        from pipeline.runtime import device
+        from pipeline.compute.runtime import device
         from stages.predict_masks import predict_masks
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()

@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Mapping
 
 from pipeline.binders.common import Log, Workspace
+from pipeline.book.params import Book
+from pipeline.compute.runtime import workers
 from pipeline.datasets.build import make_catalogue
-from pipeline.notices import read_notices, warn_of
-from pipeline.params import Book
-from pipeline.runtime import workers
+from pipeline.problems.notices import read_notices, warn_of
 
 NAMED = 3
 """Images that the warning names; the catalogue has them all."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from models.refiners.random_walk import RandomWalk
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_parts
-from pipeline.params import Book
-from pipeline.stores import CamStore
+from pipeline.book.params import Book
+from pipeline.storage.stores import CamStore
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class _Propagate:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Cam]:
-        from pipeline.runtime import device
+        from pipeline.compute.runtime import device
         from stages.propagate_cams import propagate_cams
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()

@@ -9,8 +9,8 @@ from models.doors import resolve
 from models.refiners import REFINERS
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_parts
-from pipeline.params import Book
-from pipeline.stores import CamStore
+from pipeline.book.params import Book
+from pipeline.storage.stores import CamStore
 from stages.refine_cams import refine_cams
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from models.ops.known_labels import filled_regions
 from models.structures import BACKGROUND, Supervision
 from pipeline.annotations.build import annotate_catalogue, check_annotations
+from pipeline.annotations.regions import Regions, RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
+from pipeline.compute.runtime import workers
 from pipeline.datasets.catalogue import GroundTruth
-from pipeline.notices import Notice, save_notices, warn_of
-from pipeline.regions import Regions, RegionSource
-from pipeline.runtime import workers
-from pipeline.stores import SupervisionStore
+from pipeline.problems.notices import Notice, save_notices, warn_of
+from pipeline.storage.stores import SupervisionStore
 
 WITHOUT_CLASSES = ("tags", "boxes")
 """Kinds whose seeds name no class: they are not bound by what a mask can hold."""

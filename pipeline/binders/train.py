@@ -7,19 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.binders.common import Log, Workspace
-from pipeline.params import Book
-from pipeline.scratch import SCRATCH
-from pipeline.stores import SupervisionStore
+from pipeline.book.params import Book
+from pipeline.compute.scratch import SCRATCH
+from pipeline.storage.stores import SupervisionStore
 
 
 def run(book: Book, name: str, log: Log) -> None:
     """Write ``checkpoints/NAME`` and ``histories/NAME.csv``; an interrupted training goes on where it was."""
     from models.settings import TrainSettings
-    from pipeline import runtime
-    from pipeline.checkpoints import build_method, load_init, save_checkpoint
-    from pipeline.loader_options import LoaderOptions
-    from pipeline.loaders import TrainLoader
-    from pipeline.resume import Resume
+    from pipeline.compute import runtime
+    from pipeline.loading.loader_options import LoaderOptions
+    from pipeline.loading.loaders import TrainLoader
+    from pipeline.storage.checkpoints import build_method, load_init, save_checkpoint
+    from pipeline.storage.resume import Resume
     from stages.train import Row, State, train
 
     here = Workspace(book, "train", name)

@@ -56,7 +56,7 @@ def complete_checkpoint(ctx: typer.Context, incomplete: str) -> list[str]:
 def _entries(folder: str) -> list[tuple[str, str]]:
     """(verb, name) of every stage; none of a book that does not hold, since a completion cannot complain."""
     from models.errors import ConfigurationError
-    from pipeline.params import load_book
+    from pipeline.book.params import load_book
 
     try:
         return list(load_book(folder).entries())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import ConfigurationError, closest
+from pipeline.book.load import checked_book
 from pipeline.commands.app import (
     JOBS,
     BookOption,
@@ -21,11 +22,10 @@ from pipeline.commands.app import (
     complete_book,
 )
 from pipeline.commands.results import table
-from pipeline.load import checked_book
 
 if TYPE_CHECKING:
-    from pipeline.dry_run.limits import Limits
-    from pipeline.params import Book
+    from pipeline.book.params import Book
+    from pipeline.running.dry_run.limits import Limits
 
 DRY = "Dry run"
 SHOWN = 5
@@ -70,10 +70,10 @@ def run(
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
     ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
     """
-    from pipeline import repro
+    from pipeline.running import repro
 
     if max_steps is not None or limit is not None or max_batch is not None:
-        from pipeline.dry_run.limits import Limits
+        from pipeline.running.dry_run.limits import Limits
 
         if everything:
             _no_targets(targets)
@@ -100,8 +100,8 @@ def _no_targets(targets: list[str] | None) -> None:
 def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, resume: bool) -> None:
     from rich.console import Console
 
-    from pipeline.dry_run.run import counts, dry_run, summary_table
-    from pipeline.links import sources_for_now
+    from pipeline.book.links import sources_for_now
+    from pipeline.running.dry_run.run import counts, dry_run, summary_table
 
     with sources_for_now(book):
         say = partial(print, flush=True)
@@ -130,10 +130,10 @@ def check(
 
     Example: ``python -m pipeline check --book recipes/voc_mini``.
     """
-    from pipeline.book_notices import made_notices
-    from pipeline.check_inputs import check_files, missing_files
-    from pipeline.graph_file import check_graph_file
-    from pipeline.links import link_sources
+    from pipeline.book.check_inputs import check_files, missing_files
+    from pipeline.book.graph_file import check_graph_file
+    from pipeline.book.links import link_sources
+    from pipeline.book.warnings import made_notices
 
     try:
         checked = checked_book(book)
@@ -163,7 +163,7 @@ def check(
 
 def _print_warnings(book: Book) -> None:
     """What the stages that have run warned of."""
-    from pipeline.book_notices import made_notices
+    from pipeline.book.warnings import made_notices
 
     warned = list(made_notices(book))
     if warned:
@@ -181,7 +181,7 @@ def link(
 
     Example: ``python -m pipeline link data/voc_mini /data/voc_mini``.
     """
-    from pipeline import links
+    from pipeline.book import links
 
     links.link(Path(source), Path(target))
 
@@ -197,9 +197,9 @@ def refresh(
 
     Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
     """
-    from pipeline.graph_file import GRAPH, write_graph
-    from pipeline.graph_file import books as all_books
-    from pipeline.project import is_root
+    from pipeline.book.graph_file import GRAPH, write_graph
+    from pipeline.book.graph_file import books as all_books
+    from pipeline.compute.project import is_root
 
     if not is_root(Path()):
         raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")

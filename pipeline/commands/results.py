@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.book.load import checked_book
 from pipeline.commands.app import RESULTS, BookOption, JsonOption, app
-from pipeline.load import checked_book
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -26,10 +26,10 @@ def table(
 
     Examples: ``python -m pipeline table``; ``python -m pipeline table --book recipes/voc_mini --json | jq .recipes``.
     """
-    from pipeline.pull import pull_evaluations
-    from pipeline.tables.files import write_table
-    from pipeline.tables.paper import paper_table
-    from pipeline.tables.results import print_table
+    from pipeline.results.tables.files import write_table
+    from pipeline.results.tables.paper import paper_table
+    from pipeline.results.tables.results import print_table
+    from pipeline.running.pull import pull_evaluations
 
     checked = checked_book(book)
     if pull:
@@ -57,9 +57,9 @@ def report(
     Examples: ``python -m pipeline report``; ``python -m pipeline report --book recipes/voc_mini --images 48``;
     ``python -m pipeline report --pick worst --by segmenter_val``.
     """
-    from pipeline.links import link_sources
-    from pipeline.report.choosing import Choice
-    from pipeline.report.page import write_report
+    from pipeline.book.links import link_sources
+    from pipeline.results.report.choosing import Choice
+    from pipeline.results.report.page import write_report
 
     choice = Choice(images, pick, by)
     checked = checked_book(book)
@@ -73,8 +73,8 @@ def runs(book: BookOption = ".", as_json: JsonOption = False) -> None:
 
     Examples: ``python -m pipeline runs``; ``python -m pipeline runs --book recipes/voc_mini --json``.
     """
-    from pipeline.runs import find_runs
-    from pipeline.tables.results import print_runs
+    from pipeline.results.tables.results import print_runs
+    from pipeline.tracking.runs import find_runs
 
     checked = checked_book(book)
     if as_json:
@@ -94,6 +94,6 @@ def export_png(
 
     Example: ``python -m pipeline export-png masks/segmenter my_masks``.
     """
-    from pipeline.use.export_png import export_masks
+    from pipeline.inference.export_png import export_masks
 
     print(f"{export_masks(checked_book(book), name, out)} masks in {out}")

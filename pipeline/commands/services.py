@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from pipeline.book.load import checked_book
 from pipeline.commands.app import SERVICES, BookOption, ForceOption, TargetsArgument, app
 from pipeline.commands.results import table
-from pipeline.load import checked_book
 
 
 @app.command(rich_help_panel=SERVICES)
@@ -30,12 +30,12 @@ def flow(
 
     Examples: ``python -m pipeline flow``; ``python -m pipeline flow evaluate@cam --book recipes/voc_mini --jobs 2``.
     """
-    from pipeline.check_inputs import check_targets
+    from pipeline.book.check_inputs import check_targets
 
     check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
-    from pipeline import flow as flows
-    from pipeline.servers import check_prefect
+    from pipeline.compute.servers import check_prefect
+    from pipeline.running import flow as flows
 
     if url := flows.api_url():
         check_prefect(url)
@@ -57,14 +57,14 @@ def serve(
     Examples: ``python -m pipeline serve``; ``python -m pipeline serve --book recipes/voc_mini --cron '0 2 * * *'``;
     then ``prefect deployment run weak2mask/book --param targets='["evaluate@cam"]'``.
     """
-    from pipeline.check_inputs import check_targets
-    from pipeline.servers import DEFAULT_API, check_prefect
+    from pipeline.book.check_inputs import check_targets
+    from pipeline.compute.servers import DEFAULT_API, check_prefect
 
     check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_API_URL", DEFAULT_API)
     check_prefect(os.environ["PREFECT_API_URL"])
-    from pipeline import flow as flows
+    from pipeline.running import flow as flows
 
     flows.serve(book, targets or [], force, cron)
 
@@ -78,7 +78,7 @@ def server(
 
     Examples: ``python -m pipeline server``; ``python -m pipeline server --port 4210``.
     """
-    from pipeline.servers import become_prefect_server, check_address
+    from pipeline.compute.servers import become_prefect_server, check_address
 
     check_address(host, port)
     print(f"Runs show at http://{host}:{port} when they are started with\n")
@@ -92,7 +92,7 @@ def mlflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000)
 
     Example: ``python -m pipeline mlflow --port 5001``.
     """
-    from pipeline.tracking import serve
+    from pipeline.tracking.log import serve
 
     serve(port)
 
@@ -108,7 +108,7 @@ def cluster(
     ``WEAK2MASK_ENGINE=dask WEAK2MASK_DASK=tcp://127.0.0.1:8786 python -m pipeline run``.
     For several machines see the README: From a laptop to a cluster.
     """
-    from pipeline.engines.cluster import served
+    from pipeline.compute.engines.cluster import served
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), served(workers, port) as address:

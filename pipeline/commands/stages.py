@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.book.load import checked_book
 from pipeline.commands.app import STAGES, BookOption, app, complete_stage
-from pipeline.load import checked_book
 
 if TYPE_CHECKING:
-    from pipeline.params import Book
-    from pipeline.tracking import Log
+    from pipeline.book.params import Book
+    from pipeline.tracking.log import Log
 
 StageName = Annotated[
     str, typer.Argument(help="Name of an entry of this section of params.yaml.", autocompletion=complete_stage)
@@ -26,8 +26,8 @@ def code(book: BookOption = ".") -> None:
 
     Example: ``python -m pipeline code --book recipes/voc_mini``.
     """
-    from pipeline.code import write_fingerprints
-    from pipeline.graph_file import check_graph_file
+    from pipeline.book.fingerprints import write_fingerprints
+    from pipeline.book.graph_file import check_graph_file
 
     checked = checked_book(book)
     check_graph_file(Path(checked.book.path))  # a plain `dvc repro` asks nobody else
@@ -36,10 +36,10 @@ def code(book: BookOption = ".") -> None:
 
 def _stage(verb: str, name: str, folder: str) -> None:
     """Run one binder as one tracked run."""
-    from pipeline import tracking
-    from pipeline.artifacts import artifact, kind_of
-    from pipeline.params import load_book
-    from pipeline.stage_process import under_way
+    from pipeline.book.artifacts import artifact, kind_of
+    from pipeline.book.params import load_book
+    from pipeline.running.stage_process import under_way
+    from pipeline.tracking import log as tracking
 
     book = load_book(folder)
     entry = book.entry(verb, name)
@@ -53,8 +53,8 @@ def _stage(verb: str, name: str, folder: str) -> None:
 
 def _show(book: Book, verb: str, name: str, log: Log) -> None:
     """Give the tracker a few pictures of what a stage made."""
-    from pipeline.gallery import sample_sheet
-    from pipeline.tracking import enabled
+    from pipeline.pictures.gallery import sample_sheet
+    from pipeline.tracking.log import enabled
 
     sheet = sample_sheet(book, verb, name) if enabled() else None
     if sheet is not None:

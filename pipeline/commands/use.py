@@ -58,11 +58,11 @@ def predict(
     - ``python -m pipeline predict photos/ -c segmenter -o masks --format coco --coco-ids instances_val.json``
     - ``python -m pipeline predict 'photos/**/*.jpg' -c model_folder -o masks --scales 0.75,1,1.25 --flip --crf irn``
     """
-    from pipeline.notices import warn_of
-    from pipeline.use import options
-    from pipeline.use.inputs import find_images, passed_over
-    from pipeline.use.predict import check_out
-    from pipeline.use.trained import find_checkpoint
+    from pipeline.inference import options
+    from pipeline.inference.inputs import find_images, passed_over
+    from pipeline.inference.predict import check_out
+    from pipeline.inference.trained import find_checkpoint
+    from pipeline.problems.notices import warn_of
 
     chosen = options.formats(formats)
     if coco_ids is not None and "coco" not in chosen:
@@ -73,11 +73,11 @@ def predict(
     check_out(out, inputs, overwrite)
     warn_of(passed_over(images))
 
-    from pipeline.runtime import device
-    from pipeline.use.coco_ids import read_ids
-    from pipeline.use.predict import predict as run
-    from pipeline.use.tags import read_tags
-    from pipeline.use.trained import load_segmenter
+    from pipeline.compute.runtime import device
+    from pipeline.inference.coco_ids import read_ids
+    from pipeline.inference.predict import predict as run
+    from pipeline.inference.tags import read_tags
+    from pipeline.inference.trained import load_segmenter
 
     _, class_names = load_segmenter(place)
     allowed = read_tags(tags, class_names, inputs) if tags else None
@@ -107,8 +107,8 @@ def import_checkpoint(
 
     Example: ``python -m pipeline import-checkpoint seam resnet38_SEAM.pth work/seam``
     """
-    from pipeline.checkpoints import CARD
-    from pipeline.official.importing import import_official, save_official
+    from pipeline.storage.checkpoints import CARD
+    from pipeline.weights.official.importing import import_official, save_official
 
     if out.exists() and not (out / CARD).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigurationError(f"{out} exists and is no checkpoint. Remedy: name a new folder.")
@@ -147,12 +147,12 @@ def export_onnx(
     - ``python -m pipeline export-onnx segmenter.onnx --checkpoint segmenter --book recipes/mine``
     - ``python -m pipeline export-onnx fixed.onnx -c model_folder --size 512,512 --full --images photos/``
     """
-    from pipeline.use.trained import find_checkpoint, load_segmenter
+    from pipeline.inference.trained import find_checkpoint, load_segmenter
 
     place = find_checkpoint(checkpoint, book)
 
-    from pipeline.use import onnx_export
-    from pipeline.use.samples import sample_images
+    from pipeline.inference import onnx_export
+    from pipeline.inference.samples import sample_images
 
     fixed = onnx_export.parse_size(size)
     onnx_export.check_target(out)

@@ -20,7 +20,7 @@ from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
 from pipeline.datasets.teachable import teachable
-from pipeline.notices import Notice, save_notices
+from pipeline.problems.notices import Notice, save_notices
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
 
 HINTS = 3

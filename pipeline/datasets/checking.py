@@ -13,7 +13,7 @@ from pipeline.datasets.listing import Listed
 from pipeline.datasets.masks import read_mask
 from pipeline.datasets.photos import Photo, read_photo
 from pipeline.datasets.sizes import size_hint
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 from stages.prepare import Problem
 
 

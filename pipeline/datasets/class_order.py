@@ -17,7 +17,7 @@ import yaml
 from scipy.optimize import linear_sum_assignment
 
 from models.structures import IGNORE
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 EXPLAINED = 0.2
 """Other values explain what differs if at most this share of it is left."""

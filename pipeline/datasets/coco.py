@@ -18,7 +18,7 @@ from pipeline.datasets.coco_shapes import INSTANCES, MASKS, Crowd, Sketch, paint
 from pipeline.datasets.coco_split import Split, Tally
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 from stages.prepare import Problem, id_problem
 
 OWN_SPLITS = {"train": "train2014", "val": "val2014"}

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from pipeline import rle
+from pipeline.datasets import rle
 from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_values import short
 from pipeline.datasets.images import BadFileError
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 
 BOX = "a bbox of four numbers x, y, width, height in pixels"
 SLACK = 2.0

@@ -14,7 +14,7 @@ from models.errors import DataError
 from pipeline.datasets.coco_names import OFFICIAL, id_of
 from pipeline.datasets.coco_values import short
 from pipeline.datasets.folder import SUFFIXES
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 
 SAMPLE = 20
 """Images that are looked for in each place."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from models.errors import DataError
-from pipeline.bars import progress
+from pipeline.compute.bars import progress
 from pipeline.datasets.coco_kinds import refuse_other_bytes, refuse_other_kinds
 from pipeline.datasets.coco_names import plain_name
 from pipeline.datasets.coco_values import flag, key_of, short, whole

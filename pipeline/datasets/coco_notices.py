@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pipeline.datasets.coco_shapes import Crowd
 from pipeline.datasets.coco_split import Tally
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 MANY_CROWDS = 0.1
 """Share of annotations; of COCO's own it is one in a hundred."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.structures import IGNORE
-from pipeline import rle
+from pipeline.datasets import rle
 from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_boxes import box_of, pixels_of
 from pipeline.datasets.coco_values import short, whole

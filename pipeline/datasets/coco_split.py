@@ -20,7 +20,7 @@ from pipeline.datasets.coco_values import short, whole
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.prepare import Problem
 
 

@@ -8,7 +8,7 @@ from pipeline.datasets import masks, photos
 from pipeline.datasets.checking import Finding
 from pipeline.datasets.class_order import Labelled, MaskValues, order_notices, values_hint
 from pipeline.datasets.listing import Listed, Listing
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 REMARKS: dict[str, Callable[[Sequence[tuple[str, str]], int], str]] = {**photos.SENTENCES, **masks.SENTENCES}
 """Topic of a remark -> the sentence that says it, from [(id, detail), ...] and the number of all images."""

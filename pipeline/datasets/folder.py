@@ -19,7 +19,7 @@ from pipeline.datasets.labelmap import LabelMap, coloured
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.tag_table import TagTable
 from pipeline.datasets.tag_words import BACKGROUND_ONLY, is_background
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
 
 __all__ = ["BACKGROUND_ONLY", "SUFFIXES", "TagTable", "folder"]

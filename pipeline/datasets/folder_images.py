@@ -10,7 +10,7 @@ from pathlib import Path
 from models.errors import DataError
 from pipeline.datasets.file_names import NameIndex, path_id, shown
 from pipeline.datasets.image_formats import AS_JPEG, RAW_SUFFIXES, SUFFIXES
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
 
 UNSEEN = ("thumbs.db", "desktop.ini", "__macosx")

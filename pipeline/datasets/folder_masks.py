@@ -12,7 +12,7 @@ from models.errors import DataError
 from pipeline.datasets.file_names import nearest, nfc, shown, without_suffix
 from pipeline.datasets.folder_images import walk
 from pipeline.datasets.images import LABELMAP
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
 
 EXACT = (".png", ".tif", ".tiff", ".bmp", ".gif")

@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.folder import SUFFIXES
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 
 _Parts = tuple[str, ...]
 

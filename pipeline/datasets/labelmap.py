@@ -19,7 +19,7 @@ from pipeline.datasets.class_names import VOC_CLASSES
 from pipeline.datasets.images import LOSSY, REFUSED, BadFileError, opened, write_indices
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
-from pipeline.palette import voc_palette
+from pipeline.datasets.voc_colours import voc_palette
 from stages.prepare import Problem
 
 Colour: TypeAlias = tuple[int, int, int]

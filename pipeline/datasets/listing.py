@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.datasets.catalogue import Corners
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 from stages.prepare import Problem
 
 

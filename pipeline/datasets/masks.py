@@ -14,8 +14,8 @@ from PIL import Image as PILImage
 from models.structures import IGNORE
 from pipeline.datasets.images import LOSSY, opened, to_indices
 from pipeline.datasets.photos import Cases
-from pipeline.notices import first_of
-from pipeline.palette import voc_palette
+from pipeline.datasets.voc_colours import voc_palette
+from pipeline.problems.notices import first_of
 
 PALETTE = "palette_order"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipeline.parts import map_parts
+from pipeline.compute.chunks import map_parts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 from models.structures import Image
 from pipeline.datasets import tiff
 from pipeline.datasets.images import opened, orientation, raw_mode, to_rgb
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 
 Cases = Sequence[tuple[str, str]]
 """(id, detail) of every image with a remark."""

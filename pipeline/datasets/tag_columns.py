@@ -12,7 +12,7 @@ from models.errors import DataError, closest
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.tables import Row
 from pipeline.datasets.tag_words import is_background, is_no_class
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 IMAGE = (
     ("image",),

@@ -13,7 +13,7 @@ from pipeline.datasets.folder_images import FolderImages
 from pipeline.datasets.tables import Row, read_table
 from pipeline.datasets.tag_columns import Columns, columns, mark
 from pipeline.datasets.tag_words import name_notices, read_words, slips
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
 
 NEAREST = 5

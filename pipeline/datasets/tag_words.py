@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.tables import Row
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 BACKGROUND_ONLY = "background"
 """In a tags cell: the image was looked at and shows none of the classes."""

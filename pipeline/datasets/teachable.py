@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from models.structures import MAX_CLASSES
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 Tags: TypeAlias = tuple[int, ...] | None
 """Classes of an image, 1..C; None where nothing is known of it."""

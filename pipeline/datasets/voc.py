@@ -16,7 +16,7 @@ from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.sbd import TRAIN_AUG, MaskFiles, Sbd, choose, copy_all
 from pipeline.datasets.voc_files import VocFiles, devkit
 from pipeline.datasets.voc_xml import object_boxes
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
 
 OWN_MASKS = "SegmentationClass"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.image_formats import SUFFIXES
-from pipeline.notices import Notice, first_of
+from pipeline.problems.notices import Notice, first_of
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 LISTS = ("Segmentation", "Main")

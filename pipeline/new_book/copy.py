@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from models.errors import ConfigurationError
+from pipeline.book.params import load_book
 from pipeline.new_book.place import free_place, write_book
-from pipeline.params import load_book
 
 
 def copy_book(source: str, book: str) -> Path:

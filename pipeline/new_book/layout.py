@@ -13,7 +13,7 @@ from pipeline.datasets.folder_images import is_unseen, walk
 from pipeline.datasets.image_formats import SUFFIXES, by_suffix
 from pipeline.datasets.tables import Row, read_table
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "photos", ".")
 ANNOTATIONS = {"boxes": "boxes.csv", "points": "points.csv", "scribbles": "scribbles"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import ConfigurationError
-from pipeline.graph_file import write_graph
+from pipeline.book.graph_file import write_graph
+from pipeline.compute.project import is_root
 from pipeline.new_book.survey import slug
-from pipeline.project import is_root
 
 
 def free_place(folder: Path, named: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from models.errors import ConfigurationError
-from pipeline.check_inputs import check_targets
-from pipeline.lineage import REFERENCES, Node, ancestors, inputs
+from pipeline.book.check_inputs import check_targets
+from pipeline.book.lineage import REFERENCES, Node, ancestors, inputs
+from pipeline.book.params import Book, load_book
 from pipeline.new_book.text import BookText, entry_line
-from pipeline.params import Book, load_book
 
 _SEED_ZERO = re.compile(r"_0(?=_|$)")
 """Names that carry their seed: ``points_0_head``."""

@@ -28,7 +28,7 @@ from pipeline.new_book.layout import (
     tags_file,
 )
 from pipeline.new_book.trial import Trial, try_annotations, try_prepare
-from pipeline.notices import first_of
+from pipeline.problems.notices import first_of
 from stages.prepare import Problem, duplicate_problems, report
 
 FEWEST = 4

@@ -13,11 +13,11 @@ from typing import Any
 from models.doors import resolve
 from models.errors import DataError
 from pipeline.annotations import ANNOTATORS
+from pipeline.compute.runtime import workers
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.listing import Listing
-from pipeline.notices import Notice, read_notices
-from pipeline.runtime import workers
+from pipeline.problems.notices import Notice, read_notices
 
 BYTES = 1_500_000_000
 """Images of more bytes than this are not all opened: that would take minutes."""

@@ -51,7 +51,7 @@ def init(
         ConfigurationError: no project here, a book or its work folder that is there, an unknown style.
         DataError: what is wrong with the folder, or with the weights.
     """
-    from pipeline.runtime import device, workers
+    from pipeline.compute.runtime import device, workers
 
     if style is not None and style not in STYLES:
         raise ConfigurationError(f"--from: unknown '{style}'.{closest(style, STYLES)}")
@@ -89,7 +89,7 @@ def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
 
 
 def _link(source: Path, target: Path, made: list[Path]) -> None:
-    from pipeline.links import link
+    from pipeline.book.links import link
 
     if source.is_symlink() or source.exists():
         if source.resolve() != target.resolve():
@@ -101,7 +101,7 @@ def _link(source: Path, target: Path, made: list[Path]) -> None:
 
 def _backbone(weights: str | None, preferred: str, normalisation: Literal["imagenet", "half"]) -> str:
     """The backbone that the weights are for; they are read now, so that what is wrong with them is said now."""
-    from pipeline.weights import import_weights
+    from pipeline.weights.pretrained import import_weights
 
     if weights == RANDOM:
         return preferred
@@ -171,9 +171,9 @@ def _text(
 
 def _require_sound(folder: Path) -> None:
     """What the book says must hold."""
-    from pipeline.check import check
-    from pipeline.check_inputs import check_files
-    from pipeline.params import load_book
+    from pipeline.book.check import check
+    from pipeline.book.check_inputs import check_files
+    from pipeline.book.params import load_book
 
     book = load_book(folder)
     try:

@@ -23,8 +23,8 @@ from models.losses.prototype_contrast import ContrastView, Draws, contrast_view,
 from models.method import AddOn, Method, layers
 from models.methods import ADD_ONS, METHODS
 from models.structures import Batch, Extensible, StepContext
-from pipeline.checkpoints import build_method
-from pipeline.signatures import has_method
+from pipeline.book.signatures import has_method
+from pipeline.storage.checkpoints import build_method
 
 BASES = [name for name, target in METHODS.items() if has_method(target, "cam_views")]
 SIAMESE = {"rtc", "seam"}

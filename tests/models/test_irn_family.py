@@ -23,7 +23,7 @@ from models.pseudo_masks import CONSTANTS, POWERS, RULES, Constant, Power
 from models.refiners.ir_label import BACKGROUNDS, IrLabel
 from models.refiners.random_walk import PRESETS, RandomWalk
 from models.structures import IGNORE, Batch, Cam, StepContext
-from pipeline.checkpoints import build_method, load_init, save_checkpoint
+from pipeline.storage.checkpoints import build_method, load_init, save_checkpoint
 
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
 SMALL: dict[str, Any] = {"backbone": "resnet18", "width": 0.25}

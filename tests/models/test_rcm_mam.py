@@ -24,7 +24,7 @@ from models.losses.regional_contrast import (
 )
 from models.ops.enlargement import Enlargement
 from models.structures import Batch, StepContext
-from pipeline.checkpoints import load_init, save_checkpoint
+from pipeline.storage.checkpoints import load_init, save_checkpoint
 
 X, Y = [1.0, 0.0], [0.0, 1.0]
 CLASS_NAMES = ("cat", "cow", "dog")

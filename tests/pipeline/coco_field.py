@@ -13,7 +13,7 @@ from PIL import Image
 from models.errors import DataError
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
-from pipeline.notices import read_notices
+from pipeline.problems.notices import read_notices
 from tests.pipeline.coco_folder import HEIGHT, WIDTH, square
 
 LEAF, STONE = 1, 2

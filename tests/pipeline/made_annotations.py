@@ -12,7 +12,7 @@ import pytest
 from models.errors import DataError
 from pipeline.annotations.build import check_annotations
 from pipeline.datasets.catalogue import Catalogue, Entry
-from pipeline.notices import Notice
+from pipeline.problems.notices import Notice
 
 SIZE = (64, 96)
 """(H, W) of every image."""

@@ -12,10 +12,10 @@ from PIL import Image
 from models.structures import Cam, Mask, Supervision
 from pipeline.binders import evaluate
 from pipeline.binders.common import header
+from pipeline.book.params import VERBS, Book
 from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
-from pipeline.params import VERBS, Book
-from pipeline.stores import CamStore, MaskStore, SupervisionStore
-from pipeline.tracking import Log
+from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
+from pipeline.tracking.log import Log
 
 SIZE = (40, 60)
 CLASSES = ("cat", "<b>dog</b> & co")

@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from models.errors import TransientError
-from pipeline import at_work as places
-from pipeline import repro
-from pipeline.at_work import at_work, being_written, busy
-from pipeline.graph import plan, read_graph
-from pipeline.stage_process import read_killed, repro_command, under_way
+from pipeline.running import at_work as places
+from pipeline.running import repro
+from pipeline.running.at_work import at_work, being_written, busy
+from pipeline.running.graph import plan, read_graph
+from pipeline.running.stage_process import read_killed, repro_command, under_way
 from tests.pipeline.test_walk import states, walk_through
 from tests.pipeline.tiny_graph import DIAMOND, ENVIRONMENT, dvc, project, stage
 
@@ -98,11 +98,10 @@ def test_run_ends_with_one_message(
 def test_a_killed_stage_can_be_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repro, "recording", nullcontext)
     monkeypatch.setattr(repro, "check_targets", lambda *_: None)
-    lines = (
-        "from pipeline.stage_process import under_way\nimport os\nwith under_way('train@x'): os.kill(os.getpid(), 9)"
-    )
+    imports = "from pipeline.running.stage_process import under_way\nimport os\n"
+    lines = imports + "with under_way('train@x'): os.kill(os.getpid(), 9)"
     (folder / "killed.py").write_text(lines)
-    root = Path(repro.__file__).parent.parent
+    root = Path(repro.__file__).parents[2]
     (folder / "dvc.yaml").write_text(
         yaml.safe_dump({"stages": {"code": stage("a", command=f"PYTHONPATH={root} {sys.executable} killed.py")}})
     )

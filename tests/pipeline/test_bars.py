@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import bars, runtime
-from pipeline.engines.job import Job
+from pipeline.compute import bars, runtime
+from pipeline.compute.engines.job import Job
 
 
 def test_progress_yields_everything_and_writes_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:

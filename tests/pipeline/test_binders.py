@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from models.errors import DataError
-from pipeline.artifacts import VERBS
 from pipeline.binders import evaluate, prepare
 from pipeline.binders.common import Workspace
 from pipeline.binders.prepare import told
-from pipeline.params import load_book
-from pipeline.tracking import Log
+from pipeline.book.artifacts import VERBS
+from pipeline.book.params import load_book
+from pipeline.tracking.log import Log
 from tests.pipeline import made_book
 
 ROOT = Path(__file__).parent.parent.parent

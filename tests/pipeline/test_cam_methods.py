@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.check import check
-from pipeline.checkpoints import read_checkpoint
-from pipeline.lineage import ancestors
-from pipeline.params import Book, load_book
-from pipeline.stores import CamStore
-from pipeline.tracking import Log
+from pipeline.book.check import check
+from pipeline.book.lineage import ancestors
+from pipeline.book.params import Book, load_book
+from pipeline.storage.checkpoints import read_checkpoint
+from pipeline.storage.stores import CamStore
+from pipeline.tracking.log import Log
 
 ROOT = Path(__file__).parents[2]
 

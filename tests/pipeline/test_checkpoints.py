@@ -13,7 +13,15 @@ from models.errors import DataError
 from models.method import Method
 from models.methods import METHODS, READ_ATTENTION
 from models.structures import Batch
-from pipeline.checkpoints import CARD, WEIGHTS, build_method, load_init, load_method, read_checkpoint, save_checkpoint
+from pipeline.storage.checkpoints import (
+    CARD,
+    WEIGHTS,
+    build_method,
+    load_init,
+    load_method,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 SMALL = {"backbone": "resnet18", "width": 0.25}
 CLASSES = ("cow", "dog")

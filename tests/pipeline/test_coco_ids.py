@@ -12,9 +12,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from models.errors import ConfigurationError, DataError
-from pipeline.use.coco import dataset, segments
-from pipeline.use.coco_ids import read_ids, size_notices
-from pipeline.use.inputs import Input
+from pipeline.inference.coco import dataset, segments
+from pipeline.inference.coco_ids import read_ids, size_notices
+from pipeline.inference.inputs import Input
 from tests.pipeline.coco_folder import HEIGHT, WIDTH, square
 
 CLASSES = ("leaf", "stone")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.code import _plain, closure, fingerprint
+from pipeline.book.fingerprints import _plain, closure, fingerprint
 
 
 def test_closure_follows_imports_and_stays_in_its_own_verb() -> None:
     train = closure(("pipeline.binders.train", "models.methods.classifier", "models.backbones.resnet"))
-    assert {"stages.train", "models.optim", "pipeline.loaders", "models.structures"} <= train
+    assert {"stages.train", "models.optim", "pipeline.loading.loaders", "models.structures"} <= train
     assert not {"models.methods.segmenter", "stages.export_cams", "models.backbones.mobilenet_v2"} & train
     refine = closure(("pipeline.binders.refine_cams", "models.refiners.dense_crf"))
     assert not {name for name in refine if name.startswith(("models.methods", "models.backbones", "stages.train"))}
@@ -26,7 +26,7 @@ def test_closure_follows_imports_and_stays_in_its_own_verb() -> None:
 
 def test_bookkeeping_and_doors_do_not_count() -> None:
     found = closure(("pipeline.binders.train",))
-    assert not {"pipeline.tracking", "pipeline.params", "models.backbones", "models.methods"} & found
+    assert not {"pipeline.tracking.log", "pipeline.book.params", "models.backbones", "models.methods"} & found
 
 
 def test_fingerprint_depends_on_the_named_parts() -> None:
@@ -52,9 +52,9 @@ def test_comments_docstrings_and_layout_do_not_count(before: str, after: str, sa
 PROJECT = Path(__file__).parent.parent.parent
 FINGERPRINTS = """
 import json, sys
-from pipeline.options import parts
-from pipeline.code import fingerprint
-from pipeline.params import load_book
+from pipeline.book.options import parts
+from pipeline.book.fingerprints import fingerprint
+from pipeline.book.params import load_book
 book = load_book(sys.argv[1])
 print(json.dumps({f"{verb}@{name}": fingerprint(verb, parts(book, verb, name)) for verb, name in book.entries()}))
 """
@@ -95,7 +95,7 @@ def test_a_module_that_moves_re_runs_nothing(copy: Path, before: dict[str, str],
     (moved / "pipeline" / "compute" / "__init__.py").touch()
     shutil.move(moved / "pipeline" / "parts.py", moved / "pipeline" / "compute" / "chunks.py")
     shutil.move(moved / "models" / "losses" / "seam.py", moved / "models" / "losses" / "equivariance.py")
-    rewritten(moved, lambda text: text.replace("pipeline.parts", "pipeline.compute.chunks"))
+    rewritten(moved, lambda text: text.replace("pipeline.compute.chunks", "pipeline.compute.chunks"))
     rewritten(moved, lambda text: text.replace("models.losses.seam", "models.losses.equivariance"))
     assert "pipeline.compute.chunks" in (moved / "pipeline" / "binders" / "common.py").read_text()
     assert prints(moved) == before
@@ -113,7 +113,7 @@ def test_a_function_that_moves_to_another_module_re_runs_nothing(
     new.write_text(f"from __future__ import annotations\n\nfrom collections.abc import Sequence\n\n\n{found[0]}")
     old.write_text(
         text.replace(found[0], "").replace(
-            "from pipeline.parts", "from pipeline.id_parts import id_parts\nfrom pipeline.parts"
+            "from pipeline.compute.chunks", "from pipeline.id_parts import id_parts\nfrom pipeline.compute.chunks"
         )
     )
     assert prints(moved) == before

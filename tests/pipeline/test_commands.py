@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 import pipeline.__main__ as command_line
 from models.errors import ConfigurationError
 from pipeline.__main__ import app
-from pipeline.artifacts import VERBS
+from pipeline.book.artifacts import VERBS
+from pipeline.book.links import link
+from pipeline.book.params import load_book
 from pipeline.commands.app import PANELS, complete_book
 from pipeline.commands.stages import EXAMPLES
-from pipeline.links import link
-from pipeline.params import load_book
-from pipeline.repro import run
+from pipeline.running.repro import run
 
 ROOT = Path(__file__).parent.parent.parent
 INSTALLED = Path(sys.executable).parent / "weak2mask"

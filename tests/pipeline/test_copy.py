@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigurationError
+from pipeline.book.params import load_book
 from pipeline.new_book.copy import copy_book
-from pipeline.params import load_book
 
 ROOT = Path(__file__).parents[2]
 

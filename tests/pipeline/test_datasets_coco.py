@@ -13,13 +13,12 @@ from pycocotools import mask as pycoco
 from pydantic import ValidationError
 
 from models.errors import ConfigurationError, DataError
-from pipeline import rle
 from pipeline.annotations.build import annotate_catalogue
-from pipeline.datasets import READERS
+from pipeline.book.signatures import options_model
+from pipeline.datasets import READERS, rle
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.datasets.coco import coco
-from pipeline.signatures import options_model
 from tests.pipeline.coco_folder import HEIGHT, PAINTED, SINGLE, WIDTH, annotation, runs, square, write_coco
 
 TINY = os.environ.get("WEAK2MASK_TINY_COCO", "")

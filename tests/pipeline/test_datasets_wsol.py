@@ -15,7 +15,7 @@ from pipeline.binders.common import header, require_mask_classes
 from pipeline.binders.evaluate_boxes import true_boxes
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
-from pipeline.stores import CamStore, SupervisionStore
+from pipeline.storage.stores import CamStore, SupervisionStore
 from tests.pipeline.wsol_folders import picture, write_cub, write_ilsvrc, write_lists, write_xml
 
 

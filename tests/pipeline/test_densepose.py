@@ -16,9 +16,9 @@ from pipeline.annotations.build import annotate_catalogue
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.densepose import MIRRORED, PART_OF_SURFACE, PARTS
-from pipeline.loader_options import LoaderOptions
-from pipeline.loaders import augment
-from pipeline.transforms import swap_classes
+from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loaders import augment
+from pipeline.loading.transforms import swap_classes
 
 PERSON = {
     "image_id": 7,

@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, TransientError
 from pipeline.__main__ import app
-from pipeline.check import check
+from pipeline.book.check import check
+from pipeline.book.entries import TrainEntry
+from pipeline.book.links import sources_for_now
+from pipeline.book.params import Book, load_book
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.dry_run.derive import derive
-from pipeline.dry_run.ended import Ended
-from pipeline.dry_run.limits import SMALL_RATE, Limits
-from pipeline.dry_run.run import _why, dry_run
-from pipeline.entries import TrainEntry
-from pipeline.links import sources_for_now
-from pipeline.params import Book, load_book
+from pipeline.running.dry_run.derive import derive
+from pipeline.running.dry_run.ended import Ended
+from pipeline.running.dry_run.limits import SMALL_RATE, Limits
+from pipeline.running.dry_run.run import _why, dry_run
 from tests.pipeline import made_book
 
 ROOT = Path(__file__).parents[2]

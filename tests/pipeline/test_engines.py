@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from models.errors import ConfigurationError, DataError, TransientError, Weak2MaskError
-from pipeline import code
-from pipeline.artifacts import VERBS
 from pipeline.binders.common import write_parts
-from pipeline.engines import cluster, setting, worker
-from pipeline.parts import spread_parts
-from pipeline.scratch import SCRATCH
-from pipeline.stores import Header, MaskStore
-from pipeline.tracking import dvc_md5
+from pipeline.book import fingerprints as code
+from pipeline.book.artifacts import VERBS
+from pipeline.compute.chunks import spread_parts
+from pipeline.compute.engines import cluster, setting, worker
+from pipeline.compute.scratch import SCRATCH
+from pipeline.storage.stores import Header, MaskStore
+from pipeline.tracking.log import dvc_md5
 
 dask = pytest.importorskip("dask")
 
@@ -258,7 +258,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_run_finds_a_bad_setting_before_any_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.repro import check_environment
+    from pipeline.running.repro import check_environment
 
     monkeypatch.setenv("WEAK2MASK_ENGINE", "process")
     with pytest.raises(ConfigurationError, match="Did you mean 'processes'"):
@@ -339,5 +339,5 @@ def test_two_writers_of_one_part_leave_one(tmp_path: Path) -> None:
 def test_an_edit_of_an_engine_runs_no_stage_again() -> None:
     for verb in VERBS:
         modules = code.closure((f"pipeline.binders.{verb}",))
-        assert not {module for module in modules if module.startswith("pipeline.engines")}, verb
-    assert {"pipeline.parts", "pipeline.threads"} <= code.closure(("pipeline.binders.refine_cams",))
+        assert not {module for module in modules if module.startswith("pipeline.compute.engines")}, verb
+    assert {"pipeline.compute.chunks", "pipeline.compute.threads"} <= code.closure(("pipeline.binders.refine_cams",))

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import flow as flows
-from pipeline.bars import CHANNEL
-from pipeline.graph import Graph, read_graph
-from pipeline.stage_process import repro_command
-from pipeline.walk import Walk
+from pipeline.compute.bars import CHANNEL
+from pipeline.running import flow as flows
+from pipeline.running.graph import Graph, read_graph
+from pipeline.running.plan import Walk
+from pipeline.running.stage_process import repro_command
 from tests.pipeline.tiny_graph import DIAMOND, ENVIRONMENT, project, stage
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.file_names import NameIndex
 from pipeline.datasets.folder import folder
 from pipeline.datasets.listing import Listing
-from pipeline.notices import read_notices
+from pipeline.problems.notices import read_notices
 
 
 def make(root: Path, images: Sequence[str], rows: Sequence[str] | None = None, masks: Sequence[str] = ()) -> Path:

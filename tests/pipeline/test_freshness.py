@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from models.errors import DataError
-from pipeline.params import Book, load_book
-from pipeline.tables import freshness
-from pipeline.tables.freshness import Record
+from pipeline.book.params import Book, load_book
+from pipeline.results.tables import freshness
+from pipeline.results.tables.freshness import Record
 from tests.pipeline.toy_results import toy_content, write_book, write_lock, write_results
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigurationError
-from pipeline.graph import Stage, downstream, nearest_upstream, plan, read_graph
+from pipeline.running.graph import Stage, downstream, nearest_upstream, plan, read_graph
 from tests.pipeline.tiny_graph import DIAMOND, dvc, project
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,9 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from models.errors import ConfigurationError
+from pipeline.book.graph_file import check_graph_file, write_graph
 from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
 from pipeline.commands.app import app
-from pipeline.graph_file import check_graph_file, write_graph
 
 ROOT = Path(__file__).parents[2]
 BOOK = Path("recipes/mine")

@@ -23,7 +23,7 @@ from pipeline.datasets import images
 from pipeline.datasets.images import BadFileError, image_size, read_image, read_indices
 from pipeline.datasets.masks import read_mask
 from pipeline.datasets.photos import SENTENCES, read_photo
-from pipeline.palette import voc_palette
+from pipeline.datasets.voc_colours import voc_palette
 
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "WEBP", "BMP", "AVIF", "JPEG2000")
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

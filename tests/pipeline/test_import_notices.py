@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from models.errors import DataError
-from pipeline.notices import read_notices
-from pipeline.params import VERBS, Book
-from pipeline.tracking import Log
+from pipeline.book.params import VERBS, Book
+from pipeline.problems.notices import read_notices
+from pipeline.tracking.log import Log
 
 WORK = Path("work/mine")
 

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, DataError
 from pipeline.__main__ import app
+from pipeline.book.params import load_book
 from pipeline.new_book.plan import minutes, plan
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import quoted
 from pipeline.new_book.write import init
-from pipeline.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from models.errors import DataError, Weak2MaskError
 from pipeline.__main__ import app
+from pipeline.book.params import load_book
 from pipeline.datasets.build import make_catalogue
 from pipeline.new_book import trial
 from pipeline.new_book.survey import survey
 from pipeline.new_book.write import init
-from pipeline.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -12,9 +12,9 @@ import torch
 from models.backbones.base import IMAGENET_MEAN
 from models.errors import ConfigurationError, DataError
 from models.structures import Batch, Image, Supervision
-from pipeline.loader_options import LoaderOptions
-from pipeline.loaders import TrainLoader, augment, epoch_order
-from pipeline.transforms import (
+from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loaders import TrainLoader, augment, epoch_order
+from pipeline.loading.transforms import (
     Window,
     blur,
     crop_image,

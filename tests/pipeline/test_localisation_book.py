@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError, DataError
-from pipeline.check import check
-from pipeline.lineage import ancestors
-from pipeline.params import VERBS, Book, load_book
-from pipeline.report.page import write_report
-from pipeline.tables.files import write_table
-from pipeline.tables.paper import paper_table
-from pipeline.tables.results import box_results, print_table
-from pipeline.tracking import Log
+from pipeline.book.check import check
+from pipeline.book.lineage import ancestors
+from pipeline.book.params import VERBS, Book, load_book
+from pipeline.results.report.page import write_report
+from pipeline.results.tables.files import write_table
+from pipeline.results.tables.paper import paper_table
+from pipeline.results.tables.results import box_results, print_table
+from pipeline.tracking.log import Log
 from tests.pipeline.wsol_folders import write_cub
 
 

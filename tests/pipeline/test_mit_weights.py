@@ -12,10 +12,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from models.errors import ConfigurationError, DataError
-from pipeline.check import check
-from pipeline.checkpoints import build_method, load_init
-from pipeline.params import load_book
-from pipeline.weights import import_weights, save_imported
+from pipeline.book.check import check
+from pipeline.book.params import load_book
+from pipeline.storage.checkpoints import build_method, load_init
+from pipeline.weights.pretrained import import_weights, save_imported
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +101,7 @@ def test_the_check_says_that_the_extra_is_missing(tmp_path: Path, monkeypatch: p
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
     book = load_book()
-    monkeypatch.setattr("pipeline.check.find_spec", lambda name: None)
+    monkeypatch.setattr("pipeline.book.check.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError) as error:
         check(book)
     message = str(error.value)

@@ -8,10 +8,10 @@ import pytest
 
 from models.errors import DataError
 from pipeline.commands.jobs import check
-from pipeline.notices import FILE, Notice, first_of, read_notices, save_notices
-from pipeline.report.page import write_report
-from pipeline.tables.files import write_table
-from pipeline.tables.paper import paper_table
+from pipeline.problems.notices import FILE, Notice, first_of, read_notices, save_notices
+from pipeline.results.report.page import write_report
+from pipeline.results.tables.files import write_table
+from pipeline.results.tables.paper import paper_table
 
 ODD = Notice("odd", 3, "3 of 7 images are odd (t0, t1 and 1 more). Remedy: mend_them | <now>.")
 

@@ -12,11 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, DataError
-from pipeline.checkpoints import load_method, portable_state, read_checkpoint
 from pipeline.commands.use import app
-from pipeline.official import importing
-from pipeline.official.importing import from_entries, import_official, save_official
-from pipeline.official.table import OFFICIAL
+from pipeline.storage.checkpoints import load_method, portable_state, read_checkpoint
+from pipeline.weights.official import importing
+from pipeline.weights.official.importing import from_entries, import_official, save_official
+from pipeline.weights.official.table import OFFICIAL
 
 SMALL = {"backbone": "resnet18", "width": 0.25, "output_stride": 16}
 Entries = dict[str, torch.Tensor]

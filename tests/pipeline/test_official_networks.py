@@ -15,7 +15,7 @@ from models.losses.class_score import class_scores
 from models.method import layers
 from models.ops.affinity import feature_affinity
 from models.ops.pixel_pairs import fitting_radius, pair_offsets
-from pipeline.official.importing import Published, from_entries
+from pipeline.weights.official.importing import Published, from_entries
 from tests.pipeline.network_oracle import NetworkOracle, available
 
 Page = Any

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
-from pipeline.parts import spread_parts
+from pipeline.compute.chunks import spread_parts
 from pipeline.storage.once import open_once
 from pipeline.storage.reader import OPEN_PARTS
-from pipeline.stores import Header, MaskStore
+from pipeline.storage.stores import Header, MaskStore
 
 
 def write(path: Path, count: int, value: int = 1, part_size: int = 2) -> None:

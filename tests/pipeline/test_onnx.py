@@ -12,11 +12,11 @@ import torch
 
 from models.errors import ConfigurationError, DataError, Weak2MaskError
 from models.heads import HEADS
-from pipeline.checkpoints import build_method
-from pipeline.use import onnx_export
-from pipeline.use.onnx_export import Exported, check_target, export_onnx, parse_size
-from pipeline.use.samples import sample_images
-from pipeline.use.trained import Place
+from pipeline.inference import onnx_export
+from pipeline.inference.onnx_export import Exported, check_target, export_onnx, parse_size
+from pipeline.inference.samples import sample_images
+from pipeline.inference.trained import Place
+from pipeline.storage.checkpoints import build_method
 
 onnxruntime = pytest.importorskip("onnxruntime")
 CLASSES = ("Hündin", "cow")

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError
-from pipeline.check import check
-from pipeline.check_inputs import check_files
-from pipeline.options import parts
-from pipeline.params import load_book
+from pipeline.book.check import check
+from pipeline.book.check_inputs import check_files
+from pipeline.book.options import parts
+from pipeline.book.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models.errors import DataError, TransientError
-from pipeline.parts import map_parts
+from pipeline.compute.chunks import map_parts
 
 
 def _square(part: int) -> int:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.palette import oklab
-from pipeline.pictures import FONT_SIZE, cam_heat, class_labels, colours, contact_sheet, overlay
+from pipeline.pictures.overlays import FONT_SIZE, cam_heat, class_labels, colours, contact_sheet, overlay
+from pipeline.pictures.palette import oklab
 
 NAMES = ("cat", "dog")
 IMAGE = np.full((40, 60, 3), (90, 120, 60), np.uint8)

@@ -19,15 +19,15 @@ from typer.testing import CliRunner
 from models.errors import ConfigurationError, DataError
 from models.structures import IGNORE
 from pipeline.__main__ import app
-from pipeline.checkpoints import build_method, save_checkpoint
-from pipeline.entries import ImportWeightsEntry
-from pipeline.notices import read_notices
-from pipeline.use import options
-from pipeline.use.inputs import find_images, passed_over
-from pipeline.use.predict import check_out, predict
-from pipeline.use.tags import read_tags
-from pipeline.use.trained import Place, find_checkpoint, load_segmenter
-from pipeline.use.worker import How
+from pipeline.book.entries import ImportWeightsEntry
+from pipeline.inference import options
+from pipeline.inference.inputs import find_images, passed_over
+from pipeline.inference.predict import check_out, predict
+from pipeline.inference.tags import read_tags
+from pipeline.inference.trained import Place, find_checkpoint, load_segmenter
+from pipeline.inference.worker import How
+from pipeline.problems.notices import read_notices
+from pipeline.storage.checkpoints import build_method, save_checkpoint
 from stages.predict_masks import predict_masks, predict_scored
 
 ROOT = Path(__file__).parent.parent.parent

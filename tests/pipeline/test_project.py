@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import tracking
-from pipeline.project import lost_project, project_root
+from pipeline.compute.project import lost_project, project_root
+from pipeline.tracking import log as tracking
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.tables.published import COLUMNS, Published, published
+from pipeline.book.published import COLUMNS, Published, published
 
 
 def file_with(**changes: Any) -> dict[str, Any]:

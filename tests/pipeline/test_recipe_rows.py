@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from models.errors import ConfigurationError
-from pipeline.check import check
-from pipeline.tables.recipes import recipes
+from pipeline.book.check import check
+from pipeline.results.tables.recipes import recipes
 from tests.pipeline.toy_results import toy_content, write_book
 
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from models.errors import ConfigurationError
 from pipeline.__main__ import app
-from pipeline.check import check
+from pipeline.book.check import check
+from pipeline.book.params import load_book
 from pipeline.new_book.repeat import repeat, seeded
-from pipeline.params import load_book
 
 ROOT = Path(__file__).parents[2]
 FILE = Path("params.yaml")

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from models.errors import ConfigurationError, DataError
-from pipeline.gallery import sample_sheet
-from pipeline.report import rows as rows_module
-from pipeline.report.choosing import Choice, choose
-from pipeline.report.images import save_fill, save_heat, save_outline, save_photo
-from pipeline.report.page import write_report
-from pipeline.report.scores import image_iou, mean_iou
-from pipeline.report.state import book_state
+from pipeline.pictures.gallery import sample_sheet
+from pipeline.results.report import rows as rows_module
+from pipeline.results.report.choosing import Choice, choose
+from pipeline.results.report.images import save_fill, save_heat, save_outline, save_photo
+from pipeline.results.report.page import write_report
+from pipeline.results.report.scores import image_iou, mean_iou
+from pipeline.results.report.state import book_state
 from tests.pipeline import made_book, toy_results
 
 
@@ -139,7 +139,7 @@ def test_a_new_report_replaces_the_old_one_when_it_is_whole(folder: Path, monkey
     before = bytes_of(index.parent)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.report.page.plotly_js", lambda: 1 / 0)
+        patch.setattr("pipeline.results.report.page.plotly_js", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write_report(book)
     assert bytes_of(index.parent) == before

@@ -23,7 +23,7 @@ PLOTS = "document.querySelectorAll('.plot .main-svg').length"
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from pipeline.report.page import write_report
+    from pipeline.results.report.page import write_report
 
     folder = tmp_path_factory.mktemp("report #1")
     with pytest.MonkeyPatch.context() as patch:

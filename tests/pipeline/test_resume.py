@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from models.errors import TrainingError
-from pipeline.resume import Resume
+from pipeline.storage.resume import Resume
 from tests.pipeline.tiny_training import STEPS, Run
 
 RANDOM = {"dropout": 0.5, "noise": 0.1}

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from models.errors import ConfigurationError
-from pipeline import runtime
+from pipeline.compute import runtime
 
 
 def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,5 +72,5 @@ def test_float32_is_fast_everywhere_and_half_precision_is_asked_of_the_cpu(monke
 
 
 def test_importing_the_runtime_does_not_import_torch() -> None:
-    code = "import sys, pipeline.runtime; assert not {'torch', 'lightning_fabric', 'tqdm'} & set(sys.modules)"
+    code = "import sys, pipeline.compute.runtime; assert not {'torch', 'lightning_fabric', 'tqdm'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

@@ -13,7 +13,7 @@ from PIL import Image
 from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue
-from pipeline.regions import RegionSource
+from pipeline.annotations.regions import RegionSource
 
 IDS = ("q0", "q1", "q2")
 CATALOGUE = catalogue_of(IDS)

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 from models.errors import ConfigurationError, TransientError, Weak2MaskError
-from pipeline.servers import check_address, check_prefect, start_prefect
+from pipeline.compute.servers import check_address, check_prefect, start_prefect
 
 
 @pytest.fixture
@@ -136,6 +136,8 @@ def test_prefect_has_two_minutes_and_is_caught_when_it_has_none(tmp_path: Path) 
 
     ask = "from prefect.settings import get_current_settings as all; print(all().server.ephemeral)"
     assert "startup_timeout_seconds=120" in python(ask).stdout
-    late = python("from pipeline.flow import run; run('.', [])", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="0")
+    late = python(
+        "from pipeline.running.flow import run; run('.', [])", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="0"
+    )
     assert "TransientError: Prefect's own server did not start, for which it has 0 s: Timed out" in late.stderr
     assert "RuntimeError" not in late.stderr

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError
-from pipeline.check import check
-from pipeline.lineage import ancestors
-from pipeline.params import Book, load_book
-from pipeline.stores import CamStore, MaskStore, SupervisionStore
-from pipeline.tracking import Log
+from pipeline.book.check import check
+from pipeline.book.lineage import ancestors
+from pipeline.book.params import Book, load_book
+from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
+from pipeline.tracking.log import Log
 
 ROOT = Path(__file__).parents[2]
 RTC = {"backbone": "resnet18", "width": 0.25, "feature_width": 8, "head_width": 8, "second_size": 32}

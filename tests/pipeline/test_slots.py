@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from models.errors import ConfigurationError, TransientError
-from pipeline.slots import Slots, device_environments
+from pipeline.running.slots import Slots, device_environments
 
 
 @pytest.fixture(autouse=True)

@@ -22,14 +22,14 @@ from models.ops.known_labels import filled_regions, with_labels
 from models.ops.resize import resize_bilinear
 from models.settings import TrainSettings
 from models.structures import IGNORE, UNLABELLED, Batch, Cam
-from pipeline.check import check
-from pipeline.check_inputs import check_files
-from pipeline.checkpoints import read_checkpoint
-from pipeline.lineage import ancestors
-from pipeline.params import Book, load_book
-from pipeline.regions import RegionSource
-from pipeline.stores import CamStore, SupervisionStore
-from pipeline.tracking import Log
+from pipeline.annotations.regions import RegionSource
+from pipeline.book.check import check
+from pipeline.book.check_inputs import check_files
+from pipeline.book.lineage import ancestors
+from pipeline.book.params import Book, load_book
+from pipeline.storage.checkpoints import read_checkpoint
+from pipeline.storage.stores import CamStore, SupervisionStore
+from pipeline.tracking.log import Log
 from stages.train import State, train
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +174,7 @@ def test_regions_are_the_segments_of_every_kind_and_made_once(book: Book, monkey
         assert first.shape == stores[0][id].seeds.shape
         assert 0 < first.max() < 12
         assert all(np.array_equal(first, other) for other in others)
-    monkeypatch.setattr("pipeline.regions.oversegment", None)
+    monkeypatch.setattr("pipeline.annotations.regions.oversegment", None)
     import_module("pipeline.binders.annotate").run(book, "scribbles", Log())
 
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from models.errors import Weak2MaskError
-from pipeline import stage_notes
-from pipeline.graph import Stage
-from pipeline.params import Book, load_book
-from pipeline.stage_notes import Notes, data_uri
-from pipeline.tables.text import Results
+from pipeline.book.params import Book, load_book
+from pipeline.results.tables.text import Results
+from pipeline.running import stage_notes
+from pipeline.running.graph import Stage
+from pipeline.running.stage_notes import Notes, data_uri
 
 ROOT = Path(__file__).parent.parent.parent
 EVALUATE = Stage("evaluate@cam", "dvc.yaml:evaluate@cam")
@@ -35,7 +35,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.lock").write_text(LOCK)
     results = Results("", ("evaluation", "mIoU", "at"), (("cam†", "60.7", "-"), ("other", "1.0", "0.5")))
-    monkeypatch.setattr("pipeline.tables.results.book_results", lambda of: results)
+    monkeypatch.setattr("pipeline.results.tables.results.book_results", lambda of: results)
     return loaded
 
 

@@ -9,8 +9,16 @@ from threading import Thread
 
 import pytest
 
-from pipeline import stage_process
-from pipeline.stage_process import Outcome, StageProcesses, changed_stages, judge, listening, read_exit, tell_exit
+from pipeline.running import stage_process
+from pipeline.running.stage_process import (
+    Outcome,
+    StageProcesses,
+    changed_stages,
+    judge,
+    listening,
+    read_exit,
+    tell_exit,
+)
 from tests.pipeline.tiny_graph import ENVIRONMENT, project, stage
 
 

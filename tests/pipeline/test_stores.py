@@ -14,9 +14,10 @@ from PIL import Image
 
 from models.errors import ConfigurationError, DataError
 from models.structures import Cam, Mask, Supervision
-from pipeline.palette import export_png, voc_palette
+from pipeline.datasets.voc_colours import voc_palette
+from pipeline.pictures.palette import export_png
 from pipeline.storage import shards
-from pipeline.stores import CamStore, CamWriter, Header, MaskStore, MaskWriter, SupervisionStore
+from pipeline.storage.stores import CamStore, CamWriter, Header, MaskStore, MaskWriter, SupervisionStore
 
 SIZES = ((20, 30), (33, 21), (10, 10), (25, 40), (18, 18))
 NAMES = ("cat", "dog", "cow")

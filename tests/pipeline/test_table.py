@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from models.errors import DataError, Weak2MaskError
-from pipeline import runs as runs_module
-from pipeline.entries import RecipeRow
-from pipeline.params import Book
-from pipeline.runs import RecordedStage
-from pipeline.tables import paper as paper_module
-from pipeline.tables.evaluations import read_metrics
-from pipeline.tables.files import long_csv, markdown, recipe_results, to_json, write_table
-from pipeline.tables.latex import escaped, latex
-from pipeline.tables.notes import todo
-from pipeline.tables.paper import paper_table
-from pipeline.tables.results import book_results, print_runs, print_table
-from pipeline.tables.rows import PaperTable
-from pipeline.tables.text import Results
+from pipeline.book.entries import RecipeRow
+from pipeline.book.params import Book
+from pipeline.results.tables import paper as paper_module
+from pipeline.results.tables.evaluations import read_metrics
+from pipeline.results.tables.files import long_csv, markdown, recipe_results, to_json, write_table
+from pipeline.results.tables.latex import escaped, latex
+from pipeline.results.tables.notes import todo
+from pipeline.results.tables.paper import paper_table
+from pipeline.results.tables.results import book_results, print_runs, print_table
+from pipeline.results.tables.rows import PaperTable
+from pipeline.results.tables.text import Results
+from pipeline.tracking import runs as runs_module
+from pipeline.tracking.runs import RecordedStage
 from tests.pipeline.toy_results import MIOU, metrics, toy_content, write_book, write_lock, write_results
 
 IRN = ("IRN, ResNet-50", "48.3", "66.5", "63.5")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.artifacts import artifact
-from pipeline.code import write_fingerprints
-from pipeline.params import Book
+from pipeline.book.artifacts import artifact
+from pipeline.book.fingerprints import write_fingerprints
+from pipeline.book.params import Book
 from tests.pipeline.toy_results import ROOT, toy_content, write_book, write_results
 
 pytestmark = pytest.mark.slow

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError, DataError, Weak2MaskError
-from pipeline import recording, tracking
-from pipeline.recorder import connect, record
-from pipeline.runs import RunFinder, find_runs
+from pipeline.tracking import log as tracking
+from pipeline.tracking import recording
+from pipeline.tracking.recorder import connect, record
+from pipeline.tracking.runs import RunFinder, find_runs
 
 STAGES = """
 import os, signal, sys
@@ -44,7 +45,7 @@ with tracking.run(f"train@{name}", "toy", settings, [Path("work/out_" + name)]) 
 def environment(folder: Path, **extra: str) -> dict[str, str]:
     hidden = ("WEAK2MASK_TRACKING", "WEAK2MASK_RECORDER", "DVC_STAGE", "RANK", "LOCAL_RANK", "NODE_RANK")
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
-    root = str(Path(tracking.__file__).parents[1])
+    root = str(Path(tracking.__file__).parents[2])
     return kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONPATH": root} | extra
 
 

@@ -18,8 +18,8 @@ from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.datasets.labelmap import LabelMap
 from pipeline.datasets.voc import VOC_CLASSES
-from pipeline.notices import read_notices
-from pipeline.palette import write_png
+from pipeline.pictures.palette import write_png
+from pipeline.problems.notices import read_notices
 
 CAT, DOG = VOC_CLASSES.index("cat") + 1, VOC_CLASSES.index("dog") + 1
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.graph import Graph, plan, read_graph
-from pipeline.walk import Walk
+from pipeline.running.graph import Graph, plan, read_graph
+from pipeline.running.plan import Walk
 from tests.pipeline.tiny_graph import DIAMOND, ENVIRONMENT, project, stage
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError
-from pipeline.checkpoints import build_method, load_init, read_checkpoint
-from pipeline.weights import import_weights, read_entries, save_imported
+from pipeline.storage.checkpoints import build_method, load_init, read_checkpoint
+from pipeline.weights.pretrained import import_weights, read_entries, save_imported
 
 
 @pytest.fixture(scope="module")

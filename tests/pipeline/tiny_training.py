@@ -17,10 +17,10 @@ from torch.nn import functional
 from models.method import Method
 from models.settings import TrainSettings
 from models.structures import Batch, Image, Outputs, StepContext, Supervision
-from pipeline import runtime
-from pipeline.loader_options import LoaderOptions
-from pipeline.loaders import TrainLoader
-from pipeline.resume import Resume
+from pipeline.compute import runtime
+from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loaders import TrainLoader
+from pipeline.storage.resume import Resume
 from stages.train import Row, train
 
 STEPS = 24

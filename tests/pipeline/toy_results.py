@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import VERBS, artifact, code_fingerprint
-from pipeline.code import fingerprint
-from pipeline.lineage import Node, artefact_name, inputs
-from pipeline.options import parts
-from pipeline.params import Book, load_book
-from pipeline.tracking import dvc_md5
+from pipeline.book.artifacts import VERBS, artifact, code_fingerprint
+from pipeline.book.fingerprints import fingerprint
+from pipeline.book.lineage import Node, artefact_name, inputs
+from pipeline.book.options import parts
+from pipeline.book.params import Book, load_book
+from pipeline.tracking.log import dvc_md5
 
 ROOT = Path(__file__).parents[2]
 MIOU = {"cam": 60.677, "pseudo_masks": 79.248, "segmenter_val": 75.489, "full_val": 84.922}

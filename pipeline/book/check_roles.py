@@ -1,0 +1,77 @@
+"""What ``check`` finds wrong with what a book asks of a page: a function that the page lacks, or has switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models.methods import METHODS
+from pipeline.book.params import Book
+from pipeline.book.signatures import has_method
+from pipeline.weights.official.table import OFFICIAL
+
+ROLES = {
+    "export_cams": ("cams", "localise"),
+    "propagate_cams": ("links", "say which pixels belong together"),
+    "predict_masks": ("scores", "segment"),
+    "evaluate_boxes": ("tag_scores", "rank the classes of an image"),
+}
+"""What a verb asks of the method behind its checkpoint: the name of the function, and what it is for."""
+
+OPTION_ROLES = {
+    ("export_cams", "maps", "posteriors"): ("scores", "segment"),
+    ("predict_masks", "gate", True): ("gated_scores", "say whether a class is in an image"),
+}
+"""What a value of a verb's option asks instead."""
+
+SWITCHES = {"scores": "segmentation", "gated_scores": "segmentation"}
+"""The option of a method that takes a function away when it is 0."""
+
+
+def role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
+    """A page must be able to do what a verb asks of it (:data:`ROLES`)."""
+    needed = _role(verb, entry)
+    if needed is None:
+        return
+    made = book.producer("checkpoints", entry.checkpoint)
+    method, options = trained_page(*made) if made else ("", {})
+    if made is None or method not in {"", *METHODS}:
+        return
+    if not method:
+        yield f"{where}.checkpoint: '{entry.checkpoint}' is imported weights, not a trained method."
+    elif not has_method(METHODS[method], needed[0]):
+        able = [name for name, target in METHODS.items() if has_method(target, needed[0])]
+        yield (
+            f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{method}', which cannot {needed[1]}; "
+            f"methods that can: {', '.join(able)}."
+        )
+    elif options.get(SWITCHES.get(needed[0], ""), 1) == 0:
+        yield (
+            f"{where}.checkpoint: '{entry.checkpoint}' is trained with {SWITCHES[needed[0]]}: 0, so that it cannot "
+            f"{needed[1]}. Give that a weight in train.{entry.checkpoint}.model."
+        )
+
+
+def trained_page(verb: str, entry: Any) -> tuple[str, Mapping[str, Any]]:
+    """Method and options of the page in a checkpoint that ``verb`` makes; "" for weights of a backbone alone."""
+    if verb == "train":
+        return entry.method, entry.model
+    official = OFFICIAL.get(entry.official or "")
+    return (official.method, official.options) if official else ("", {})
+
+
+def _role(verb: str, entry: Any) -> tuple[str, str] | None:
+    for (owner, option, value), role in OPTION_ROLES.items():
+        if owner == verb and entry.options.get(option) == value:
+            return role
+    return ROLES.get(verb)
+
+
+def instance_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
+    """Objects are told apart by displacements, which only some networks learn."""
+    made = book.producer("checkpoints", entry.checkpoint) if getattr(entry, "instances", False) else None
+    method = trained_page(*made)[0] if made else ""
+    if method in METHODS:
+        able = [name for name, target in METHODS.items() if has_method(target, "displacements")]
+        if method not in able:
+            yield f"{where}.instances: '{method}' learns no displacements; methods that do: {', '.join(able)}."

@@ -1,0 +1,102 @@
+"""The one dvc.yaml and its copies in the books' folders.
+
+A copy is a real file, no link: DVC reads other revisions, and other repositories, through Git, for which a link is a
+file with a path in it, and one dvc.yaml that is none spoils the whole revision. In the workspace a link does as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.errors import ConfigurationError
+from pipeline.problems.notices import first_of
+
+GRAPH = Path("dvc.yaml")
+"""The project's own, from its root."""
+
+
+def write_graph(folder: Path) -> bool:
+    """Give the book in ``folder`` the project's dvc.yaml as a file; returns whether anything had to be written.
+
+    Raises:
+        ConfigurationError: stages of the user's own in the file that is there would be lost.
+    """
+    target, ours = folder / GRAPH.name, GRAPH.read_bytes()
+    if target.is_symlink():
+        target.unlink()
+    elif target.is_file():
+        if target.read_bytes() == ours:
+            return False
+        if own := _surplus(_parsed(target)):
+            raise ConfigurationError(
+                f"{target} has what the project's {GRAPH} lacks: {first_of(own)}. Move what is yours to a dvc.yaml "
+                "in another folder (DVC reads them all together), delete what is not, then refresh again."
+            )
+    target.write_bytes(ours)
+    return True
+
+
+def books(recipes: Path = Path("recipes")) -> list[Path]:
+    """Folders of the books below ``recipes``."""
+    return sorted(path.parent for path in recipes.rglob("params.yaml"))
+
+
+def check_graph_file(folder: Path) -> None:
+    """Whether the book's dvc.yaml, a file or a link, has every stage of the project's as it is; more may stand there.
+
+    Comments and layout do not count. Does nothing outside of a project's root.
+
+    Raises:
+        ConfigurationError: it does not; names the stages that differ and the command that refreshes them.
+    """
+    target = folder / GRAPH.name
+    if not GRAPH.is_file() or folder.resolve() == Path.cwd().resolve():
+        return
+    remedy = f"Refresh it: python -m pipeline refresh {folder.as_posix()}"
+    if not target.is_file():
+        found = f"a link to {target.readlink()}, where nothing is" if target.is_symlink() else "nothing"
+        raise ConfigurationError(f"{target}: expected a copy of the project's {GRAPH}, found {found}. {remedy}.")
+    if target.read_bytes() == GRAPH.read_bytes():
+        return
+    theirs = _parsed(target)
+    if not _stages(theirs):
+        raise ConfigurationError(f"{target}: expected the stages of the project's {GRAPH}, found none. {remedy}.")
+    if differing := sorted(_differing(theirs)):
+        raise ConfigurationError(
+            f"{target} is not the project's {GRAPH}, most often because it was copied from an earlier one. "
+            f"It differs in: {first_of(differing, 8)}. {remedy}."
+        )
+
+
+def _differing(theirs: Any) -> Iterator[str]:
+    """Stages of the project that are missing or other in a parsed dvc.yaml."""
+    stages = _stages(theirs)
+    for name, stage in _stages(_parsed(GRAPH)).items():
+        if name not in stages:
+            yield f"{name} (missing)"
+        elif stages[name] != stage:
+            yield name
+
+
+def _surplus(theirs: Any) -> list[str]:
+    """What stands in a parsed dvc.yaml beside the project's stages."""
+    own = [f"stage {name}" for name in _stages(theirs) if name not in _stages(_parsed(GRAPH))]
+    sections = [f"section {name}" for name in theirs if name != "stages"] if isinstance(theirs, dict) else []
+    return own + sections
+
+
+def _stages(parsed: Any) -> dict[str, Any]:
+    stages = parsed.get("stages") if isinstance(parsed, dict) else None
+    return stages if isinstance(stages, dict) else {}
+
+
+def _parsed(path: Path) -> Any:
+    """None for what is no YAML: it has no stages then, as for DVC."""
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,35 @@
+"""A book, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.book.params import Book
+
+
+def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None = None) -> Book:
+    """The book in ``folder``, every name resolved; with ``files`` its dvc.yaml too, and inputs linked and found.
+
+    Args:
+        targets: stages whose inputs have to be there; None: all of the book.
+
+    Raises:
+        ConfigurationError: the book does not hold.
+    """
+    from pipeline.book.check import check as check_names
+    from pipeline.book.check_inputs import check_files, check_targets
+    from pipeline.book.graph_file import check_graph_file
+    from pipeline.book.links import link_sources
+    from pipeline.book.params import load_book
+
+    book = load_book(folder)
+    check_names(book)
+    if files:
+        check_graph_file(Path(book.book.path))
+        check_targets(book, targets or ())
+        link_sources(book)
+        check_files(book, targets)
+    return book

@@ -1,0 +1,103 @@
+"""Where the options of an entry are declared, and the parts that its names stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models.backbones import BACKBONES
+from models.heads import HEADS
+from models.methods import ADD_ONS, METHODS
+from models.pseudo_masks import RULES
+from models.refiners import REFINERS
+from pipeline.annotations import ANNOTATORS
+from pipeline.book.params import Book
+from pipeline.book.signatures import options_model
+from pipeline.datasets import READERS
+from pipeline.weights.official.table import OFFICIAL
+
+DOORS: dict[str, Mapping[str, str]] = {
+    "reader": READERS,
+    "kind": ANNOTATORS,
+    "method": METHODS,
+    "refiner": REFINERS,
+    "rule": RULES,
+    "backbone": BACKBONES,
+    "head": HEADS,
+    "architecture": {**BACKBONES, "random": "models.backbones.base:Backbone"},
+    "official": dict.fromkeys(OFFICIAL, "pipeline.weights.official.importing:import_official"),
+}
+"""Keys of params.yaml whose value names a part of a door."""
+
+
+OPTIONS: dict[tuple[str, str], str] = {
+    ("prepare", "options"): "reader",
+    ("annotate", "options"): "kind",
+    ("import_annotations", "options"): "kind",
+    ("annotate", "regions"): "models.ops.oversegmentation:RegionOptions",
+    ("import_annotations", "regions"): "models.ops.oversegmentation:RegionOptions",
+    ("make_pseudo_masks", "regions"): "models.ops.oversegmentation:RegionOptions",
+    ("train", "model"): "method",
+    ("train", "loader"): "pipeline.loading.loader_options:LoaderOptions",
+    ("train", "settings"): "models.settings:TrainSettings",
+    ("export_cams", "options"): "stages.export_cams:export_cams",
+    ("refine_cams", "options"): "refiner",
+    ("propagate_cams", "options"): "models.refiners.random_walk:RandomWalk",
+    ("make_pseudo_masks", "options"): "rule",
+    ("predict_masks", "options"): "stages.predict_masks:predict_masks",
+    ("predict_masks", "crf"): "models.refiners.dense_crf:SegmentationCrf",
+    ("evaluate", "options"): "stages.evaluate:score_masks",
+    ("evaluate_boxes", "options"): "stages.evaluate_boxes:score_boxes",
+}
+"""Where an entry's options are declared: a fixed "module:attribute", or the door key whose value names the part."""
+
+
+def parts(book: Book, verb: str, name: str) -> tuple[str, ...]:
+    """Modules behind the door names of an entry: its method, backbone, head, refiner, rule, reader, annotator."""
+    entry = book.entry(verb, name)
+    found = list(_own_parts(verb, entry))
+    checkpoint = getattr(entry, "checkpoint", None)
+    if checkpoint in book.train:
+        found += parts(book, "train", checkpoint)
+    elif checkpoint in book.import_weights:
+        found += _own_parts("import_weights", book.import_weights[checkpoint])
+    return tuple(dict.fromkeys(found))
+
+
+def _own_parts(verb: str, entry: Any) -> Iterator[str]:
+    for key, door in DOORS.items():
+        value = getattr(entry, key, None)
+        if isinstance(value, str) and value in door:
+            yield door[value].partition(":")[0]
+    if verb == "train" and entry.method in METHODS:
+        yield from _page_parts(entry.method, entry.model, entry.add_ons)
+    official = OFFICIAL.get(getattr(entry, "official", None) or "")
+    if official is not None:
+        yield METHODS[official.method].partition(":")[0]
+        yield from _page_parts(official.method, official.options, official.add_ons)
+
+
+def _page_parts(method: str, options: Mapping[str, Any], add_ons: Mapping[str, Any]) -> Iterator[str]:
+    """What a page takes from doors by name: its backbone, its head, its add-ons."""
+    model = options_model(METHODS[method])
+    for key in ("backbone", "head"):
+        field = model.model_fields.get(key)
+        value = options.get(key, field.default if field else None)
+        if isinstance(value, str) and value in DOORS[key]:
+            yield DOORS[key][value].partition(":")[0]
+    yield from (ADD_ONS[name].partition(":")[0] for name in add_ons if name in ADD_ONS)
+
+
+def effective_options(verb: str, entry: Any, field: str = "options") -> dict[str, Any]:
+    """The options of a checked entry as they will be used, as JSON has them: the book's over the part's defaults."""
+    target = _declared(verb, entry, field)
+    assert target is not None, "check() resolves every name"
+    return options_model(target).model_validate(getattr(entry, field) or {}).model_dump(mode="json")
+
+
+def _declared(verb: str, entry: Any, field: str) -> str | None:
+    """The "module:attribute" that declares the options of an entry; None where the entry names no known part."""
+    if verb == "evaluate" and entry.of.startswith("cams/"):
+        return "stages.evaluate:score_cams"
+    target = OPTIONS[verb, field]
+    return target if ":" in target else DOORS[target].get(getattr(entry, target))

@@ -1,0 +1,225 @@
+"""params.yaml -> validated objects. Every name resolves here, before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.errors import ConfigurationError, closest
+from pipeline.book.artifacts import PRODUCERS, VERBS, kind_of
+from pipeline.book.entries import (
+    AnnotateEntry,
+    BookSettings,
+    EvaluateBoxesEntry,
+    EvaluateEntry,
+    ExportCamsEntry,
+    ImportAnnotationsEntry,
+    ImportWeightsEntry,
+    MakePseudoMasksEntry,
+    Name,
+    PredictMasksEntry,
+    PrepareEntry,
+    PropagateCamsEntry,
+    RefineCamsEntry,
+    TableSettings,
+    TrainEntry,
+)
+from pipeline.compute.project import is_root
+
+MOST_PROBLEMS = 20
+"""Problems of a book that a message lists; they show again once those are mended."""
+
+
+class Book(BaseModel):
+    """A recipe book: one params.yaml over the shared dvc.yaml, which wants every section, if only as ``{}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    book: BookSettings
+    table: TableSettings = TableSettings()
+    prepare: dict[Name, PrepareEntry]
+    annotate: dict[Name, AnnotateEntry]
+    import_annotations: dict[Name, ImportAnnotationsEntry]
+    import_weights: dict[Name, ImportWeightsEntry]
+    train: dict[Name, TrainEntry]
+    export_cams: dict[Name, ExportCamsEntry]
+    refine_cams: dict[Name, RefineCamsEntry]
+    propagate_cams: dict[Name, PropagateCamsEntry]
+    make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
+    predict_masks: dict[Name, PredictMasksEntry]
+    evaluate: dict[Name, EvaluateEntry]
+    evaluate_boxes: dict[Name, EvaluateBoxesEntry]
+
+    @property
+    def name(self) -> str:
+        """Short name, for MLflow experiments and titles."""
+        return Path(self.book.work).name
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """(verb, name) of every entry, in the order of the algebra."""
+        for verb in VERBS:
+            yield from ((verb, name) for name in getattr(self, verb))
+
+    def entry(self, verb: str, name: str) -> Any:
+        """The entry ``name`` of section ``verb``.
+
+        Raises:
+            ConfigurationError: no such entry; the message has the closest one.
+        """
+        section = getattr(self, verb)
+        if name not in section:
+            raise ConfigurationError(
+                f"{self.book.params} has no entry '{name}' under '{verb}:'.{closest(name, section)}"
+            )
+        return section[name]
+
+    def producer(self, kind: str, name: str) -> tuple[str, Any] | None:
+        """(verb, entry) that makes the artefact ``name`` of ``kind``, or None."""
+        for verb in PRODUCERS[kind]:
+            if name in getattr(self, verb):
+                return verb, getattr(self, verb)[name]
+        return None
+
+    def names(self, kind: str) -> list[str]:
+        """Every name that an artefact of ``kind`` has in this book."""
+        return [name for verb, name in self.entries() if kind_of(verb) == kind]
+
+
+def load_book(folder: str | Path = ".") -> Book:
+    """Read and validate the shape of ``folder/params.yaml`` (names are resolved by ``pipeline.book.check``).
+
+    Raises:
+        ConfigurationError: no such file, not YAML, an unknown or missing key, a value of the wrong type;
+            all problems are reported together. Or it is a copy that names the original's folder.
+    """
+    path = Path(folder) / "params.yaml"
+    if path.is_dir():
+        raise ConfigurationError(f"{path}: expected a file, found a folder of that name.")
+    if not path.is_file():
+        raise ConfigurationError(
+            f"No recipe book at {path}: expected a params.yaml there. "
+            f"Run from the project's root; name another book with --book.{closest(str(folder), _known_books())}"
+        )
+    try:
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path}: expected UTF-8 text, found other bytes ({error}). Save it as UTF-8."
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: expected sections (book:, prepare:, train:, ...), found {content!r:.60}")
+    try:
+        book = Book.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(one_screen(explain(error, Book)))) from None
+    _require_own_place(book, path.parent)
+    return book
+
+
+def _require_own_place(book: Book, folder: Path) -> None:
+    """A copy that still names the original would run the original."""
+    found, root = folder.resolve(), Path.cwd()
+    project = (found / book.book.root).resolve()
+    if found == root != project and (project / book.book.path).resolve() == found and is_root(project):
+        raise ConfigurationError(
+            f"This is the folder of a book. Run in the project's root: cd {project}, with --book {book.book.path}."
+        )
+    if found.is_relative_to(root) and found != (root / book.book.path).resolve():
+        place = found.relative_to(root).as_posix()
+        raise ConfigurationError(
+            f"{folder / 'params.yaml'}: book.path says that it lies in {book.book.path}. Is it a copy? Then write "
+            f"under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: work/{found.name}. "
+            "`python -m pipeline copy` makes a copy that has them."
+        )
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML as a recipe book is written; raises ``yaml.YAMLError``, also for a key that stands twice."""
+    try:
+        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None
+    except ValueError as error:  # PyYAML lets it pass: a date such as 2026-13-45
+        raise yaml.YAMLError(f"a value cannot be read: {error}. Put text in quotes") from None
+
+
+def _known_books() -> list[str]:
+    return [".", *(str(path.parent) for path in Path("recipes").glob("*/params.yaml"))]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML where a key that stands twice in one mapping is an error, not a silent override."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                problem = "expected a name as the key, found a list or a mapping (text that begins with { needs quotes)"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"key '{key}' stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_UniqueKeyLoader.add_implicit_resolver(  # 1e-3 is a number in YAML 1.2, and for DVC, but text for PyYAML
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], prefix: str = "", homes: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """One line per problem: where, what was expected, what was found, the closest valid key.
+
+    Args:
+        error: what validating against ``model`` raised.
+        model: its fields are the valid keys.
+        prefix: where in the book the model lies.
+        homes: for keys that belong elsewhere in the entry, where.
+    """
+    lines = []
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"] if part != "[key]"]
+        where = ".".join(filter(None, [prefix, *location]))
+        if problem["type"] == "extra_forbidden":
+            hint = homes.get(location[-1]) or closest(location[-1], _fields_at(model, location[:-1]))
+            lines.append(f"  {where}: unknown key '{location[-1]}'.{hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"  {where}: missing. Add '{location[-1]}:' (a section may be empty: {{}}).")
+        elif problem["input"] is None and problem["type"] in ("dict_type", "model_type"):
+            lines.append(f"  {where}: expected keys below it, found none. Write {{}} for an empty section.")
+        elif problem["type"] == "literal_error" and (known := re.findall(r"'([^']*)'", problem["ctx"]["expected"])):
+            lines.append(f"  {where}: unknown value {problem['input']!r:.80}.{closest(str(problem['input']), known)}")
+        else:
+            lines.append(f"  {where}: {problem['msg']}, found {problem['input']!r:.80}")
+    return lines
+
+
+def one_screen(lines: list[str]) -> list[str]:
+    """The first lines of a list of problems, and how many more there are."""
+    more = len(lines) - MOST_PROBLEMS
+    return lines if more <= 0 else [*lines[:MOST_PROBLEMS], f"  and {more} more"]
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    """Field names of the model that lies at ``location`` (section, entry name, ...) below ``model``."""
+    current: Any = model
+    for part in location:
+        fields = getattr(current, "model_fields", None)
+        if fields and part in fields:
+            annotation = fields[part].annotation
+            arguments = getattr(annotation, "__args__", ())
+            current = arguments[-1] if arguments else annotation
+    return list(getattr(current, "model_fields", {}))

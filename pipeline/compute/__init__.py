@@ -1,0 +1,1 @@
+"""Device, threads, chunks, engines, progress bars, ports."""

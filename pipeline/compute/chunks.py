@@ -1,0 +1,76 @@
+"""Work in parts: the same results and the same bytes, whatever runs them and however many workers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from models.doors import resolve
+from pipeline.compute.engines import ENGINES, processes, setting
+from pipeline.compute.engines.job import Job
+from pipeline.compute.threads import OneThread
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+def spread_parts(
+    task: Callable[[int], Result],
+    parts: Sequence[int],
+    desc: str,
+    *,
+    on_device: bool = False,
+    describe: Callable[[int], str] | None = None,
+    images: Callable[[int], int] | None = None,
+) -> list[Result]:
+    """Run ``task(part)`` for every part of an artefact, by the engine that the environment chose.
+
+    Every part is computed with one thread, so that a sum is taken in the same order wherever it runs.
+
+    Args:
+        task: picklable (a module-level function, a ``functools.partial`` of one, or an instance with ``__call__``);
+            it opens its own stores, and writes what must outlive a failure of another part.
+        parts: part numbers.
+        desc: what is being done, for the bar and for messages.
+        on_device: the task computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
+        describe: what a part holds, for messages.
+        images: how many images a part holds, for the bar; None counts parts.
+
+    Returns:
+        The results, in the order of ``parts``.
+
+    Raises:
+        ConfigurationError: the engine's setting does not hold.
+        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
+    """
+    job: Job[Result] = Job(OneThread(task), parts, desc, None, on_device, describe, images)
+    run: Any = resolve(ENGINES, setting.engine(), "engine")
+    results: list[Result] = run(job) if parts else []
+    return results
+
+
+def map_parts(
+    task: Callable[[Part], Result],
+    parts: Sequence[Part],
+    desc: str,
+    workers: int | None = None,
+    *,
+    images: Callable[[Part], int] | None = None,
+) -> list[Result]:
+    """Run ``task(part)`` for every part in a pool of fresh processes on this machine, each with one compute thread.
+
+    Args:
+        task: picklable, as for :func:`spread_parts`.
+        parts: part numbers, or anything picklable that can name itself (``str``).
+        desc: what is being done, for the bar and for messages.
+        workers: processes; default :func:`pipeline.compute.runtime.workers`; 0 runs in this process, as it is.
+        images: how many images a part holds, for the bar; None counts parts.
+
+    Returns:
+        The results, in the order of ``parts``.
+
+    Raises:
+        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
+    """
+    here = setting.engine() == "here"
+    return processes.run(Job(task, parts, desc, 0 if here else workers, images=images))

@@ -1,0 +1,22 @@
+"""Parts one after the other in this process: to debug, or where one device does all the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.compute.engines.job import Job, Result, is_out_of_memory
+
+
+def run(job: Job[Result]) -> list[Result]:
+    """Run the job here."""
+    return [_one(job, part) for part in job.bar(job.parts, lambda part: part)]
+
+
+def _one(job: Job[Result], part: Any) -> Result:
+    try:
+        return job.task(part)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise job.too_large("there was not enough memory", part) from error
+        job.blame(error, part)
+        raise

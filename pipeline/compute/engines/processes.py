@@ -1,0 +1,109 @@
+"""Parts in a pool of fresh processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, ClassVar
+
+from models.errors import TransientError
+from pipeline.compute import runtime
+from pipeline.compute.engines import here
+from pipeline.compute.engines.job import Job, Result, is_out_of_memory
+from pipeline.compute.threads import one_thread
+from pipeline.problems.notices import first_of
+
+
+def run(job: Job[Result]) -> list[Result]:
+    """Run the job in ``job.workers`` processes, or here where that is 0 or the machine's GPU does the work.
+
+    Raises:
+        TransientError: a process was killed, and fewer at a time may do.
+        DataError: a process found too little memory although it worked alone.
+    """
+    count = _count(job)
+    if count == 0:
+        return here.run(job)
+    with (
+        one_thread(),  # the processes start with its environment
+        ProcessPoolExecutor(
+            count,
+            multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(ForkingPickler.dumps(job.task).tobytes(),),
+        ) as pool,
+    ):
+        futures = {pool.submit(_do, part): part for part in job.parts}
+        try:
+            for future in job.bar(as_completed(futures), lambda future: futures[future]):
+                _raise_failure(job, count, futures, future)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def _count(job: Job[Any]) -> int:
+    if job.on_device and runtime.device() != "cpu":
+        return 0
+    return min(runtime.workers() if job.workers is None else job.workers, len(job.parts))
+
+
+def _raise_failure(job: Job[Any], count: int, futures: Mapping[Future[Any], Any], future: Future[Any]) -> None:
+    error = future.exception()
+    if error is None:
+        return
+    killed = isinstance(error, BrokenProcessPool)
+    if not killed and not is_out_of_memory(error):
+        job.blame(error, futures[future])
+        raise error
+    what = "a worker process was killed, most often for want of memory" if killed else "there was not enough memory"
+    if count == 1:
+        raise job.too_large(what, _at_work(futures, 1)[0] if killed else futures[future]) from error
+    parts = _at_work(futures, count) if killed else [futures[future]]
+    raise TransientError(
+        f"{job.desc}: {what}. At work: {first_of([job.name(part) for part in parts])}. Finished parts are kept: run "
+        "again with fewer processes (WEAK2MASK_WORKERS=1)."
+    ) from error
+
+
+def _at_work(futures: Mapping[Future[Any], Any], count: int) -> list[Any]:
+    """The parts that were under way when the pool broke: the first that have no result, for they begin in order."""
+    return [part for future, part in futures.items() if not future.done() or future.exception() is not None][:count]
+
+
+def _start_worker(task: bytes) -> None:
+    _Task.pickled = task
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, and only the parent says so
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+class _Task:
+    """What this process does to every part. It arrives once: a store's header is large when its images are many."""
+
+    pickled: ClassVar[bytes]
+
+    @staticmethod
+    @cache
+    def opened() -> Any:
+        return ForkingPickler.loads(_Task.pickled)
+
+
+def _do(part: Any) -> Any:
+    """Opens the task here and not when the process starts, so that a failure is the part's."""
+    return _Task.opened()(part)
+
+
+def _exit_with_parent() -> None:
+    """A pool's worker outlives a parent that was killed; this one does not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,75 @@
+"""Masks in COCO's run-length form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from models.structures import Mask
+from pipeline.datasets.rle import encoded
+from pipeline.inference.coco_ids import CocoIds
+
+Segment = dict[str, Any]
+
+
+def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
+    """One annotation for each class that a mask shows, as COCO writes it, without ids.
+
+    Args:
+        mask: uint8 [H,W] of 0..C.
+        scores: 1+C numbers, the mean probability of each label.
+
+    Returns:
+        ``category_id`` 1..C, ``segmentation`` (compressed RLE), ``area`` in pixels, ``bbox`` XYWH, ``score``.
+    """
+    found = []
+    for label in range(1, len(scores)):
+        region = mask == label
+        if region.any():
+            counts, box = encoded(region)
+            found.append(
+                {
+                    "category_id": label,
+                    "segmentation": {"size": list(mask.shape), "counts": counts},
+                    "area": int(region.sum()),
+                    "bbox": box,
+                    "score": round(float(scores[label]), 4),
+                    "iscrowd": 0,
+                }
+            )
+    return found
+
+
+def dataset(
+    images: Iterable[tuple[str, tuple[int, int], Sequence[Segment]]],
+    class_names: Sequence[str],
+    ids: CocoIds | None = None,
+) -> dict[str, Any]:
+    """A file that ``pycocotools.coco.COCO`` loads; its ``annotations`` are also COCO results (``loadRes``).
+
+    Args:
+        images: (file name, (H, W), its :func:`segments`), in order; they are numbered from 1.
+        class_names: of the categories 1..C.
+        ids: of images and categories, in place of these numbers.
+    """
+    listed, annotations = [], []
+    categories: Sequence[Mapping[str, Any]] = [
+        {"id": label, "name": name} for label, name in enumerate(class_names, start=1)
+    ]
+    of_label: list[Any] = list(range(1, len(class_names) + 1))
+    if ids is not None:
+        categories, of_label = ids.categories, [ids.by_class[name] for name in class_names]
+    for number, (name, (height, width), found) in enumerate(images, start=1):
+        own = {"id": number, "file_name": name}
+        if ids is not None:
+            own = {key: ids.images[name][key] for key in own}
+        listed.append({**own, "height": height, "width": width})
+        annotations += [
+            {"image_id": own["id"], **segment, "category_id": of_label[segment["category_id"] - 1]} for segment in found
+        ]
+    return {
+        "info": {"description": "One segment for each class of an image, predicted by weak2mask."},
+        "images": listed,
+        "categories": list(categories),
+        "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
+    }

@@ -1,0 +1,198 @@
+"""One part of a prediction: a few images read, segmented and written, in whatever process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.structures import Image
+from pipeline.compute.engines.job import is_out_of_memory
+from pipeline.datasets.images import TILES
+from pipeline.inference.inputs import Input
+from stages.prepare import Problem
+
+if TYPE_CHECKING:
+    from models.method import Method
+    from pipeline.datasets.photos import Photo
+    from stages.predict_masks import Scored
+
+PART = 8
+
+
+@dataclass(frozen=True)
+class How:
+    """How images are segmented; picklable.
+
+    Attributes:
+        scales, flip, average: as in :func:`stages.predict_masks.predict_masks`.
+        crf: options of the dense CRF, or None for none.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    average: str = "logits"
+    crf: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        scales = ", ".join(f"{scale:g}" for scale in self.scales)
+        crf = "no CRF" if self.crf is None else f"CRF {self.crf.get('preset', 'seg_test')}"
+        return f"scales {scales}, {'with' if self.flip else 'without'} mirror image, {crf}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input: its card (:meth:`SegmentPart._card`) and COCO segments, or the problem with it; and
+    what may be wrong, (topic, detail)."""
+
+    input: Input
+    card: dict[str, Any] = field(default_factory=dict)
+    segments: list[dict[str, Any]] = field(default_factory=list)
+    problem: Problem | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmentPart:
+    """Makes the results of a few inputs; picklable, so that any process can."""
+
+    inputs: tuple[Input, ...]
+    checkpoint: Path
+    class_names: tuple[str, ...]
+    out: Path
+    how: How
+    formats: tuple[str, ...]
+    tags: Mapping[str, Sequence[bool]]
+    device: str
+
+    def __call__(self, k: int) -> list[Result]:
+        with _one_thread(self.device == "cpu"):
+            return [self._result(item) for item in self.inputs[k * PART : (k + 1) * PART]]
+
+    def _result(self, item: Input) -> Result:
+        photo = _read(item, max(self.how.scales))
+        if isinstance(photo, Problem):
+            return Result(item, problem=photo)
+        image = photo.pixels
+        try:
+            scored = self._scored(item, image)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            found = f"one of {image.shape[1]} x {image.shape[0]} pixels. Make it smaller, or {TILES.partition(',')[0]}"
+            return Result(item, problem=Problem(item.name, str(item.path), "an image that fits into memory", found))
+        return replace(self._written(item, image, scored), remarks=photo.remarks)
+
+    def _scored(self, item: Input, image: Image) -> Scored:
+        from models.refiners.dense_crf import SegmentationCrf
+        from stages.predict_masks import predict_scored
+
+        how = self.how
+        method: Any = _method(self.checkpoint, (self.checkpoint / "checkpoint.json").stat().st_mtime_ns, self.device)
+        tags = self.tags.get(item.name)
+        return predict_scored(
+            (item.name, image, None if tags is None else np.array(tags, np.bool_)),
+            method,
+            device=self.device,
+            scales=how.scales,
+            flip=how.flip,
+            average=how.average,  # type: ignore[arg-type]
+            crf=None if how.crf is None else SegmentationCrf(**how.crf),
+        )
+
+    def _written(self, item: Input, image: Image, scored: Scored) -> Result:
+        from pipeline.inference.coco import segments
+        from pipeline.pictures.overlays import overlay
+        from pipeline.pictures.palette import write_png
+
+        card = self._card(item, scored)
+        if "masks" in self.formats:
+            _whole(self.out / "masks" / f"{item.name}.png", lambda path: write_png(path, scored.mask))
+        if "overlays" in self.formats:
+            _whole(
+                self.out / "overlays" / f"{item.name}.png", lambda path: _write_rgb(path, overlay(image, scored.mask))
+            )
+        if "json" in self.formats:
+            write_json(self.out / "json" / f"{item.name}.json", card)
+        return Result(item, card, segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
+
+    def _card(self, item: Input, scored: Scored) -> dict[str, Any]:
+        """What is said of one image: where it is from, its size, and of each label pixels, share and mean score."""
+        counts = np.bincount(scored.mask.ravel(), minlength=1 + len(self.class_names))
+        labels = [
+            {
+                "id": label,
+                "name": name,
+                "pixels": int(counts[label]),
+                "share": round(float(counts[label] / scored.mask.size), 6),
+                "score": round(float(scored.scores[label]), 4),
+            }
+            for label, name in enumerate(("background", *self.class_names))
+            if counts[label] or not label
+        ]
+        height, width = scored.mask.shape
+        size = {"height": height, "width": width}
+        return {
+            "name": item.name,
+            "source": item.path.as_posix(),
+            **size,
+            "background": labels[0],
+            "classes": labels[1:],
+        }
+
+
+def _read(item: Input, scale: float) -> Photo | Problem:
+    """Photos are turned upright, as people see them, whatever the orientation of the images of a training."""
+    from pipeline.datasets.images import BadFileError
+    from pipeline.datasets.photos import read_photo
+
+    try:
+        return read_photo(item.path, upright=True, scale=scale)
+    except BadFileError as bad:
+        return Problem(item.name, str(item.path), bad.expected, bad.found)
+
+
+@lru_cache(maxsize=1)
+def _method(checkpoint: Path, made: int, device: str) -> Method:
+    """Loaded once a process; ``made`` tells a checkpoint from a newer one at the same place."""
+    from pipeline.storage.checkpoints import load_method
+
+    return load_method(checkpoint).to(device)
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """The same sums, and so the same bytes, as in a worker process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if wanted else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _write_rgb(path: Path, picture: Image) -> None:
+    from PIL import Image as Pictures
+
+    Pictures.fromarray(picture).save(path)
+
+
+def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
+    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    _whole(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """A file that is there is whole."""
+    scratch = path.with_name(f".partial.{path.name}")
+    write(scratch)
+    os.replace(scratch, path)

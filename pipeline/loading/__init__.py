@@ -1,0 +1,1 @@
+"""Images and supervision to batches."""

@@ -1,0 +1,79 @@
+"""How images become training batches: the options that ``check`` validates without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderOptions:
+    """How images become batches.
+
+    Attributes:
+        batch_size: images of one optimiser step, over all its parts and processes.
+        crop: side of the square crop in pixels; smaller images are padded with the mean colour, their seeds with 255.
+        scale: (lowest, highest) factor of the image's size, uniform.
+        long_side: (lowest, highest) length of the long side in pixels, uniform; (0, 0) uses ``scale``.
+        square: side in pixels of the square that every image is stretched to before the crop, instead of ``scale``
+            and ``long_side`` (object localisation: 256); 0 keeps the shape.
+        flip: mirror half of the images.
+        mirrored_classes: pairs of classes that change places in a mirrored image, such as left and right hand.
+        brightness, contrast, saturation, hue: strengths of the colour jitter, 0 for none.
+        jittered: share of the images that it changes.
+        hsv: largest whole step by which hue (of 180), saturation and value (of 255) move, each uniform; 0 for none.
+        grey, blurred: share of the images that lose their colour, and that are smoothed (5x5 Gaussian of a sigma in
+            [0.1,5] pixels).
+        cache: decode every image once and keep it in memory.
+        num_workers: processes that load; -1 takes :func:`pipeline.compute.runtime.workers`, at most 8. Changes no
+            batch.
+    """
+
+    batch_size: int = 16
+    crop: int = 256
+    scale: tuple[float, float] = (1.0, 1.0)
+    long_side: tuple[int, int] = (0, 0)
+    square: int = 0
+    flip: bool = True
+    mirrored_classes: tuple[tuple[int, int], ...] = ()
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    jittered: float = 1.0
+    hsv: int = 0
+    grey: float = 0.0
+    blurred: float = 0.0
+    cache: bool = False
+    num_workers: int = -1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.crop < 1:
+            raise ConfigurationError(f"loader: batch_size and crop must be at least 1, found {self}.")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"loader.{name}: expected 0 or more, found {getattr(self, name)}.")
+        if self.square < 0 or (self.square and (self.long_side[1] or tuple(self.scale) != (1.0, 1.0))):
+            raise ConfigurationError(
+                f"loader.square: expected 0, or a side above 0 without scale and long_side, found {self.square} with "
+                f"scale {tuple(self.scale)} and long_side {tuple(self.long_side)}."
+            )
+        if not 0 <= self.hue <= 0.5:
+            raise ConfigurationError(f"loader.hue: expected 0 to 0.5, found {self.hue}.")
+        if not 0 <= self.hsv <= 90:
+            raise ConfigurationError(f"loader.hsv: expected 0 to 90, found {self.hsv}.")
+        for name in ("jittered", "grey", "blurred"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(f"loader.{name}: expected a share in [0,1], found {getattr(self, name)}.")
+        if self.num_workers < -1:
+            raise ConfigurationError(f"loader.num_workers: expected -1 or more, found {self.num_workers}.")
+        paired = [number for pair in self.mirrored_classes for number in pair]
+        if any(len(pair) != 2 for pair in self.mirrored_classes) or len({*paired}) < len(paired) or 0 in paired:
+            raise ConfigurationError(
+                "loader.mirrored_classes: expected pairs of classes 1..C, each class in one pair at most, "
+                f"found {[list(pair) for pair in self.mirrored_classes]}."
+            )
+        for name, pair in (("scale", self.scale), ("long_side", self.long_side)):
+            if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name == "scale" and pair[0] == 0):
+                raise ConfigurationError(f"loader.{name}: expected [lowest, highest], both positive, found {pair}.")

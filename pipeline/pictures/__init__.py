@@ -1,0 +1,1 @@
+"""Colours and overlays, for people to look at."""

@@ -1,0 +1,1 @@
+"""Messages that count: warnings about data."""

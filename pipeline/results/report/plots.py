@@ -1,0 +1,229 @@
+"""The plots of a report as plotly figures in plain JSON: the only file that imports plotly.
+
+Colours of text, grids and paper are the page's, which knows whether it is dark; traces take the page's colour cycle.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.errors import DataError
+from pipeline.book.artifacts import artifact
+from pipeline.book.params import Book
+from pipeline.results.report.sources import noting
+from pipeline.results.tables.evaluations import read_rows
+
+Plain = dict[str, Any]
+Lines = list[dict[str, str]]
+
+NO_LOSS = {"step", "epoch", "lr", "total"}
+FEW_CLASSES = 12
+"""Up to so many classes the bars stand and the confusion matrix has its numbers in the cells."""
+
+
+def plotly_js() -> str:
+    """The library for the page."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def book_plots(book: Book, problems: list[str]) -> Plain:
+    """Every figure of a book that can be drawn; files that cannot be read are noted in ``problems``.
+
+    Returns:
+        ``bars``, ``sweep`` and ``boxes``: a figure or None; ``training`` and ``confusion``: {title, figure} of each.
+    """
+    titles = {
+        row.name: f"{row.name} ({row.metrics['split']})" for row in read_rows(book.book.work, list(book.evaluate))
+    }
+    tables = {name: artifact(book.book.work, "evaluations", name) for name in titles}
+    histories = {name: Path(book.book.work) / "histories" / f"{name}.csv" for name in book.train}
+    located = {name: artifact(book.book.work, "localisations", name) / "thresholds.csv" for name in book.evaluate_boxes}
+    boxes = _read(located, problems)
+    classes, sweeps, confusions = (
+        _read({name: folder / file for name, folder in tables.items()}, problems)
+        for file in ("classes.csv", "sweep.csv", "confusion.csv")
+    )
+    return {
+        "bars": _draw(lambda: class_bars({titles[name]: lines for name, lines in classes.items()}), classes),
+        "sweep": _draw(lambda: sweep_lines(sweeps), sweeps),
+        "boxes": _draw(lambda: box_lines(boxes), boxes),
+        "training": [
+            {"title": name, "figure": loss_lines(lines)} for name, lines in _read(histories, problems).items()
+        ],
+        "confusion": [{"title": titles[name], "figure": confusion_map(lines)} for name, lines in confusions.items()],
+    }
+
+
+def class_bars(evaluations: dict[str, Lines]) -> Plain:
+    """IoU of each class, a bar for each evaluation, lines of class and iou; lying where there are many classes."""
+    names = list(dict.fromkeys(_text(line["class"]) for lines in evaluations.values() for line in lines))
+    standing = len(names) <= FEW_CLASSES
+    traces = [_bar(title, lines, standing) for title, lines in evaluations.items()]
+    # Plotly writes a lying chart from below; the first class and the first evaluation belong on top.
+    values = {"range": [0, 100], "title": {"text": "IoU (%)"}, "automargin": True}
+    labels = {"type": "category", "categoryarray": names, "categoryorder": "array", "automargin": True, "ticks": ""}
+    layout = {"barmode": "group", "bargap": 0.25, "legend": _LEGEND, "margin": _MARGIN}
+    if standing:
+        return _figure(traces, layout | {"xaxis": labels, "yaxis": values, "height": 400})
+    height = 90 + len(names) * (10 + 7 * len(traces))
+    labels |= {"autorange": "reversed", "tickmode": "linear", "tickfont": {"size": 11}}
+    values |= {"side": "top"}
+    return _figure(traces, layout | {"yaxis": labels, "xaxis": values, "height": height})
+
+
+def _bar(title: str, lines: Lines, standing: bool) -> Plain:
+    names, values = [_text(line["class"]) for line in lines], [round(float(line["iou"]), 2) for line in lines]
+    where = {"x": names, "y": values} if standing else {"x": values, "y": names, "orientation": "h"}
+    value = "y" if standing else "x"
+    hover = f"%{{{'x' if standing else 'y'}}}: %{{{value}:.1f}}<extra>{_text(title)}</extra>"
+    return {"type": "bar", "name": _text(title), "hovertemplate": hover} | where
+
+
+def sweep_lines(evaluations: dict[str, Lines]) -> Plain:
+    """mIoU of CAMs against the background threshold, the best one marked; lines of threshold and miou."""
+    return _curves(evaluations, "miou", "background threshold", "mIoU (%)")
+
+
+def box_lines(evaluations: dict[str, Lines]) -> Plain:
+    """Images whose box is right against the threshold, the best one marked; lines of threshold and max_box_acc."""
+    return _curves(evaluations, "max_box_acc", "threshold (share of the maximum)", "boxes with IoU of .5 or more (%)")
+
+
+def _curves(evaluations: dict[str, Lines], column: str, x_title: str, y_title: str) -> Plain:
+    traces: list[Plain] = []
+    notes: list[Plain] = []
+    for number, (name, lines) in enumerate(evaluations.items()):
+        x, y = ([float(line[key]) for line in lines] for key in ("threshold", column))
+        best = max(range(len(y)), key=y.__getitem__)
+        sizes = [11 if k == best else 0 for k in range(len(y))]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": _text(name),
+                "x": x,
+                "y": [round(value, 2) for value in y],
+                "marker": {"size": sizes, "opacity": 1, "line": {"width": 0}},
+                "hovertemplate": f"threshold %{{x:.2f}}: %{{y:.1f}}<extra>{_text(name)}</extra>",
+            }
+        )
+        text = f"best {x[best]:.2f}: {y[best]:.1f}"
+        above = {"text": text, "showarrow": False, "yshift": 15 + 13 * (number % 2), "xanchor": "center"}
+        notes.append({"x": x[best], "y": y[best]} | above)
+    top = max((value for trace in traces for value in trace["y"]), default=100)
+    axes = {
+        "xaxis": {"title": {"text": x_title}, "automargin": True},
+        "yaxis": {"title": {"text": y_title}, "range": [0, min(100, top + 12)], "automargin": True},
+    }
+    layout = {"annotations": notes, "legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 320}
+    return _figure(traces, layout | axes)
+
+
+def loss_lines(lines: Lines) -> Plain:
+    """One training: every part of the loss against the step, and their total where there are several."""
+    parts = [key for key in lines[0] if key not in NO_LOSS]
+    shown = parts if len(parts) == 1 else ["total", *parts]
+    steps = [int(float(line["step"])) for line in lines]
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(lines) < 3 else "lines",
+            "name": _text(part),
+            "x": steps,
+            "y": [float(f"{float(line[part]):.5g}") for line in lines],
+            "hovertemplate": f"step %{{x}}: %{{y:.4g}}<extra>{_text(part)}</extra>",
+            "line": {"width": 3 if part == "total" else 2},
+        }
+        for part in shown
+    ]
+    axes = {
+        "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "automargin": True},
+        "yaxis": {"title": {"text": "loss"}, "rangemode": "tozero", "automargin": True},
+    }
+    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 320}
+    return _figure(traces, layout | axes)
+
+
+def confusion_map(lines: Lines) -> Plain:
+    """Share of each true class's pixels by predicted class, in percent; lines as evaluate writes them."""
+    actual, predicted = (list(dict.fromkeys(line[key] for line in lines)) for key in ("actual", "predicted"))
+    share = {(line["actual"], line["predicted"]): float(line["percent_of_actual"]) for line in lines}
+    if not any(share.get((name, predicted[-1])) for name in actual):
+        predicted = predicted[:-1]  # "unlabelled", which only masks with an ignore band have
+    rows = [[round(share[name, other], 2) for other in predicted] for name in actual]
+    few = len(actual) <= FEW_CLASSES
+    trace = {
+        "type": "heatmap",
+        "x": [_text(name) for name in predicted],
+        "y": [_text(name) for name in actual],
+        "z": rows,
+        "zmin": 0,
+        "zmax": 100,
+        "xgap": 1 if few else 0,
+        "ygap": 1 if few else 0,
+        "colorbar": {"ticksuffix": " %", "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": 250} | _TOP,
+        "hovertemplate": "%{y} labelled %{x}: %{z:.1f} %<extra></extra>",
+    } | ({"texttemplate": "%{z:.0f}"} if few else {})
+    ticks = {"automargin": True, "ticks": "", "showgrid": False, "type": "category"}
+    dense = {} if few else {"tickmode": "linear", "tickfont": {"size": 10}}
+    layout = {
+        "xaxis": ticks | dense | {"title": {"text": "predicted"}, "tickangle": -45 if few else -90},
+        "yaxis": ticks | dense | {"title": {"text": "actual"}, "autorange": "reversed"},
+        "margin": _MARGIN | {"t": 32},
+        "height": 400 if few else 140 + 13 * len(actual),
+    }
+    return _figure([trace], layout)
+
+
+_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"}
+_TOP = {"y": 1, "yanchor": "top"}
+_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+def _figure(traces: Sequence[Plain], layout: Plain) -> Plain:
+    """The figure as JSON values, every name and value of it checked by plotly."""
+    import plotly.graph_objects as go
+
+    plain = go.Figure(data=list(traces), layout=layout, skip_invalid=False).to_plotly_json()
+    plain["layout"].pop("template", None)  # the page's own
+    return dict(plain)
+
+
+def _draw(draw: Callable[[], Plain], tables: dict[str, Lines]) -> Plain | None:
+    return draw() if tables else None
+
+
+def _read(files: dict[str, Path], problems: list[str]) -> dict[str, Lines]:
+    """The tables that are there and have lines."""
+    found: dict[str, Lines] = {}
+    for name, path in files.items():
+        with noting(problems):
+            lines = _lines(path) if path.is_file() else []
+            found |= {name: lines} if lines else {}
+    return found
+
+
+def _lines(path: Path) -> Lines:
+    """The lines of a CSV file, every number of it finite or not, but a number."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        for line in lines:
+            for key, value in line.items():
+                if key not in ("class", "actual", "predicted"):
+                    float(value)
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: expected a table of numbers, found something else ({error}). Make it again."
+        ) from None
+    return lines
+
+
+def _text(name: str) -> str:
+    """Plotly takes some tags in texts for markup: a name has none."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,117 @@
+"""The table of a paper: a row for each recipe, a number for each column, each with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from models.errors import Weak2MaskError
+from pipeline.book.entries import RecipeRow
+from pipeline.book.params import Book
+from pipeline.book.published import COLUMNS, Column, published
+from pipeline.book.warnings import made_notices
+from pipeline.results.tables.evaluations import read_rows
+from pipeline.results.tables.freshness import Record
+from pipeline.results.tables.localisations import localisations
+from pipeline.results.tables.localisations import todo as boxes_todo
+from pipeline.results.tables.notes import notes, todo
+from pipeline.results.tables.provenance import data_sets, provenance
+from pipeline.results.tables.recipes import recipes, test_settings
+from pipeline.results.tables.repeats import repeats
+from pipeline.results.tables.rows import LAST, Number, PaperRow, PaperTable
+from pipeline.tracking.runs import RecordedStage, known_runs
+
+
+def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
+    """The table of a checked book, from the evaluations that are there. Trains nothing, reads no store.
+
+    Args:
+        book: the recipe book.
+        runs: stage name -> MLflow run; None asks MLflow, where runs are recorded.
+
+    Raises:
+        DataError: a metrics.json or dvc.lock is not what a stage or DVC wrote.
+    """
+    said: list[str] = []
+    if runs is None:
+        runs = _runs(book, said)
+    record = Record(book)
+    ran = record.book_as_run
+    numbers = {
+        name: Number(name, metrics, record.changes(name), provenance(ran, name, metrics, record, runs))
+        for name, metrics in _made(book)
+    }
+    localised = localisations(book, record)
+    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", found.name) for found in localised)]
+    shares = {name: share_of_full(ran, name, numbers) for name in numbers}
+    rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
+    return PaperTable(
+        book=book.name,
+        title=book.table.title or book.name,
+        data=data_sets(book),
+        rows=rows,
+        numbers=numbers,
+        shares=shares,
+        bound=book.table.bound,
+        notes=tuple(notes(book, rows, numbers)),
+        todo=(*todo(book, numbers), *boxes_todo(book, localised), *said),
+        repeats=repeats(book, numbers),
+        localised=localised,
+        warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
+    )
+
+
+def share_of_full(book: Book, name: str, numbers: Mapping[str, Number]) -> float | None:
+    """mIoU of an evaluation of predictions as a share, in percent, of full supervision's under equal test settings.
+
+    Full supervision is ``table.bound``, or another evaluation of the same checkpoint; None where there is none.
+    """
+    full = _full(book, name, numbers)
+    return 100 * numbers[name].value / full.value if full is not None and full.value > 0 else None
+
+
+def _full(book: Book, name: str, numbers: Mapping[str, Number]) -> Number | None:
+    bound = book.table.bound
+    if bound is None or bound not in book.evaluate or not _predicted(book, name) or not _predicted(book, bound):
+        return None
+    checkpoint = _prediction(book, bound).checkpoint
+    for other in (bound, *book.evaluate):
+        if other in numbers and _predicted(book, other) and _prediction(book, other).checkpoint == checkpoint:
+            same_images = numbers[other].metrics["split"] == numbers[name].metrics["split"]
+            same_data = book.evaluate[other].data == book.evaluate[name].data
+            if same_images and same_data and test_settings(book, other) == test_settings(book, name):
+                return numbers[other]
+    return None
+
+
+def _predicted(book: Book, name: str) -> bool:
+    return book.evaluate[name].of.startswith("masks/")
+
+
+def _prediction(book: Book, name: str) -> Any:
+    return book.predict_masks[book.evaluate[name].of.partition("/")[2]]
+
+
+def _made(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from ((row.name, row.metrics) for row in read_rows(book.book.work, list(book.evaluate)))
+
+
+def _runs(book: Book, said: list[str]) -> dict[str, RecordedStage]:
+    try:
+        return known_runs(Path(book.book.path) / "dvc.lock")
+    except Weak2MaskError as error:
+        said.append(f"Without MLflow runs: {str(error).splitlines()[0]}")
+        return {}
+
+
+def _row(key: str, recipe: RecipeRow, numbers: Mapping[str, Number], shares: Mapping[str, float | None]) -> PaperRow:
+    names: dict[Column, str] = {column: name for column in COLUMNS if (name := getattr(recipe, column))}
+    cells = {column: numbers[name] for column, name in names.items() if name in numbers}
+    final = (shares[cells[column].evaluation] for column in LAST if column in cells)
+    share = next((share for share in final if share is not None), None)
+    label = recipe.label or key
+    if recipe.published is None:
+        return PaperRow(key, label, names, cells, share)
+    method = published().methods[recipe.published]
+    return PaperRow(key, label, names, cells, share, method, published().data_set(recipe.published))

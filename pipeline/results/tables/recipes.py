@@ -1,0 +1,101 @@
+"""The rows of the recipe table: which evaluation fills which column, told by the book or found through its graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.book.entries import RecipeRow
+from pipeline.book.lineage import inputs
+from pipeline.book.options import effective_options
+from pipeline.book.params import Book
+from pipeline.book.published import COLUMNS, Column
+
+
+def recipes(book: Book) -> dict[str, RecipeRow]:
+    """The rows of the book's table, each column that the graph can fill filled.
+
+    Without ``table.recipes``: a row for each segmenter that is evaluated, then one for each evaluation that is in no
+    row yet, from the end of the chain to its start.
+    """
+    if book.table.recipes:
+        return {key: completed(book, recipe) for key, recipe in book.table.recipes.items()}
+    rows: dict[str, RecipeRow] = {}
+    for kind in ("masks", "supervision", "cams"):
+        for name, entry in book.evaluate.items():
+            if entry.of.startswith(f"{kind}/") and name not in _shown(rows):
+                key = maker(book, name).checkpoint if kind == "masks" else name
+                rows.setdefault(key, completed(book, RecipeRow(**{column_of(book, name): name})))
+    return rows
+
+
+def completed(book: Book, recipe: RecipeRow) -> RecipeRow:
+    """The recipe with what its named evaluations stand on filled in where an evaluation of it is in the book."""
+    found: dict[str, str] = {column: name for column in COLUMNS if (name := getattr(recipe, column))}
+    if last := found.get("val_crf") or found.get("val"):
+        for name, entry in book.evaluate.items():
+            if entry.of.startswith("masks/") and _same_test_images(book, name, last):
+                found.setdefault(column_of(book, name), name)
+        training = book.train.get(maker(book, last).checkpoint)
+        if training is not None:
+            _set(found, "pseudo_masks", _evaluation_of(book, f"supervision/{training.supervision}"))
+    for column in ("pseudo_masks", "refined"):
+        if column in found:
+            _fill_cams(book, found, book.evaluate[found[column]].of)
+    return recipe.model_copy(update=found)
+
+
+def column_of(book: Book, name: str) -> Column:
+    """The column that an evaluation belongs to."""
+    kind = book.evaluate[name].of.partition("/")[0]
+    if kind == "supervision":
+        return "pseudo_masks"
+    if kind == "cams":
+        return "cam" if book.evaluate[name].of.partition("/")[2] in book.export_cams else "refined"
+    options = test_settings(book, name)
+    raw = options["crf"] is None and list(options["scales"]) == [1.0] and not options["flip"]
+    return "val" if raw else "val_crf"
+
+
+def test_settings(book: Book, name: str) -> dict[str, Any]:
+    """How the predictions that ``name`` judges were made: scales, flip, crf, ..., defaults included."""
+    made = maker(book, name)
+    options = effective_options("predict_masks", made)
+    crf = None if made.crf is None else effective_options("predict_masks", made, "crf")
+    return {**options, "crf": crf}
+
+
+def _fill_cams(book: Book, found: dict[str, str], of: str) -> None:
+    """Walk from pseudo-masks or refined CAMs down to the exported ones."""
+    kind, _, name = of.partition("/")
+    while (made := book.producer(kind, name)) and "cams" in inputs(book, made[0], name):
+        name, kind = made[1].cams, "cams"
+        _set(found, "cam" if name in book.export_cams else "refined", _evaluation_of(book, f"cams/{name}"))
+
+
+def _set(found: dict[str, str], column: str, name: str | None) -> None:
+    if name is not None:
+        found.setdefault(column, name)
+
+
+def _evaluation_of(book: Book, of: str) -> str | None:
+    return next((name for name, entry in book.evaluate.items() if entry.of == of), None)
+
+
+def maker(book: Book, name: str) -> Any:
+    """The entry that makes what the evaluation ``name`` judges."""
+    kind, _, of = book.evaluate[name].of.partition("/")
+    made = book.producer(kind, of)
+    assert made is not None, "check() resolves every name"
+    return made[1]
+
+
+def _same_test_images(book: Book, one: str, other: str) -> bool:
+    a, b = maker(book, one), maker(book, other)
+    return (a.checkpoint, a.data, a.split) == (b.checkpoint, b.data, b.split)
+
+
+def _shown(rows: dict[str, RecipeRow]) -> set[str]:
+    return {name for row in rows.values() for column in COLUMNS if (name := getattr(row, column))}
+
+
+__all__ = ["column_of", "completed", "maker", "recipes", "test_settings"]

@@ -1,0 +1,46 @@
+"""Evaluations of one recipe under several seeds, as mean and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.book.params import Book
+from pipeline.results.tables.rows import Repeats
+
+if TYPE_CHECKING:
+    from pipeline.results.tables.rows import Number
+
+SCORES = {"miou": "mIoU", "boundary_f": "boundary F"}
+COLUMNS = ("recipe", "split", "seeds", *SCORES.values())
+
+
+def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:
+    """The rows of ``table.repeats`` of which something has been evaluated."""
+    rows = (
+        Repeats(key, row.label or key, tuple(numbers[name] for name in row.of if name in numbers), len(row.of))
+        for key, row in book.table.repeats.items()
+    )
+    return tuple(row for row in rows if row.numbers)
+
+
+def cells(row: Repeats) -> tuple[str, ...]:
+    """A row as text: label, split, how many of the seeds, and each score as mean and deviation."""
+    count = f"{len(row.numbers)}" if len(row.numbers) == row.wanted else f"{len(row.numbers)} of {row.wanted}"
+    scores = (_text(*row.spread(score)) for score in SCORES)
+    splits = ", ".join(dict.fromkeys(number.metrics["split"] for number in row.numbers))
+    return (row.label + ("†" if row.stale else ""), splits, count, *scores)
+
+
+def _text(value: float, deviation: float | None) -> str:
+    return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
+
+
+def as_json(row: Repeats) -> dict[str, Any]:
+    """A row for machines: the values of each score, their mean and deviation."""
+    scores = {
+        score: dict(zip(("mean", "std", "values"), (*row.spread(score), row.values(score)), strict=True))
+        for score in SCORES
+    }
+    evaluations = [number.evaluation for number in row.numbers]
+    return {"key": row.key, "label": row.label, "evaluations": evaluations, "up_to_date": not row.stale, **scores}

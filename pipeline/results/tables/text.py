@@ -1,0 +1,101 @@
+"""Tables as text: for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from pipeline.results.tables.localisations import TITLE, Localised, columns_and_cells
+from pipeline.results.tables.repeats import COLUMNS, cells
+from pipeline.results.tables.rows import Number, PaperTable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+NONE = "-"
+
+
+HEADING = 8
+"""Characters after which the heading of a narrow column is folded on a terminal."""
+
+
+EVALUATION_COLUMNS = (
+    "evaluation", "of", "split", "mIoU", "absent as 0", "at", "boundary F", "pixel acc.", "at fixed", "% of full",
+    "run", "md5",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of a table, each cell as text; ``left`` are the columns of words."""
+
+    title: str
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    left: tuple[int, ...] = (0, 1, 2)
+
+    def markdown(self) -> str:
+        """The table for a README or an issue."""
+        rule = ["---" if index in self.left else "---:" for index in range(len(self.columns))]
+        lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.cells)]
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
+
+    def rich(self) -> Table:
+        """The table for a terminal, without its notes; headings are folded, numbers never."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(title=self.title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.show_edge = table.pad_edge = False
+        for index, column in enumerate(self.columns):
+            widest = max((len(row[index]) for row in self.cells), default=0)
+            heading = "\n".join(wrap(column, max(widest, HEADING, *(len(word) for word in column.split()))))
+            table.add_column(heading, justify="left" if index in self.left else "right", overflow="fold")
+        for row in self.cells:
+            table.add_row(*row)
+        return table
+
+
+def detail(table: PaperTable) -> Results:
+    """One row for each evaluation: scores in percent, its MLflow run and the DVC hash of its metrics, shortened."""
+    cells = [_cells(number, table.shares[name]) for name, number in table.numbers.items()]
+    kept = [index for index in range(len(EVALUATION_COLUMNS)) if index < 3 or any(row[index] != NONE for row in cells)]
+    return Results(
+        "",
+        tuple(EVALUATION_COLUMNS[index] for index in kept),
+        tuple(tuple(row[index] for index in kept) for row in cells),
+    )
+
+
+def repeat_results(table: PaperTable) -> Results:
+    """One row for each recipe that was trained with several seeds."""
+    return Results("Mean and standard deviation over seeds", COLUMNS, tuple(cells(row) for row in table.repeats))
+
+
+def localisation_results(found: Sequence[Localised]) -> Results:
+    """One row for each evaluation of boxes."""
+    return Results(TITLE, *columns_and_cells(found))
+
+
+def _cells(number: Number, share: float | None) -> list[str]:
+    metrics = number.metrics
+    run = next((found["run"][:8] for found in number.provenance["mlflow"].values() if found), NONE)
+    md5 = number.provenance["dvc"]["metrics.json"]
+    return [
+        number.evaluation + ("†" if number.stale else ""),
+        metrics["of"],
+        metrics["split"],
+        f"{metrics['miou']:.1f}",
+        f"{metrics['miou_absent_zero']:.1f}" if metrics.get("absent_classes") else NONE,
+        f"{metrics['best_threshold']:.2f}" if "best_threshold" in metrics else NONE,
+        f"{metrics['boundary_f']:.1f}",
+        f"{metrics['pixel_accuracy']:.1f}",
+        f"{metrics['miou_fixed']:.1f} ({metrics['fixed_threshold']:.2f})" if "miou_fixed" in metrics else NONE,
+        NONE if share is None else f"{share:.1f}",
+        run,
+        md5[:8] if md5 else NONE,
+    ]

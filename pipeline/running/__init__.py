@@ -1,0 +1,1 @@
+"""The clock: DVC's graph, repro, the Prefect flow, the dry run, the processes of stages."""

@@ -1,0 +1,82 @@
+"""Stages of an earlier dry run that need not run again: nothing that they read, and no code of theirs, has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.book.artifacts import artifact, kind_of
+from pipeline.book.fingerprints import fingerprint
+from pipeline.book.lineage import Node, inputs
+from pipeline.book.options import parts
+from pipeline.book.params import Book
+from pipeline.running.dry_run.derive import Derived
+from pipeline.running.dry_run.ended import Ended
+
+
+class Kept:
+    """What ran, each stage with a key of all that decides its output; a file beside the outputs.
+
+    The key of a stage covers its entry within the limits, its code, size and time of the file that it imports, and the
+    keys of what it stands on; not the images of a data set.
+    """
+
+    def __init__(self, derived: Derived, file: Path) -> None:
+        self._book, self._file = derived.book, file
+        self._keys = keys(derived)
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self._ran: dict[str, tuple[str, Ended]] = {
+            stage: (key, Ended(**ended)) for stage, (key, ended) in found.items()
+        }
+
+    def get(self, node: Node) -> Ended | None:
+        """How the stage ended, if what it would do now is what it did."""
+        key, ended = self._ran.get("@".join(node), ("", None))
+        return ended if key == self._keys[node] and self._output(node).exists() else None
+
+    def forget(self, node: Node) -> None:
+        """Remove its output before it runs again."""
+        self._ran.pop("@".join(node), None)
+        self._save()
+        output = self._output(node)
+        shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
+
+    def add(self, node: Node, ended: Ended) -> None:
+        """Take note of a stage that ran."""
+        self._ran[ended.stage] = (self._keys[node], ended)
+        self._save()
+
+    def _save(self) -> None:
+        told = {stage: (key, asdict(ended)) for stage, (key, ended) in self._ran.items()}
+        writing = self._file.with_suffix(".writing")
+        writing.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        writing.replace(self._file)
+
+    def _output(self, node: Node) -> Path:
+        return artifact(self._book.book.work, kind_of(node[0]), node[1])
+
+
+def keys(derived: Derived) -> Mapping[Node, str]:
+    """sha256 of what decides each stage's output; see :class:`Kept`."""
+    found: dict[Node, str] = {}
+    for verb, name in derived.order:
+        decides = [
+            derived.book.entry(verb, name).model_dump_json(),
+            fingerprint(verb, parts(derived.book, verb, name)),
+            _imported(derived.book, verb, name),
+            *(found[below] for below in inputs(derived.book, verb, name).values()),
+        ]
+        found[verb, name] = hashlib.sha256("\n".join(decides).encode()).hexdigest()
+    return found
+
+
+def _imported(book: Book, verb: str, name: str) -> str:
+    path = Path(getattr(book.entry(verb, name), "file", None) or "")
+    if not path.is_file():
+        return ""
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"

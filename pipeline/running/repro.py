@@ -1,0 +1,88 @@
+"""Run a book's DAG with DVC, and link what lies outside the project to where the book reads it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from models.errors import TransientError
+from pipeline.book.check_inputs import check_targets
+from pipeline.book.params import Book
+from pipeline.compute import runtime
+from pipeline.compute.engines import setting
+from pipeline.running.at_work import at_work, being_written, busy
+from pipeline.running.graph import plan, read_graph
+from pipeline.running.plan import changed
+from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed, repro_command
+from pipeline.tracking.log import enabled
+from pipeline.tracking.recording import shared_recorder
+
+
+def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
+    """``dvc repro`` of the book, or of some of its stages.
+
+    Raises:
+        ConfigurationError: a target is no stage of the book, or an environment variable has no valid value.
+        TransientError: another command is at work on the book, or a stage was killed.
+        subprocess.CalledProcessError: a stage failed (it has said why); ``returncode`` is the stage's own.
+    """
+    check_environment()
+    targets = targets or book.book.targets
+    check_targets(book, targets)
+    dvc_yaml = str(Path(book.book.path) / "dvc.yaml")
+    names = [f"{dvc_yaml}:{target}" for target in targets] or [dvc_yaml]
+    if being_written() and _up_to_date(book, targets, force):
+        return
+    command = repro_command(names, *(["--force"] if force else []))
+    with recording(), listening() as told:
+        done = subprocess.run(command, env=environment() | {EXIT_FILE: str(told)}, check=False)
+        said, killed = read_exit(told), read_killed(told)
+    if not done.returncode:
+        return
+    if said is None and killed is not None:
+        raise TransientError(
+            f"{killed} was ended by a signal, most often for want of memory. Nothing that was finished is lost: run "
+            "the same command again, and it goes on from there (a training from the last state that it saved)."
+        )
+    if said is None and being_written():  # another command came first while DVC started
+        _up_to_date(book, targets, force=True)
+    code = said[0] if said else done.returncode
+    raise subprocess.CalledProcessError(code if 0 < code < 128 else 1, command)
+
+
+def _up_to_date(book: Book, targets: Sequence[str], force: bool) -> bool:
+    """Whether another command is at work on the book and all that is wanted is up to date.
+
+    Every ``dvc repro`` looks at the stage ``code`` first, and DVC refuses that while a stage reads what it wrote.
+
+    Raises:
+        TransientError: another command is at work on the book, and something that is wanted is not up to date.
+    """
+    graph = read_graph(Path(book.book.path) / "dvc.yaml")
+    working = at_work(graph)
+    if not working:
+        return False
+    if force or changed(plan(graph, targets)):
+        raise TransientError(busy(working))
+    return True
+
+
+def recording() -> AbstractContextManager[None]:
+    """One MLflow recorder for every stage that starts inside, where runs are recorded at all."""
+    return shared_recorder() if enabled() else nullcontext()
+
+
+def check_environment() -> None:
+    """Find out now what stages would only say when it is their turn.
+
+    Raises:
+        ConfigurationError: a variable of this project has no valid value.
+    """
+    setting.check()
+    runtime.workers()
+    runtime.devices()
+    enabled()
+    runtime.device() if os.environ.get("WEAK2MASK_DEVICE", "").strip() else None

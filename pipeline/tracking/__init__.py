@@ -1,0 +1,1 @@
+"""MLflow: what a stage tells it, and which run made which output."""

@@ -1,0 +1,115 @@
+"""From the outputs that DVC knows back to the MLflow runs that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.errors import DataError, Weak2MaskError
+from pipeline.tracking.log import enabled, store_path, store_uri
+from pipeline.tracking.recorder import OUTPUT_TAG, connect
+
+LOCAL_UI = "http://127.0.0.1:5000"
+"""Where ``python -m pipeline mlflow`` shows the local store."""
+LOOKED_AT = 200
+"""Runs that made an equal output, of which the newest that contradicts no other output is taken."""
+
+
+@dataclass(frozen=True)
+class RecordedStage:
+    """A stage of dvc.lock, one of its outputs, and the MLflow run that made it, or None; ``url`` shows that run."""
+
+    stage: str
+    output: str
+    md5: str
+    run_id: str | None
+    url: str | None = None
+
+
+def known_runs(lock: Path) -> dict[str, RecordedStage]:
+    """Stage name -> its run, where there is a record of runs to look in: a table needs none.
+
+    Nothing is looked up, or created, when tracking is off or nothing has been recorded on this machine.
+
+    Raises:
+        Weak2MaskError: MLflow does not answer.
+    """
+    store = store_path()
+    if not enabled() or not lock.is_file() or (store is not None and not store.is_file()):
+        return {}
+    return {found.stage: found for found in find_runs(lock)}
+
+
+def find_runs(lock: Path) -> list[RecordedStage]:
+    """Every stage of a ``dvc.lock`` with the newest run that made exactly its output: also when DVC restored it.
+
+    Raises:
+        DataError: no such file.
+        Weak2MaskError: MLflow does not answer.
+    """
+    outputs = locked_outputs(lock)
+    finder = RunFinder()
+    return [finder.find(stage, outs) for stage, outs in outputs.items()]
+
+
+def locked_outputs(lock: Path) -> dict[str, list[dict[str, Any]]]:
+    """The outputs (``path``, ``md5``, ...) of every stage that a ``dvc.lock`` records.
+
+    Raises:
+        DataError: no such file, or none that can be read.
+    """
+    if not lock.is_file():
+        raise DataError(f"{lock}: expected DVC's record of finished stages, found nothing. Remedy: `dvc repro` first.")
+    try:
+        stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    except yaml.YAMLError as error:
+        raise DataError(f"{lock}: expected YAML ({' '.join(str(error).split())}). Remedy: `dvc repro` again.") from None
+    return {stage: entry.get("outs", []) for stage, entry in stages.items()}
+
+
+class RunFinder:
+    """A line to MLflow that many questions share: the first one pays for the import."""
+
+    def __init__(self) -> None:
+        """Raises Weak2MaskError when MLflow does not answer."""
+        self._client = _client()
+
+    def find(self, stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
+        """The newest run that made exactly one of these outputs (``path``, ``md5``), as dvc.lock lists them."""
+        experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        return _find(self._client, experiments, stage, outs)
+
+
+def _client() -> Any:
+    try:
+        return connect()
+    except Exception as error:  # MLflow's own, the database's or the network's
+        reason = " ".join(str(error).split())[:300]
+        raise Weak2MaskError(
+            f"MLflow at {store_uri()} does not answer: {reason}\n"
+            "Remedy: start that server, or unset MLFLOW_TRACKING_URI to read mlflow.db."
+        ) from None
+
+
+def _find(client: Any, experiments: list[str], stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
+    tags = {OUTPUT_TAG + out["path"]: out["md5"] for out in outs}
+    for out in outs:
+        query = f"tags.`{OUTPUT_TAG}{out['path']}` = '{out['md5']}'"
+        runs = client.search_runs(experiments, query, max_results=LOOKED_AT, order_by=["attributes.start_time DESC"])
+        # an output may be equal where the others differ: of most evaluations the sweep is an empty table
+        runs = [run for run in runs if all(run.data.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
+        if runs:
+            info = runs[0].info
+            return RecordedStage(stage, out["path"], out["md5"], info.run_id, _url(info.experiment_id, info.run_id))
+    first = outs[0] if outs else {"path": "", "md5": ""}
+    return RecordedStage(stage, first["path"], first["md5"], None)
+
+
+def _url(experiment_id: str, run_id: str) -> str:
+    """The page of a run: on the tracking server, or on the local UI."""
+    base = store_uri().rstrip("/") if store_uri().startswith("http") else LOCAL_UI
+    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"

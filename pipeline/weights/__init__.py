@@ -1,0 +1,1 @@
+"""Pretrained weights, and the checkpoints that papers released."""

@@ -1,0 +1,204 @@
+"""A checkpoint that a paper published -> a checkpoint of this project."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from models.errors import ConfigurationError, DataError, closest
+from models.method import Method, layers
+from pipeline.storage.checkpoints import (
+    BACKBONE,
+    Card,
+    State,
+    build_method,
+    differences,
+    page_options,
+    portable_state,
+    write_checkpoint,
+)
+from pipeline.weights.official.table import OFFICIAL, Official
+from pipeline.weights.pretrained import read_entries
+
+PREFIX = "module."
+"""In front of every entry of a file that was saved from a network on several devices."""
+COUNTERS = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Published:
+    """An official network with the weights of a file.
+
+    Attributes:
+        method: the page, with add-ons where the network has some, in evaluation mode.
+        card: what the checkpoint will say of it.
+        ignored: entries of the file that nothing here needs.
+    """
+
+    method: Method
+    card: Card
+    ignored: tuple[str, ...]
+
+
+def import_official(name: str, file: Path, class_names: Sequence[str] | None = None) -> Published:
+    """Read a published checkpoint.
+
+    Args:
+        name: of :data:`OFFICIAL`.
+        file: .pth, .pt (tensors only: files that hold Python objects are refused), .safetensors or .npz.
+        class_names: the C foreground classes in the network's order; None for VOC's 20 or COCO's 80.
+
+    Raises:
+        ConfigurationError: no official network of that name, or class names are needed.
+        DataError: the file is missing, damaged, holds code, or its entries are not the network's.
+    """
+    official = find(name)
+    entries = read_entries(file, official.parts)
+    recipe = {"official": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    return from_entries(name, entries, class_names, str(file), recipe)
+
+
+def find(name: str) -> Official:
+    """The network called ``name``; ConfigurationError with the closest name."""
+    if name not in OFFICIAL:
+        raise ConfigurationError(f"Unknown official network '{name}'.{closest(name, OFFICIAL)}")
+    return OFFICIAL[name]
+
+
+def from_entries(
+    name: str,
+    entries: Mapping[str, Tensor],
+    class_names: Sequence[str] | None = None,
+    where: str = "entries",
+    recipe: Mapping[str, Any] | None = None,
+) -> Published:
+    """As :func:`import_official`, of entries in memory; ``where`` names them in messages."""
+    official = find(name)
+    state, ignored = _renamed(official, entries)
+    names = _class_names(official, state, class_names, where)
+    method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
+    _load(method, official, state, where, fitting(entries))
+    card = Card(
+        official.method,
+        page_options(official.method, official.options),
+        names if official.classes else (),
+        {"source": official.source, **(recipe or {})},
+    )
+    return Published(method.eval(), card, ignored)
+
+
+def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
+    """The network called ``name`` with random weights: its shape and costs without its file.
+
+    Args:
+        name: of :data:`OFFICIAL`.
+        class_names: the C foreground classes; None for VOC's 20.
+
+    Raises:
+        ConfigurationError: no official network of that name.
+    """
+    from pipeline.datasets.class_names import VOC_CLASSES
+
+    official = find(name)
+    names = tuple(class_names or VOC_CLASSES)
+    method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
+    options = page_options(official.method, official.options)
+    recipe = {"official": name, "untrained": True}
+    return Published(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
+
+
+def save_official(folder: Path, published: Published) -> None:
+    """Write it as a checkpoint."""
+    write_checkpoint(folder, portable_state(published.method), published.card)
+
+
+def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[State, tuple[str, ...]]:
+    """Entries under our names (unknown ones under their own), and those of the file that are not needed."""
+    state: State = {}
+    ignored = []
+    for raw, value in entries.items():
+        name = "::".join(part.removeprefix(PREFIX) for part in raw.split("::"))
+        own = next((re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None)
+        if own is not None:
+            halves = own.split(" | ")
+            state |= dict(zip(halves, value.chunk(len(halves)) if len(halves) > 1 else [value], strict=True))
+        elif any(re.match(pattern, name) for pattern in official.ignored):
+            ignored.append(name)
+        else:
+            state[name] = value
+    return state, tuple(ignored)
+
+
+def _class_names(official: Official, state: State, class_names: Sequence[str] | None, where: str) -> tuple[str, ...]:
+    from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
+
+    if not official.classes:
+        return VOC_CLASSES
+    if official.classes not in state:
+        raise DataError(
+            f"{where} lacks the entry that becomes {official.classes}, which tells the number of classes. "
+            f"Remedy: name the network that the file was made for; this one is {official.source}."
+        )
+    count = state[official.classes].shape[0] - official.background
+    if class_names is not None:
+        if len(class_names) != count:
+            raise ConfigurationError(f"{where}: expected {count} class names, found {len(class_names)}.")
+        return tuple(class_names)
+    known = {len(names): names for names in (VOC_CLASSES, COCO_CLASSES)}
+    if count not in known:
+        raise ConfigurationError(
+            f"{where} has {count} classes, neither VOC's 20 nor COCO's 80. Remedy: name them under `classes:`."
+        )
+    return known[count]
+
+
+def fitting(entries: Iterable[str]) -> list[str]:
+    """Names of the official networks that have every entry of a file, by name."""
+    plain = ["::".join(part.removeprefix(PREFIX) for part in raw.split("::")) for raw in entries]
+    known = {name: (*(pattern for pattern, _ in one.rules), *one.ignored) for name, one in OFFICIAL.items()}
+    return [name for name, own in known.items() if all(any(re.match(rule, entry) for rule in own) for entry in plain)]
+
+
+def _load(method: Method, official: Official, state: State, where: str, fits: Sequence[str]) -> None:
+    """Copy ``state`` into ``method``: every entry there and of its shape."""
+    (_, page), *_ = layers(method)
+    backbone: Any = page.backbone
+    target = portable_state(method)
+    found = _in_own_order(state, backbone)
+    for name, value in target.items():
+        if name not in found and _made_here(name):
+            found[name] = value
+        elif value.shape[2:] == (1, 1) and name in found and found[name].dim() == 2:
+            found[name] = found[name][:, :, None, None]  # a linear layer, which is a 1x1 convolution here
+    problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in found.items()})
+    if problems:
+        candidates = f" ({', '.join(fits)}?)" if fits else ""
+        raise DataError(
+            f"{where} does not hold the network of {official.source}, under our names:\n{problems}\n"
+            f"Remedy: name the network that the file was made for{candidates}."
+        )
+    for name, value in target.items():
+        value.copy_(found[name])
+
+
+def _in_own_order(state: State, backbone: Any) -> State:
+    """The same, with backbone entries under the backbone's own names and in its order of channels."""
+    found: State = {}
+    for name, value in state.items():
+        if name.startswith(BACKBONE):
+            own = backbone.own_name(name.removeprefix(BACKBONE))
+            found[BACKBONE + own] = backbone.own_value(own, value)
+        else:
+            found[name] = value
+    return found
+
+
+def _made_here(name: str) -> bool:
+    """Entries that no published file needs to have: normalisation, counters, and what our pages add."""
+    return name.endswith((COUNTERS, f"{BACKBONE}mean", f"{BACKBONE}std")) or name.startswith(("averaged", "bank."))
