@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pipeline.book.options import parts
 from pipeline.book.params import Book
@@ -33,7 +33,6 @@ _BOOKKEEPING = (
     "pipeline.compute.project",
     "pipeline.compute.scratch",
     "pipeline.compute.servers",
-    "pipeline.compute.source",
 )
 """Modules and packages that decide where and when, never what: they cannot change an artefact's bytes.
 
@@ -222,13 +221,19 @@ def _defined(statement: ast.stmt) -> list[tuple[str, ast.stmt]]:
 
 
 def _plain(tree: ast.AST) -> str:
-    """Source of a tree without comments, docstrings, layout and the names of the project's modules."""
-    tree = ast.parse(ast.unparse(tree))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
-        if isinstance(node, ast.ImportFrom) and _imports_project(node):
-            node.module = "_"
+    """Source of a tree without comments, docstrings, layout, and where in the project names come from."""
+    return ast.unparse(_Plain().visit(ast.parse(ast.unparse(tree))))
+
+
+class _Plain(ast.NodeTransformer):
+    """Imports from the project go: what they give is said by :meth:`_Module.uses`."""
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.stmt) and (_is_docstring(node) or _imports_project(node)):
+            return None
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            node.value = _ADDRESS.sub("", node.value)
-    return ast.unparse(tree)
+            return ast.Constant(_ADDRESS.sub("", node.value))
+        node = self.generic_visit(node)
+        if getattr(node, "body", None) == []:
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+        return node

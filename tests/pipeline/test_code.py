@@ -91,13 +91,11 @@ def rewritten(root: Path, change: Callable[[str], str]) -> None:
 @pytest.mark.slow
 def test_a_module_that_moves_re_runs_nothing(copy: Path, before: dict[str, str], tmp_path: Path) -> None:
     moved = shutil.copytree(copy, tmp_path / "moved")
-    (moved / "pipeline" / "compute").mkdir()
-    (moved / "pipeline" / "compute" / "__init__.py").touch()
-    shutil.move(moved / "pipeline" / "parts.py", moved / "pipeline" / "compute" / "chunks.py")
+    shutil.move(moved / "pipeline" / "compute" / "chunks.py", moved / "pipeline" / "storage" / "pieces.py")
     shutil.move(moved / "models" / "losses" / "seam.py", moved / "models" / "losses" / "equivariance.py")
-    rewritten(moved, lambda text: text.replace("pipeline.compute.chunks", "pipeline.compute.chunks"))
+    rewritten(moved, lambda text: text.replace("pipeline.compute.chunks", "pipeline.storage.pieces"))
     rewritten(moved, lambda text: text.replace("models.losses.seam", "models.losses.equivariance"))
-    assert "pipeline.compute.chunks" in (moved / "pipeline" / "binders" / "common.py").read_text()
+    assert "pipeline.storage.pieces" in (moved / "pipeline" / "binders" / "common.py").read_text()
     assert prints(moved) == before
 
 
