@@ -1,6 +1,7 @@
 """AFA (Ru et al. 2022): single-stage segmentation by a transformer whose attention learns which cells belong together.
 
 Its affinity spreads the CAMs, PAR lays them on the image's edges, and what is sure of them teaches the decoder.
+arXiv 2203.02664; numbers in brackets are the equations of docs/methods/afa.md.
 """
 
 from __future__ import annotations

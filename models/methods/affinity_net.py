@@ -1,6 +1,7 @@
 """AffinityNet (Ahn and Kwak 2018, PSA): learns which neighbouring pixels belong together, from confident labels.
 
-``propagate_cams`` walks CAMs over what it has learned. Also the second step of SEAM, PPC and HFPL.
+``propagate_cams`` walks CAMs over what it has learned. Also the second step of SEAM, PPC and HFPL. arXiv 1803.10464;
+numbers in brackets are the equations of docs/methods/affinity_net.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """AMN (Lee, Kim and Shim 2022): a segmenter that knows the image's tags, and whose scores are the CAMs.
 
 Trained on confident seeds with soft targets, it is active on whole objects and evenly so: one threshold fits all.
+arXiv 2203.16045; numbers in brackets are the equations of docs/methods/amn.md.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Amn(Method):
     stride 16); the loss is at the crop's resolution, not at the grid's; ``export_cams`` sums the softmax over views and
     normalises each class, where theirs takes the softmax of the mean logits; AdamW for Adam.
 
-    Source: gaviotas/AMN@75c1999c7c1b, as in hfpl_and_baselines 3.5.
+    Source: docs/methods/amn.md; gaviotas/AMN@75c1999c7c1b.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """IRN's network (Ahn, Cho and Kwak 2019): class boundaries and displacements, from confident labels, no boundary given.
 
 ``propagate_cams`` walks CAMs within the boundaries that it has found; the displacements tell objects apart.
+arXiv 1904.05044; numbers in brackets are the equations of docs/methods/boundary_net.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Plain CAM: a multi-label classifier whose last convolution is the localiser (Zhou et al. 2016).
+"""Plain CAM: a multi-label classifier whose last convolution is the localiser (Zhou et al. 2016, arXiv 1512.04150).
 
-The baseline of the whole family; with ``freeze_bn`` and ``dropout: 0.5`` it is PSA's first step.
+The baseline of the whole family; with ``freeze_bn`` and ``dropout: 0.5`` it is PSA's first step. Numbers in brackets
+are the equations of docs/methods/classifier.md.
 """
 
 from __future__ import annotations

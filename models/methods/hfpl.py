@@ -2,6 +2,7 @@
 
 Two terms. Importance sampling takes the image's score at pixels drawn by their own activation, so that strong pixels
 carry the gradient; feature similarity asks neighbours of one colour to score alike, and others not to.
+arXiv 2304.02621; numbers in brackets are the equations of docs/methods/hfpl.md.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Hfpl(AddOn):
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """The base's parts, its classification in part replaced by ``importance_sampling``, and ``feature_similarity``.
 
-        Spec: L = .. (1 - sampling) GAP + sampling IS .. + similarity FS.
+        L = .. (1 - sampling) GAP + sampling IS .. + similarity FS (docs/methods/hfpl.md, (3) and (5)).
         """
         parts = super().losses(outputs, batch, context)
         views = self.cam_views(outputs, batch)

@@ -1,7 +1,7 @@
 """Single-stage segmentation from tags (Araslanov and Roth 2020): a segmenter that learns from its own refined masks.
 
 Masks are pooled to class scores, so tags teach the network; PAMR lays the masks on the image's edges, and the confident
-part of them teaches it again.
+part of them teaches it again. arXiv 2005.08104; numbers in brackets are the equations of docs/methods/one_stage.md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class OneStage(Method):
     variance 1); pixels of a crop beyond the image are not labelled. Their test averages masks over scales, raises the
     background's to the power 3 and drops classes with scores below 0.1; ``predict_masks`` does neither of the last two.
 
-    Source: visinf/1-stage-wseg@d905fca:models/stage_net.py, as in rtc_and_rcm_mam 1.10.
+    Source: docs/methods/one_stage.md; visinf/1-stage-wseg@d905fca:models/stage_net.py.
     """
 
     align_corners = True

@@ -1,6 +1,7 @@
 """PPC (Du et al. 2022): pixels near the prototype of their pseudo-class, across two views, on top of SEAM or any base.
 
-Released as SEAM with a projection and three terms of contrast; here the terms are an add-on.
+Released as SEAM with a projection and three terms of contrast; here the terms are an add-on. arXiv 2110.07110; numbers
+in brackets are the equations of docs/methods/ppc.md.
 """
 
 from __future__ import annotations

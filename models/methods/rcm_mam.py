@@ -3,6 +3,7 @@
 MainNet learns, SupportNet follows it. RCM pulls MainNet's pixels to the prototypes of their region, made of other
 images; MAM expands its CAMs to those that SupportNet has over scales. First RCM alone (``mam: 0``), then both from its
 checkpoint; with ``rcm: 0`` and ``mam: 0`` the page is the vanilla classifier that both are compared with.
+arXiv 2112.05351; numbers in brackets are the equations of docs/methods/rcm_mam.md.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class RcmMam(Method):
         mam_target: weights that grow with disagreement ("attentive"), or the plain mean over scales ("mean").
         mam_half: MAM on the first half of the batch, at least two images, to save memory.
 
-    Source: rtc_and_rcm_mam 2 (no official code).
+    Source: docs/methods/rcm_mam.md (no official code).
     """
 
     queued: Tensor | None
@@ -157,7 +158,7 @@ class RcmMam(Method):
 
     @torch.no_grad()
     def _own_prototypes(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Of each image's regions at scale 1, whichever regions the contrast has (2.3, step 3)."""
+        """Of each image's regions at scale 1, whichever regions the contrast has (docs/methods/rcm_mam.md, step 3)."""
         with torch.autocast(batch.image.device.type, enabled=False):
             regions = self._regions([outputs["support_1"].float()], batch)
             return image_prototypes(outputs["support_embedded"].float(), regions, batch.tags.shape[1])

@@ -1,6 +1,7 @@
 """ReCAM (Chen et al. 2022): a trained classifier learns on, its classes also told apart by softmax cross-entropy.
 
 A yes/no loss lets the maps of classes that occur together overlap; a softmax over what lies under a map does not.
+arXiv 2203.00962; numbers in brackets are the equations of docs/methods/recam.md.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Recam(Method):
         pooling: how a class map becomes the image's logit: mean, maximum or log-mean-exp.
         weight: of the softmax cross-entropy (ReCAM 1 on VOC, 0.1 on COCO).
 
-    Source: zhaozhengChen/ReCAM, as in hfpl_and_baselines 3.5.
+    Source: docs/methods/recam.md (zhaozhengChen/ReCAM:step/train_recam.py).
     """
 
     def __init__(

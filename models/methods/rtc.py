@@ -2,6 +2,7 @@
 
 Representation: CAMs spread by a deep and by a shallow affinity (CRR). Transform: prototypes with the other view's
 features (CTR). Compensator: confident cells vote for more of the object. Then the decoder learns from online labels.
+arXiv 2309.00871; numbers in brackets are the equations of docs/methods/rtc.md.
 """
 
 from __future__ import annotations

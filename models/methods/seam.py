@@ -1,6 +1,7 @@
 """SEAM (Wang et al. 2020): a siamese classifier whose CAMs must follow the scale of the image, refined by correlation.
 
-Its refined maps are the seeds; PPC and HFPL build on it.
+Its refined maps are the seeds; PPC and HFPL build on it. arXiv 2004.04581; numbers in brackets are the equations of
+docs/methods/seam.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """DeepLab: a backbone, a head, cross-entropy on whatever masks it is given (Chen et al. 2015, 2017, 2018).
 
-Fully supervised on annotated masks, the last step of every multi-stage chain on pseudo-masks.
+Fully supervised on annotated masks, the last step of every multi-stage chain on pseudo-masks. arXiv 1412.7062 (v1),
+1606.00915 (v2), 1706.05587 (v3), 1802.02611 (v3+); docs/methods/segmenter.md.
 """
 
 from __future__ import annotations

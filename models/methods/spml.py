@@ -1,6 +1,7 @@
 """SPML (Ke, Hwang and Yu 2021): pixel embeddings by contrast with segments; one learner for every kind of weak label.
 
 Tags (as seeds from CAMs), boxes, points, scribbles, masks and mixtures of them differ in ``supervision:`` alone.
+arXiv 2105.00957; numbers in brackets are the equations of docs/methods/spml.md.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ class Spml(Method):
         return {f"segments_{field.name}": getattr(found, field.name) for field in fields(found)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Spec 1.7: L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
+        """L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
         logits = F.interpolate(outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         entropy = seed_cross_entropy(logits, batch.seeds)
         parts = {"segmentation": entropy if self.frozen else self.weights.annotation * entropy}
