@@ -134,6 +134,15 @@ def test_files_that_pages_name_exist(path: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_walks_count_their_files() -> None:
+    walks = re.split(r"^## ", (ROOT / "docs" / "walks.md").read_text(encoding="utf-8"), flags=re.M)[1:]
+    for walk in walks:
+        rows = re.findall(r"^\| \d+ \| `([^`]+)` \|.*\| (\w+) \|$", walk, re.M)
+        assert all((ROOT / name).is_file() for name, _ in rows)
+        kinds = [kind for _, kind in rows]
+        assert f"{len(rows)} files, {kinds.count('machinery')} of them machinery" in walk
+
+
 @pytest.mark.parametrize("name", [*METHODS, *ADD_ONS])
 def test_a_page_of_code_leads_to_its_page_of_prose(name: str) -> None:
     module = ROOT / ((METHODS | ADD_ONS)[name].partition(":")[0].replace(".", "/") + ".py")
