@@ -70,9 +70,10 @@ class AffinityNet(Method):
         features = outputs["features"].float()
         radius = fitting_radius(tuple(features.shape[2:]), self.radius)  # type: ignore[arg-type]
         offsets = pair_offsets(radius)
-        seeds = batch.seeds[:, :: self.stride, :: self.stride]
+        seeds = batch.seeds[:, :: self.stride, :: self.stride]  # [B,h,w]
+        # (1) and its labels, each [B,P,h',w'] over the P pairs of each source
         loss = affinity_loss(feature_affinity(features, offsets, radius), pair_labels(seeds, offsets, radius))
-        return {
+        return {  # (2)
             "background": loss.background / 4,
             "foreground": loss.foreground / 4,
             "different": loss.different / 2,

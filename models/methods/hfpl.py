@@ -67,9 +67,10 @@ class Hfpl(AddOn):
         parts = super().losses(outputs, batch, context)
         views = self.cam_views(outputs, batch)
         if self.sampling:
+            # released: HFPL samples the first of SEAM's two views, ICAM both
             sampled = views if self.reading == "multinomial" else views[:1]
             drawn = [view.weight * self._sampled(view, batch.tags, context.generator) for view in sampled]
-            parts |= {view.part: (1 - self.sampling) * parts[view.part] for view in sampled}
+            parts |= {view.part: (1 - self.sampling) * parts[view.part] for view in sampled}  # (3)
             parts["importance_sampling"] = self.sampling * torch.stack(drawn).sum()
         if self.similarity:
             parts["feature_similarity"] = self.similarity * self._similar(views[0], batch.tags)
@@ -79,14 +80,14 @@ class Hfpl(AddOn):
         if self.reading == "multinomial":
             probabilities = _softmax(view)[:, 1:]
             indices = draw_pixels(probabilities, self.draws, generator)
-            return multinomial_sampling_loss(probabilities, tags, indices)
-        indices = draw_pixels(sampling_weights(view.maps), self.draws, generator)
-        return importance_sampling_loss(view.maps, tags, indices)
+            return multinomial_sampling_loss(probabilities, tags, indices)  # (6)
+        indices = draw_pixels(sampling_weights(view.maps), self.draws, generator)  # (1), [B,C,draws]
+        return importance_sampling_loss(view.maps, tags, indices)  # (2)
 
     def _similar(self, view: CamView, tags: Tensor) -> Tensor:
         image = F.interpolate(view.image, view.maps.shape[2:], mode="bilinear", align_corners=True)
         scores = _softmax(view) if self.reading == "multinomial" else cam_scores(view.maps, tags)
-        return feature_similarity(image, scores, self.mu, self.sigma, self.reach)
+        return feature_similarity(image, scores, self.mu, self.sigma, self.reach)  # (4), of scores [B,1+C,h,w]
 
 
 def _softmax(view: CamView) -> Tensor:
