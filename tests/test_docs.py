@@ -28,6 +28,7 @@ SECTION = re.compile(PAGE + r"(?:, sections? (\d+)(?: (?:and|to) (\d+))?|, \((\d
 REPOSITORY = r"[\w.-]+/[\w.-]+@[0-9a-f]{7,40}"
 SOURCE = re.compile(rf"{PAGE}|{REPOSITORY}(?::\S+)?|\([A-Z][^()]* (?:19|20)\d\d\)|``VOClabelcolormap\.m``")
 """What a line "Source:" may name: a page, a file of a repository at a commit, a paper by authors and year."""
+DOCUMENT = re.compile(r"\b(?:docs|tests|recipes|benchmarks)/[\w/]+\.md\b")
 UNREADABLE = re.compile(
     r"\b[Ss]pec(?:s|ification)? ?(?:\d|:)"  # "Spec 1.7"
     r"|\b[a-z]+_and_[a-z_]+ \d"  # a document by its name and a section
@@ -57,6 +58,7 @@ def unreadable(paragraph: str) -> list[str]:
     wrong = [match.group() for match in UNREADABLE.finditer(paragraph)]
     if paragraph.startswith(("Source:", "Sources:")) and not SOURCE.search(paragraph):
         wrong.append(paragraph)
+    wrong += [name for name in DOCUMENT.findall(paragraph) if not (ROOT / name).is_file()]
     for match in SECTION.finditer(paragraph):
         page, *numbers = match.groups()
         if not (PAGES / f"{page}.md").is_file():
@@ -86,6 +88,7 @@ def test_what_is_cited_can_be_read(path: Path) -> None:
         "See ../shared/specs for more.",
         "Source: docs/methods/never_written.md.",
         "Source: docs/methods/seam.md, section 99.",
+        "docs/never_written.md has more.",
         "Source: docs/methods/seam.md, (99).",
     ],
 )
