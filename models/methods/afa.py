@@ -5,7 +5,8 @@ Its affinity spreads the CAMs, PAR lays them on the image's edges, and what is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,17 @@ from models.ops.cam import max_norm
 from models.ops.multiscale import scaled_views
 from models.ops.online_labels import refined_share_labels, two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
+from models.options import (
+    FrozenStages,
+    InnerShare,
+    OutputStride,
+    Positive,
+    PositiveCount,
+    Scales,
+    ShareBelowOne,
+    StartEpoch,
+    Weight,
+)
 from models.structures import IGNORE, Batch, Outputs, StepContext
 
 
@@ -51,25 +63,27 @@ class Afa(Method):
     Source: rulixiang/afa@adcfa29:scripts/dist_train_voc.py, wetr/model_attn_aff.py.
     """
 
+    bands: ClassVar = (("low", "high"),)
+
     def __init__(
         self,
         num_classes: int,
         *,
         backbone: str = "mit_b1",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        head_width: int = 256,
-        dropout: float = 0.1,
-        cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
-        background: float = 0.45,
-        high: float = 0.55,
-        low: float = 0.35,
-        radius: int = 8,
-        segmentation: float = 0.1,
-        affinity: float = 0.1,
-        pretrain: float = 1.0,
+        frozen_stages: FrozenStages = 0,
+        head_width: PositiveCount = 256,
+        dropout: ShareBelowOne = 0.1,
+        cam_scales: Scales = (1.0, 0.5, 1.5),
+        background: InnerShare = 0.45,
+        high: ShareBelowOne = 0.55,
+        low: ShareBelowOne = 0.35,
+        radius: PositiveCount = 8,
+        segmentation: Weight = 0.1,
+        affinity: Weight = 0.1,
+        pretrain: StartEpoch = 1.0,
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

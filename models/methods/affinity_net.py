@@ -18,6 +18,7 @@ from models.method import Method
 from models.ops.affinity import feature_affinity, pair_labels
 from models.ops.pixel_pairs import fitting_radius, pair_offsets
 from models.ops.random_walk import PairLinks
+from models.options import FrozenStages, OutputStride, Positive, PositiveCount
 from models.structures import Batch, Links, Outputs, StepContext
 
 
@@ -40,12 +41,12 @@ class AffinityNet(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = True,
-        frozen_stages: int = 0,
-        head_width: int = 64,
-        radius: int = 5,
+        frozen_stages: FrozenStages = 0,
+        head_width: PositiveCount = 64,
+        radius: PositiveCount = 5,
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

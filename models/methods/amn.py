@@ -16,6 +16,7 @@ from models.errors import ConfigurationError
 from models.heads.aspp import AsppV2
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method, ParameterGroup
+from models.options import FrozenStages, OutputStride, Positive, Share, ShareBelowOne
 from models.structures import Batch, Outputs, StepContext
 
 
@@ -49,12 +50,12 @@ class Amn(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.4,
+        frozen_stages: FrozenStages = 0,
+        dropout: ShareBelowOne = 0.0,
+        label_smoothing: Share = 0.4,
         align_corners: bool = False,
     ) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ from models.method import Method, ParameterGroup
 from models.ops.affinity import pair_labels, path_affinity
 from models.ops.pixel_pairs import fitting_radius, pair_paths
 from models.ops.random_walk import PairLinks
+from models.options import OutputStride, Positive, PositiveCount, Side
 from models.structures import Batch, Links, Outputs, StepContext
 
 
@@ -44,13 +45,13 @@ class BoundaryNet(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        boundary_width: int = 32,
-        displacement_width: int = 64,
-        radius: int = 10,
-        walk_radius: int = 5,
-        canvas: int = 0,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
+        boundary_width: PositiveCount = 32,
+        displacement_width: PositiveCount = 64,
+        radius: PositiveCount = 10,
+        walk_radius: PositiveCount = 5,
+        canvas: Side = 0,
         learn_displacements: bool = True,
     ) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from models.losses.image_labels import image_label_loss
 from models.method import Method
 from models.ops.affinity import cosine_affinity
 from models.ops.random_walk import DenseLinks
+from models.options import FrozenStages, OutputStride, Positive, ShareBelowOne
 from models.structures import Batch, CamView, Links, Outputs, StepContext
 
 
@@ -40,11 +41,11 @@ class Classifier(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
+        frozen_stages: FrozenStages = 0,
+        dropout: ShareBelowOne = 0.0,
         pooling: Literal["gap", "gmp", "lse"] = "gap",
         labels: Literal["multi", "single"] = "multi",
     ) -> None:

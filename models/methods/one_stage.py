@@ -6,7 +6,7 @@ part of them teaches it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,18 @@ from models.losses.class_score import class_scores, with_constant_background
 from models.method import Method
 from models.ops.cut_offs import cut_off_labels, original_labels, tagged_masks
 from models.ops.pixel_adaptive import PixelAdaptive
+from models.options import (
+    Distances,
+    FrozenStages,
+    InnerShare,
+    NonNegative,
+    OutputStride,
+    Positive,
+    PositiveCount,
+    ShareBelowOne,
+    StartEpoch,
+    Weight,
+)
 from models.structures import IGNORE, Batch, Outputs, StepContext
 
 
@@ -58,22 +70,22 @@ class OneStage(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        head_width: int = 256,
-        dropout: float = 0.5,
-        psi: float = 0.3,
-        focal_power: float = 3.0,
-        focal_floor: float = 0.01,
-        pamr_iterations: int = 10,
-        pamr_dilations: Sequence[int] = (1, 2, 4, 8, 12, 24),
-        cutoff: float = 0.6,
-        background_cutoff: float = 0.7,
-        least: float = 0.2,
-        mask: float = 1.0,
-        pretrain: float = 5.0,
+        frozen_stages: FrozenStages = 0,
+        head_width: PositiveCount = 256,
+        dropout: ShareBelowOne = 0.5,
+        psi: ShareBelowOne = 0.3,
+        focal_power: NonNegative = 3.0,
+        focal_floor: Positive = 0.01,
+        pamr_iterations: PositiveCount = 10,
+        pamr_dilations: Distances = (1, 2, 4, 8, 12, 24),
+        cutoff: InnerShare = 0.6,
+        background_cutoff: InnerShare = 0.7,
+        least: ShareBelowOne = 0.2,
+        mask: Weight = 1.0,
+        pretrain: StartEpoch = 5.0,
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

@@ -7,7 +7,7 @@ checkpoint; with ``rcm: 0`` and ``mam: 0`` the page is the vanilla classifier th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -30,6 +30,17 @@ from models.losses.regional_contrast import (
 )
 from models.method import Method
 from models.ops.batch_norm import untracked
+from models.options import (
+    Count,
+    FrozenStages,
+    OutputStride,
+    Positive,
+    PositiveCount,
+    Scales,
+    ShareAboveZero,
+    ShareBelowOne,
+    Weight,
+)
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -70,23 +81,23 @@ class RcmMam(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        feature_width: int = 256,
+        frozen_stages: FrozenStages = 0,
+        dropout: ShareBelowOne = 0.0,
+        feature_width: PositiveCount = 256,
         head_lr: Literal[1, 10] = 1,
-        momentum: float = 0.996,
-        rcm: float = 1.0,
-        mam: float = 1.0,
-        support_scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
-        main_scales: Sequence[float] = (0.5, 1.0, 2.0),
-        region_threshold: float = 0.3,
-        temperature: float = 2.0,
+        momentum: ShareBelowOne = 0.996,
+        rcm: Weight = 1.0,
+        mam: Weight = 1.0,
+        support_scales: Scales = (0.5, 1.0, 1.5, 2.0),
+        main_scales: Scales = (0.5, 1.0, 2.0),
+        region_threshold: ShareAboveZero = 0.3,
+        temperature: Positive = 2.0,
         region_scales: Literal["multi", "single"] = "multi",
         empty: Literal["ignore", "faithful"] = "ignore",
-        queue: int = 0,
+        queue: Count = 0,
         mam_target: Literal["attentive", "mean"] = "attentive",
         mam_half: bool = True,
     ) -> None:

@@ -17,6 +17,7 @@ from models.heads.cam import CamHead, pool
 from models.losses.tagged_cross_entropy import tagged_cross_entropy
 from models.method import Method
 from models.ops.class_features import class_features
+from models.options import FrozenStages, OutputStride, Positive, ShareBelowOne, Weight
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -42,13 +43,13 @@ class Recam(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
+        frozen_stages: FrozenStages = 0,
+        dropout: ShareBelowOne = 0.0,
         pooling: Literal["gap", "gmp", "lse"] = "gap",
-        weight: float = 1.0,
+        weight: Weight = 1.0,
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

@@ -7,7 +7,7 @@ features (CTR). Compensator: confident cells vote for more of the object. Then t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,17 @@ from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
 from models.ops.siamese import siamese_cam_views
+from models.options import (
+    FrozenStages,
+    InnerShare,
+    OutputStride,
+    Positive,
+    PositiveCount,
+    ShareAboveZero,
+    ShareBelowOne,
+    StartEpoch,
+    Weight,
+)
 from models.structures import IGNORE, Batch, CamView, Outputs, StepContext
 
 
@@ -77,37 +88,39 @@ class Rtc(Method):
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
     """
 
+    bands: ClassVar = (("low", "high"),)
+
     def __init__(
         self,
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        feature_width: int = 256,
-        affinity_width: int = 64,
-        second_size: int = 128,
-        hardest: float = 0.2,
+        frozen_stages: FrozenStages = 0,
+        dropout: ShareBelowOne = 0.0,
+        feature_width: PositiveCount = 256,
+        affinity_width: PositiveCount = 64,
+        second_size: PositiveCount = 128,
+        hardest: ShareAboveZero = 0.2,
         labels: Literal["multi", "single"] = "multi",
         representation: Literal["cross", "single"] = "cross",
-        contrast: float = 0.1,
-        tau: float = 0.1,
-        background: float = 0.2,
+        contrast: Weight = 0.1,
+        tau: Positive = 0.1,
+        background: InnerShare = 0.2,
         background_cells: Literal["first", "least_foreground"] = "first",
         negatives: Literal["all", "present"] = "all",
-        compensator: float = 1.0,
-        transform_start: float = 0.0,
-        votes_temperature: float = 1.0,
-        compensated: float = 0.8,
-        segmentation: float = 1.0,
-        segmentation_start: float = 7.0,
+        compensator: Weight = 1.0,
+        transform_start: StartEpoch = 0.0,
+        votes_temperature: Positive = 1.0,
+        compensated: ShareAboveZero = 0.8,
+        segmentation: Weight = 1.0,
+        segmentation_start: StartEpoch = 7.0,
         head: str = "rtc",
-        head_width: int = 256,
-        high: float = 0.55,
-        low: float = 0.2,
+        head_width: PositiveCount = 256,
+        high: ShareBelowOne = 0.55,
+        low: ShareBelowOne = 0.2,
         refiner: Literal["varm", "par", "pamr"] = "varm",
     ) -> None:
         super().__init__()

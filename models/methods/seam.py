@@ -19,6 +19,7 @@ from models.losses.seam import View, comparable_views, equivariance_losses, siam
 from models.method import Method
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
 from models.ops.siamese import siamese_cam_views
+from models.options import Count, FrozenStages, OutputStride, Positive, PositiveCount, ShareAboveZero, ShareBelowOne
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -44,15 +45,15 @@ class Seam(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        correlation_width: int = 64,
-        second_scale: float = 0.3,
-        second_size: int = 0,
-        hardest: float = 0.2,
+        frozen_stages: FrozenStages = 0,
+        dropout: ShareBelowOne = 0.0,
+        correlation_width: PositiveCount = 64,
+        second_scale: Positive = 0.3,
+        second_size: Count = 0,
+        hardest: ShareAboveZero = 0.2,
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

@@ -16,6 +16,7 @@ from models.doors import resolve
 from models.heads import HEADS
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method
+from models.options import FrozenStages, OutputStride, Positive, PositiveCount, Share, ShareBelowOne
 from models.structures import Batch, Outputs, StepContext
 
 
@@ -44,17 +45,17 @@ class SegmenterNetwork(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
+        frozen_stages: FrozenStages = 0,
         head: str = "large_fov",
-        head_width: int = 256,
-        dropout: float = 0.1,
+        head_width: PositiveCount = 256,
+        dropout: ShareBelowOne = 0.1,
         balanced: bool = False,
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         align_corners: bool = False,
-        also_scales: Sequence[float] = (),
+        also_scales: Sequence[Positive] = (),
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

@@ -38,6 +38,7 @@ from models.ops.labelled_segments import (
 )
 from models.ops.nearest import label_shares, nearest
 from models.ops.random_walk import DenseLinks
+from models.options import Count, FrozenStages, OutputStride, Positive, PositiveCount, ShareBelowOne, Weight
 from models.prototype_bank import PrototypeBank
 from models.structures import UNLABELLED, Batch, Links, Outputs, StepContext
 
@@ -88,29 +89,29 @@ class Spml(Method):
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
         freeze_bn: bool = False,
-        frozen_stages: int = 0,
+        frozen_stages: FrozenStages = 0,
         head: str = "aspp_v2",
-        embedding: int = 64,
-        dropout: float = 0.75,
+        embedding: PositiveCount = 64,
+        dropout: ShareBelowOne = 0.75,
         preset: Literal["tags", "boxes", "points", "scribbles", "parts"] = "tags",
-        annotation: float | None = None,
-        co_occurrence: float | None = None,
-        similarity: float | None = None,
-        affinity: float | None = None,
-        clusters: int = 6,
-        iterations: int = 10,
+        annotation: Weight | None = None,
+        co_occurrence: Weight | None = None,
+        similarity: Weight | None = None,
+        affinity: Weight | None = None,
+        clusters: PositiveCount = 6,
+        iterations: PositiveCount = 10,
         located_similarity: bool = True,
-        anchors: int = 0,
+        anchors: Count = 0,
         untagged_anchors: bool = False,
-        memory: int = 2,
-        bank: int = 8192,
+        memory: Count = 2,
+        bank: Count = 8192,
         frozen: bool = False,
         inference: Literal["softmax", "neighbours"] = "softmax",
-        inference_clusters: int = 12,
-        neighbours: int = 20,
+        inference_clusters: PositiveCount = 12,
+        neighbours: PositiveCount = 20,
     ) -> None:
         super().__init__()
         self.backbone = resolve(BACKBONES, backbone, "backbone")(

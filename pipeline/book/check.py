@@ -14,8 +14,6 @@ from models.backbones import BACKBONES, EXTRAS, OUTPUT_STRIDES, WITH_ATTENTION
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from models.methods import ADD_ONS, METHODS, READ_ATTENTION
-from models.pseudo_masks import RULES
-from models.refiners import REFINERS
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.artifacts import PRODUCERS, kind_of
 from pipeline.book.check_graph import circle_problems, label_problems, split_problems, teaching_problems
@@ -24,20 +22,7 @@ from pipeline.book.check_table import table_problems
 from pipeline.book.lineage import REFERENCES
 from pipeline.book.options import DOORS, OPTIONS, _declared
 from pipeline.book.params import Book, explain, one_screen
-from pipeline.book.ranges import order_problems, range_problems
-from pipeline.book.signatures import has_method, options_model
-
-CHECKED_BY_BUILDING = {
-    ANNOTATORS["mixture"],
-    "pipeline.loading.loader_options:LoaderOptions",
-    "models.settings:TrainSettings",
-    "models.ops.oversegmentation:RegionOptions",
-    "models.refiners.dense_crf:SegmentationCrf",
-    "models.refiners.random_walk:RandomWalk",
-    *REFINERS.values(),
-    *RULES.values(),
-}
-"""Options whose ranges are checked too: they import no torch."""
+from pipeline.book.signatures import has_method, options_model, trait
 
 
 def check(book: Book) -> None:
@@ -146,15 +131,19 @@ def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
 def _misfits(
     target: str, given: dict[str, Any], where: str, homes: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
-    """Options that a part does not take, of the wrong type, or out of range."""
+    """Options that a part does not take, of the wrong type, out of range, or that exclude each other.
+
+    A part that is ``built_by_check`` says the last itself, when it is built; it may import no torch.
+    """
     model = options_model(target)
     try:
         found = model.model_validate(given)
-        yield from range_problems(where, given)
-        if target in CHECKED_BY_BUILDING:
+        for low, high in trait(target, "bands", ()):
+            least, most = getattr(found, low), getattr(found, high)
+            if least > most:
+                yield f"{where}.{low}: expected at most {high} ({most!r:.20}), found {least!r:.20}."
+        if trait(target, "built_by_check"):
             resolve({"": target}, "", "")(**given)
-        else:
-            yield from order_problems(where, found.model_dump())
     except ValidationError as error:
         yield from (line.strip() for line in explain(error, model, where, homes))
 
