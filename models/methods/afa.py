@@ -7,13 +7,12 @@ arXiv 2203.02664; numbers in brackets are the equations of docs/methods/afa.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES, WITH_ATTENTION
+from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.heads.cam import CamHead
@@ -64,7 +63,9 @@ class Afa(Method):
     Source: rulixiang/afa@adcfa29:scripts/dist_train_voc.py, wetr/model_attn_aff.py.
     """
 
-    bands: ClassVar = (("low", "high"),)
+    reads_attention = True
+    switches = {"scores": "segmentation"}
+    bands = (("low", "high"),)
 
     def __init__(
         self,
@@ -90,9 +91,10 @@ class Afa(Method):
         self.backbone = resolve(BACKBONES, backbone, "backbone")(
             width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
         )
-        if backbone not in WITH_ATTENTION:
-            able = ", ".join(WITH_ATTENTION)
-            raise ConfigurationError(f"afa: backbone '{backbone}' has no attention. Remedy: one of {able}.")
+        if not hasattr(self.backbone, "with_attention"):
+            raise ConfigurationError(
+                f"afa: backbone '{backbone}' has no attention. Remedy: one that has, such as mit_b1."
+            )
         channels = self.backbone.channels
         self.cam_head = CamHead(channels, num_classes)
         self.decoder = SegFormerHead(channels, 1 + num_classes, width=head_width, dropout=dropout)

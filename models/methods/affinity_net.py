@@ -37,6 +37,8 @@ class AffinityNet(Method):
         radius: pairs are nearer than this many cells (PSA 5).
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,

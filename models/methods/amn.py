@@ -46,6 +46,8 @@ class Amn(Method):
     Source: docs/methods/amn.md; gaviotas/AMN@75c1999c7c1b.
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,

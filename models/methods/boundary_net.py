@@ -41,6 +41,8 @@ class BoundaryNet(Method):
         learn_displacements: also learn the way to the centre of objects, which tells them apart; walks do not need it.
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,

@@ -8,7 +8,7 @@ arXiv 2309.00871; numbers in brackets are the equations of docs/methods/rtc.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,8 @@ class Rtc(Method):
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
     """
 
-    bands: ClassVar = (("low", "high"),)
+    switches = {"scores": "segmentation", "gated_scores": "segmentation"}
+    bands = (("low", "high"),)
 
     def __init__(
         self,

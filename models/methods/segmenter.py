@@ -41,6 +41,8 @@ class SegmenterNetwork(Method):
             loss of its own in training (DeepLab v2's MSC: 0.5 and 0.75).
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,

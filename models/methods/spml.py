@@ -85,6 +85,8 @@ class Spml(Method):
     Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py, spml/models/embeddings/resnet_deeplab.py.
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,

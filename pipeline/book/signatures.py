@@ -113,9 +113,12 @@ def has_method(target: str, method: str) -> bool:
     )
 
 
-def trait(target: str, name: str, default: Any = None) -> Any:
-    """What the class behind ``"module:Class"``, or the nearest base class that does, sets its attribute ``name`` to."""
-    for module, node in _lineage(target):
+def trait(target: str | None, name: str, default: Any = None) -> Any:
+    """What the class behind ``"module:Class"``, or the nearest base class that does, sets its attribute ``name`` to.
+
+    ``default`` where none does, or for a name that is in no door (None).
+    """
+    for module, node in _lineage(target) if target else ():
         for item in node.body if isinstance(node, ast.ClassDef) else ():
             targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
             value = getattr(item, "value", None)
