@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,6 +46,18 @@ class Method(nn.Module):
     reads_attention: ClassVar[bool] = False
     switches: ClassVar[Mapping[str, str]] = {}
     bands: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Option -> default, of the constructor and of those of base classes to which it hands further keywords on."""
+        found: dict[str, Any] = {}
+        for owner in cls.__mro__:
+            if "__init__" in vars(owner):
+                parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+                found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | found
+                if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                    break
+        return found
 
     def forward(self, batch: Batch) -> Outputs:
         raise NotImplementedError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 
 import pytest
@@ -52,7 +51,7 @@ VARIANTS += [("segmenter", {"balanced": True, "label_smoothing": 0.1, "align_cor
 def build(name: str, seed: int = 0, **options: object) -> Method:
     torch.manual_seed(seed)
     page = resolve(METHODS, name, "method")
-    known = inspect.signature(page).parameters
+    known = page.defaults()
     given = {**SMALL, **NEEDED.get(name, {}), **options}
     method: Method = page(CLASSES, **{key: value for key, value in given.items() if key in known})
     return method

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 
 import pytest
@@ -80,7 +79,7 @@ def test_pages_learn_on_it(name: str, image: torch.Tensor) -> None:
     page = resolve(METHODS, name, "method")
     options = {"backbone": "mit_b0", "width": 0.25, "head_width": 16, "second_size": 32, "freeze_bn": True}
     torch.manual_seed(0)
-    method: Method = page(3, **{k: v for k, v in options.items() if k in inspect.signature(page).parameters}).train()
+    method: Method = page(3, **{k: v for k, v in options.items() if k in page.defaults()}).train()
     seeds = torch.ones(2, 64, 96, dtype=torch.int64)
     batch = Batch(image, torch.tensor([[True, False, True], [False, True, False]]), seeds)
     losses = method.losses(method(batch), batch, StepContext(0, 10, 5))
