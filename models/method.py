@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,8 +29,35 @@ class Method(nn.Module):
     """Base of the method pages (the protocol ``Trainable`` with its defaults).
 
     A page's constructor takes ``num_classes`` (foreground classes C) and keyword options, each with
-    a default and a type annotation (bool, int, float, str): they are what ``params.yaml`` may set under ``model:``.
+    a default and a type annotation (bool, str, or a type of ``models.options``, which has a range): they are what
+    ``params.yaml`` may set under ``model:``. An option of the type ``StartEpoch`` says from when on a loss counts.
+
+    The attributes below say what a page is. They are read from the source (``pipeline.book.signatures.trait``), so that
+    ``check`` needs no torch: write literals.
+
+    Attributes:
+        learns_from_pixels: its losses read labels of pixels; image tags alone teach it nothing.
+        reads_attention: its backbone must have attention (``with_attention``).
+        switches: function of the page -> the option that takes it away where it is 0.
+        bands: pairs of options of which the first may be at most the second.
     """
+
+    learns_from_pixels: ClassVar[bool] = False
+    reads_attention: ClassVar[bool] = False
+    switches: ClassVar[Mapping[str, str]] = {}
+    bands: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Option -> default, of the constructor and of those of base classes to which it hands further keywords on."""
+        found: dict[str, Any] = {}
+        for owner in cls.__mro__:
+            if "__init__" in vars(owner):
+                parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+                found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | found
+                if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                    break
+        return found
 
     def forward(self, batch: Batch) -> Outputs:
         raise NotImplementedError

@@ -12,9 +12,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ConfigurationError
 from models.ops.background import check_band, class_map, complement_background, power_background, tagged, winner
 from models.ops.presets import preset_of
+from models.options import Positive, Share, ShareBelowOne, Unsure, require
 from models.structures import UNLABELLED, Cam, Image, Mask
 
 RULES: dict[str, str] = {
@@ -53,8 +53,9 @@ class Constant:
     """The best class where its score is above a constant (IRN's walk; the CAM evaluation of HFPL, SEAM and IRN)."""
 
     needs_image: ClassVar[bool] = False
+    built_by_check: ClassVar[bool] = True
 
-    def __init__(self, threshold: float | None = None, preset: str = "irn") -> None:
+    def __init__(self, threshold: Share | None = None, preset: str = "irn") -> None:
         """Set the background.
 
         Args:
@@ -63,8 +64,7 @@ class Constant:
         """
         published = preset_of(CONSTANTS, preset, "constant")
         threshold = published if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise ConfigurationError(f"constant: threshold must be in [0,1], found {threshold}.")
+        require("constant", Constant.__init__, {"threshold": threshold})
         self.threshold = threshold
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
@@ -80,8 +80,9 @@ class Power:
     """
 
     needs_image: ClassVar[bool] = False
+    built_by_check: ClassVar[bool] = True
 
-    def __init__(self, alpha: float | None = None, preset: str = "seam", least: float = 0.0) -> None:
+    def __init__(self, alpha: Positive | None = None, preset: str = "seam", least: ShareBelowOne = 0.0) -> None:
         """Set the background.
 
         Args:
@@ -93,10 +94,7 @@ class Power:
         """
         published = preset_of(POWERS, preset, "power")
         alpha = published if alpha is None else alpha
-        if alpha <= 0:
-            raise ConfigurationError(f"power: alpha must be above 0, found {alpha}.")
-        if not 0 <= least <= 1:
-            raise ConfigurationError(f"power: least must be in [0,1], found {least}.")
+        require("power", Power.__init__, {"alpha": alpha, "least": least})
         self.alpha, self.least = alpha, least
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
@@ -115,16 +113,16 @@ class Complement:
     """The best class where its score is above ``1 - sum``: for posteriors, such as a refined CAM's (ICAM)."""
 
     needs_image: ClassVar[bool] = False
+    built_by_check: ClassVar[bool] = True
 
-    def __init__(self, peak: float = 0.0) -> None:
+    def __init__(self, peak: Share = 0.0) -> None:
         """Set the weight of weak classes.
 
         Args:
             peak: divide background and classes by their own largest value in the image, or by this, if that is
                 smaller; 0 compares them as they are (SPML 0.15, for shares of labels among neighbours).
         """
-        if not 0 <= peak <= 1:
-            raise ConfigurationError(f"complement: peak must be in [0,1], found {peak}.")
+        require("complement", Complement.__init__, {"peak": peak})
         self.peak = peak
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
@@ -140,8 +138,9 @@ class TwoThreshold:
     """Foreground above ``high``, background up to ``low``, unsure between (RTC, AFA)."""
 
     needs_image: ClassVar[bool] = False
+    built_by_check: ClassVar[bool] = True
 
-    def __init__(self, high: float = 0.5, low: float = 0.35, unsure: int = 255) -> None:
+    def __init__(self, high: ShareBelowOne = 0.5, low: ShareBelowOne = 0.35, unsure: Unsure = 255) -> None:
         """Set the band.
 
         Args:
@@ -149,7 +148,8 @@ class TwoThreshold:
             low: up to it a pixel is background; at most ``high``.
             unsure: value of the pixels between, 255 void or 254 unlabelled.
         """
-        check_band("two_threshold", high, low, unsure)
+        require("two_threshold", TwoThreshold.__init__, {"high": high, "low": low, "unsure": unsure})
+        check_band("two_threshold", high, low)
         self.high, self.low, self.unsure = high, low, unsure
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:

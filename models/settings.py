@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
 
 from models.errors import ConfigurationError
+from models.options import Count, NonNegative, Positive, PositiveCount, ShareAboveZero, ShareBelowOne, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +26,29 @@ class TrainSettings:
         save_every_seconds: how often the state for a resume is saved (read by the caller).
     """
 
-    epochs: int = 0
-    steps: int = 0
+    built_by_check: ClassVar[bool] = True
+
+    epochs: Count = 0
+    steps: Count = 0
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    lr: Positive = 0.01
+    momentum: ShareBelowOne = 0.9
+    weight_decay: NonNegative = 5e-4
     schedule: Literal["poly", "cosine", "constant", "step"] = "poly"
-    power: float = 0.9
-    decay: float = 0.1
-    decay_epochs: int = 0
-    warmup_steps: int = 0
-    accumulate: int = 1
-    clip_norm: float = 0.0
-    ema: float = 0.0
+    power: NonNegative = 0.9
+    decay: ShareAboveZero = 0.1
+    decay_epochs: Count = 0
+    warmup_steps: Count = 0
+    accumulate: PositiveCount = 1
+    clip_norm: NonNegative = 0.0
+    ema: ShareBelowOne = 0.0
     channels_last: bool = False
-    log_every: int = 20
-    save_every_seconds: float = 30.0
+    log_every: PositiveCount = 20
+    save_every_seconds: NonNegative = 30.0
 
     def __post_init__(self) -> None:
+        """Refuse numbers out of range, and settings that exclude each other (ConfigurationError)."""
+        require("settings", TrainSettings, asdict(self))
         if (self.epochs > 0) == (self.steps > 0):
             raise ConfigurationError(
                 f"settings: expected either epochs or steps above 0, found epochs {self.epochs}, steps {self.steps}."
@@ -52,25 +57,6 @@ class TrainSettings:
             raise ConfigurationError(
                 "settings: schedule 'step' and decay_epochs above 0 belong together, found schedule "
                 f"'{self.schedule}' and decay_epochs {self.decay_epochs}."
-            )
-        ranges = {
-            "accumulate": self.accumulate >= 1,
-            "log_every": self.log_every >= 1,
-            "lr": self.lr > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "warmup_steps": self.warmup_steps >= 0,
-            "clip_norm": self.clip_norm >= 0,
-            "momentum": 0 <= self.momentum < 1,
-            "power": self.power >= 0,
-            "decay": 0 < self.decay <= 1,
-            "save_every_seconds": self.save_every_seconds >= 0,
-            "ema": 0 <= self.ema < 1,
-        }
-        wrong = [f"{name} {getattr(self, name)}" for name, holds in ranges.items() if not holds]
-        if wrong:
-            raise ConfigurationError(
-                f"settings: out of range: {', '.join(wrong)}. Expected accumulate and log_every of at least 1, a "
-                "positive lr, ema and momentum in [0,1), decay in (0,1], and nothing else below 0."
             )
 
     def total_steps(self, steps_per_epoch: int) -> int:

@@ -25,6 +25,7 @@ from models.metrics.localisation import (
 )
 from models.ops.multiscale import evaluating, in_batches, squared, to_batch
 from models.ops.resize import resize_bilinear
+from models.options import PositiveCount, Side
 from models.structures import Cam, Image, Ranker
 
 IOUS = (0.3, 0.5, 0.7)
@@ -133,9 +134,9 @@ def score_boxes(
     *,
     device: Any = "cpu",
     images: Literal["single_class", "single_object"] = "single_class",
-    side: int = 0,
-    square: int = 0,
-    batch_size: int = 1,
+    side: Side = 0,
+    square: Side = 0,
+    batch_size: PositiveCount = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> BoxScore:
     """Count over images, to be merged with other parts.

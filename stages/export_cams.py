@@ -15,6 +15,7 @@ from torch.nn import functional
 from models.ops.cam import EXPORT_NORMALIZATIONS
 from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, squared, to_batch
 from models.ops.posteriors import posteriors
+from models.options import Grid, PositiveCount, Scales, Side
 from models.structures import Cam, Image, Localizer, Segmenter
 
 Sample: TypeAlias = tuple[str, Image, npt.NDArray[np.bool_]]
@@ -25,14 +26,14 @@ def export_cams(
     localizer: Localizer | Segmenter,
     *,
     device: Any = "cpu",
-    scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
+    scales: Scales = (0.5, 1.0, 1.5, 2.0),
     flip: bool = True,
-    square: int = 0,
-    grid: int | Literal["full"] = 4,
+    square: Side = 0,
+    grid: Grid = 4,
     normalization: Literal["max_norm", "max"] = "max_norm",
     alignment: Literal["cells", "half_pixel"] = "cells",
     maps: Literal["cams", "posteriors"] = "cams",
-    batch_size: int = 1,
+    batch_size: PositiveCount = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> Iterator[tuple[str, Cam]]:
     """Sum the maps of all views, of the tagged classes only, and normalise each class to [0,1].

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -15,6 +15,7 @@ from torch import Tensor
 from models.errors import ConfigurationError
 from models.ops.multiscale import evaluating, in_batches, to_batch
 from models.ops.posteriors import posteriors
+from models.options import InnerShare, PositiveCount, Scales
 from models.structures import Image, Mask, Segmenter
 
 Tags: TypeAlias = npt.NDArray[np.bool_]
@@ -42,13 +43,13 @@ def predict_masks(
     segmenter: Segmenter,
     *,
     device: Any = "cpu",
-    scales: Sequence[float] = (1.0,),
+    scales: Scales = (1.0,),
     flip: bool = False,
     average: Literal["logits", "probabilities"] = "logits",
     gate: bool = False,
-    background: float | None = None,
+    background: InnerShare | None = None,
     crf: Crf | None = None,
-    batch_size: int = 1,
+    batch_size: PositiveCount = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> Iterator[tuple[str, Mask]]:
     """Average the scores of all views at the image's size and take the best class of each pixel.
@@ -92,7 +93,7 @@ def predict_scored(
     segmenter: Segmenter,
     *,
     device: Any = "cpu",
-    scales: Sequence[float] = (1.0,),
+    scales: Scales = (1.0,),
     flip: bool = False,
     average: Literal["logits", "probabilities"] = "logits",
     crf: Crf | None = None,

@@ -1,6 +1,7 @@
 """Feature extractors: image in, dictionary of named feature maps out.
 
-Adding one is a file here and a line below; see :class:`models.backbones.base.Backbone` for what it promises.
+Adding one is a file here and a line below; see :class:`models.backbones.base.Backbone` for what it promises, and for
+the attributes by which a backbone says what is special to it.
 """
 
 BACKBONES = {
@@ -17,11 +18,3 @@ BACKBONES = {
     "resnet101_caffe": "models.backbones.resnet_variants:ResNet101Caffe",
     "resnet101_deep": "models.backbones.resnet_variants:ResNet101Deep",
 }
-
-OUTPUT_STRIDES = {"resnet38d": (8,), "resnet38d_sum": (8,), "resnet50_irn": (16,)}
-"""Those that can be built with some output strides alone, published as they are."""
-
-WITH_ATTENTION = ("mit_b0", "mit_b1", "mit_b2")
-
-EXTRAS = dict.fromkeys(WITH_ATTENTION, ("transformers", "mit"))
-"""Backbones that need a package beyond the base installation: (package, extra of this project that brings it)."""

@@ -22,6 +22,7 @@ class Backbone(nn.Module):
 
     Attributes:
         library: where the modules, and the weights, are from.
+        package: what it needs beyond the base installation: (package, extra of this project that brings it).
         hub: repository of the weights on the Hugging Face hub, where the library does not fetch them itself.
         output_strides: those that it can be built with.
         channels: feature name -> number of channels.
@@ -29,6 +30,7 @@ class Backbone(nn.Module):
     """
 
     library: ClassVar[str] = "torchvision"
+    package: ClassVar[tuple[str, str] | None] = None
     hub: ClassVar[str] = ""
     output_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
     mean: Tensor

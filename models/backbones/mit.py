@@ -52,6 +52,7 @@ class Mit(Backbone):
     """
 
     library = "transformers"
+    package = ("transformers", "mit")
     attentions: ClassVar[int] = 2 * HEADS[-1]
     """Maps that :meth:`with_attention` gives."""
     depths: ClassVar[tuple[int, int, int, int]]

@@ -1,7 +1,8 @@
 """Method pages: the only place where parts meet, in the order of the paper's equations.
 
-Adding a method is one page here and one line below. An add-on is a page around another page, which keeps its place
-in the graph: ``train.NAME.add_ons`` lists them, and what is saved is the page inside.
+Adding a method is one page here and one line below: what a page is, and what its options may be, it says itself. An
+add-on is a page around another page, which keeps its place in the graph: ``train.NAME.add_ons`` lists them, and what is
+saved is the page inside.
 """
 
 METHODS = {
@@ -18,12 +19,6 @@ METHODS = {
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
     "spml": "models.methods.spml:Spml",
 }
-
-TAUGHT_BY_PIXELS = {"affinity_net", "amn", "boundary_net", "segmenter", "spml"}
-"""Methods whose losses read labels of pixels: image tags alone teach them nothing."""
-
-READ_ATTENTION = {"afa"}
-"""Methods that need a backbone with attention."""
 
 ADD_ONS = {
     "ppc": "models.methods.ppc:Ppc",

@@ -6,37 +6,40 @@ arXiv 2203.02664; numbers in brackets are the equations of docs/methods/afa.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES, WITH_ATTENTION
-from models.doors import resolve
-from models.errors import ConfigurationError
+from models.backbone_method import BackboneMethod
 from models.heads.cam import CamHead
 from models.heads.segformer import SegFormerHead
 from models.losses.affinity import dense_affinity_loss
 from models.losses.cross_entropy import seed_cross_entropy
-from models.method import Method
 from models.ops.affinity import dense_pair_labels, propagate_tagged, within
 from models.ops.cam import max_norm
 from models.ops.multiscale import scaled_views
 from models.ops.online_labels import refined_share_labels, two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
+from models.options import (
+    InnerShare,
+    PositiveCount,
+    Scales,
+    ShareBelowOne,
+    StartEpoch,
+    Weight,
+)
 from models.structures import IGNORE, Batch, Outputs, StepContext
 
 
-class Afa(Method):
+class Afa(BackboneMethod):
     """Learns from tags alone; it localises and segments.
 
     Args:
         num_classes: foreground classes C.
         backbone: one with attention (mit_b0, mit_b1, mit_b2; the authors mit_b1).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 16 or 32 (the authors 16); CAMs and affinities come at this grid.
-        freeze_bn, frozen_stages: see :meth:`models.backbones.base.Backbone.freeze`.
         head_width: channels of the decoder (256).
         dropout: before its classifier.
         cam_scales: of the image, whose CAMs, with those of mirror images, become labels.
@@ -45,6 +48,8 @@ class Afa(Method):
         radius: cells between which pairs learn and spread (8).
         segmentation, affinity: weights of these losses (0.1).
         pretrain: epochs of tags alone before them (2,000 of 20,000 steps).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod` (the authors: ``output_stride`` 16, the
+            grid of CAMs and affinities).
 
     Raises:
         ConfigurationError: a backbone without attention.
@@ -52,33 +57,28 @@ class Afa(Method):
     Source: rulixiang/afa@adcfa29:scripts/dist_train_voc.py, wetr/model_attn_aff.py.
     """
 
+    reads_attention = True
+    switches = {"scores": "segmentation"}
+    bands = (("low", "high"),)
+
     def __init__(
         self,
         num_classes: int,
         *,
         backbone: str = "mit_b1",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        head_width: int = 256,
-        dropout: float = 0.1,
-        cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
-        background: float = 0.45,
-        high: float = 0.55,
-        low: float = 0.35,
-        radius: int = 8,
-        segmentation: float = 0.1,
-        affinity: float = 0.1,
-        pretrain: float = 1.0,
+        head_width: PositiveCount = 256,
+        dropout: ShareBelowOne = 0.1,
+        cam_scales: Scales = (1.0, 0.5, 1.5),
+        background: InnerShare = 0.45,
+        high: ShareBelowOne = 0.55,
+        low: ShareBelowOne = 0.35,
+        radius: PositiveCount = 8,
+        segmentation: Weight = 0.1,
+        affinity: Weight = 0.1,
+        pretrain: StartEpoch = 1.0,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
-        if backbone not in WITH_ATTENTION:
-            able = ", ".join(WITH_ATTENTION)
-            raise ConfigurationError(f"afa: backbone '{backbone}' has no attention. Remedy: one of {able}.")
+        super().__init__(backbone=backbone, **on_backbone)
         channels = self.backbone.channels
         self.cam_head = CamHead(channels, num_classes)
         self.decoder = SegFormerHead(channels, 1 + num_classes, width=head_width, dropout=dropout)
@@ -89,12 +89,6 @@ class Afa(Method):
         self.background, self.high, self.low = background, high, low
         self.segmentation, self.affinity, self.pretrain = segmentation, affinity, pretrain
         self.refine = PixelAdaptive("par")
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the CAMs."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     def look(self, image: Tensor) -> Outputs:
         """``maps`` [B,C,h,w], ``scores`` [B,1+C,h1,w1] of the decoder, ``affinity`` [B,n,n] between the n cells, and

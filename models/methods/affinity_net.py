@@ -7,59 +7,48 @@ numbers in brackets are the equations of docs/methods/affinity_net.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.heads.affinity import AffinityHead
 from models.losses.affinity import affinity_loss
-from models.method import Method
 from models.ops.affinity import feature_affinity, pair_labels
 from models.ops.pixel_pairs import fitting_radius, pair_offsets
 from models.ops.random_walk import PairLinks
+from models.options import PositiveCount
 from models.structures import Batch, Links, Outputs, StepContext
 
 
-class AffinityNet(Method):
+class AffinityNet(BackboneMethod):
     """Learns from seeds that leave unsure pixels out (rules "affinity_label", "ir_label").
 
     Args:
         num_classes: foreground classes C; the network does not distinguish them.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8 or 16; affinities are always at stride 8.
         freeze_bn: keep the batch norms on their pretrained statistics.
-        frozen_stages: stages that do not learn, counted from the stem.
         head_width: channels of the head's first level (PSA 64).
         radius: pairs are nearer than this many cells (PSA 5).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod` (``output_stride`` 8 or 16; affinities
+            are always at stride 8).
     """
+
+    grid = "layer2"
+    learns_from_pixels = True
 
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
         freeze_bn: bool = True,
-        frozen_stages: int = 0,
-        head_width: int = 64,
-        radius: int = 5,
+        head_width: PositiveCount = 64,
+        radius: PositiveCount = 5,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(freeze_bn=freeze_bn, **on_backbone)
         self.head = AffinityHead(self.backbone.channels, width=head_width)
         self.radius = radius
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the affinities."""
-        stride: int = self.backbone.strides["layer2"]
-        return stride
 
     def forward(self, batch: Batch) -> Outputs:
         """``features`` [B,K,h,w] at stride 8, whose distances say what belongs together."""

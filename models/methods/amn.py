@@ -7,33 +7,30 @@ arXiv 2203.16045; numbers in brackets are the equations of docs/methods/amn.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.errors import ConfigurationError
 from models.heads.aspp import AsppV2
 from models.losses.cross_entropy import seed_cross_entropy
-from models.method import Method, ParameterGroup
+from models.method import ParameterGroup
+from models.options import Share, ShareBelowOne
 from models.structures import Batch, Outputs, StepContext
 
 
-class Amn(Method):
+class Amn(BackboneMethod):
     """Learns from seeds that leave unsure pixels out (rule "ir_label", preset "amn_seed"), and from tags.
 
     Args:
         num_classes: foreground classes C; the network answers 1 + C channels.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32; the CAMs come at this grid.
-        freeze_bn: keep the batch norms on their pretrained statistics.
-        frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of the features dropped before the head.
         label_smoothing: share of the target taken from a pixel's label and spread evenly over the C other channels
             (AMN 0.4); at most C/(1+C).
         align_corners: how logits are enlarged to the crop.
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`.
 
     Raises:
         ConfigurationError: label_smoothing out of range.
@@ -45,39 +42,28 @@ class Amn(Method):
     Source: docs/methods/amn.md; gaviotas/AMN@75c1999c7c1b.
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.4,
+        dropout: ShareBelowOne = 0.0,
+        label_smoothing: Share = 0.4,
         align_corners: bool = False,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
         most = num_classes / (1 + num_classes)
         if not 0 <= label_smoothing <= most:
             raise ConfigurationError(
                 f"amn: label_smoothing must be in [0,{most:.3g}] with {num_classes} classes, found {label_smoothing}."
             )
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
         channels = self.backbone.channels
         self.embedding = nn.Linear(num_classes, channels["layer4"])
-        self.head = AsppV2(channels, 1 + num_classes, output_stride=output_stride, dropout=dropout)
+        self.head = AsppV2(channels, 1 + num_classes, output_stride=self.backbone.output_stride, dropout=dropout)
         self.smoothing = spread_over_all(label_smoothing, 1 + num_classes)
         self.align_corners = align_corners
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the maps."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     def tagged_scores(self, image: Tensor, tags: Tensor) -> Tensor:
         """Logits [B,1+C,h,w] at the network's grid, for image [B,3,H,W] in [0,1] and its tags [B,C]."""

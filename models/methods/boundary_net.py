@@ -12,19 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.errors import ConfigurationError
 from models.heads.boundary import BoundaryHead, DisplacementHead
 from models.losses.affinity import affinity_loss, displacement_losses
-from models.method import Method, ParameterGroup
+from models.method import ParameterGroup
 from models.ops.affinity import pair_labels, path_affinity
 from models.ops.pixel_pairs import fitting_radius, pair_paths
 from models.ops.random_walk import PairLinks
+from models.options import OutputStride, Positive, PositiveCount, Side
 from models.structures import Batch, Links, Outputs, StepContext
 
 
-class BoundaryNet(Method):
+class BoundaryNet(BackboneMethod):
     """Learns from seeds that leave unsure pixels out (rule "ir_label"); the backbone stays as it is.
 
     Args:
@@ -40,22 +40,24 @@ class BoundaryNet(Method):
         learn_displacements: also learn the way to the centre of objects, which tells them apart; walks do not need it.
     """
 
+    grid = "layer1"
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,
         *,
         backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        boundary_width: int = 32,
-        displacement_width: int = 64,
-        radius: int = 10,
-        walk_radius: int = 5,
-        canvas: int = 0,
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
+        boundary_width: PositiveCount = 32,
+        displacement_width: PositiveCount = 64,
+        radius: PositiveCount = 10,
+        walk_radius: PositiveCount = 5,
+        canvas: Side = 0,
         learn_displacements: bool = True,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(width=width, output_stride=output_stride)
+        super().__init__(backbone=backbone, width=width, output_stride=output_stride)
         self.backbone.freeze(freeze_bn=True, frozen_stages=len(self.backbone.stages()))
         channels, strides = self.backbone.channels, self.backbone.strides
         self.boundary = BoundaryHead(channels, strides, width=boundary_width)
@@ -67,12 +69,6 @@ class BoundaryNet(Method):
 
     averaged: Tensor
     """Batches in the mean displacement."""
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of boundaries and displacements."""
-        stride: int = self.backbone.strides["layer1"]
-        return stride
 
     def forward(self, batch: Batch) -> Outputs:
         """``boundary`` logits [B,1,h,w] and ``displacement`` [B,2,h,w] at stride 4."""

@@ -7,61 +7,43 @@ are the equations of docs/methods/classifier.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.heads.cam import CamHead, pool
 from models.losses.image_labels import image_label_loss
-from models.method import Method
 from models.ops.affinity import cosine_affinity
 from models.ops.random_walk import DenseLinks
+from models.options import ShareBelowOne
 from models.structures import Batch, CamView, Links, Outputs, StepContext
 
 
-class Classifier(Method):
+class Classifier(BackboneMethod):
     """Learns from tags alone.
 
     Args:
         num_classes: foreground classes C.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32; the CAMs come at this grid.
-        freeze_bn: keep the batch norms on their pretrained statistics.
-        frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of feature channels dropped before the class convolution.
         pooling: how a class map becomes the image's logit: mean, maximum or log-mean-exp.
         labels: "multi", each class a yes/no question; "single", one class an image, told by a softmax (localisation).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`.
     """
 
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
+        dropout: ShareBelowOne = 0.0,
         pooling: Literal["gap", "gmp", "lse"] = "gap",
         labels: Literal["multi", "single"] = "multi",
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
         self.head = CamHead(self.backbone.channels, num_classes, dropout=dropout)
         self.pooling = pooling
         self.labels: Literal["multi", "single"] = labels
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the maps."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     def maps(self, image: Tensor) -> Tensor:
         """Class maps A_c(x), [B,C,h,w], not rectified."""

@@ -7,9 +7,10 @@ arXiv 2304.02621; numbers in brackets are the equations of docs/methods/hfpl.md.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,6 +22,7 @@ from models.losses.importance_sampling import (
     sampling_weights,
 )
 from models.method import AddOn
+from models.options import NonNegative, Number, PositiveCount, Share, Weight
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -48,12 +50,12 @@ class Hfpl(AddOn):
         base: Any,
         *,
         reading: Literal["binomial", "multinomial"] = "binomial",
-        sampling: float = 0.2,
-        draws: int = 10,
-        similarity: float = 1.0,
-        mu: float = 2.5,
-        sigma: float = 5.0,
-        reach: float = 4.0,
+        sampling: Share = 0.2,
+        draws: PositiveCount = 10,
+        similarity: Weight = 1.0,
+        mu: Annotated[Number, Field(ge=-20, le=20)] = 2.5,
+        sigma: NonNegative = 5.0,
+        reach: NonNegative = 4.0,
     ) -> None:
         super().__init__(base)
         self.reading, self.sampling, self.draws = reading, sampling, draws

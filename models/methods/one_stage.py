@@ -6,33 +6,37 @@ part of them teaches it again. arXiv 2005.08104; numbers in brackets are the equ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.heads.gated_decoder import GatedDecoder
 from models.losses.balanced_mask import balanced_mask_cross_entropy
 from models.losses.class_score import class_scores, with_constant_background
-from models.method import Method
 from models.ops.cut_offs import cut_off_labels, original_labels, tagged_masks
 from models.ops.pixel_adaptive import PixelAdaptive
+from models.options import (
+    Distances,
+    InnerShare,
+    NonNegative,
+    Positive,
+    PositiveCount,
+    ShareBelowOne,
+    StartEpoch,
+    Weight,
+)
 from models.structures import IGNORE, Batch, Outputs, StepContext
 
 
-class OneStage(Method):
+class OneStage(BackboneMethod):
     """Learns from tags alone; it localises and segments, both at the grid of the backbone's first layer.
 
     Args:
         num_classes: foreground classes C; the background's logit is constant.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32 (the authors 8).
-        freeze_bn: keep the backbone's batch norms on their pretrained statistics (the authors: true).
-        frozen_stages: stages of the backbone that do not learn, counted from the stem.
         head_width: channels of the decoder.
         dropout: in the decoder.
         psi: share of the values that the stochastic gate takes from the shallow feature.
@@ -43,6 +47,8 @@ class OneStage(Method):
         least: what a mask must exceed in any case.
         mask: weight of the masks' loss.
         pretrain: epochs of tags alone before it (5 of 24).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+            (the authors: ``output_stride`` 8, ``freeze_bn`` true).
 
     Where it differs from the released code: the ASPP's batch norms follow their batches (theirs stay at mean 0 and
     variance 1); pixels of a crop beyond the image are not labelled. Their test averages masks over scales, raises the
@@ -51,47 +57,36 @@ class OneStage(Method):
     Source: docs/methods/one_stage.md; visinf/1-stage-wseg@d905fca:models/stage_net.py.
     """
 
+    grid = "layer1"
     align_corners = True
 
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        head_width: int = 256,
-        dropout: float = 0.5,
-        psi: float = 0.3,
-        focal_power: float = 3.0,
-        focal_floor: float = 0.01,
-        pamr_iterations: int = 10,
-        pamr_dilations: Sequence[int] = (1, 2, 4, 8, 12, 24),
-        cutoff: float = 0.6,
-        background_cutoff: float = 0.7,
-        least: float = 0.2,
-        mask: float = 1.0,
-        pretrain: float = 5.0,
+        head_width: PositiveCount = 256,
+        dropout: ShareBelowOne = 0.5,
+        psi: ShareBelowOne = 0.3,
+        focal_power: NonNegative = 3.0,
+        focal_floor: Positive = 0.01,
+        pamr_iterations: PositiveCount = 10,
+        pamr_dilations: Distances = (1, 2, 4, 8, 12, 24),
+        cutoff: InnerShare = 0.6,
+        background_cutoff: InnerShare = 0.7,
+        least: ShareBelowOne = 0.2,
+        mask: Weight = 1.0,
+        pretrain: StartEpoch = 5.0,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
+        stride = self.backbone.output_stride
         self.head = GatedDecoder(
-            self.backbone.channels, num_classes, output_stride=output_stride, width=head_width, dropout=dropout, psi=psi
+            self.backbone.channels, num_classes, output_stride=stride, width=head_width, dropout=dropout, psi=psi
         )
         self.refine = PixelAdaptive("pamr", pamr_iterations, pamr_dilations)
         self.focal = focal_power, focal_floor
         self.cut_offs = cutoff, background_cutoff, least
         self.mask, self.pretrain = mask, pretrain
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the masks."""
-        stride: int = self.backbone.strides["layer1"]
-        return stride
 
     def scores(self, image: Tensor) -> Tensor:
         """Logits [B,1+C,h,w], the background's 1, for image [B,3,H,W] in [0,1]; their softmax are the masks."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from models.losses.prototype_contrast import contrast_view, draw_hard_pixels, prototype_contrast
 from models.method import AddOn
 from models.ops.batch_norm import untracked
+from models.options import InnerShare, Positive, PositiveCount, ShareBelowOne, StartEpoch, Weight
 from models.structures import Batch, CamView, Outputs, StepContext
 
 SECOND = "second."
@@ -46,13 +47,13 @@ class Ppc(AddOn):
         self,
         base: Any,
         *,
-        width: int = 128,
-        dropout: float = 0.0,
-        weight: float = 0.1,
-        start: float = 0.0,
-        tau: float = 0.1,
-        background: float = 0.2,
-        second_scale: float = 0.3,
+        width: PositiveCount = 128,
+        dropout: ShareBelowOne = 0.0,
+        weight: Weight = 0.1,
+        start: StartEpoch = 0.0,
+        tau: Positive = 0.1,
+        background: InnerShare = 0.2,
+        second_scale: Positive = 0.3,
     ) -> None:
         super().__init__(base)
         self.dropout = nn.Dropout2d(dropout)

@@ -8,15 +8,14 @@ arXiv 2112.05351; numbers in brackets are the equations of docs/methods/rcm_mam.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.ema import Follower
 from models.heads.cam import pool
 from models.heads.embedded_cam import EmbeddedCamHead
@@ -29,21 +28,24 @@ from models.losses.regional_contrast import (
     region_mask,
     regional_contrast,
 )
-from models.method import Method
 from models.ops.batch_norm import untracked
+from models.options import (
+    Count,
+    Positive,
+    PositiveCount,
+    Scales,
+    ShareAboveZero,
+    ShareBelowOne,
+    Weight,
+)
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
-class RcmMam(Method):
+class RcmMam(BackboneMethod):
     """Learns from tags alone. Prototypes come from the images of one process: a batch should have several.
 
     Args:
         num_classes: foreground classes C.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32 (the authors 8); the CAMs come at this grid.
-        freeze_bn: keep the batch norms on their pretrained statistics (the authors: true).
-        frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of feature channels dropped before the head.
         feature_width: channels of the embedding on which RCM acts and which the class maps read.
         head_lr: learning rate of the head over the backbone's (the authors 1; the family's habit is 10).
@@ -60,6 +62,8 @@ class RcmMam(Method):
             With several processes the images of the first fill it.
         mam_target: weights that grow with disagreement ("attentive"), or the plain mean over scales ("mean").
         mam_half: MAM on the first half of the batch, at least two images, to save memory.
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+            (the authors: ``output_stride`` 8, ``freeze_bn`` true).
 
     Source: docs/methods/rcm_mam.md (no official code).
     """
@@ -70,31 +74,24 @@ class RcmMam(Method):
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        feature_width: int = 256,
+        dropout: ShareBelowOne = 0.0,
+        feature_width: PositiveCount = 256,
         head_lr: Literal[1, 10] = 1,
-        momentum: float = 0.996,
-        rcm: float = 1.0,
-        mam: float = 1.0,
-        support_scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
-        main_scales: Sequence[float] = (0.5, 1.0, 2.0),
-        region_threshold: float = 0.3,
-        temperature: float = 2.0,
+        momentum: ShareBelowOne = 0.996,
+        rcm: Weight = 1.0,
+        mam: Weight = 1.0,
+        support_scales: Scales = (0.5, 1.0, 1.5, 2.0),
+        main_scales: Scales = (0.5, 1.0, 2.0),
+        region_threshold: ShareAboveZero = 0.3,
+        temperature: Positive = 2.0,
         region_scales: Literal["multi", "single"] = "multi",
         empty: Literal["ignore", "faithful"] = "ignore",
-        queue: int = 0,
+        queue: Count = 0,
         mam_target: Literal["attentive", "mean"] = "attentive",
         mam_half: bool = True,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
         self.head = EmbeddedCamHead(self.backbone.channels, num_classes, width=feature_width, dropout=dropout)
         self.support = Follower(self._main()) if rcm or mam else None
         self.register_buffer("queued", torch.zeros(queue, 1 + num_classes, feature_width) if queue else None)
@@ -102,12 +99,6 @@ class RcmMam(Method):
         self.support_scales, self.main_scales = support_scales, main_scales
         self.region_threshold, self.temperature, self.region_scales = region_threshold, temperature, region_scales
         self.empty, self.mam_target, self.mam_half = empty, mam_target, mam_half
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the maps."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     def forward(self, batch: Batch) -> Outputs:
         """Class ``maps`` Z [B,C,h,w], the ``embedded`` features F, those before them, the ``logits`` [B,C].

@@ -7,33 +7,28 @@ arXiv 2203.00962; numbers in brackets are the equations of docs/methods/recam.md
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.heads.cam import CamHead, pool
 from models.losses.tagged_cross_entropy import tagged_cross_entropy
-from models.method import Method
 from models.ops.class_features import class_features
+from models.options import ShareBelowOne, Weight
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
-class Recam(Method):
+class Recam(BackboneMethod):
     """Learns from tags alone; ``init`` names a trained classifier, whose head it takes over.
 
     Args:
         num_classes: foreground classes C.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32; the CAMs come at this grid.
-        freeze_bn: keep the batch norms on their pretrained statistics.
-        frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of feature channels dropped before the class convolution.
         pooling: how a class map becomes the image's logit: mean, maximum or log-mean-exp.
         weight: of the softmax cross-entropy (ReCAM 1 on VOC, 0.1 on COCO).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`.
 
     Source: docs/methods/recam.md (zhaozhengChen/ReCAM:step/train_recam.py).
     """
@@ -42,29 +37,16 @@ class Recam(Method):
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
+        dropout: ShareBelowOne = 0.0,
         pooling: Literal["gap", "gmp", "lse"] = "gap",
-        weight: float = 1.0,
+        weight: Weight = 1.0,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
         self.head = CamHead(self.backbone.channels, num_classes, dropout=dropout)
         self.predictor = nn.Linear(self.backbone.channels["layer4"], num_classes, bias=False)
         nn.init.normal_(self.predictor.weight, std=0.01)
         self.pooling, self.weight = pooling, weight
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the maps."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     def forward(self, batch: Batch) -> Outputs:
         """Class ``maps`` [B,C,h,w], ``features`` [B,D,h,w], ``logits`` [B,C] and ``class_logits`` [B,C,C].

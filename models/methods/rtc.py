@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
+from models.backbone_method import BackboneMethod
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.heads import HEADS
@@ -30,27 +30,30 @@ from models.losses.transform_contrast import (
     transform_contrast,
     transform_view,
 )
-from models.method import Method
 from models.ops.cam import max_norm
 from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
 from models.ops.siamese import siamese_cam_views
+from models.options import (
+    InnerShare,
+    Positive,
+    PositiveCount,
+    ShareAboveZero,
+    ShareBelowOne,
+    StartEpoch,
+    Weight,
+)
 from models.structures import IGNORE, Batch, CamView, Outputs, StepContext
 
 
-class Rtc(Method):
+class Rtc(BackboneMethod):
     """Learns from tags alone, and both localises and segments. The defaults are the release's but for the backbone.
 
     ``representation: single, contrast: 0, compensator: 0, segmentation: 0`` is the baseline, SEAM with another head.
 
     Args:
         num_classes: foreground classes C; CAMs and decoder have a map for the background too.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32 (RTC 8).
-        freeze_bn: keep the batch norms on their pretrained statistics (RTC: true).
-        frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of feature channels dropped before the CAM head (RTC 0.5).
         feature_width: channels of f, which the class maps read and CTR compares (RTC 256).
         affinity_width: channels of the first level that affinities compare (RTC 64).
@@ -74,53 +77,52 @@ class Rtc(Method):
         head_width: its channels.
         high, low: background scores of the online labels, low at most high (RTC 0.55, 0.2).
         refiner: pixel-adaptive refinement of the online labels.
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+            (RTC: ``output_stride`` 8, ``freeze_bn`` true).
 
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
     """
+
+    switches = {"scores": "segmentation", "gated_scores": "segmentation"}
+    bands = (("low", "high"),)
 
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        feature_width: int = 256,
-        affinity_width: int = 64,
-        second_size: int = 128,
-        hardest: float = 0.2,
+        dropout: ShareBelowOne = 0.0,
+        feature_width: PositiveCount = 256,
+        affinity_width: PositiveCount = 64,
+        second_size: PositiveCount = 128,
+        hardest: ShareAboveZero = 0.2,
         labels: Literal["multi", "single"] = "multi",
         representation: Literal["cross", "single"] = "cross",
-        contrast: float = 0.1,
-        tau: float = 0.1,
-        background: float = 0.2,
+        contrast: Weight = 0.1,
+        tau: Positive = 0.1,
+        background: InnerShare = 0.2,
         background_cells: Literal["first", "least_foreground"] = "first",
         negatives: Literal["all", "present"] = "all",
-        compensator: float = 1.0,
-        transform_start: float = 0.0,
-        votes_temperature: float = 1.0,
-        compensated: float = 0.8,
-        segmentation: float = 1.0,
-        segmentation_start: float = 7.0,
+        compensator: Weight = 1.0,
+        transform_start: StartEpoch = 0.0,
+        votes_temperature: Positive = 1.0,
+        compensated: ShareAboveZero = 0.8,
+        segmentation: Weight = 1.0,
+        segmentation_start: StartEpoch = 7.0,
         head: str = "rtc",
-        head_width: int = 256,
-        high: float = 0.55,
-        low: float = 0.2,
+        head_width: PositiveCount = 256,
+        high: ShareBelowOne = 0.55,
+        low: ShareBelowOne = 0.2,
         refiner: Literal["varm", "par", "pamr"] = "varm",
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
+        stride = self.backbone.output_stride
         channels = self.backbone.channels
         self.cam_head = EmbeddedCamHead(channels, 1 + num_classes, width=feature_width, dropout=dropout)
         affinity = CrossAffinityHead if representation == "cross" else CorrelationHead
         self.affinity = affinity(channels, width=affinity_width)
         decoder = resolve(HEADS, head, "head") if segmentation else None
-        self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=output_stride, width=head_width)
+        self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=stride, width=head_width)
         self.second_size, self.hardest, self.representation = second_size, hardest, representation
         self.labels: Literal["multi", "single"] = labels
         self.contrast, self.tau, self.background = contrast, tau, background
@@ -130,12 +132,6 @@ class Rtc(Method):
         self.segmentation, self.segmentation_start = segmentation, segmentation_start
         self.high, self.low = high, low
         self.refine = PixelAdaptive(refiner)
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the CAMs."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     @property
     def align_corners(self) -> bool:

@@ -7,67 +7,51 @@ docs/methods/seam.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
-from models.doors import resolve
+from models.backbone_method import BackboneMethod
 from models.heads.cam import CamHead, pool
 from models.heads.correlation import CorrelationHead
 from models.losses.seam import View, comparable_views, equivariance_losses, siamese_classification
-from models.method import Method
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
 from models.ops.siamese import siamese_cam_views
+from models.options import Count, Positive, PositiveCount, ShareAboveZero, ShareBelowOne
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
-class Seam(Method):
+class Seam(BackboneMethod):
     """Learns from tags alone.
 
     Args:
         num_classes: foreground classes C; the network has a map for the background too, which learns nothing.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32 (SEAM 8); the CAMs come at this grid.
-        freeze_bn: keep the batch norms on their pretrained statistics (SEAM: true).
-        frozen_stages: stages that do not learn, counted from the stem.
         dropout: share of feature channels dropped before the class convolution (SEAM 0.5).
         correlation_width: channels of the first level that pixel correlation compares (SEAM 64).
         second_scale: size of the second view as a share of the first (SEAM 0.3).
         second_size: side of the second view in pixels instead (PPC 128); 0 takes the share.
         hardest: share of the entries that the cross term keeps (SEAM 0.2).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+            (SEAM: ``output_stride`` 8, ``freeze_bn`` true).
     """
 
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
-        dropout: float = 0.0,
-        correlation_width: int = 64,
-        second_scale: float = 0.3,
-        second_size: int = 0,
-        hardest: float = 0.2,
+        dropout: ShareBelowOne = 0.0,
+        correlation_width: PositiveCount = 64,
+        second_scale: Positive = 0.3,
+        second_size: Count = 0,
+        hardest: ShareAboveZero = 0.2,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
         self.head = CamHead(self.backbone.channels, 1 + num_classes, dropout=dropout)
         self.correlation = CorrelationHead(self.backbone.channels, width=correlation_width)
         self.second_scale, self.second_size, self.hardest = second_scale, second_size, hardest
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells of the maps."""
-        stride: int = self.backbone.strides["layer4"]
-        return stride
 
     def look(self, image: Tensor) -> Outputs:
         """``logits`` and ``refined`` [B,1+C,h,w] at the network's grid, and the ``features`` behind them [B,D,h,w]."""

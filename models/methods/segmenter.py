@@ -7,29 +7,25 @@ Fully supervised on annotated masks, the last step of every multi-stage chain on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
+from models.backbone_method import BackboneMethod
 from models.doors import resolve
 from models.heads import HEADS
 from models.losses.cross_entropy import seed_cross_entropy
-from models.method import Method
+from models.options import Positive, PositiveCount, Share, ShareBelowOne
 from models.structures import Batch, Outputs, StepContext
 
 
-class SegmenterNetwork(Method):
+class SegmenterNetwork(BackboneMethod):
     """Learns from seeds: background, classes, and pixels about which nothing is said.
 
     Args:
         num_classes: foreground classes C; the network answers 1 + C channels.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32.
-        freeze_bn: keep the backbone's batch norms on their pretrained statistics.
-        frozen_stages: stages of the backbone that do not learn, counted from the stem.
         head: name of a head (``models.heads``).
         head_width: hidden channels of the head.
         dropout: before the head's classifier.
@@ -38,31 +34,28 @@ class SegmenterNetwork(Method):
         align_corners: how logits are enlarged to the crop (DeepLab v1 and the SEAM family: true).
         also_scales: scores are the largest of those of the image and of its copies at these scales, each of which has a
             loss of its own in training (DeepLab v2's MSC: 0.5 and 0.75).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`.
     """
+
+    learns_from_pixels = True
 
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
         head: str = "large_fov",
-        head_width: int = 256,
-        dropout: float = 0.1,
+        head_width: PositiveCount = 256,
+        dropout: ShareBelowOne = 0.1,
         balanced: bool = False,
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         align_corners: bool = False,
-        also_scales: Sequence[float] = (),
+        also_scales: Sequence[Positive] = (),
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
+        super().__init__(**on_backbone)
+        stride = self.backbone.output_stride
         self.head = resolve(HEADS, head, "head")(
-            self.backbone.channels, 1 + num_classes, output_stride=output_stride, width=head_width, dropout=dropout
+            self.backbone.channels, 1 + num_classes, output_stride=stride, width=head_width, dropout=dropout
         )
         self.balanced = balanced
         self.label_smoothing = label_smoothing

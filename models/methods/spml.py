@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import BACKBONES
+from models.backbone_method import BackboneMethod
 from models.doors import resolve
 from models.errors import DataError
 from models.heads import HEADS
@@ -27,7 +27,6 @@ from models.losses.segment_relations import (
     image_similarity_loss,
     relation_weights,
 )
-from models.method import Method
 from models.ops.affinity import cosine_affinity
 from models.ops.labelled_segments import (
     LabelledSegments,
@@ -39,26 +38,22 @@ from models.ops.labelled_segments import (
 )
 from models.ops.nearest import label_shares, nearest
 from models.ops.random_walk import DenseLinks
+from models.options import Count, PositiveCount, ShareBelowOne, Weight
 from models.prototype_bank import PrototypeBank
 from models.structures import UNLABELLED, Batch, Links, Outputs, StepContext
 
 STRIDE = 4
-"""Pixels of the image between two embeddings, whatever the backbone's stride."""
+"""Pixels of the image between two embeddings."""
 WALK_STRIDE = 8
 
 
-class Spml(Method):
+class Spml(BackboneMethod):
     """Learns from seeds that may leave most pixels unlabelled (254), from regions of the image, and from tags.
 
     Prototypes come from the images of one process: a batch should have several.
 
     Args:
         num_classes: foreground classes C; the network answers 1 + C channels.
-        backbone: name of a backbone (``models.backbones``).
-        width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32 (SPML 8); embeddings are enlarged to stride 4.
-        freeze_bn: keep the backbone's batch norms on their pretrained statistics.
-        frozen_stages: stages that do not learn, counted from the stem (SPML 2).
         head: name of a head (``models.heads``) that makes the embedding.
         embedding: channels of the embedding (SPML 64, body parts 32).
         dropout: in the joint classifier (SPML 0.75; 0.65 with ``frozen``).
@@ -77,6 +72,8 @@ class Spml(Method):
             ("neighbours"; average probabilities of views, not logits).
         inference_clusters: cells of k-means on each side of an image, for neighbours (SPML 12).
         neighbours: prototypes that are asked (SPML 20).
+        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+            (SPML: ``output_stride`` 8, ``frozen_stages`` 2).
 
     Raises:
         DataError: neighbours are asked for, and the bank has too few labelled prototypes.
@@ -84,40 +81,36 @@ class Spml(Method):
     Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py, spml/models/embeddings/resnet_deeplab.py.
     """
 
+    learns_from_pixels = True
+
     def __init__(
         self,
         num_classes: int,
         *,
-        backbone: str = "mobilenet_v2",
-        width: float = 1.0,
-        output_stride: int = 16,
-        freeze_bn: bool = False,
-        frozen_stages: int = 0,
         head: str = "aspp_v2",
-        embedding: int = 64,
-        dropout: float = 0.75,
+        embedding: PositiveCount = 64,
+        dropout: ShareBelowOne = 0.75,
         preset: Literal["tags", "boxes", "points", "scribbles", "parts"] = "tags",
-        annotation: float | None = None,
-        co_occurrence: float | None = None,
-        similarity: float | None = None,
-        affinity: float | None = None,
-        clusters: int = 6,
-        iterations: int = 10,
+        annotation: Weight | None = None,
+        co_occurrence: Weight | None = None,
+        similarity: Weight | None = None,
+        affinity: Weight | None = None,
+        clusters: PositiveCount = 6,
+        iterations: PositiveCount = 10,
         located_similarity: bool = True,
-        anchors: int = 0,
+        anchors: Count = 0,
         untagged_anchors: bool = False,
-        memory: int = 2,
-        bank: int = 8192,
+        memory: Count = 2,
+        bank: Count = 8192,
         frozen: bool = False,
         inference: Literal["softmax", "neighbours"] = "softmax",
-        inference_clusters: int = 12,
-        neighbours: int = 20,
+        inference_clusters: PositiveCount = 12,
+        neighbours: PositiveCount = 20,
+        **on_backbone: Any,
     ) -> None:
-        super().__init__()
-        self.backbone = resolve(BACKBONES, backbone, "backbone")(
-            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
-        )
-        self.head = resolve(HEADS, head, "head")(self.backbone.channels, embedding, output_stride=output_stride)
+        super().__init__(**on_backbone)
+        stride = self.backbone.output_stride
+        self.head = resolve(HEADS, head, "head")(self.backbone.channels, embedding, output_stride=stride)
         self.classifier = PixelClassifier(embedding, 1 + num_classes, dropout=dropout)
         self.bank = PrototypeBank(bank, embedding, num_classes)
         told = {
@@ -136,6 +129,11 @@ class Spml(Method):
         if frozen:
             self.backbone.requires_grad_(False)
             self.head.requires_grad_(False)
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two cells of the embeddings, whatever the backbone's stride."""
+        return STRIDE
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from models.errors import ConfigurationError, closest
+from models.options import Distances, PositiveCount, require
 
 Kind = Literal["pamr", "par", "varm"]
 KINDS: tuple[Kind, ...] = ("pamr", "par", "varm")
@@ -18,15 +18,11 @@ class AdaptiveSettings:
     """Which refiner, how often, and how far its eight neighbours lie (a ring for each dilation, in pixels)."""
 
     kind: Kind = "pamr"
-    iterations: int = 10
-    dilations: Sequence[int] = DILATIONS
+    iterations: PositiveCount = 10
+    dilations: Distances = DILATIONS
 
     def __post_init__(self) -> None:
         """Refuse what is no refiner (ConfigurationError)."""
         if self.kind not in KINDS:
             raise ConfigurationError(f"pixel_adaptive: unknown kind '{self.kind}'.{closest(self.kind, KINDS)}")
-        if self.iterations < 1 or not self.dilations or min(self.dilations) < 1:
-            raise ConfigurationError(
-                "pixel_adaptive: expected at least one iteration and dilations of 1 or more, "
-                f"found iterations {self.iterations}, dilations {list(self.dilations)}."
-            )
+        require("pixel_adaptive", AdaptiveSettings, asdict(self))

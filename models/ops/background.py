@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from models.errors import ConfigurationError
 from models.ops.resize import resize_bilinear
-from models.structures import IGNORE, UNLABELLED, Cam, Mask
+from models.structures import Cam, Mask
 
 Scores = npt.NDArray[np.float32]
 
@@ -63,9 +63,7 @@ def tagged(cam: Cam, tags: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64]
     return cam.classes[kept], resize_bilinear(cam.scores[kept], cam.size)
 
 
-def check_band(rule: str, high: float, low: float, unsure: int) -> None:
-    """Refuse a band of unsure pixels that cannot be: ConfigurationError unless 0 <= low <= high < 1."""
-    if not 0 <= low <= high < 1:
-        raise ConfigurationError(f"{rule}: expected 0 <= low <= high < 1, found low {low}, high {high}.")
-    if unsure not in (UNLABELLED, IGNORE):
-        raise ConfigurationError(f"{rule}: unsure must be 255 (void) or 254 (unlabelled), found {unsure}.")
+def check_band(rule: str, high: float, low: float) -> None:
+    """Refuse a band of unsure pixels that is upside down (ConfigurationError)."""
+    if low > high:
+        raise ConfigurationError(f"{rule}.low: expected at most high ({high}), found {low}.")

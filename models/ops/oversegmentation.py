@@ -7,14 +7,15 @@ gradients of colour: watershed, then merging across weak boundaries until few re
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, closest
 from models.ops.region_merging import merge_regions
+from models.options import NonNegative, Positive, PositiveCount, require
 from models.structures import Image
 
 Regions = npt.NDArray[np.int32]
@@ -48,13 +49,15 @@ class RegionOptions:
             does not watch it: after a change force the stages that name it (``dvc repro -f``).
     """
 
+    built_by_check: ClassVar[bool] = True
+
     method: Literal["rag", "felzenszwalb", "slic", "none", "files"] = "rag"
-    count: int = 48
-    markers: int = 400
-    weakest: float = 0.1
-    area: float = 0.25
-    sigma: float = 2.0
-    scale: float = 100.0
+    count: PositiveCount = 48
+    markers: PositiveCount = 400
+    weakest: NonNegative = 0.1
+    area: NonNegative = 0.25
+    sigma: NonNegative = 2.0
+    scale: Positive = 100.0
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -62,12 +65,7 @@ class RegionOptions:
         known = (*MAKERS, FILES)
         if self.method not in known:
             raise ConfigurationError(f"regions: unknown method '{self.method}'.{closest(self.method, known)}")
-        if min(self.count, self.markers) < 1 or self.scale <= 0 or min(self.weakest, self.area, self.sigma) < 0:
-            raise ConfigurationError(
-                "regions: expected count and markers of at least 1, scale above 0, weakest, area and sigma of 0 or "
-                f"more, found count {self.count}, markers {self.markers}, scale {self.scale}, "
-                f"weakest {self.weakest}, area {self.area}, sigma {self.sigma}."
-            )
+        require("regions", RegionOptions, asdict(self))
         if (self.method == FILES) != bool(self.folder):
             raise ConfigurationError(
                 f"regions: expected `folder` with method 'files' and with no other, found method '{self.method}' and "

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ConfigurationError
-from models.ops.background import Scores, class_map, tagged
+from models.ops.background import Scores, check_band, class_map, tagged
 from models.ops.resize import resize_bilinear
+from models.options import Positive, PositiveCount, Unsure, require
 from models.refiners.crf_unary import unary_from_scores
 from models.refiners.dense_crf import MeanField, crf_settings
 from models.structures import Cam, Image, Mask
@@ -53,9 +53,15 @@ class AffinityLabel:
     """Pixels of which PSA's two dense CRFs are sure: the rule of :func:`merge_scores`."""
 
     needs_image: ClassVar[bool] = True
+    built_by_check: ClassVar[bool] = True
 
     def __init__(
-        self, low: float = 4.0, high: float = 24.0, block: int = 8, unsure: int = 255, preset: str = "psa"
+        self,
+        low: Positive = 4.0,
+        high: Positive = 24.0,
+        block: PositiveCount = 8,
+        unsure: Unsure = 255,
+        preset: str = "psa",
     ) -> None:
         """Set the two runs.
 
@@ -66,11 +72,9 @@ class AffinityLabel:
             unsure: value of the pixels of which they are not sure, 255 void or 254 unlabelled.
             preset: numbers of the CRF.
         """
-        if not 0 < low <= high or block < 1 or unsure not in (254, 255):
-            raise ConfigurationError(
-                "affinity_label: expected 0 < low <= high, a block of at least 1 and unsure 254 or 255, "
-                f"found low {low}, high {high}, block {block}, unsure {unsure}."
-            )
+        given = {"low": low, "high": high, "block": block, "unsure": unsure}
+        require("affinity_label", AffinityLabel.__init__, given)
+        check_band("affinity_label", high, low)
         self.low, self.high, self.block, self.unsure = low, high, block, unsure
         self.settings = crf_settings(preset)
 

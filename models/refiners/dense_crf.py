@@ -6,8 +6,8 @@ equations agrees on about 97 % of the labels. It holds the interpreter lock, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from models.errors import ConfigurationError, closest
 from models.ops.background import Scores, winner
 from models.ops.resize import resize_bilinear
+from models.options import Count, InnerShare, Positive, PositiveCount, Share, require
 from models.refiners.crf_unary import unary_from_labels, unary_from_probabilities, unary_from_scores
 from models.structures import Cam, Image
 
@@ -29,19 +30,17 @@ class CrfSettings:
     ``unary`` is what the family of methods feeds in ("scores", "softmax" or "labels").
     """
 
-    gaussian_sxy: float = 3
+    gaussian_sxy: Positive = 3
     gaussian_compat: float = 3
-    bilateral_sxy: float = 80
-    bilateral_srgb: float = 13
+    bilateral_sxy: Positive = 80
+    bilateral_srgb: Positive = 13
     bilateral_compat: float = 10
-    iterations: int = 10
+    iterations: PositiveCount = 10
     unary: str = "scores"
 
     def __post_init__(self) -> None:
         """Refuse numbers that the kernels cannot have (ConfigurationError)."""
-        for name in ("gaussian_sxy", "bilateral_sxy", "bilateral_srgb", "iterations"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(f"Dense CRF: {name} must be above 0, found {getattr(self, name)}.")
+        require("dense_crf", CrfSettings, asdict(self))
         if self.unary not in UNARIES:
             raise ConfigurationError(f"Dense CRF: unknown unary '{self.unary}'.{closest(self.unary, UNARIES)}")
 
@@ -89,19 +88,21 @@ class MeanField:
 class DenseCrf:
     """Refiner: the posterior of a dense CRF at image size. Picklable."""
 
+    built_by_check: ClassVar[bool] = True
+
     def __init__(
         self,
         preset: str = "psa",
         unary: str = "preset",
-        alpha: float = 4.0,
+        alpha: Positive = 4.0,
         threshold: float = 0.3,
-        certainty: float = 0.7,
-        num_labels: int = 0,
-        iterations: int | None = None,
-        gaussian_sxy: float | None = None,
+        certainty: InnerShare = 0.7,
+        num_labels: Count = 0,
+        iterations: PositiveCount | None = None,
+        gaussian_sxy: Positive | None = None,
         gaussian_compat: float | None = None,
-        bilateral_sxy: float | None = None,
-        bilateral_srgb: float | None = None,
+        bilateral_sxy: Positive | None = None,
+        bilateral_srgb: Positive | None = None,
         bilateral_compat: float | None = None,
     ) -> None:
         """Choose the numbers.
@@ -131,10 +132,8 @@ class DenseCrf:
         }
         chosen: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         self.settings = replace(crf_settings(preset), **chosen)
-        if not 0 < certainty < 1 or alpha <= 0:
-            raise ConfigurationError(
-                f"dense_crf: expected certainty in (0,1) and alpha above 0, found certainty {certainty}, alpha {alpha}."
-            )
+        given = {"alpha": alpha, "certainty": certainty, "num_labels": num_labels}
+        require("dense_crf", DenseCrf.__init__, given)
         self.alpha, self.threshold, self.certainty, self.num_labels = alpha, threshold, certainty, num_labels
 
     def __call__(self, image: Image, cam: Cam) -> Cam:
@@ -170,12 +169,14 @@ class DenseCrf:
 class SegmentationCrf:
     """Dense CRF on a segmenter's probabilities. Picklable."""
 
+    built_by_check: ClassVar[bool] = True
+
     def __init__(
         self,
         preset: str = "seg_test",
-        iterations: int | None = None,
-        min_peak: float = 0.0,
-        certainty: float | None = None,
+        iterations: PositiveCount | None = None,
+        min_peak: Share = 0.0,
+        certainty: InnerShare | None = None,
     ) -> None:
         """Choose the numbers.
 
@@ -190,8 +191,7 @@ class SegmentationCrf:
         Raises:
             ConfigurationError: an unknown preset, ``certainty`` outside (0,1).
         """
-        if certainty is not None and not 0 < certainty < 1:
-            raise ConfigurationError(f"Dense CRF: certainty must be in (0,1), found {certainty}.")
+        require("crf", SegmentationCrf.__init__, {"min_peak": min_peak, "certainty": certainty})
         self.certainty = certainty
         settings = crf_settings(preset)
         self.settings = settings if iterations is None else replace(settings, iterations=iterations)

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ConfigurationError
 from models.ops.background import check_band, tagged, winner
 from models.ops.presets import preset_of
 from models.ops.resize import resize_bilinear
+from models.options import InnerShare, ShareBelowOne, Unsure, require
 from models.refiners.crf_unary import unary_from_labels
 from models.refiners.dense_crf import PRESETS, CrfSettings, MeanField, crf_settings
 from models.structures import Cam, Image, Mask
@@ -32,8 +32,8 @@ def ir_label(
     fg_threshold: float = 0.3,
     bg_threshold: float = 0.05,
     *,
-    unsure: int = 255,
-    certainty: float = 0.7,
+    unsure: Unsure = 255,
+    certainty: InnerShare = 0.7,
     settings: CrfSettings = PRESETS["irn"],
 ) -> Mask:
     """IRN's label of confident pixels: two label-CRFs, started at a high and at a low constant background.
@@ -70,14 +70,15 @@ class IrLabel:
     """Pixels on which two label-CRFs agree (IRN): the rule of :func:`ir_label`."""
 
     needs_image: ClassVar[bool] = True
+    built_by_check: ClassVar[bool] = True
 
     def __init__(
         self,
-        high: float | None = None,
-        low: float | None = None,
-        unsure: int = 255,
+        high: ShareBelowOne | None = None,
+        low: ShareBelowOne | None = None,
+        unsure: Unsure = 255,
         preset: str = "irn",
-        certainty: float = 0.7,
+        certainty: InnerShare = 0.7,
         crf_preset: str = "irn",
     ) -> None:
         """Set the two starts.
@@ -95,9 +96,9 @@ class IrLabel:
         """
         published = preset_of(BACKGROUNDS, preset, "ir_label")
         high, low = (own if own is not None else other for own, other in zip((high, low), published, strict=True))
-        check_band("ir_label", high, low, unsure)
-        if not 0 < certainty < 1:
-            raise ConfigurationError(f"ir_label: certainty must be in (0,1), found {certainty}.")
+        given = {"high": high, "low": low, "unsure": unsure, "certainty": certainty}
+        require("ir_label", IrLabel.__init__, given)
+        check_band("ir_label", high, low)
         self.high, self.low, self.unsure = high, low, unsure
         self.certainty, self.settings = certainty, crf_settings(crf_preset)
 

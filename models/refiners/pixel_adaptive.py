@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from models.errors import ConfigurationError
 from models.ops.adaptive_settings import DILATIONS, AdaptiveSettings, Kind
 from models.ops.background import Scores, power_background
 from models.ops.resize import resize_bilinear
+from models.options import Distances, Positive, PositiveCount, ShareBelowOne, require
 from models.structures import Cam, Image
 
 
 class PixelAdaptiveRefiner:
     """Refiner: pixel-adaptive averages at image size. Picklable."""
 
+    built_by_check: ClassVar[bool] = True
+
     def __init__(
         self,
         kind: Kind = "pamr",
-        iterations: int = 10,
-        dilations: Sequence[int] = DILATIONS,
-        alpha: float = 4.0,
-        threshold: float = 0.0,
+        iterations: PositiveCount = 10,
+        dilations: Distances = DILATIONS,
+        alpha: Positive = 4.0,
+        threshold: ShareBelowOne = 0.0,
     ) -> None:
         """Choose the refinement and the background that competes.
 
@@ -36,10 +38,8 @@ class PixelAdaptiveRefiner:
         Raises:
             ConfigurationError: an unknown kind, or numbers out of range.
         """
-        if alpha <= 0 or not 0 <= threshold < 1:
-            raise ConfigurationError(
-                f"pixel_adaptive: expected alpha above 0 and threshold in [0,1), found {alpha} and {threshold}."
-            )
+        given = {"alpha": alpha, "threshold": threshold}
+        require("pixel_adaptive", PixelAdaptiveRefiner.__init__, given)
         self.settings = AdaptiveSettings(kind, iterations, dilations)
         self.alpha, self.threshold = alpha, threshold
 

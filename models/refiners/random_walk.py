@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from models.errors import ConfigurationError
 from models.ops.background import Scores, complement_background, power_background
 from models.ops.presets import preset_of
 from models.ops.resize import resize_bilinear
+from models.options import NonNegative, Positive, Whole, require
 from models.structures import Cam, Links
+
+LogSteps = Annotated[Whole, Field(ge=0, le=12, description="a whole number from 0 to 12")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +33,17 @@ class WalkSettings:
             largest value in the image (``alpha`` must be 0).
     """
 
-    beta: float = 8
-    log_t: int = 8
-    alpha: float = 16
-    cam_power: float = 1
+    beta: Positive = 8
+    log_t: LogSteps = 8
+    alpha: NonNegative = 16
+    cam_power: Positive = 1
     pooled: bool = True
     scaled: bool = True
     peaked: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no walk (ConfigurationError)."""
-        found = f"beta {self.beta}, log_t {self.log_t}, alpha {self.alpha}, cam_power {self.cam_power}"
-        if self.beta <= 0 or self.cam_power <= 0 or self.alpha < 0 or not 0 <= self.log_t <= 12:
-            raise ConfigurationError(
-                f"random walk: expected beta and cam_power above 0, alpha of 0 or more, log_t 0 to 12, found {found}."
-            )
+        require("random walk", WalkSettings, asdict(self))
         if self.peaked and self.alpha:
             raise ConfigurationError(f"random walk: with peaked expected alpha 0, found {self.alpha}.")
 
@@ -80,13 +80,15 @@ EPS = np.float32(1e-12)
 class RandomWalk:
     """Walks a CAM over the links of its image. Picklable."""
 
+    built_by_check: ClassVar[bool] = True
+
     def __init__(
         self,
         preset: str = "psa",
-        beta: float | None = None,
-        log_t: int | None = None,
-        alpha: float | None = None,
-        cam_power: float | None = None,
+        beta: Positive | None = None,
+        log_t: LogSteps | None = None,
+        alpha: NonNegative | None = None,
+        cam_power: Positive | None = None,
         pooled: bool | None = None,
         scaled: bool | None = None,
         peaked: bool | None = None,

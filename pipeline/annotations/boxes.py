@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ConfigurationError
+from models.options import Count, Share, require
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Supervision
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import Region, objects, tags_with, unlabelled
@@ -38,13 +38,12 @@ class Boxes:
 
     file: str | None = None
     background: bool = True
-    min_area: int = 16
-    core: float = 0.0
+    min_area: Count = 16
+    core: Share = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no share (ConfigurationError)."""
-        if not 0 <= self.core <= 1:
-            raise ConfigurationError(f"boxes: core: expected a share in [0, 1], found {self.core}.")
+        """Refuse what is out of range (ConfigurationError)."""
+        require("boxes", Boxes, asdict(self))
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the annotation file. Raises DataError with everything that surely is."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
+from models.options import Count
 from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.common import check_kind
 from pipeline.datasets.catalogue import Catalogue
@@ -26,9 +27,11 @@ class Mixture:
         seed: of the choice.
     """
 
+    built_by_check: ClassVar[bool] = True
+
     parts: dict[str, float]
     options: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: Count = 0
 
     def __post_init__(self) -> None:
         if abs(sum(self.parts.values()) - 1) > 1e-6 or min(self.parts.values()) < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 from skimage.draw import disk
 
+from models.options import Count, NonNegative, Share, require
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Supervision
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
@@ -40,12 +41,16 @@ class Points:
 
     file: str | None = None
     supplementary: bool = False
-    per_object: int = 1
-    background: int = 0
-    jitter: float = 0.4
-    min_area: int = 16
-    radius: float = 0.0
-    seed: int = 0
+    per_object: Count = 1
+    background: Count = 0
+    jitter: Share = 0.4
+    min_area: Count = 16
+    radius: NonNegative = 0.0
+    seed: Count = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range (ConfigurationError)."""
+        require("points", Points, asdict(self))
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the annotation file. Raises DataError with everything that surely is."""

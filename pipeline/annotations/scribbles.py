@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from skimage.graph import MCP_Geometric
 from skimage.morphology import disk, skeletonize
 
-from models.errors import ConfigurationError
+from models.options import Count, PixelValue, Positive, Share, require
 from models.structures import BACKGROUND, Mask, Supervision
 from pipeline.annotations import scribble_files
 from pipeline.annotations.against_tags import tag_notices
@@ -42,20 +42,18 @@ class Scribbles:
     """
 
     file: str | None = None
-    length: float = 0.7
-    width: float = 3.0
+    length: Share = 0.7
+    width: Positive = 3.0
     background: bool = True
-    margin: int = 3
-    min_area: int = 64
-    seed: int = 0
-    unlabelled: int = scribble_files.UNMARKED
-    background_value: int | None = None
+    margin: Count = 3
+    min_area: Count = 64
+    seed: Count = 0
+    unlabelled: PixelValue = scribble_files.UNMARKED
+    background_value: PixelValue | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that a file cannot hold (ConfigurationError)."""
-        for name, value in (("unlabelled", self.unlabelled), ("background_value", self.background_value)):
-            if value is not None and not 0 <= value <= 255:
-                raise ConfigurationError(f"scribbles: {name}: expected a pixel value 0..255, found {value}.")
+        require("scribbles", Scribbles, asdict(self))
 
     @property
     def values(self) -> Values:

@@ -10,12 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.backbones import BACKBONES, EXTRAS, OUTPUT_STRIDES, WITH_ATTENTION
+from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError, closest
-from models.methods import ADD_ONS, METHODS, READ_ATTENTION
-from models.pseudo_masks import RULES
-from models.refiners import REFINERS
+from models.methods import ADD_ONS, METHODS
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.artifacts import PRODUCERS, kind_of
 from pipeline.book.check_graph import circle_problems, label_problems, split_problems, teaching_problems
@@ -24,20 +22,9 @@ from pipeline.book.check_table import table_problems
 from pipeline.book.lineage import REFERENCES
 from pipeline.book.options import DOORS, OPTIONS, _declared
 from pipeline.book.params import Book, explain, one_screen
-from pipeline.book.ranges import order_problems, range_problems
-from pipeline.book.signatures import has_method, options_model
+from pipeline.book.signatures import has_method, options_model, trait
 
-CHECKED_BY_BUILDING = {
-    ANNOTATORS["mixture"],
-    "pipeline.loading.loader_options:LoaderOptions",
-    "models.settings:TrainSettings",
-    "models.ops.oversegmentation:RegionOptions",
-    "models.refiners.dense_crf:SegmentationCrf",
-    "models.refiners.random_walk:RandomWalk",
-    *REFINERS.values(),
-    *RULES.values(),
-}
-"""Options whose ranges are checked too: they import no torch."""
+BASE = "models.backbones.base:Backbone"
 
 
 def check(book: Book) -> None:
@@ -96,7 +83,7 @@ def _extra_problems(where: str, entry: Any) -> Iterator[str]:
     model = getattr(entry, "model", {})
     named = {"architecture": getattr(entry, "architecture", None), "model.backbone": model.get("backbone")}
     for key, value in named.items():
-        package, extra = EXTRAS.get(str(value), ("", ""))
+        package, extra = trait(BACKBONES.get(str(value)), "package") or ("", "")
         if package and find_spec(package) is None:
             yield (
                 f"{where}.{key}: '{value}' needs the package {package}, which is not installed. "
@@ -114,23 +101,29 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
             yield from _misfits(target, given, f"{verb}.{name}.{field}", _homes(verb, entry, field))
         except ConfigurationError as error:
             yield f"{verb}.{name}." + (str(error) if str(error).startswith(field) else f"{field}: {error}")
-        if field == "model" and (known := OUTPUT_STRIDES.get(str(given.get("backbone")))):
-            default = options_model(target).model_fields["output_stride"].default
-            if (stride := given.get("output_stride", default)) not in known:
-                yield (
-                    f"{verb}.{name}.{field}.output_stride: '{given['backbone']}' has {known[0]}, found {stride}"
-                    f"{'' if 'output_stride' in given else ' (the default)'}. Remedy: output_stride: {known[0]}."
-                )
-        if field == "model" and entry.method in READ_ATTENTION:
-            backbone = given.get("backbone", options_model(target).model_fields["backbone"].default)
-            if backbone in BACKBONES and backbone not in WITH_ATTENTION:
-                able = ", ".join(WITH_ATTENTION)
-                where = f"{verb}.{name}.{field}.backbone"
-                yield f"{where}: '{entry.method}' reads attention; backbones that have it: {able}."
+        if field == "model":
+            yield from _backbone_problems(f"{verb}.{name}.model", entry.method, target, given)
         for key in ("backbone", "head"):
             if isinstance(given.get(key), str) and given[key] not in DOORS[key]:
                 where = f"{verb}.{name}.{field}.{key}"
                 yield f"{where}: unknown {key} '{given[key]}'.{closest(given[key], DOORS[key])}"
+
+
+def _backbone_problems(where: str, method: str, target: str, given: Mapping[str, Any]) -> Iterator[str]:
+    """A backbone with strides of its own, or without the attention that the page reads."""
+    defaults = {key: field.default for key, field in options_model(target).model_fields.items()}
+    backbone, stride = (given.get(key, defaults.get(key)) for key in ("backbone", "output_stride"))
+    if not isinstance(backbone, str) or backbone not in BACKBONES:
+        return
+    known = trait(BACKBONES[backbone], "output_strides")
+    if stride in trait(BASE, "output_strides") and stride not in known:
+        yield (
+            f"{where}.output_stride: '{backbone}' has {known[0]}, found {stride}"
+            f"{'' if 'output_stride' in given else ' (the default)'}. Remedy: output_stride: {known[0]}."
+        )
+    if trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
+        able = ", ".join(name for name, part in BACKBONES.items() if has_method(part, "with_attention"))
+        yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
 
 
 def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
@@ -146,15 +139,19 @@ def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
 def _misfits(
     target: str, given: dict[str, Any], where: str, homes: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
-    """Options that a part does not take, of the wrong type, or out of range."""
+    """Options that a part does not take, of the wrong type, out of range, or that exclude each other.
+
+    A part that is ``built_by_check`` says the last itself, when it is built; it may import no torch.
+    """
     model = options_model(target)
     try:
         found = model.model_validate(given)
-        yield from range_problems(where, given)
-        if target in CHECKED_BY_BUILDING:
+        for low, high in trait(target, "bands", ()):
+            least, most = getattr(found, low), getattr(found, high)
+            if least > most:
+                yield f"{where}.{low}: expected at most {high} ({most!r:.20}), found {least!r:.20}."
+        if trait(target, "built_by_check"):
             resolve({"": target}, "", "")(**given)
-        else:
-            yield from order_problems(where, found.model_dump())
     except ValidationError as error:
         yield from (line.strip() for line in explain(error, model, where, homes))
 

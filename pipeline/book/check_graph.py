@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.errors import closest
-from models.methods import TAUGHT_BY_PIXELS
+from models.methods import METHODS
 from pipeline.book.entries import PrepareEntry
 from pipeline.book.lineage import Node, inputs
 from pipeline.book.params import Book
-from pipeline.book.signatures import options_model
+from pipeline.book.signatures import options_model, trait
 from pipeline.datasets import READERS
 
 FIXED_SPLITS = {"toy": ("train", "val"), "cub": ("train", "test")}
@@ -58,7 +58,7 @@ def teaching_problems(book: Book) -> Iterator[str]:
     """Image tags label no pixel: a method that learns from pixels would learn nothing from them, at a loss of 0."""
     for name, entry in book.train.items():
         source = book.annotate.get(entry.supervision)
-        if entry.method in TAUGHT_BY_PIXELS and source is not None and source.kind == "tags":
+        if source is not None and source.kind == "tags" and trait(METHODS.get(entry.method), "learns_from_pixels"):
             yield (
                 f"train.{name}.supervision: '{entry.supervision}' holds image tags, which label no pixel; "
                 f"'{entry.method}' needs pseudo-masks, masks, boxes, points or scribbles."

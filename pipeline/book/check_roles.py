@@ -7,7 +7,7 @@ from typing import Any
 
 from models.methods import METHODS
 from pipeline.book.params import Book
-from pipeline.book.signatures import has_method
+from pipeline.book.signatures import has_method, trait
 from pipeline.weights.official.table import OFFICIAL
 
 ROLES = {
@@ -23,9 +23,6 @@ OPTION_ROLES = {
     ("predict_masks", "gate", True): ("gated_scores", "say whether a class is in an image"),
 }
 """What a value of a verb's option asks instead."""
-
-SWITCHES = {"scores": "segmentation", "gated_scores": "segmentation"}
-"""The option of a method that takes a function away when it is 0."""
 
 
 def role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
@@ -45,9 +42,9 @@ def role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str
             f"{where}.checkpoint: '{entry.checkpoint}' is trained by '{method}', which cannot {needed[1]}; "
             f"methods that can: {', '.join(able)}."
         )
-    elif options.get(SWITCHES.get(needed[0], ""), 1) == 0:
+    elif (switch := trait(METHODS[method], "switches", {}).get(needed[0])) and options.get(switch, 1) == 0:
         yield (
-            f"{where}.checkpoint: '{entry.checkpoint}' is trained with {SWITCHES[needed[0]]}: 0, so that it cannot "
+            f"{where}.checkpoint: '{entry.checkpoint}' is trained with {switch}: 0, so that it cannot "
             f"{needed[1]}. Give that a weight in train.{entry.checkpoint}.model."
         )
 

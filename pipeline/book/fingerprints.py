@@ -25,6 +25,7 @@ from pipeline.compute.source import module_path
 
 ROOMS = ("models", "stages", "pipeline")
 _BOOKKEEPING = (
+    "models.options",
     "pipeline.book",
     "pipeline.tracking",
     "pipeline.results",
@@ -35,6 +36,8 @@ _BOOKKEEPING = (
     "pipeline.compute.servers",
 )
 """Modules and packages that decide where and when, never what: they cannot change an artefact's bytes.
+
+``models.options`` says what a value may be: nothing is computed with it.
 
 An engine runs parts; what a part computes, and with how many threads, is said by ``pipeline.compute.chunks`` and what
 it calls.

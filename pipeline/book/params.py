@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from models.errors import ConfigurationError, closest
+from models.options import description, wanted
 from pipeline.book.artifacts import PRODUCERS, VERBS, kind_of
 from pipeline.book.entries import (
     AnnotateEntry,
@@ -190,7 +193,28 @@ def explain(
         homes: for keys that belong elsewhere in the entry, where.
     """
     lines = []
-    for problem in error.errors():
+    for key, found in groupby(error.errors(), key=lambda problem: problem["loc"][:1]):
+        problems = list(found)
+        if expected := wanted(problems, description(model.model_fields.get(str(*key)))):
+            lines.append(_out_of_range(problems, expected, prefix))
+        else:
+            lines += _explained(problems, model, prefix, homes)
+    return lines
+
+
+def _out_of_range(problems: Sequence[ErrorDetails], expected: str, prefix: str) -> str:
+    """The line of one option; an element of a list is named by its place."""
+    first = next((one for one in problems if one["type"] == "finite_number"), problems[0])
+    name, *inside = first["loc"]
+    where = ".".join(filter(None, [prefix, str(name), *(str(part) for part in inside if isinstance(part, int))]))
+    return f"  {where}: expected {expected}, found {first['input']!r:.80}."
+
+
+def _explained(
+    problems: Sequence[ErrorDetails], model: type[BaseModel], prefix: str, homes: Mapping[str, str]
+) -> list[str]:
+    lines = []
+    for problem in problems:
         location = [str(part) for part in problem["loc"] if part != "[key]"]
         where = ".".join(filter(None, [prefix, *location]))
         if problem["type"] == "extra_forbidden":

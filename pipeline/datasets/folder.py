@@ -10,6 +10,7 @@ from typing import TypeAlias
 from zlib import crc32
 
 from models.errors import ConfigurationError, DataError, closest
+from models.options import Count, ShareBelowOne, require
 from models.structures import IGNORE
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.folder_images import FolderImages
@@ -37,8 +38,8 @@ def folder(
     mask_values: dict[str, int] | None = None,
     labelmap: str | None = None,
     upright: bool = True,
-    val_fraction: float = 0.2,
-    seed: int = 0,
+    val_fraction: ShareBelowOne = 0.2,
+    seed: Count = 0,
 ) -> Listing:
     """List a folder of images and its subfolders.
 
@@ -71,8 +72,7 @@ def folder(
         ConfigurationError: options that contradict each other.
         DataError: no such folder, a CSV that cannot be read, or masks of which none belongs to an image.
     """
-    if not 0 <= val_fraction < 1:
-        raise ConfigurationError(f"folder: expected 0 <= val_fraction < 1, found {val_fraction}.")
+    require("folder", folder, {"val_fraction": val_fraction, "seed": seed})
     _check_classes(classes)
     if labelmap is not None and (masks is None or mask_values is not None):
         raise ConfigurationError("folder: expected `labelmap` with `masks` and without `mask_values`.")

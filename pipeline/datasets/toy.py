@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from models.errors import ConfigurationError
+from models.options import Count, PositiveCount, require
 from pipeline.datasets.images import write_indices
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
@@ -25,7 +26,13 @@ SMALLEST = 32
 
 
 def toy(
-    root: str = ".", *, seed: int = 0, train: int = 240, val: int = 80, min_size: int = 128, max_size: int = 192
+    root: str = ".",
+    *,
+    seed: Count = 0,
+    train: PositiveCount = 240,
+    val: PositiveCount = 80,
+    min_size: int = 128,
+    max_size: int = 192,
 ) -> Listing:
     """List the scenes; ``make`` draws them.
 
@@ -42,8 +49,7 @@ def toy(
     """
     if not SMALLEST <= min_size <= max_size:
         raise ConfigurationError(f"toy: expected {SMALLEST} <= min_size <= max_size, found {min_size} and {max_size}.")
-    if train < 1 or val < 1 or seed < 0:
-        raise ConfigurationError(f"toy: expected train >= 1, val >= 1, seed >= 0, found {train}, {val}, {seed}.")
+    require("toy", toy, {"train": train, "val": val, "seed": seed})
     splits = {name: [_listed(name, k) for k in range(count)] for name, count in (("train", train), ("val", val))}
     classes = range(1, len(ANIMALS) + 1)
     return Listing(

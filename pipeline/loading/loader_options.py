@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from models.errors import ConfigurationError
+from models.options import NonNegative, Number, PositiveCount, Share, Side, Whole, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +34,33 @@ class LoaderOptions:
             batch.
     """
 
-    batch_size: int = 16
-    crop: int = 256
+    built_by_check: ClassVar[bool] = True
+
+    batch_size: PositiveCount = 16
+    crop: PositiveCount = 256
     scale: tuple[float, float] = (1.0, 1.0)
     long_side: tuple[int, int] = (0, 0)
-    square: int = 0
+    square: Side = 0
     flip: bool = True
     mirrored_classes: tuple[tuple[int, int], ...] = ()
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    jittered: float = 1.0
-    hsv: int = 0
-    grey: float = 0.0
-    blurred: float = 0.0
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
+    saturation: NonNegative = 0.0
+    hue: Annotated[Number, Field(ge=0, le=0.5, description="a number from 0 to 0.5")] = 0.0
+    jittered: Share = 1.0
+    hsv: Annotated[Whole, Field(ge=0, le=90, description="a whole number from 0 to 90")] = 0
+    grey: Share = 0.0
+    blurred: Share = 0.0
     cache: bool = False
-    num_workers: int = -1
+    num_workers: Annotated[Whole, Field(ge=-1, description="-1 or more")] = -1
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.crop < 1:
-            raise ConfigurationError(f"loader: batch_size and crop must be at least 1, found {self}.")
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"loader.{name}: expected 0 or more, found {getattr(self, name)}.")
-        if self.square < 0 or (self.square and (self.long_side[1] or tuple(self.scale) != (1.0, 1.0))):
+        require("loader", LoaderOptions, asdict(self))
+        if self.square and (self.long_side[1] or tuple(self.scale) != (1.0, 1.0)):
             raise ConfigurationError(
-                f"loader.square: expected 0, or a side above 0 without scale and long_side, found {self.square} with "
+                f"loader.square: expected a side without scale and long_side, found {self.square} with "
                 f"scale {tuple(self.scale)} and long_side {tuple(self.long_side)}."
             )
-        if not 0 <= self.hue <= 0.5:
-            raise ConfigurationError(f"loader.hue: expected 0 to 0.5, found {self.hue}.")
-        if not 0 <= self.hsv <= 90:
-            raise ConfigurationError(f"loader.hsv: expected 0 to 90, found {self.hsv}.")
-        for name in ("jittered", "grey", "blurred"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigurationError(f"loader.{name}: expected a share in [0,1], found {getattr(self, name)}.")
-        if self.num_workers < -1:
-            raise ConfigurationError(f"loader.num_workers: expected -1 or more, found {self.num_workers}.")
         paired = [number for pair in self.mirrored_classes for number in pair]
         if any(len(pair) != 2 for pair in self.mirrored_classes) or len({*paired}) < len(paired) or 0 in paired:
             raise ConfigurationError(

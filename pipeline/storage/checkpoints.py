@@ -6,7 +6,6 @@ A checkpoint is a folder with ``model.safetensors`` (every state-dict entry, nor
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -122,8 +121,8 @@ def save_checkpoint(
 
 def page_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Every keyword option of the page ``name``: those ``given`` over its defaults."""
-    parameters = inspect.signature(resolve(METHODS, name, "method")).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | dict(given)
+    page: type[Method] = resolve(METHODS, name, "method")
+    return page.defaults() | dict(given)
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> None:

@@ -132,10 +132,10 @@ def test_label_unary_of_all_classes() -> None:
     [
         ({"preset": "pza"}, "Did you mean 'psa'"),
         ({"unary": "score"}, "Did you mean 'scores'"),
-        ({"certainty": 1.0}, "certainty in"),
-        ({"alpha": 0.0}, "alpha above 0"),
-        ({"iterations": 0}, "iterations must be above 0"),
-        ({"bilateral_srgb": -1.0}, "bilateral_srgb must be above 0"),
+        ({"certainty": 1.0}, "certainty: expected a share in"),
+        ({"alpha": 0.0}, "alpha: expected a number above 0"),
+        ({"iterations": 0}, "iterations: expected a whole number above 0"),
+        ({"bilateral_srgb": -1.0}, "bilateral_srgb: expected a number above 0"),
     ],
 )
 def test_wrong_options_are_configuration_errors(options: dict, message: str) -> None:

@@ -187,9 +187,9 @@ def test_rules_without_options_are_what_they_were() -> None:
         ("power", {"preset": "sean"}, "Did you mean 'seam'"),
         ("ir_label", {"preset": "amn_sed"}, "Did you mean 'amn_seed'"),
         ("ir_label", {"crf_preset": "irm"}, "Did you mean 'irn'"),
-        ("ir_label", {"preset": "amn", "low": 0.5}, "low 0.5, high 0.45"),
-        ("constant", {"preset": "ppc", "threshold": -0.1}, "threshold must be in"),
-        ("power", {"preset": "psa", "alpha": 0.0}, "alpha must be above 0"),
+        ("ir_label", {"preset": "amn", "low": 0.5}, r"low: expected at most high \(0.45\), found 0.5"),
+        ("constant", {"preset": "ppc", "threshold": -0.1}, "threshold: expected a share in"),
+        ("power", {"preset": "psa", "alpha": 0.0}, "alpha: expected a number above 0"),
     ],
 )
 def test_wrong_presets_and_numbers(name: str, options: dict[str, Any], message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,7 @@ from models.heads.cam import CamHead, pool
 from models.heads.psp import BINS, grid_means
 from models.losses.cross_entropy import seed_cross_entropy
 from models.method import Method
-from models.methods import METHODS, TAUGHT_BY_PIXELS
+from models.methods import METHODS
 from models.ops.affinity import within
 from models.structures import (
     IGNORE,
@@ -52,7 +51,7 @@ VARIANTS += [("segmenter", {"balanced": True, "label_smoothing": 0.1, "align_cor
 def build(name: str, seed: int = 0, **options: object) -> Method:
     torch.manual_seed(seed)
     page = resolve(METHODS, name, "method")
-    known = inspect.signature(page).parameters
+    known = page.defaults()
     given = {**SMALL, **NEEDED.get(name, {}), **options}
     method: Method = page(CLASSES, **{key: value for key, value in given.items() if key in known})
     return method
@@ -265,7 +264,7 @@ def test_labels_of_pixels_teach_the_methods_that_the_check_thinks_they_do(name: 
     blocks[:, 20:44, 20:44] = 1
     silent = replace(batch, seeds=torch.full_like(batch.seeds, UNLABELLED))
     told, untold = (sum(method.losses(method(b), b, CONTEXT).values()) for b in (replace(batch, seeds=blocks), silent))
-    assert torch.equal(told, untold) == (name not in TAUGHT_BY_PIXELS)  # type: ignore[arg-type]
+    assert torch.equal(told, untold) == (not method.learns_from_pixels)  # type: ignore[arg-type]
 
 
 def test_deeplab_v2s_scores_are_the_largest_of_its_scales(batch: Batch) -> None:

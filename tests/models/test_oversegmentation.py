@@ -93,7 +93,7 @@ def test_the_same_image_has_the_same_regions() -> None:
 def test_options_that_make_no_regions_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="Did you mean 'felzenszwalb'"):
         RegionOptions("felzenswalb")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="count 0"):
+    with pytest.raises(ConfigurationError, match=r"regions\.count: expected a whole number above 0, found 0"):
         RegionOptions(count=0)
     with pytest.raises(ConfigurationError, match="`folder` with method 'files'"):
         RegionOptions("files")

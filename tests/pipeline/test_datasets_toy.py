@@ -105,5 +105,5 @@ def test_no_catalogue_says_to_run_prepare(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{"min_size": 8}, {"min_size": 90, "max_size": 80}, {"train": 0}])
 def test_options_that_do_not_hold(tmp_path: Path, options: dict[str, int]) -> None:
-    with pytest.raises(ConfigurationError, match="toy: expected"):
+    with pytest.raises(ConfigurationError, match=r"toy.*: expected"):
         make(tmp_path, **options)

@@ -8,9 +8,10 @@ from typing import Any, TypeVar, get_args
 
 from models.errors import ConfigurationError, closest
 from models.methods import ADD_ONS, METHODS
+from models.options import StartEpoch
 from models.settings import TrainSettings
 from pipeline.book.entries import EvaluateBoxesEntry, ExportCamsEntry, PredictMasksEntry, PropagateCamsEntry, TrainEntry
-from pipeline.book.signatures import options_model
+from pipeline.book.signatures import options_of_type
 from pipeline.loading.loader_options import LoaderOptions
 
 PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
@@ -19,9 +20,6 @@ ARITHMETIC = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float
 """What a network alone computes in, for a training's precision."""
 
 UseT = TypeVar("UseT", ExportCamsEntry, PropagateCamsEntry, PredictMasksEntry, EvaluateBoxesEntry)
-
-LATE = ("pretrain", "segmentation_start", "transform_start", "start")
-"""Options of methods and add-ons: the epoch from which a loss counts, which two steps would never reach."""
 
 SMALL_RATE = 1e-15
 """Random weights diverge at the rates of pretrained ones, and maps that are not finite stop a chain."""
@@ -91,6 +89,5 @@ def _short(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
 
 
 def _at_once(target: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a part with the starts that it has at 0."""
-    known = options_model(target).model_fields
-    return {**options, **{key: 0 for key in LATE if key in known}}
+    """Options of a part whose losses begin at epoch 0: a few steps would never reach a later one."""
+    return {**options, **dict.fromkeys(options_of_type(target, StartEpoch), 0)}

@@ -1,0 +1,57 @@
+"""What pages on one backbone have in common: its options, and the cells that their maps have."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from models.backbones import BACKBONES
+from models.doors import resolve
+from models.errors import ConfigurationError
+from models.method import Method
+from models.options import FrozenStages, OutputStride, Positive
+
+
+class BackboneMethod(Method):
+    """A page on one backbone.
+
+    A page takes these options as ``**on_backbone`` and hands them on; one whose default differs declares it anew.
+
+    Args:
+        backbone: name of a backbone (``models.backbones``).
+        width: its channel multiplier; published weights need 1.0.
+        output_stride: 8, 16 or 32: pixels between two cells of its last features.
+        freeze_bn: keep its batch norms on their pretrained statistics.
+        frozen_stages: its stages that do not learn, counted from the stem.
+
+    Raises:
+        ConfigurationError: an unknown backbone, or one without the attention that the page reads.
+
+    Attributes:
+        grid: the layer of the backbone whose cells the page's maps have.
+    """
+
+    grid: ClassVar[str] = "layer4"
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "mobilenet_v2",
+        width: Positive = 1.0,
+        output_stride: OutputStride = 16,
+        freeze_bn: bool = False,
+        frozen_stages: FrozenStages = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = resolve(BACKBONES, backbone, "backbone")(
+            width=width, output_stride=output_stride, freeze_bn=freeze_bn, frozen_stages=frozen_stages
+        )
+        if self.reads_attention and not hasattr(self.backbone, "with_attention"):
+            raise ConfigurationError(
+                f"{type(self).__name__}: backbone '{backbone}' has no attention. Remedy: one that has, such as mit_b1."
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between two cells of the page's maps."""
+        stride: int = self.backbone.strides[self.grid]
+        return stride
