@@ -15,6 +15,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.lineage import REFERENCES, Node, ancestors, inputs
 from pipeline.book.params import Book, load_book
 from pipeline.new_book.text import BookText, entry_line
+from pipeline.storage.whole import whole_file
 
 _SEED_ZERO = re.compile(r"_0(?=_|$)")
 """Names that carry their seed: ``points_0_head``."""
@@ -154,6 +155,5 @@ def _write(
             "Remedy: add these entries by hand:\n"
             + yaml.safe_dump({**added, "table": {"repeats": rows}}, sort_keys=False, default_flow_style=None)
         )
-    writing = file.with_suffix(".writing")
-    writing.write_text(str(text), encoding="utf-8")
-    writing.replace(file)
+    with whole_file(file) as scratch:
+        scratch.write_text(str(text), encoding="utf-8")

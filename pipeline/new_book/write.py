@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
+from pipeline.storage.whole import remove
 
 RANDOM = "random"
 CACHE_BYTES = 1_500_000_000
@@ -73,7 +73,7 @@ def init(
         _require_sound(folder)
     except BaseException:
         for path in reversed(made):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            remove(path)
         raise
     return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from models.errors import ConfigurationError, DataError
 from models.method import Method, layers
 from models.methods import ADD_ONS, METHODS
 from pipeline.storage.header import few
+from pipeline.storage.whole import whole_folder
 
 FORMAT = "weak2mask checkpoint, version 1"
 WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
@@ -127,7 +127,7 @@ def page_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> None:
-    """Write tensors and card into ``folder``, by way of a scratch folder beside it."""
+    """Write tensors and card into ``folder``, whole or not at all."""
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     content = {
         "format": FORMAT,
@@ -138,13 +138,9 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> N
         "recipe": card.recipe,
     }
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    scratch = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    (scratch / WEIGHTS).write_bytes(write_tensors(tensors))
-    (scratch / CARD).write_text(text, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
+    with whole_folder(folder) as scratch:
+        (scratch / WEIGHTS).write_bytes(write_tensors(tensors))
+        (scratch / CARD).write_text(text, encoding="utf-8")
 
 
 def read_checkpoint(folder: Path) -> tuple[Card, State]:

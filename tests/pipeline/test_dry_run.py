@@ -229,7 +229,7 @@ def test_whoever_ends_a_dry_run_ends_its_stage(book: Book) -> None:
     written(found)
     command = [sys.executable, "-m", "pipeline", "run", "--max-steps", "2", "prepare@made"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        images = SCRATCH / "catalogues" / "made.partial"
+        images = SCRATCH / "catalogues" / ".partial.made"
         while not images.is_dir():
             assert running.poll() is None
             time.sleep(0.05)
