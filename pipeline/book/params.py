@@ -31,6 +31,7 @@ from pipeline.book.entries import (
     TrainEntry,
 )
 from pipeline.compute.project import is_root
+from pipeline.problems.notices import first_lines
 
 MOST_PROBLEMS = 20
 """Problems of a book that a message lists; they show again once those are mended."""
@@ -209,8 +210,7 @@ def explain(
 
 def one_screen(lines: list[str]) -> list[str]:
     """The first lines of a list of problems, and how many more there are."""
-    more = len(lines) - MOST_PROBLEMS
-    return lines if more <= 0 else [*lines[:MOST_PROBLEMS], f"  and {more} more"]
+    return first_lines(lines, MOST_PROBLEMS, "  and {} more")
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

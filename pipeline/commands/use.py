@@ -14,6 +14,7 @@ import typer
 
 from models.errors import ConfigurationError
 from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_book, complete_checkpoint
+from pipeline.problems.notices import first_of
 
 CheckpointOption = Annotated[
     str,
@@ -262,9 +263,9 @@ def repeat(
 def _listed(classes: Sequence[str], limit: int = 30) -> str:
     """Class names in a line or two; in quotes where a name could be taken for several, or for none."""
     plain = all(re.fullmatch(r"[^,;'\"]*\S", name) and name == name.strip() for name in classes)
-    said = ", ".join(name if plain else f"'{name}'" for name in classes[:limit])
+    said = first_of([name if plain else f"'{name}'" for name in classes], limit)
     count = f"{len(classes)} classes" if len(classes) > limit else "Classes"
-    return f"{count}: {said}{f' and {len(classes) - limit} more' if len(classes) > limit else ''}"
+    return f"{count}: {said}"
 
 
 def _seeds(given: str) -> list[int]:

@@ -23,7 +23,7 @@ from models.doors import resolve
 from models.errors import ConfigurationError, DataError
 from models.method import Method, layers
 from models.methods import ADD_ONS, METHODS
-from pipeline.storage.header import few
+from pipeline.problems.notices import first_of
 from pipeline.storage.whole import whole_folder
 
 FORMAT = "weak2mask checkpoint, version 1"
@@ -61,7 +61,7 @@ class InitReport:
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        new = f" ({few(self.new)})" if self.new else ""
+        new = f" ({first_of(self.new, 5)})" if self.new else ""
         return f"{len(self.loaded)} entries loaded, {len(self.new)} start anew{new}, {len(self.unused)} not used"
 
 
@@ -198,7 +198,7 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> Metho
         )
     if class_names is not None and card.class_names and card.class_names != tuple(class_names):
         raise DataError(
-            f"{folder}: expected the classes {few(class_names)}, found {few(card.class_names)}. "
+            f"{folder}: expected the classes {first_of(class_names, 5)}, found {first_of(card.class_names, 5)}. "
             "Remedy: name a checkpoint that was trained on a data set with the same classes in the same order."
         )
     try:
@@ -260,7 +260,7 @@ def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, Seque
         if name in found and tuple(found[name]) != tuple(shape)
     ]
     lines = (
-        f"  {len(names)}{of}: {few(names)}"
+        f"  {len(names)}{of}: {first_of(names, 5)}"
         for names, of in (
             (missing, f" of {len(expected)} entries missing"),
             (shapes, f" of {len(expected)} entries of another shape"),

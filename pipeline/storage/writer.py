@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from models.errors import DataError
+from pipeline.problems.notices import first_of
 from pipeline.storage import shards
-from pipeline.storage.header import VERSION, Header, few
+from pipeline.storage.header import VERSION, Header
 from pipeline.storage.shards import Array, Attributes
 from pipeline.storage.whole import remove, swap_in
 
@@ -93,7 +94,8 @@ class Writer(Generic[Item]):
         missing = [str(k) for k in range(count) if not self.done(k)]
         if missing:
             raise DataError(
-                f"{self.path}: expected {count} parts, not yet written: {few(missing)}. Remedy: run the stage again."
+                f"{self.path}: expected {count} parts, not yet written: {first_of(missing, 5)}. "
+                "Remedy: run the stage again."
             )
         parts = [shards.read_part(self.scratch, ["part"], k).attributes for k in range(count)]
         shards.write_group(self.scratch, self.attributes | self.merge(parts))

@@ -33,11 +33,16 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, folder: bool, error: t
     file = target / "b" if folder else target
     file.parent.mkdir(exist_ok=True)
     file.write_text("old")
-    with pytest.raises(error), (whole_folder if folder else whole_file)(target) as scratch:
-        (scratch / "b" if folder else scratch).write_text("torn")
-        raise error
+    with pytest.raises(error):
+        _fail(target, folder, error)
     assert file.read_text() == "old"
     assert names(tmp_path) == ["a"]
+
+
+def _fail(target: Path, folder: bool, error: type[BaseException]) -> None:
+    with (whole_folder if folder else whole_file)(target) as scratch:
+        (scratch / "b" if folder else scratch).write_text("torn")
+        raise error
 
 
 def test_a_file_that_nobody_wrote_is_an_error(tmp_path: Path) -> None:
