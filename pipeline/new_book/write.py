@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.backbones import BACKBONES
-from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
+from models.errors import ConfigurationError, DataError, Weak2MaskError
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
 from pipeline.new_book.survey import Survey, slug, survey
@@ -34,7 +34,7 @@ class NewBook:
 def init(
     data: Path,
     book: str | None = None,
-    style: str | None = None,
+    style: Style | None = None,
     weights: str | None = None,
     normalisation: Literal["imagenet", "half"] = "imagenet",
 ) -> NewBook:
@@ -48,19 +48,17 @@ def init(
         normalisation: what the weights of a file expect of their input.
 
     Raises:
-        ConfigurationError: no project here, a book or its work folder that is there, an unknown style.
+        ConfigurationError: no project here, a book or its work folder that is there.
         DataError: what is wrong with the folder, or with the weights.
     """
     from pipeline.compute.runtime import device, workers
 
-    if style is not None and style not in STYLES:
-        raise ConfigurationError(f"--from: unknown '{style}'.{closest(style, STYLES)}")
     folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
     name = free_place(folder, "with --book")
     found = survey(data)
     machine = device()
     gpu = machine != "cpu"
-    chosen_style: Style = style or ("default" if gpu else "small")  # type: ignore[assignment]
+    chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
     chosen = plan(found, chosen_style, backbone)
     made: list[Path] = []
