@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from models.errors import ConfigurationError, closest
 from pipeline.book.artifacts import PRODUCERS, VERBS, kind_of
@@ -30,6 +30,7 @@ from pipeline.book.entries import (
     TableSettings,
     TrainEntry,
 )
+from pipeline.book.lines import located, with_line
 from pipeline.compute.project import is_root
 from pipeline.problems.notices import first_lines
 
@@ -56,6 +57,18 @@ class Book(BaseModel):
     predict_masks: dict[Name, PredictMasksEntry]
     evaluate: dict[Name, EvaluateEntry]
     evaluate_boxes: dict[Name, EvaluateBoxesEntry]
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The params.yaml that it was read from, for the lines in messages; None for one that was not read."""
+        return self._file
+
+    def changed(self, sections: Mapping[str, Any]) -> Book:
+        """The same book with other (valid) sections, as no file has it."""
+        copy = self.model_copy(update=sections)
+        copy._file = None
+        return copy
 
     @property
     def name(self) -> str:
@@ -120,8 +133,10 @@ def load_book(folder: str | Path = ".") -> Book:
     try:
         book = Book.model_validate(content)
     except ValidationError as error:
-        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(one_screen(explain(error, Book)))) from None
+        problems = located(path, one_screen(explain(error, Book)))
+        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(problems)) from None
     _require_own_place(book, path.parent)
+    book._file = path.absolute()
     return book
 
 
@@ -136,8 +151,9 @@ def _require_own_place(book: Book, folder: Path) -> None:
     if found.is_relative_to(root) and found != (root / book.book.path).resolve():
         place = found.relative_to(root).as_posix()
         raise ConfigurationError(
-            f"{folder / 'params.yaml'}: book.path says that it lies in {book.book.path}. Is it a copy? Then write "
-            f"under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: work/{found.name}. "
+            f"{with_line(folder / 'params.yaml', 'book.path')}: book.path says that it lies in {book.book.path}. Is it "
+            f"a copy? Then write under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: "
+            f"work/{found.name}. "
             "`python -m pipeline copy` makes a copy that has them."
         )
 
