@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,6 +39,13 @@ MOST_PROBLEMS = 20
 """Problems of a book that a message lists; they show again once those are mended."""
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """The file of a book; books that say the same are equal, wherever they were read."""
+
+    file: Path | None = field(default=None, compare=False)
+
+
 class Book(BaseModel):
     """A recipe book: one params.yaml over the shared dvc.yaml, which wants every section, if only as ``{}``."""
 
@@ -57,17 +65,17 @@ class Book(BaseModel):
     predict_masks: dict[Name, PredictMasksEntry]
     evaluate: dict[Name, EvaluateEntry]
     evaluate_boxes: dict[Name, EvaluateBoxesEntry]
-    _file: Path | None = PrivateAttr(None)
+    _origin: _Origin = PrivateAttr(_Origin())
 
     @property
     def file(self) -> Path | None:
         """The params.yaml that it was read from, for the lines in messages; None for one that was not read."""
-        return self._file
+        return self._origin.file
 
     def changed(self, sections: Mapping[str, Any]) -> Book:
         """The same book with other (valid) sections, as no file has it."""
         copy = self.model_copy(update=sections)
-        copy._file = None
+        copy._origin = _Origin()
         return copy
 
     @property
@@ -136,7 +144,7 @@ def load_book(folder: str | Path = ".") -> Book:
         problems = located(path, one_screen(explain(error, Book)))
         raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(problems)) from None
     _require_own_place(book, path.parent)
-    book._file = path.absolute()
+    book._origin = _Origin(path.absolute())
     return book
 
 
