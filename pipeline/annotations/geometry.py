@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.annotations.items import Box, Mark, Marks, Numbers, Point
 from pipeline.annotations.units import fits_as, unit_doubt, unit_problem
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.problems.notices import Notice
+from pipeline.problems.notices import Notice, first_of
 
 SLACK = 1.0
 """Pixels that a box or point may lie beyond the image: some tools count from 1, others do not."""
@@ -144,7 +144,6 @@ def check_sizes(marks: Marks, catalogue: Catalogue, stated: Sequence[tuple[str, 
     marks.other_size = {id for id, _, said in stated if said != catalogue.size(id)}
     turned = all(size == (said[1], said[0]) for _, said, size in wrong)
     told = [f"{where} is of an image of {_wh(said)}, this one has {_wh(size)}" for where, said, size in wrong[:3]]
-    more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
     remedy = (
         "Width and height are exchanged: the annotations were made on the images as their EXIF orientation turns them, "
         "or on the pixels as they are stored. Remedy: read the images in the same orientation."
@@ -153,8 +152,8 @@ def check_sizes(marks: Marks, catalogue: Catalogue, stated: Sequence[tuple[str, 
     )
     marks.problems.insert(
         0,
-        f"{marks.source}: {len(wrong)} of {len(stated)} are of images of another size: {'; '.join(told)}{more}. "
-        f"{remedy}",
+        f"{marks.source}: {len(wrong)} of {len(stated)} are of images of another size: "
+        f"{first_of(told, between='; ', of=len(wrong))}. {remedy}",
     )
 
 
@@ -196,8 +195,7 @@ def _first_places(marks: Sequence[Mark], numbers: Floats, sizes: Floats, which: 
         f"{marks[at].where} ('{marks[at].id}', {_wh(sizes[at])}): {_told(numbers[at].tolist())}"
         for at in np.flatnonzero(which)[:3].tolist()
     ]
-    more = int(which.sum()) - len(places)
-    return "; ".join(places) + (f" and {more} more" if more else "")
+    return first_of(places, between="; ", of=int(which.sum()))
 
 
 def _area(corners: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import Generic, Self, TypeVar
 
 from models.errors import DataError
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.problems.notices import Notice
+from pipeline.problems.notices import Notice, first_lines
 
 SHOWN = 20
 Item = TypeVar("Item")
@@ -116,5 +116,5 @@ class Found(Generic[Item]):
 def raise_together(problems: Sequence[str]) -> None:
     """Raises DataError with all problems, at most one screen."""
     if problems:
-        more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise DataError("\n  ".join([f"Bad annotations ({len(problems)}):", *problems[:SHOWN], *more]))
+        shown = first_lines(problems, SHOWN, "... and {} more")
+        raise DataError("\n  ".join([f"Bad annotations ({len(problems)}):", *shown]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -25,6 +24,7 @@ from pipeline.compute.source import module_path
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.images import BadFileError, read_indices
 from pipeline.problems.notices import Notice, first_of
+from pipeline.storage.whole import whole_file
 
 Regions = npt.NDArray[np.int32]
 CODE = ("models.ops.oversegmentation", "models.ops.region_merging")
@@ -60,7 +60,9 @@ class RegionSource:
                 found: Regions = arrays["regions"]
                 return found
         made = oversegment(self.catalogue.image(id), self.options)
-        _write(kept, made)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(kept, shared=True) as scratch:
+            np.savez_compressed(scratch, regions=made)
         return made
 
     def check(self, ids: Sequence[str]) -> list[Notice]:
@@ -95,15 +97,6 @@ class RegionSource:
             turned = " Width and height are exchanged: EXIF orientation?" if regions.shape == size[::-1] else ""
             raise DataError(f"{path}: expected region ids of size {size} (H, W), found size {regions.shape}.{turned}")
         return regions
-
-
-def _write(path: Path, regions: Regions) -> None:
-    """Another process may write the same file: each its own, and the last one stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    with scratch.open("wb") as file:
-        np.savez_compressed(file, regions=regions)
-    scratch.replace(path)
 
 
 @cache

@@ -9,7 +9,7 @@ from pipeline.binders.common import Log, Workspace
 from pipeline.book.params import Book
 from pipeline.compute.runtime import workers
 from pipeline.datasets.build import make_catalogue
-from pipeline.problems.notices import read_notices, warn_of
+from pipeline.problems.notices import first_lines, read_notices, warn_of
 
 NAMED = 3
 """Images that the warning names; the catalogue has them all."""
@@ -38,7 +38,6 @@ def run(book: Book, name: str, log: Log) -> None:
 
 def told(left_out: Mapping[str, str], kept: int) -> str:
     """How many images ``on_bad_image: skip`` left out, and what is wrong with the first of them."""
-    named = [f"  {id}: {reason}" for id, reason in list(left_out.items())[:NAMED]]
-    more = [f"  ... and {len(left_out) - NAMED} more"] if len(left_out) > NAMED else []
+    named = first_lines([f"  {id}: {reason}" for id, reason in left_out.items()], NAMED)
     head = f"{len(left_out)} of {len(left_out) + kept} images are left out (on_bad_image: skip):"
-    return "\n".join([head, *named, *more])
+    return "\n".join([head, *named])

@@ -20,6 +20,7 @@ from pipeline.book.check_graph import circle_problems, label_problems, split_pro
 from pipeline.book.check_roles import instance_problems, role_problems
 from pipeline.book.check_table import table_problems
 from pipeline.book.lineage import REFERENCES
+from pipeline.book.lines import located
 from pipeline.book.options import DOORS, OPTIONS, _declared
 from pipeline.book.params import Book, explain, one_screen
 from pipeline.book.signatures import has_method, options_model, trait
@@ -38,7 +39,7 @@ def check(book: Book) -> None:
     problems += [*circle_problems(book), *split_problems(book), *teaching_problems(book), *label_problems(book)]
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        listed = one_screen([f"  {problem}" for problem in problems])
+        listed = one_screen(located(book.file, [f"  {problem}" for problem in problems]))
         raise ConfigurationError(f"{book.book.params}: {count}\n" + "\n".join(listed))
 
 

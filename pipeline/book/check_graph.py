@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from models.errors import closest
 from models.methods import METHODS
@@ -23,14 +24,19 @@ WITH_BOXES = ("boxes", "mixture")
 def circle_problems(book: Book) -> Iterator[str]:
     """Entries that need, in the end, what they make themselves."""
     needs = {node: list(inputs(book, *node).values()) for node in book.entries()}
-    for start in needs:
-        seen: set[Node] = set()
-        queue = list(needs[start])
-        while queue and start not in seen:
-            seen.add(queue.pop())
-            queue = [node for found in seen for node in needs[found] if node not in seen]
-        if start in seen:
-            yield f"{start[0]}.{start[1]}: needs what it makes itself. Name another artefact, or rename this entry."
+    while circle := _circle(needs):
+        for verb, name in circle:
+            yield f"{verb}.{name}: needs what it makes itself. Name another artefact, or rename this entry."
+            needs[verb, name] = []
+
+
+def _circle(needs: Mapping[Node, Sequence[Node]]) -> list[Node]:
+    """The entries of one circle, in the book's order; none where there is no circle."""
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return [node for node in needs if node in error.args[1]]
+    return []
 
 
 def split_problems(book: Book) -> Iterator[str]:

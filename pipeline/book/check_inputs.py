@@ -9,6 +9,7 @@ from pathlib import Path
 from models.errors import ConfigurationError, closest
 from pipeline.book.check_graph import label_files, region_folders
 from pipeline.book.lineage import Node, ancestors
+from pipeline.book.lines import located
 from pipeline.book.params import Book
 
 
@@ -33,11 +34,12 @@ def missing_files(book: Book, targets: Sequence[str] | None = None) -> list[str]
     paths = [*label_files(book), *region_folders(book)]
     for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
         paths += [(f"{verb}.{name}.{key}", getattr(entry, key)) for name, entry in getattr(book, verb).items()]
-    return [
+    missing = [
         f"  {key}: {path} does not exist.{_remedy(book, path)}"
         for key, path in paths
         if not Path(path).exists() and (wanted is None or tuple(key.split(".")[:2]) in wanted)
     ]
+    return located(book.file, missing)
 
 
 def _wanted(book: Book, targets: Sequence[str]) -> set[Node]:

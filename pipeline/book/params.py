@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
 from models.errors import ConfigurationError, closest
@@ -33,10 +34,19 @@ from pipeline.book.entries import (
     TableSettings,
     TrainEntry,
 )
+from pipeline.book.lines import located, with_line
 from pipeline.compute.project import is_root
+from pipeline.problems.notices import first_lines
 
 MOST_PROBLEMS = 20
 """Problems of a book that a message lists; they show again once those are mended."""
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The file of a book; books that say the same are equal, wherever they were read."""
+
+    file: Path | None = field(default=None, compare=False)
 
 
 class Book(BaseModel):
@@ -58,6 +68,18 @@ class Book(BaseModel):
     predict_masks: dict[Name, PredictMasksEntry]
     evaluate: dict[Name, EvaluateEntry]
     evaluate_boxes: dict[Name, EvaluateBoxesEntry]
+    _origin: _Origin = PrivateAttr(_Origin())
+
+    @property
+    def file(self) -> Path | None:
+        """The params.yaml that it was read from, for the lines in messages; None for one that was not read."""
+        return self._origin.file
+
+    def changed(self, sections: Mapping[str, Any]) -> Book:
+        """The same book with other (valid) sections, as no file has it."""
+        copy = self.model_copy(update=sections)
+        copy._origin = _Origin()
+        return copy
 
     @property
     def name(self) -> str:
@@ -122,8 +144,10 @@ def load_book(folder: str | Path = ".") -> Book:
     try:
         book = Book.model_validate(content)
     except ValidationError as error:
-        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(one_screen(explain(error, Book)))) from None
+        problems = located(path, one_screen(explain(error, Book)))
+        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(problems)) from None
     _require_own_place(book, path.parent)
+    book._origin = _Origin(path.absolute())
     return book
 
 
@@ -138,8 +162,9 @@ def _require_own_place(book: Book, folder: Path) -> None:
     if found.is_relative_to(root) and found != (root / book.book.path).resolve():
         place = found.relative_to(root).as_posix()
         raise ConfigurationError(
-            f"{folder / 'params.yaml'}: book.path says that it lies in {book.book.path}. Is it a copy? Then write "
-            f"under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: work/{found.name}. "
+            f"{with_line(folder / 'params.yaml', 'book.path')}: book.path says that it lies in {book.book.path}. Is it "
+            f"a copy? Then write under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: "
+            f"work/{found.name}. "
             "`python -m pipeline copy` makes a copy that has them."
         )
 
@@ -233,8 +258,7 @@ def _explained(
 
 def one_screen(lines: list[str]) -> list[str]:
     """The first lines of a list of problems, and how many more there are."""
-    more = len(lines) - MOST_PROBLEMS
-    return lines if more <= 0 else [*lines[:MOST_PROBLEMS], f"  and {more} more"]
+    return first_lines(lines, MOST_PROBLEMS, "  and {} more")
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

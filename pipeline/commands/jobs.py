@@ -22,6 +22,7 @@ from pipeline.commands.app import (
     complete_book,
 )
 from pipeline.commands.results import table
+from pipeline.problems.notices import first_lines
 
 if TYPE_CHECKING:
     from pipeline.book.params import Book
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DRY = "Dry run"
 SHOWN = 5
 """Missing inputs that ``check`` lists."""
+OTHERS = "  and {} more (--json has all)"
 MaxStepsOption = Annotated[
     int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
 ]
@@ -156,8 +158,7 @@ def check(
         return
     print(f"{checked.book.params}: {len(stages)} stages, every name and option resolves.")
     if missing:
-        more = [f"  and {len(missing) - SHOWN} more (--json has all)"] if len(missing) > SHOWN else []
-        print("Not there yet; a run asks for what its stages need:\n" + "\n".join(missing[:SHOWN] + more))
+        print("Not there yet; a run asks for what its stages need:\n" + "\n".join(first_lines(missing, SHOWN, OTHERS)))
     _print_warnings(checked)
 
 
@@ -167,9 +168,8 @@ def _print_warnings(book: Book) -> None:
 
     warned = list(made_notices(book))
     if warned:
-        more = [f"  and {len(warned) - SHOWN} more (--json has all)"] if len(warned) > SHOWN else []
-        lines = [f"  {stage}: {notice.text}" for stage, notice in warned[:SHOWN]]
-        print(f"Warnings of what has been made ({len(warned)}):\n" + "\n".join(lines + more))
+        lines = first_lines([f"  {stage}: {notice.text}" for stage, notice in warned], SHOWN, OTHERS)
+        print(f"Warnings of what has been made ({len(warned)}):\n" + "\n".join(lines))
 
 
 @app.command(rich_help_panel=JOBS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,7 +47,9 @@ def table(
 def report(
     book: BookOption = ".",
     images: Annotated[int, typer.Option(help="How many images of each split the gallery shows.")] = 24,
-    pick: Annotated[str, typer.Option(help="Which ones: even, worst, best or both (by IoU).")] = "even",
+    pick: Annotated[
+        Literal["even", "worst", "best", "both"], typer.Option(help="Which ones; the others than even by IoU.")
+    ] = "even",
     by: Annotated[
         str | None, typer.Option(help="Evaluation that judges, e.g. full_val. Default: each split's.")
     ] = None,

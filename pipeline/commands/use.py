@@ -14,6 +14,7 @@ import typer
 
 from models.errors import ConfigurationError
 from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_book, complete_checkpoint
+from pipeline.problems.notices import first_of
 
 CheckpointOption = Annotated[
     str,
@@ -172,14 +173,15 @@ def init(
     data: Annotated[Path, typer.Argument(help="Folder with images/ and tags.csv (columns image,tags).")],
     book: Annotated[str | None, typer.Option("--book", "-b", help="Folder to write. Default: recipes/NAME.")] = None,
     style: Annotated[
-        str | None,
+        Literal["fast", "small", "default"] | None,
         typer.Option("--from", help="fast (a try), small (for a CPU) or default (for a GPU)."),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="File of ImageNet weights, or random. Default: torchvision's, downloaded.")
     ] = None,
     normalisation: Annotated[
-        str, typer.Option(help="What --weights expects: imagenet (torchvision), or half (x/127.5-1, TensorFlow).")
+        Literal["imagenet", "half"],
+        typer.Option(help="What --weights expects: imagenet (torchvision), or half (x/127.5-1, TensorFlow)."),
     ] = "imagenet",
     as_json: JsonOption = False,
 ) -> None:
@@ -194,7 +196,7 @@ def init(
     """
     from pipeline.new_book.write import init as write_book
 
-    done = write_book(data, book, style, weights, _normalisation(normalisation))
+    done = write_book(data, book, style, weights, normalisation)
     if as_json:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
         return
@@ -262,9 +264,9 @@ def repeat(
 def _listed(classes: Sequence[str], limit: int = 30) -> str:
     """Class names in a line or two; in quotes where a name could be taken for several, or for none."""
     plain = all(re.fullmatch(r"[^,;'\"]*\S", name) and name == name.strip() for name in classes)
-    said = ", ".join(name if plain else f"'{name}'" for name in classes[:limit])
+    said = first_of([name if plain else f"'{name}'" for name in classes], limit)
     count = f"{len(classes)} classes" if len(classes) > limit else "Classes"
-    return f"{count}: {said}{f' and {len(classes) - limit} more' if len(classes) > limit else ''}"
+    return f"{count}: {said}"
 
 
 def _seeds(given: str) -> list[int]:
@@ -274,12 +276,3 @@ def _seeds(given: str) -> list[int]:
     if not all(part.isdecimal() for part in found) or len({*map(int, found)}) < len(found):
         raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, found '{given}'.")
     return [int(part) for part in found]
-
-
-def _normalisation(name: str) -> Literal["imagenet", "half"]:
-    from models.errors import ConfigurationError, closest
-
-    known: dict[str, Literal["imagenet", "half"]] = {"imagenet": "imagenet", "half": "half"}
-    if name not in known:
-        raise ConfigurationError(f"--normalisation: unknown '{name}'.{closest(name, known)}")
-    return known[name]

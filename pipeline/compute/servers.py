@@ -51,6 +51,11 @@ def check_address(host: str, port: int) -> None:
         )
     if not 0 < port < 65536:
         raise ConfigurationError(f"--port {port}: expected 1 to 65535.")
+    require_free(host, port)
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise ConfigurationError unless a server can listen there."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one lingers
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
 from pipeline.datasets.teachable import teachable
 from pipeline.problems.notices import Notice, save_notices
+from pipeline.storage.whole import whole_folder
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
 
 HINTS = 3
@@ -57,7 +56,7 @@ def make_catalogue(
         listing = limited(listing, limit)
     listed, problems = _unique(listing)
     _check_classes(listing.class_names, any(item.mask is not None for item in listed.values()))
-    with _whole(folder, truth_folder) as (images, truth):
+    with whole_folder(folder) as images, whole_folder(truth_folder) as truth:
         if listing.make is not None:
             problems += listing.make(images, truth, workers, listed)
         truth_root = listing.root if listing.truth_root is None else listing.truth_root
@@ -121,23 +120,6 @@ def _classes_shown(
 
 def _place(root: str, own: Path) -> Path:
     return own if root == "." else Path(root)
-
-
-@contextmanager
-def _whole(*folders: Path) -> Iterator[tuple[Path, ...]]:
-    """Scratch folders beside ``folders``, moved into place when the work is done."""
-    partials = tuple(folder.with_name(f"{folder.name}.partial") for folder in folders)
-    for scratch in partials:
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-    try:
-        yield partials
-        for folder, scratch in zip(folders, partials, strict=True):
-            shutil.rmtree(folder, ignore_errors=True)
-            scratch.replace(folder)
-    finally:
-        for scratch in partials:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _unique(listing: Listing) -> tuple[dict[str, Listed], list[Problem]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.storage.whole import scratch_at
 
 HOST = "http://images.cocodataset.org"
 ARCHIVES = {
@@ -43,20 +43,17 @@ def _fetch(root: Path, archive: str, folder: str) -> None:
     from torchvision.datasets.utils import download_and_extract_archive
 
     path, md5 = ARCHIVES[archive]
-    scratch = root / f"{archive}.partial"
     try:
-        shutil.rmtree(scratch, ignore_errors=True)
-        download_and_extract_archive(f"{HOST}/{path}", str(root), str(scratch), md5=md5, remove_finished=True)
-        if not (root / folder).exists():
-            (scratch / folder).replace(root / folder)
-        else:
-            for file in (scratch / folder).iterdir():
-                file.replace(root / folder / file.name)
+        with scratch_at(root / f"{archive}.partial") as scratch:
+            download_and_extract_archive(f"{HOST}/{path}", str(root), str(scratch), md5=md5, remove_finished=True)
+            if not (root / folder).exists():
+                (scratch / folder).replace(root / folder)
+            else:
+                for file in (scratch / folder).iterdir():
+                    file.replace(root / folder / file.name)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"coco: the download of {HOST}/{path} to {root} failed ({error}).\n"
             "Without internet, put COCO there by hand (annotations/instances_train2014.json, "
             "annotations/instances_val2014.json, train2014/, val2014/) and set `download: false`."
         ) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

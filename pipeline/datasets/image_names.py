@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Sequence
 from functools import cached_property
-from unicodedata import normalize
 
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.folder import SUFFIXES
+from pipeline.datasets.file_names import nearest, nfc, without_suffix
 from pipeline.problems.notices import first_of
 
 _Parts = tuple[str, ...]
@@ -27,8 +24,7 @@ class ImageNames:
 
     def find(self, name: str) -> str | None:
         """The id (perhaps of an image that was left out), or None for no image or for one of several."""
-        stem = name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
-        for exact in (stem, name):
+        for exact in (without_suffix(name), name):
             if exact in self.catalogue.entries or exact in self.catalogue.left_out:
                 return exact
         found = self._candidates(name)
@@ -40,9 +36,8 @@ class ImageNames:
         if len(several) > 1:
             return f"it may be any of {first_of(several)}: write its folder too"
         stem = parts[-1] if (parts := _parts(name)) else name
-        folded = self._folded.get(stem.casefold())
-        near = [folded] if folded else difflib.get_close_matches(stem, list(self._folded.values()), n=1, cutoff=0.6)
-        return f"the nearest is '{near[0]}'" if near else ""
+        near = self._folded.get(stem.casefold()) or nearest(stem, self.catalogue.entries)
+        return f"the nearest is '{near}'" if near else ""
 
     def _candidates(self, name: str) -> list[str]:
         parts = _parts(name)
@@ -62,7 +57,7 @@ class ImageNames:
         images = dict.fromkeys(self.catalogue.left_out, "")
         images |= {id: entry.image for id, entry in self.catalogue.entries.items()}
         for id, image in images.items():
-            for parts in {_parts(image), (normalize("NFC", id),)}:
+            for parts in {_parts(image), (nfc(id),)}:
                 if parts:
                     index.setdefault(parts[-1], []).append((id, parts))
         return {last: found if len({id for id, _ in found}) > 1 else found[:1] for last, found in index.items()}
@@ -74,10 +69,8 @@ class ImageNames:
 
 def _parts(name: str) -> _Parts:
     """The parts of a path without the suffix of an image: of Windows and of others."""
-    parts = [part for part in re.split(r"[\\/]+", normalize("NFC", name).strip()) if part not in ("", ".")]
-    if parts and parts[-1].lower().endswith(SUFFIXES):
-        parts[-1] = parts[-1].rpartition(".")[0]
-    return tuple(parts)
+    parts = [part for part in nfc(name).strip().replace("\\", "/").split("/") if part not in ("", ".")]
+    return (*parts[:-1], *map(without_suffix, parts[-1:]))
 
 
 def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:

@@ -96,8 +96,9 @@ def clipped(text: str, limit: int = QUOTED) -> str:
     return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...' ({len(text)} characters)"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
+def cut(text: str, limit: int = QUOTED) -> str:
+    """The beginning of a text that may be long, as it is, for a message."""
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def _delimiter(source: io.StringIO) -> tuple[str, int]:
@@ -144,7 +145,7 @@ def _check_header(path: Path, header: tuple[str, ...], required: Sequence[str], 
     if missing or twice:
         if not any(header):
             raise DataError(f"{path} line 1: expected a header with {', '.join(required)}, found an empty file.")
-        wrong = f"without {', '.join(missing)}" if missing else f"with {_short(', '.join(twice) or 'no name')} twice"
+        wrong = f"without {', '.join(missing)}" if missing else f"with {cut(', '.join(twice) or 'no name')} twice"
         foreign = foreign_header(written) if missing else None
         hint = f"This is {foreign}" if foreign else "Columns are separated by commas, semicolons or tabs."
         raise DataError(
@@ -161,6 +162,6 @@ def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iter
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            columns = _short(", ".join(header))
+            columns = cut(", ".join(header))
             raise DataError(f"{where}: expected {len(header)} cells ({columns}), found {len(cells)}.")
         yield Row(where, dict(zip(header, (cell.strip() for cell in cells), strict=True)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.errors import DataError, closest
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.tables import Row
+from pipeline.datasets.tables import Row, cut
 from pipeline.datasets.tag_words import is_background, is_no_class
 from pipeline.problems.notices import Notice, first_of
 
@@ -123,7 +123,7 @@ def _image(path: Path, header: Sequence[str]) -> str:
             )
     raise DataError(
         f"{path} line 1: expected a header with each column once, image among them; found "
-        f"'{_short(','.join(header))}' without image. Call the column of file names 'image'."
+        f"'{cut(','.join(header))}' without image. Call the column of file names 'image'."
     )
 
 
@@ -170,9 +170,9 @@ def _require_marks(path: Path, name: str, rows: Sequence[Row]) -> None:
     stray = len(bad) <= MANY * len(rows) and not kinds.keys() <= {"-1", "-1.0"}
     if not bad or stray:
         return
-    found = first_of([f"'{_short(cell)}'" if cell else "an empty cell" for cell in kinds])
+    found = first_of([f"'{cut(cell)}'" if cell else "an empty cell" for cell in kinds])
     raise DataError(
-        f"{bad[0].where}: expected 0 or 1 for each class, found {name}='{_short(bad[0].cells[name])}'; {len(bad)} of "
+        f"{bad[0].where}: expected 0 or 1 for each class, found {name}='{cut(bad[0].cells[name])}'; {len(bad)} of "
         f"{len(rows)} cells of the column are of that kind ({found}). {_column_remedy(name, kinds)}"
     )
 
@@ -194,7 +194,3 @@ def _column_remedy(name: str, kinds: Counter[str]) -> str:
         f"Remedy: if '{name}' is no class, remove the column; if its cells are class names, call it 'tags' "
         "('cat;dog'), or 'tag' for a row for each class."
     )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -10,7 +10,7 @@ from pathlib import Path
 from models.errors import DataError
 from pipeline.datasets.file_names import nearest, nfc, path_id
 from pipeline.datasets.folder_images import FolderImages
-from pipeline.datasets.tables import Row, read_table
+from pipeline.datasets.tables import Row, cut, read_table
 from pipeline.datasets.tag_columns import Columns, columns, mark
 from pipeline.datasets.tag_words import name_notices, read_words, slips
 from pipeline.problems.notices import Notice, first_of
@@ -115,8 +115,8 @@ class TagTable:
         why = images.why_not(cells[0])
         hint = f" Found {why}." if why else f" Did you mean '{near}'?" if near else ""
         return (
-            f"{self.path}: expected the names of images of {images.place}, found {_short(first_of(cells))}; the folder "
-            f"of images holds {_short(first_of(names)) or 'none'}. None agree.{hint}"
+            f"{self.path}: expected the names of images of {images.place}, found {cut(first_of(cells))}; the folder "
+            f"of images holds {cut(first_of(names)) or 'none'}. None agree.{hint}"
         )
 
     def _without_image(
@@ -128,7 +128,7 @@ class TagTable:
             found = images.why_not(cell)
             if not found:
                 near = nearest(cell, [images.files[id][0] for id in free]) if number < NEAREST else ""
-                found = f"'{_short(cell)}'" + (f". Did you mean '{near}'?" if near else "")
+                found = f"'{cut(cell)}'" + (f". Did you mean '{near}'?" if near else "")
             yield Problem(path_id(cell) or row.where, row.where, f"an image of {images.place}", found)
 
     def _without_row(self, images: FolderImages, free: Sequence[str]) -> Iterator[Problem]:
@@ -141,7 +141,7 @@ class TagTable:
             text = (
                 f"{len(rows)} of {len(self.rows)} rows of {self.path} name their image otherwise than the file is "
                 f"called, and each can mean one file only: {row.where.rpartition('/')[2]} "
-                f"'{_short(row.cells['image'])}' is read as {path}."
+                f"'{cut(row.cells['image'])}' is read as {path}."
             )
             yield Notice("rows_name_images_otherwise", len(rows), text)
 
@@ -173,7 +173,7 @@ def _marked(row: Row, found: Columns, problems: list[Problem]) -> list[str]:
     """Classes of a row of 0 and 1."""
     id = path_id(row.cells[found.image]) or row.where
     marks = {name: mark(row.cells[name]) for name in (*found.marks, *([found.empty] if found.empty else []))}
-    wrong = [f"{name}='{_short(row.cells[name])}'" for name, value in marks.items() if value is None]
+    wrong = [f"{name}='{cut(row.cells[name])}'" for name, value in marks.items() if value is None]
     if wrong:
         problems.append(Problem(id, row.where, "0 or 1 for each class", first_of(wrong)))
     names = [nfc(name) for name in found.marks if marks[name]]
@@ -190,8 +190,8 @@ def _split_problems(rows: Sequence[Row]) -> list[Problem]:
         split = first.setdefault(path_id(row.cells["image"]), row.cells.get("split", ""))
         if split != row.cells.get("split", ""):
             id = path_id(row.cells["image"]) or row.where
-            found = f"'{_short(row.cells['split'])}'"
-            problems.append(Problem(id, row.where, f"one split for each image ('{_short(split)}')", found))
+            found = f"'{cut(row.cells['split'])}'"
+            problems.append(Problem(id, row.where, f"one split for each image ('{cut(split)}')", found))
     return problems
 
 
@@ -207,13 +207,9 @@ def _split_notices(rows: Sequence[Row]) -> Iterator[Notice]:
     if pairs:
         said = first_of(
             [
-                " and ".join(f"'{_short(n)}' ({counts[n]} rows)" for n in sorted(set(p), key=lambda n: counts[n]))
+                " and ".join(f"'{cut(n)}' ({counts[n]} rows)" for n in sorted(set(p), key=lambda n: counts[n]))
                 for p in pairs
             ]
         )
         text = f"Names of splits that may mean the same: {said}. If so, write them in one way; 'train' is learnt from."
         yield Notice("split_names_alike", len(pairs), text)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}..."

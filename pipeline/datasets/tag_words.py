@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.tables import Row
+from pipeline.datasets.tables import Row, cut
 from pipeline.problems.notices import Notice, first_of
 
 BACKGROUND_ONLY = "background"
@@ -145,19 +145,19 @@ class _Lists:
             count = sum(map(len, self._rows.values()))
             parts = " and ".join(f"'{piece}'" for piece in _pieces(word, sep))
             text = (
-                f"{places[0]}: class '{_short(word)}' is made of other classes' names and is read as {parts}. "
+                f"{places[0]}: class '{cut(word)}' is made of other classes' names and is read as {parts}. "
                 f"{count} cells are read so. Separate them by ';'."
             )
             yield Notice("names_read_apart", count, text)
         if self._suspects:
-            said = first_of([f"'{_short(word)}' ({count})" for word, (_, count) in self._suspects.items()])
+            said = first_of([f"'{cut(word)}' ({count})" for word, (_, count) in self._suspects.items()])
             text = (
                 f"Class {said} is made of other classes' names, but is taken for a class of its own. If it means "
                 "several classes, separate them by ';'."
             )
             yield Notice("names_made_of_names", len(self._suspects), text)
         if self._open:
-            said = first_of([f"'{_short(word)}' ({count})" for word, count in self._open.items()])
+            said = first_of([f"'{cut(word)}' ({count})" for word, count in self._open.items()])
             text = f"Class names with ',' or '|' are taken as they stand: {said}. Several names are separated by ';'."
             yield Notice("names_with_separators", len(self._open), text)
 
@@ -206,7 +206,7 @@ def name_notices(counts: Mapping[str, int]) -> Iterator[Notice]:
         alike.setdefault(_written(name), []).append(name)
     groups = [names for names in alike.values() if len(names) > 1]
     if groups:
-        said = first_of([" and ".join(f"'{_short(n)}' ({counts[n]})" for n in names[:4]) for names in groups])
+        said = first_of([" and ".join(f"'{cut(n)}' ({counts[n]})" for n in names[:4]) for names in groups])
         text = (
             f"Classes that differ in capitals, blanks, punctuation or a plural only: {said}. If they are one, write it "
             "in one way."
@@ -215,7 +215,7 @@ def name_notices(counts: Mapping[str, int]) -> Iterator[Notice]:
     near = list(slips(counts))
     if near:
         said = first_of(
-            [f"'{_short(rare)}' ({counts[rare]}) beside '{_short(often)}' ({counts[often]})" for rare, often in near]
+            [f"'{cut(rare)}' ({counts[rare]}) beside '{cut(often)}' ({counts[often]})" for rare, often in near]
         )
         text = f"Classes that may be slips of the pen: {said}. If so, write them as the others are written."
         yield Notice("class_names_misspelled", len(near), text)
@@ -256,7 +256,3 @@ def _one_apart(one: str, two: str) -> bool:
         left[1:] == right[1:] or left[1:] == right or left == right[1:]
         or (left[:2] == right[1::-1] and left[2:] == right[2:])
     )  # fmt: skip
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from models.errors import DataError
+from pipeline.storage.whole import whole_folder
 
 AUG = "SegmentationClassAug"
 
@@ -42,17 +43,14 @@ def _write_aug(folder: Path, parts: list[SBDataset]) -> None:  # type: ignore[na
     """SBD masks for all ids that VOC's own train and val lack; VOC's masks for those."""
     lists = folder / "ImageSets" / "Segmentation"
     own = {name: (lists / f"{name}.txt").read_text().split() for name in ("train", "val")}
-    scratch = folder / f"{AUG}.partial"
-    scratch.mkdir(exist_ok=True)
-    for id in own["train"] + own["val"]:
-        shutil.copyfile(folder / "SegmentationClass" / f"{id}.png", scratch / f"{id}.png")
-    extra = set()
-    for part in parts:
-        for number, path in enumerate(part.masks):
-            id = Path(path).stem
-            if id not in own["train"] and id not in own["val"]:
-                part[number][1].convert("L").save(scratch / f"{id}.png")
-                extra.add(id)
-    (lists / "train_aug.txt").write_text("\n".join(sorted(extra | set(own["train"]))) + "\n")
-    shutil.rmtree(folder / AUG, ignore_errors=True)
-    scratch.replace(folder / AUG)
+    with whole_folder(folder / AUG) as scratch:
+        for id in own["train"] + own["val"]:
+            shutil.copyfile(folder / "SegmentationClass" / f"{id}.png", scratch / f"{id}.png")
+        extra = set()
+        for part in parts:
+            for number, path in enumerate(part.masks):
+                id = Path(path).stem
+                if id not in own["train"] and id not in own["val"]:
+                    part[number][1].convert("L").save(scratch / f"{id}.png")
+                    extra.add(id)
+        (lists / "train_aug.txt").write_text("\n".join(sorted(extra | set(own["train"]))) + "\n")

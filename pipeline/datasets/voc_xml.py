@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from models.errors import DataError
 from pipeline.datasets.exports import foreign_xml
+from pipeline.datasets.tables import cut
 
 Corners = tuple[float, float, float, float]
 KEYS = ("xmin", "ymin", "xmax", "ymax")
@@ -50,7 +51,7 @@ def read_voc_xml(path: Path) -> VocXml:
             raise DataError(f"{path}: expected a VOC annotation XML, found one that defines entities. Remove them.")
         root = ElementTree.fromstring(content)
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: expected a VOC annotation XML, found {_short(error)}.") from None
+        raise DataError(f"{path}: expected a VOC annotation XML, found {cut(str(error))}.") from None
     if root.tag != "annotation":
         raise DataError(f"{path}: expected a VOC annotation XML, found {foreign_xml(root)}")
     return VocXml(_size(root), tuple(_objects(path, root)), (root.findtext("filename") or "").strip())
@@ -95,8 +96,3 @@ def _size(root: ElementTree.Element) -> tuple[int, int] | None:
     except (ValueError, OverflowError):
         return None
     return (height, width) if height > 0 and width > 0 else None
-
-
-def _short(error: Exception) -> str:
-    text = str(error)
-    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from models.errors import ConfigurationError, DataError, Weak2MaskError
 from models.structures import Image
 from pipeline.datasets.voc_colours import voc_palette
+from pipeline.storage.whole import whole_file
 
 TOLERANCE = 1e-3
 """Largest difference of a logit that is left; float32 and another order of sums explain a hundredth of it."""
@@ -82,8 +83,7 @@ def export_onnx(
     """
     network = _Network(segmenter, full).eval()
     stride = 1 if full else _stride(network)
-    scratch = out.with_name(f".partial.{out.name}")
-    try:
+    with whole_file(out) as scratch:
         program = _traced(network, size)
         program.model.metadata_props.update(_metadata(class_names, stride, network.align_corners))
         program.save(scratch)
@@ -94,9 +94,6 @@ def export_onnx(
                 f"{TOLERANCE:g} was expected. Nothing was written. Remedy: try --size H,W, or other versions of torch "
                 "and onnxruntime."
             )
-        scratch.replace(out)
-    finally:
-        scratch.unlink(missing_ok=True)
     shape = ("batch", 3, *(size or ("height", "width")))
     return Exported(str(out), shape, tuple(class_names), stride, len(images), difference)
 

@@ -13,6 +13,7 @@ from pipeline.book.artifacts import artifact
 from pipeline.book.entries import PredictMasksEntry
 from pipeline.book.params import Book, load_book
 from pipeline.book.signatures import has_method
+from pipeline.problems.notices import first_of
 from pipeline.weights.official.table import OFFICIAL
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ def load_segmenter(place: Place) -> tuple[Method, tuple[str, ...]]:
 def _remedy(place: Place) -> str:
     able = [name for name, target in METHODS.items() if has_method(target, "scores")]
     if trained := _segmenters(place.book, able) if place.book else []:
-        more = f" and {len(trained) - NAMED} more" if len(trained) > NAMED else ""
-        return f"name a checkpoint that can ({', '.join(trained[:NAMED])}{more})."
+        return f"name a checkpoint that can ({first_of(trained, NAMED)})."
     return f"name a checkpoint of a method that can ({', '.join(able)}), trained on the pseudo-masks of this one."
 
 

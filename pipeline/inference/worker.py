@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -17,6 +16,7 @@ from models.structures import Image
 from pipeline.compute.engines.job import is_out_of_memory
 from pipeline.datasets.images import TILES
 from pipeline.inference.inputs import Input
+from pipeline.storage.whole import whole_file
 from stages.prepare import Problem
 
 if TYPE_CHECKING:
@@ -108,17 +108,19 @@ class SegmentPart:
         )
 
     def _written(self, item: Input, image: Image, scored: Scored) -> Result:
+        from PIL import Image as Pictures
+
         from pipeline.inference.coco import segments
         from pipeline.pictures.overlays import overlay
         from pipeline.pictures.palette import write_png
 
         card = self._card(item, scored)
         if "masks" in self.formats:
-            _whole(self.out / "masks" / f"{item.name}.png", lambda path: write_png(path, scored.mask))
+            with whole_file(self.out / "masks" / f"{item.name}.png") as scratch:
+                write_png(scratch, scored.mask)
         if "overlays" in self.formats:
-            _whole(
-                self.out / "overlays" / f"{item.name}.png", lambda path: _write_rgb(path, overlay(image, scored.mask))
-            )
+            with whole_file(self.out / "overlays" / f"{item.name}.png") as scratch:
+                Pictures.fromarray(overlay(image, scored.mask)).save(scratch)
         if "json" in self.formats:
             write_json(self.out / "json" / f"{item.name}.json", card)
         return Result(item, card, segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
@@ -180,19 +182,7 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _write_rgb(path: Path, picture: Image) -> None:
-    from PIL import Image as Pictures
-
-    Pictures.fromarray(picture).save(path)
-
-
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
-    _whole(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """A file that is there is whole."""
-    scratch = path.with_name(f".partial.{path.name}")
-    write(scratch)
-    os.replace(scratch, path)
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

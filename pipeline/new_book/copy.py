@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from models.errors import ConfigurationError
 from pipeline.book.params import load_book
 from pipeline.new_book.place import free_place, write_book
+from pipeline.new_book.text import BookText
 
 
 def copy_book(source: str, book: str) -> Path:
@@ -27,12 +27,9 @@ def copy_book(source: str, book: str) -> Path:
         "work": f"work/{name}",
     }
     file = Path(source) / "params.yaml"
-    text = file.read_text(encoding="utf-8")
-    block = re.search(r"^book:[ \t]*(#.*)?$", text, re.MULTILINE)
-    before, text = (text[: block.end()], text[block.end() :]) if block else ("", "")
+    text = BookText(file.read_text(encoding="utf-8"))
     for key, value in own.items():
-        text, count = re.subn(rf"^  {key}:.*$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
-        if not count:
+        if not text.replace(("book", key), value):
             raise ConfigurationError(f"{file}: expected `book:` and below it a line `  {key}: ...`, found none.")
-    write_book(folder, before + text)
+    write_book(folder, str(text))
     return folder

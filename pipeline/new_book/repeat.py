@@ -13,8 +13,10 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.check_inputs import check_targets
 from pipeline.book.lineage import REFERENCES, Node, ancestors, inputs
+from pipeline.book.lines import with_line
 from pipeline.book.params import Book, load_book
 from pipeline.new_book.text import BookText, entry_line
+from pipeline.storage.whole import whole_file
 
 _SEED_ZERO = re.compile(r"_0(?=_|$)")
 """Names that carry their seed: ``points_0_head``."""
@@ -50,15 +52,15 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
         ConfigurationError: unknown targets, no training above them, a training that has one of the seeds, another entry
             with a new name, or sections of the file that cannot be added to line by line. Nothing is written then.
     """
-    loaded = load_book(book)
+    loaded, file = load_book(book), Path(book) / "params.yaml"
     check_targets(loaded, [*targets, *first])
     chain = _chain(loaded, [_node(target) for target in targets], [_node(name) for name in first])
     for verb, name in chain:
         if verb == "train" and loaded.train[name].seed in seeds:
             raise ConfigurationError(
-                f"train.{name} has the seed {loaded.train[name].seed} itself: expected other ones with --seeds."
+                f"{with_line(file, f'train.{name}.seed')}: train.{name} has the seed {loaded.train[name].seed} itself: "
+                "expected other ones with --seeds."
             )
-    file = Path(book) / "params.yaml"
     text = BookText(file.read_text(encoding="utf-8"))
     given: dict[str, Any] = text.content()
     added: dict[str, dict[str, Any]] = {}
@@ -67,11 +69,14 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
         new = {seeded(name, s): _entry(loaded, original, (verb, name), chain, s) for s in seeds}
         for key in new.keys() & there.keys():
             if there[key] != new[key]:
-                raise ConfigurationError(f"{file}: {verb}.{key} is another entry than {verb}.{name} under that seed.")
+                raise ConfigurationError(
+                    f"{with_line(file, f'{verb}.{key}')}: {verb}.{key} is another entry than {verb}.{name} under that "
+                    "seed."
+                )
         if missing := {key: entry for key, entry in new.items() if key not in there}:
             added[verb] = added.get(verb, {}) | missing
-            anchor = text.anchor(verb, name)
-            text.insert(f"{verb}:", [entry_line(k, e, like=original, anchor=anchor) for k, e in missing.items()])
+            anchor = text.anchor((verb, name))
+            text.insert((verb,), [entry_line(k, e, like=original, anchor=anchor) for k, e in missing.items()])
     rows, rows_there = _rows(given, [_node(target) for target in targets], seeds)
     _write(file, text, given, added, rows)
     return Repeated(
@@ -143,17 +148,16 @@ def _write(
     if rows:
         table = dict(given.get("table") or {})
         expected["table"] = {**table, "repeats": {**(table.get("repeats") or {}), **rows}}
-        lines = [entry_line(key, row, indent=4) for key, row in rows.items()]
+        lines = [entry_line(key, row) for key, row in rows.items()]
         if table.get("repeats"):
-            text.insert("  repeats:", lines)
+            text.insert(("table", "repeats"), lines)
         else:
-            text.insert("table:", ["  repeats:", *lines])
+            text.insert(("table",), ["repeats:", *(f"  {line}" for line in lines)])
     if text.content() != expected:
         raise ConfigurationError(
-            f"{file}: expected sections with a line or block for each entry, two spaces in; found another form. "
+            f"{file}: expected sections with a line or block for each entry, found another form. "
             "Remedy: add these entries by hand:\n"
             + yaml.safe_dump({**added, "table": {"repeats": rows}}, sort_keys=False, default_flow_style=None)
         )
-    writing = file.with_suffix(".writing")
-    writing.write_text(str(text), encoding="utf-8")
-    writing.replace(file)
+    with whole_file(file) as scratch:
+        scratch.write_text(str(text), encoding="utf-8")

@@ -28,7 +28,7 @@ from pipeline.new_book.layout import (
     tags_file,
 )
 from pipeline.new_book.trial import Trial, try_annotations, try_prepare
-from pipeline.problems.notices import first_of
+from pipeline.problems.notices import first_lines, first_of
 from stages.prepare import Problem, duplicate_problems, report
 
 FEWEST = 4
@@ -191,10 +191,9 @@ def _left_out_notes(trial: Trial, twice: Sequence[Problem]) -> list[str]:
     reasons = {id: reason for id, reason in trial.catalogue.left_out.items() if id not in said}
     total = len(trial.catalogue.entries) + len(trial.catalogue.left_out)
     if reasons:
-        lines = [f"  {reason}" for reason in list(reasons.values())[:5]]
-        more = [f"  ... and {len(reasons) - 5} more"] if len(reasons) > 5 else []
+        lines = first_lines([f"  {reason}" for reason in reasons.values()], 5)
         head = f"{len(reasons)} of {total} images and rows will be left out:"
-        notes.append("\n".join([head, *lines, *more]))
+        notes.append("\n".join([head, *lines]))
     if trial.limit is not None:
         notes.append(f"Only the first {trial.limit} images of each split were opened; `prepare` opens them all.")
     return notes

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from pipeline.book.lines import Place, places
+
 
 class BookText:
-    """Lines of a book whose sections have a line or block for each entry, two spaces in.
+    """The text of a book and what is to change in it; what is not named keeps its bytes.
 
-    In a book of another form nothing is inserted: compare what the text says with what it should.
+    Below a section that is written in braces (``train: {a: ...}``) nothing is inserted: compare what the text says with
+    what it should.
+
+    Raises:
+        yaml.YAMLError: the text is none.
     """
 
     def __init__(self, text: str) -> None:
-        self._lines = text.splitlines()
+        self._text = text if text.endswith("\n") else f"{text}\n"
+        loader = _Anchors(self._text)
+        self._root, self._anchors = loader.get_single_node(), loader.names
+        self._edits: list[tuple[int, int, str]] = []
 
     def __str__(self) -> str:
-        return "\n".join(self._lines) + "\n"
+        text = self._text
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[0], reverse=True):
+            text = text[:start] + new + text[end:]
+        return text
 
     def content(self) -> Any:
         """What the text says; None where it is no YAML."""
@@ -28,50 +39,85 @@ class BookText:
         except yaml.YAMLError:
             return None
 
-    def insert(self, heading: str, lines: list[str]) -> None:
-        """Add lines at the end of the block below the line ``heading``, whose indentation counts."""
-        start, end = self._block(heading)
-        if start:
-            self._lines[start - 1] = self._lines[start - 1].replace(" {}", "", 1)
-            self._lines[end:end] = lines
+    def replace(self, path: Sequence[str], value: str) -> bool:
+        """Write another value, without quotes, at a place; False where there is none, or not one in a line."""
+        place = self._place(path)
+        if place is None or not isinstance(place[1], yaml.ScalarNode):
+            return False
+        self._edits.append((place[1].start_mark.index, place[1].end_mark.index, value))
+        return True
 
-    def anchor(self, section: str, name: str) -> str:
-        """The YAML anchor of an entry, which gets one if it has none; "" where it cannot."""
-        start, end = self._block(f"{section}:")
-        for number in range(start, end):
-            found = re.match(rf"  {name}:(?: +&(\S+))?(?=[\s{{]|$)", self._lines[number])
-            if found is None:
-                continue
-            if found[1]:
-                return found[1]
-            new = next((new for new in (name, f"{section}_{name}") if not self._has_anchor(new)), "")
-            if new:
-                self._lines[number] = f"  {name}: &{new}{self._lines[number][found.end() :]}"
-            return new
-        return ""
+    def insert(self, path: Sequence[str], lines: Sequence[str]) -> None:
+        """Add lines, which are indented as those there are, at the end of the section at ``path``."""
+        place = self._place(path)
+        if place is None or not isinstance(place[1], yaml.MappingNode):
+            return
+        key, section = place
+        if section.value and section.flow_style:  # type: ignore[attr-defined]  # its stubs do not know
+            return
+        if section.value:
+            indent, last = section.value[0][0].start_mark.column, _last_line(*place)
+        else:
+            indent, last = key.start_mark.column + 2, section.end_mark.line
+            self._edits.append((self._after_colon(key), section.end_mark.index, ""))
+        at = self._line_start(last + 1)
+        self._edits.append((at, at, "".join(f"{' ' * indent}{line}\n" for line in lines)))
 
-    def _has_anchor(self, name: str) -> bool:
-        return any(re.search(rf"&{name}\b", line) for line in self._lines)
+    def anchor(self, path: Sequence[str]) -> str:
+        """The YAML anchor of the entry at ``path``, which gets one if it has none; "" where it cannot."""
+        place = self._place(path)
+        if place is None or not isinstance(place[1], yaml.MappingNode):
+            return ""
+        known = {node: name for name, node in self._anchors.items()}
+        if place[1] in known:
+            return known[place[1]]
+        new = next((new for new in (path[-1], "_".join(path)) if new not in self._anchors), "")
+        if new:
+            self._anchors[new] = place[1]
+            at = self._after_colon(place[0])
+            self._edits.append((at, at, f" &{new}"))
+        return new
 
-    def _block(self, heading: str) -> tuple[int, int]:
-        """First and last + 1 of the lines below a heading; blank ones at the end, and what follows, left out."""
-        heads = re.compile(rf"{re.escape(heading)}(?: +\{{\}})? *(?:#.*)?$")
-        start = next((number for number, line in enumerate(self._lines, 1) if heads.match(line)), 0)
-        indent = len(heading) - len(heading.lstrip())
-        end = start
-        for number, line in enumerate(self._lines[start:], start + 1):
-            if line.strip() and len(line) - len(line.lstrip()) <= indent:
-                break
-            end = number if line.strip() else end
-        return start, end
+    def _place(self, path: Sequence[str]) -> Place | None:
+        found = list(places(self._root, path))
+        return found[-1] if len(found) == len(path) else None
+
+    def _after_colon(self, key: yaml.Node) -> int:
+        return self._text.index(":", key.end_mark.index) + 1
+
+    def _line_start(self, number: int) -> int:
+        return sum(len(line) for line in self._text.splitlines(keepends=True)[:number])
 
 
-def entry_line(
-    name: str, entry: Mapping[str, Any], *, indent: int = 2, like: Mapping[str, Any] | None = None, anchor: str = ""
-) -> str:
+class _Anchors(yaml.SafeLoader):
+    """Notes which node has which anchor; nodes do not say."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.names: dict[str, yaml.Node] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        name = None if self.check_event(yaml.AliasEvent) else self.peek_event().anchor
+        node = super().compose_node(parent, index)
+        if name and node is not None:
+            self.names[name] = node
+        return node
+
+
+def _last_line(key: yaml.Node, value: yaml.Node) -> int:
+    """The last line, from 0, of a key and what is below it; the end mark of a block is at what follows it."""
+    if isinstance(value, yaml.CollectionNode) and not value.flow_style and value.value:
+        last = value.value[-1]
+        end = _last_line(*last) if isinstance(last, tuple) else _last_line(last, last)
+    else:
+        end = value.end_mark.line - (value.end_mark.column == 0)  # a block of text ends where the next line begins
+    return max(key.start_mark.line, end)  # what an alias stands for was written further up
+
+
+def entry_line(name: str, entry: Mapping[str, Any], *, like: Mapping[str, Any] | None = None, anchor: str = "") -> str:
     """An entry in one line; what it shares with ``like`` comes from the anchor there, if there is one."""
     given = {key: value for key, value in entry.items() if like is None or like.get(key) != value}
     said = yaml.safe_dump(
         given if anchor else dict(entry), default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
     ).strip()
-    return f"{' ' * indent}{name}: {said.replace('{', f'{{<<: *{anchor}, ', 1) if anchor else said}"
+    return f"{name}: {said.replace('{', f'{{<<: *{anchor}, ', 1) if anchor else said}"

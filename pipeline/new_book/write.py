@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from models.backbones import BACKBONES
-from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
+from models.errors import ConfigurationError, DataError, Weak2MaskError
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
+from pipeline.storage.whole import remove
 
 RANDOM = "random"
 CACHE_BYTES = 1_500_000_000
@@ -34,7 +34,7 @@ class NewBook:
 def init(
     data: Path,
     book: str | None = None,
-    style: str | None = None,
+    style: Style | None = None,
     weights: str | None = None,
     normalisation: Literal["imagenet", "half"] = "imagenet",
 ) -> NewBook:
@@ -48,19 +48,17 @@ def init(
         normalisation: what the weights of a file expect of their input.
 
     Raises:
-        ConfigurationError: no project here, a book or its work folder that is there, an unknown style.
+        ConfigurationError: no project here, a book or its work folder that is there.
         DataError: what is wrong with the folder, or with the weights.
     """
     from pipeline.compute.runtime import device, workers
 
-    if style is not None and style not in STYLES:
-        raise ConfigurationError(f"--from: unknown '{style}'.{closest(style, STYLES)}")
     folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
     name = free_place(folder, "with --book")
     found = survey(data)
     machine = device()
     gpu = machine != "cpu"
-    chosen_style: Style = style or ("default" if gpu else "small")  # type: ignore[assignment]
+    chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
     chosen = plan(found, chosen_style, backbone)
     made: list[Path] = []
@@ -73,7 +71,7 @@ def init(
         _require_sound(folder)
     except BaseException:
         for path in reversed(made):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            remove(path)
         raise
     return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
 

@@ -63,7 +63,22 @@ def warn_of(notices: Iterable[Notice]) -> None:
         warnings.warn(notice.text, stacklevel=2)
 
 
-def first_of(names: Sequence[str], limit: int = 3) -> str:
-    """The first names of a list that may be long, for a message: ``a, b, c and 9 more``."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+def first_of(names: Sequence[str], limit: int = 3, *, between: str = ", ", of: int | None = None) -> str:
+    """The first names of a list that may be long, for a message: ``a, b, c and 9 more``.
+
+    Args:
+        names: all of them, or the first ones.
+        limit: at most so many are named.
+        between: what stands between two.
+        of: how many there are, where ``names`` are not all.
+    """
+    more = (len(names) if of is None else of) - limit
+    return between.join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_lines(
+    lines: Sequence[str], limit: int, more: str = "  ... and {} more", *, of: int | None = None
+) -> list[str]:
+    """The same for a message with a line each: the first lines, then ``more`` with the number of the others."""
+    others = (len(lines) if of is None else of) - limit
+    return [*lines[:limit], *([more.format(others)] if others > 0 else [])]

@@ -7,7 +7,6 @@ A checkpoint is a folder with ``model.safetensors`` (every state-dict entry, nor
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,8 @@ from models.doors import resolve
 from models.errors import ConfigurationError, DataError
 from models.method import Method, layers
 from models.methods import ADD_ONS, METHODS
-from pipeline.storage.header import few
+from pipeline.problems.notices import first_of
+from pipeline.storage.whole import whole_folder
 
 FORMAT = "weak2mask checkpoint, version 1"
 WEIGHTS, CARD = "model.safetensors", "checkpoint.json"
@@ -60,7 +60,7 @@ class InitReport:
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        new = f" ({few(self.new)})" if self.new else ""
+        new = f" ({first_of(self.new, 5)})" if self.new else ""
         return f"{len(self.loaded)} entries loaded, {len(self.new)} start anew{new}, {len(self.unused)} not used"
 
 
@@ -126,7 +126,7 @@ def page_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> None:
-    """Write tensors and card into ``folder``, by way of a scratch folder beside it."""
+    """Write tensors and card into ``folder``, whole or not at all."""
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     content = {
         "format": FORMAT,
@@ -137,13 +137,9 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> N
         "recipe": card.recipe,
     }
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    scratch = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    (scratch / WEIGHTS).write_bytes(write_tensors(tensors))
-    (scratch / CARD).write_text(text, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
+    with whole_folder(folder) as scratch:
+        (scratch / WEIGHTS).write_bytes(write_tensors(tensors))
+        (scratch / CARD).write_text(text, encoding="utf-8")
 
 
 def read_checkpoint(folder: Path) -> tuple[Card, State]:
@@ -201,7 +197,7 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> Metho
         )
     if class_names is not None and card.class_names and card.class_names != tuple(class_names):
         raise DataError(
-            f"{folder}: expected the classes {few(class_names)}, found {few(card.class_names)}. "
+            f"{folder}: expected the classes {first_of(class_names, 5)}, found {first_of(card.class_names, 5)}. "
             "Remedy: name a checkpoint that was trained on a data set with the same classes in the same order."
         )
     try:
@@ -263,7 +259,7 @@ def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, Seque
         if name in found and tuple(found[name]) != tuple(shape)
     ]
     lines = (
-        f"  {len(names)}{of}: {few(names)}"
+        f"  {len(names)}{of}: {first_of(names, 5)}"
         for names, of in (
             (missing, f" of {len(expected)} entries missing"),
             (shapes, f" of {len(expected)} entries of another shape"),

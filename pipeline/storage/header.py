@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import DataError
+from pipeline.problems.notices import first_of
 
 VERSION = 1
 """Of the layout on disk; a store of another version is refused."""
@@ -39,7 +39,7 @@ class Header:
             raise DataError(f"A store needs one size per image, found {len(self.sizes)} for {len(self.ids)} ids.")
         twice = [name for name, count in Counter(self.ids).items() if count > 1]
         if twice:
-            raise DataError(f"Image ids must be unique, found twice: {few(twice)}. Remedy: mend the list file.")
+            raise DataError(f"Image ids must be unique, found twice: {first_of(twice, 5)}. Remedy: mend the list file.")
 
     def attributes(self) -> dict[str, Any]:
         """The header as JSON values."""
@@ -55,9 +55,3 @@ class Header:
         """The inverse of :meth:`attributes`."""
         sizes = tuple((height, width) for height, width in attributes["sizes"])
         return cls(tuple(attributes["ids"]), sizes, tuple(attributes["class_names"]), attributes["catalogue"])
-
-
-def few(names: Sequence[str], limit: int = 5) -> str:
-    """The first names of a list that may be long, for a message."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

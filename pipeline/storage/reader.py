@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from models.errors import DataError
+from pipeline.problems.notices import first_of
 from pipeline.storage import shards
-from pipeline.storage.header import VERSION, Header, few
+from pipeline.storage.header import VERSION, Header
 from pipeline.storage.index import Index, keep, kept_at
 from pipeline.storage.once import open_once
 from pipeline.storage.shards import Attributes, Part
@@ -99,8 +100,8 @@ class Store(Generic[Item]):
         missing = self.index.missing(ids)
         if missing:
             raise DataError(
-                f"{self.path} holds {len(self)} images, but not {len(missing)} that {what} needs: {few(missing)}. "
-                "Remedy: make the store from the split that is needed."
+                f"{self.path} holds {len(self)} images, but not {len(missing)} that {what} needs: "
+                f"{first_of(missing, 5)}. Remedy: make the store from the split that is needed."
             )
         made_from = self.attributes["catalogue"]
         if catalogue not in (None, made_from):
@@ -154,6 +155,6 @@ def _opened(path: Path, schema: str) -> Attributes:
     count = -(-len(attributes["ids"]) // attributes["part_size"])
     lost = [shards.array_name("part", k) for k in range(count) if not shards.exists(path, "part", k)]
     if lost or "fingerprint" in attributes:
-        found = few(lost) + " missing" if lost else "a writer that has not finished"
+        found = first_of(lost, 5) + " missing" if lost else "a writer that has not finished"
         raise DataError(f"{path}: expected a whole store of {count} parts, found {found}. {REMEDY}")
     return attributes

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from models.errors import TrainingError
+from pipeline.storage.whole import whole_file
 
 State = dict[str, Any]
 FILE = "last.pt"
@@ -122,9 +123,7 @@ class Resume:
         import torch
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_suffix(".partial")
-        with scratch.open("wb") as file:
+        with whole_file(self.path) as scratch, scratch.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        scratch.replace(self.path)

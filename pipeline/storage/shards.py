@@ -7,7 +7,6 @@ all, so that any process can write any part alone: two processes that write into
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
+from pipeline.storage.whole import remove
 
 Array = npt.NDArray[Any]
 Attributes = dict[str, Any]
@@ -67,14 +67,6 @@ def array_name(name: str, k: int) -> str:
 
 def exists(folder: Path, name: str, k: int) -> bool:
     return (folder / array_name(name, k) / METADATA).is_file()
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def read_group(folder: Path) -> Attributes | None:

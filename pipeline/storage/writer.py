@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from models.errors import DataError
+from pipeline.problems.notices import first_of
 from pipeline.storage import shards
-from pipeline.storage.header import VERSION, Header, few
+from pipeline.storage.header import VERSION, Header
 from pipeline.storage.shards import Array, Attributes
+from pipeline.storage.whole import remove, swap_in
 
 PART_SIZE = 64
 SCRATCH = ".partial"
@@ -61,7 +63,7 @@ class Writer(Generic[Item]):
         """
         started = self.attributes | {"fingerprint": fingerprint}
         if fingerprint is None or shards.read_group(self.scratch) != started:
-            shards.remove(self.scratch)
+            remove(self.scratch)
             shards.write_group(self.scratch, started)
 
     def done(self, k: int) -> bool:
@@ -92,13 +94,13 @@ class Writer(Generic[Item]):
         missing = [str(k) for k in range(count) if not self.done(k)]
         if missing:
             raise DataError(
-                f"{self.path}: expected {count} parts, not yet written: {few(missing)}. Remedy: run the stage again."
+                f"{self.path}: expected {count} parts, not yet written: {first_of(missing, 5)}. "
+                "Remedy: run the stage again."
             )
         parts = [shards.read_part(self.scratch, ["part"], k).attributes for k in range(count)]
         shards.write_group(self.scratch, self.attributes | self.merge(parts))
         self._sweep(count)
-        shards.remove(self.path)
-        self.scratch.rename(self.path)
+        swap_in(self.scratch, self.path)
         return self.path
 
     def _sweep(self, count: int) -> None:
@@ -106,7 +108,7 @@ class Writer(Generic[Item]):
         keep = {shards.array_name(name, k) for name in self.arrays for k in range(count)} | {shards.METADATA}
         for entry in self.scratch.iterdir():
             if entry.name not in keep:
-                shards.remove(entry)
+                remove(entry)
 
     def encode(self, first: int, items: Sequence[Item]) -> tuple[dict[str, list[Array]], Attributes]:
         """Check the items, image number ``first`` onwards; their planes [K,h,w] by array name, and attributes."""

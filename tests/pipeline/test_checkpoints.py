@@ -63,7 +63,7 @@ def test_the_same_weights_and_recipe_are_the_same_bytes(tmp_path: Path) -> None:
     channels_last = small().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert (save(tmp_path / "c", channels_last) / WEIGHTS).read_bytes() == (a / WEIGHTS).read_bytes()
     assert sorted(p.name for p in a.iterdir()) == [CARD, WEIGHTS]
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".partial*"))
     assert str(tmp_path) not in (a / CARD).read_text()
 
 
@@ -79,7 +79,7 @@ def test_the_card_has_all_options_classes_and_the_normalisation(tmp_path: Path) 
 
 def test_saving_replaces_an_older_checkpoint(tmp_path: Path) -> None:
     save(tmp_path / "c", small(seed=1))
-    (tmp_path / "c.partial").mkdir()
+    (tmp_path / ".partial.c").mkdir()
     method = small(seed=2)
     assert equal(load_method(save(tmp_path / "c", method)).state_dict(), method.state_dict())
 

@@ -316,7 +316,7 @@ def test_the_cluster_command_and_a_scheduler_that_goes(monkeypatch: pytest.Monke
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
     monkeypatch.setenv("WEAK2MASK_DASK", f"tcp://127.0.0.1:{port}")
     assert spread_parts(_square, [3], "squares") == [9]
-    with pytest.raises(ConfigurationError, match=f"Port {port} of 127.0.0.1"), cluster.served(1, port):
+    with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} cannot be listened at"), cluster.served(1, port):
         pass
     with pytest.raises(TransientError, match=r"has gone\. Finished parts are kept"):
         spread_parts(partial(_kill, process.pid), [0], "killing the scheduler")

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, DataError
+from pipeline.__main__ import app
 from pipeline.pictures.gallery import sample_sheet
 from pipeline.results.report import rows as rows_module
 from pipeline.results.report.choosing import Choice, choose
@@ -270,8 +272,9 @@ def test_the_worst_images_of_a_book(folder: Path) -> None:
 
 
 def test_a_choice_that_cannot_be_made(folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="Did you mean 'worst'"):
-        Choice(1, "wurst")
+    unknown = CliRunner().invoke(app, ["report", "--pick", "wurst"])
+    assert unknown.exit_code == 2
+    assert all(name in unknown.output for name in ("'wurst' is not one of", "'worst'"))
     with pytest.raises(ConfigurationError, match="1 or more, found 0"):
         Choice(0)
     book = made_book.book()

@@ -7,16 +7,16 @@ with this process, at the same path.
 from __future__ import annotations
 
 import logging
-import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from models.errors import ConfigurationError, TransientError, Weak2MaskError
+from models.errors import TransientError, Weak2MaskError
 from pipeline.compute.engines import setting, worker
 from pipeline.compute.engines.job import Job, Result
 from pipeline.compute.engines.worker import Outcome, Ticket, run_part, ticket
+from pipeline.compute.servers import require_free
 
 CONNECT = 6.0
 """Seconds until a scheduler that does not answer, or has no worker, is an error."""
@@ -178,7 +178,7 @@ def served(workers: int, port: int) -> Iterator[str]:
         TransientError: the machine is too busy to start a scheduler.
     """
     setting.require_dask()
-    _require_free(port)
+    require_free("127.0.0.1", port)
     with _local_cluster(workers, port) as cluster:
         yield cluster.scheduler_address
 
@@ -202,12 +202,3 @@ def _local_cluster(workers: int, port: int) -> Any:
         except AssertionError:
             continue
     raise TransientError("Dask's scheduler did not start within ten seconds, twice. Try again when less is running.")
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigurationError(f"Port {port} of 127.0.0.1: {error.strerror}. Name another with --port.") from None

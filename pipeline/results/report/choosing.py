@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.book.params import Book
 from pipeline.results.report.scores import split_scores
 from pipeline.results.report.sources import Column, Judge
 
-PICKS = ("even", "worst", "best", "both")
+Pick = Literal["even", "worst", "best", "both"]
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,14 @@ class Choice:
         by: the evaluation that judges; None takes the last of each split that is not the bound.
 
     Raises:
-        ConfigurationError: an unknown pick, or no image at all.
+        ConfigurationError: no image at all.
     """
 
     images: int = 24
-    pick: str = "even"
+    pick: Pick = "even"
     by: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pick not in PICKS:
-            raise ConfigurationError(f"--pick: unknown way '{self.pick}'.{closest(self.pick, PICKS)}")
         if self.images < 1:
             raise ConfigurationError(f"--images: expected 1 or more, found {self.images}.")
 

@@ -18,6 +18,7 @@ from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, 
 from pipeline.results.report.state import book_state
 from pipeline.results.tables.results import book_results, box_results
 from pipeline.results.tables.text import NONE, Results
+from pipeline.storage.whole import whole_folder
 
 TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
 INDEX = "index.html"
@@ -156,27 +157,11 @@ def _swapped_in(target: Path) -> Iterator[Path]:
     """A folder to write to, which takes the place of ``target`` in the end; what fails leaves no trace."""
     if target.exists() and not (target / INDEX).is_file() and (target.is_file() or _strangers(target)):
         raise DataError(f"{target} is there already and is no report (it has no {INDEX}). Move it away.")
-    writing, old = (target.with_name(f".{target.name}.{what}") for what in ("partial", "old"))
-    _clear(writing, old)
-    writing.mkdir(parents=True)
-    try:
+    with whole_folder(target) as writing:
         yield writing
-        if target.exists():
-            for table in target.glob(TABLES):
-                shutil.copy2(table, writing)
-            target.rename(old)
-        writing.rename(target)
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        _clear(writing, old)
+        for table in target.glob(TABLES):
+            shutil.copy2(table, writing)
 
 
 def _strangers(folder: Path) -> bool:
     return any(not path.match(TABLES) for path in folder.iterdir())
-
-
-def _clear(*folders: Path) -> None:
-    for folder in folders:
-        if folder.exists():
-            shutil.rmtree(folder)

@@ -12,6 +12,7 @@ from models.errors import ConfigurationError
 from pipeline.book.check_graph import label_files, region_folders
 from pipeline.book.entries import ImportWeightsEntry, PrepareEntry
 from pipeline.book.lineage import Node, ancestors
+from pipeline.book.lines import located
 from pipeline.book.params import Book
 from pipeline.running.dry_run.limits import Limits
 
@@ -71,7 +72,7 @@ def derive(book: Book, targets: Sequence[str], limits: Limits) -> Derived:
         "evaluate_boxes": {name: limits.use(entry) for name, entry in book.evaluate_boxes.items()},
     }
     told = [notice for name, (_, notice) in weights.items() if notice and ("import_weights", name) in order]
-    return Derived(book.model_copy(update=sections), order, unable, tuple(told))
+    return Derived(book.changed(sections), order, unable, tuple(told))
 
 
 def weights_entry(book: Book, name: str) -> tuple[ImportWeightsEntry, str]:
@@ -123,7 +124,7 @@ def _require_data(book: Book, order: Sequence[Node]) -> None:
     if missing:
         raise ConfigurationError(
             f"A dry run of {book.book.params} needs its data sets, and some are not there:\n"
-            + "\n".join(missing)
+            + "\n".join(located(book.file, missing))
             + "\n"
             "Remedy without the data: `python -m benchmarks.devkit FOLDER --images 40 --val 16` makes images in VOC's "
             "layout (`--coco`: in COCO's)."

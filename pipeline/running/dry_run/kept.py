@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipeline.book.options import parts
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived
 from pipeline.running.dry_run.ended import Ended
+from pipeline.storage.whole import remove, whole_file
 
 
 class Kept:
@@ -42,8 +42,7 @@ class Kept:
         """Remove its output before it runs again."""
         self._ran.pop("@".join(node), None)
         self._save()
-        output = self._output(node)
-        shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
+        remove(self._output(node))
 
     def add(self, node: Node, ended: Ended) -> None:
         """Take note of a stage that ran."""
@@ -52,9 +51,8 @@ class Kept:
 
     def _save(self) -> None:
         told = {stage: (key, asdict(ended)) for stage, (key, ended) in self._ran.items()}
-        writing = self._file.with_suffix(".writing")
-        writing.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        writing.replace(self._file)
+        with whole_file(self._file) as scratch:
+            scratch.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
     def _output(self, node: Node) -> Path:
         return artifact(self._book.book.work, kind_of(node[0]), node[1])

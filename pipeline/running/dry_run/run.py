@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections import Counter
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from models.errors import TransientError
 from pipeline.book.check import check
@@ -80,14 +81,17 @@ def dry_run(
 def _alone(folder: Path) -> Iterator[None]:
     """One dry run of a book at a time: each empties the folder first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TransientError(
-                f"Another dry run is at work in {folder}. Wait until it has ended, then run again."
-            ) from None
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TransientError(
+            f"Another dry run is at work in {folder}. Wait until it has ended, then run again."
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def counts(ended: Sequence[Ended]) -> dict[str, int]:
