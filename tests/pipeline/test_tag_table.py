@@ -312,8 +312,8 @@ def test_a_label_column_of_numbers_is_said(tmp_path: Path) -> None:
     read = table(tmp_path, "image,label\ns0,0.0\ns1,1.0\n")
     assert read.classes == ("label",)
     assert [notice.text for notice in read.notices if notice.topic == "column_of_numbers"] == [
-        f"{tmp_path}/tags.csv: the column 'label' holds nothing but 0 and 1 and is taken for one class of that name. If "
-        "these are numbers of classes, write the names of the classes instead."
+        f"{tmp_path}/tags.csv: the column 'label' holds nothing but 0 and 1 and is taken for one class of that name. "
+        "If these are numbers of classes, write the names of the classes instead."
     ]
 
 
