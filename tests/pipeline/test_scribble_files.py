@@ -162,7 +162,7 @@ def test_maps_of_regions_are_checked_before_they_are_used(tmp_path: Path) -> Non
 def test_files_of_another_size_or_of_colours_name_what_helps(tmp_path: Path) -> None:
     path = tmp_path / "q0.png"
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
-    with pytest.raises(DataError, match=r"its image, 6 x 8 \(H x W\), found 3 x 4. Remedy: draw on the images as they"):
+    with pytest.raises(DataError, match=r"of size \(6, 8\) \(H x W\), found size \(3, 4\).*Remedy: draw on the image"):
         read(path, (6, 8))
     Image.fromarray(np.full((6, 8, 3), (255, 0, 9), np.uint8)).save(path)
     with pytest.raises(DataError, match=r"Write the number of each class in place of its colour") as error:
