@@ -35,8 +35,8 @@ lint: $(STAMP)
 	mypy
 	lint-imports
 
-test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests
-	pytest
+test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests on all cores
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
 
 mlflow: $(STAMP)  ## Open the recorded runs in MLflow's UI on 127.0.0.1:5000
 	@python -m pipeline mlflow

@@ -35,10 +35,10 @@ CONSTANTS: dict[str, float] = {
     "amn": 0.25,
     "ppc": 0.27,
 }
-"""Published backgrounds after the random walk of the same name (hfpl_and_baselines 3.2, 3.5)."""
+"""Published backgrounds after the random walk of the same name (docs/methods/pseudo_masks.md, section 1)."""
 
 POWERS: dict[str, float] = {"psa": 16.0, "seam": 6.0, "hfpl": 6.0, "spml": 6.0}
-"""Published exponents of the background of the scores (hfpl_and_baselines 1.7, 3.1, 3.3; spml 1.9)."""
+"""Published exponents of the background of the scores (docs/methods/pseudo_masks.md, section 2)."""
 
 
 class Rule(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -49,11 +48,9 @@ def test_dvc_sees_one_stage_an_entry(folder: str) -> None:
 
 
 def test_check_imports_no_torch() -> None:
-    """It must end in a second or two."""
+    """So that it ends in about a second: torch alone takes three to import."""
     code = (
         "import sys; from pipeline.book.check import check; from pipeline.book.params import load_book; "
         "check(load_book('.')); sys.exit('torch' in sys.modules)"
     )
-    start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert time.monotonic() - start < 30

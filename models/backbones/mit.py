@@ -48,7 +48,7 @@ class Mit(Backbone):
     Raises:
         ConfigurationError: transformers is not installed, or (on forward) an image is too small.
 
-    Source: rtc_and_rcm_mam 1.8; published weights: nvidia/mit-b0 to b2, under NVIDIA's licence for SegFormer.
+    Source: docs/methods/backbones.md, section 5; published weights: nvidia/mit-b0 to b2, under NVIDIA's licence.
     """
 
     library = "transformers"

@@ -53,7 +53,7 @@ def multiscale_attention(
         size: (H, W) in pixels, at which maps are compared.
         target: weights by disagreement ("attentive"), or all 1 ("mean").
 
-    Source: rtc_and_rcm_mam 2.4.
+    Source: docs/methods/rcm_mam.md, section 4.
     """
     with torch.no_grad():
         supports = [tagged_maps(maps, tags, size) for maps in support]

@@ -36,7 +36,7 @@ def region_mask(logits: Sequence[Tensor], tags: Tensor, size: Sequence[int], thr
     Returns:
         int64 [N,H,W], 0..C.
 
-    Source: rtc_and_rcm_mam 2.3, steps 1 and 2.
+    Source: docs/methods/rcm_mam.md, section 3, steps 1 and 2.
     """
     summed = torch.stack([tagged_maps(maps, tags, size) for maps in logits]).sum(0)
     counts = tags.sum(1).tolist()
@@ -61,7 +61,7 @@ def image_prototypes(features: Tensor, regions: Tensor, num_classes: int) -> Ten
     Returns:
         [N,1+C,D].
 
-    Source: rtc_and_rcm_mam 2.3, step 3.
+    Source: docs/methods/rcm_mam.md, section 3, step 3.
     """
     enlarge = Enlargement.of(features, regions.shape[1:])
     labels = torch.arange(1 + num_classes, device=regions.device)[:, None, None]
@@ -113,7 +113,7 @@ def regional_contrast(
     Returns:
         Scalar; 0 where no pixel counts.
 
-    Source: rtc_and_rcm_mam 2.3, step 4, and 2.7 (empty prototypes).
+    Source: docs/methods/rcm_mam.md, section 3, step 4, and section 6 (empty prototypes).
     """
     prototypes = prototypes.detach()
     targets = regions if empty == "faithful" else _without_empty(regions, prototypes)

@@ -39,7 +39,7 @@ PRESETS: dict[str, RelationWeights] = {
     "scribbles": RelationWeights(1.0, 0.5, 0.1, kappa_co_occurrence=12.0),
     "parts": RelationWeights(1.0, 0.0, 0.1, 0.5),
 }
-"""Published numbers by kind of supervision; "parts" are DensePose's points (spml 1.7)."""
+"""Published numbers by kind of supervision; "parts" are DensePose's points (docs/methods/spml.md, section 6)."""
 
 
 def relation_weights(preset: str) -> RelationWeights:

@@ -17,7 +17,7 @@ def tagged_cross_entropy(logits: Tensor, tags: Tensor) -> Tensor:
         float32 scalar: mean over the tagged classes of an image, then over all B images, of which those without tags
         add nothing. B and not the images with tags is the divisor, so that parts of a batch add up to the batch.
 
-    Source: ReCAM (Chen et al. 2022), as in hfpl_and_baselines 3.5.
+    Source: docs/methods/recam.md, (3).
     """
     own = -torch.diagonal(logits.float().log_softmax(2), dim1=1, dim2=2)
     return ((own * tags).sum(1) / tags.sum(1).clamp(min=1)).mean()

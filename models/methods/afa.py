@@ -1,6 +1,7 @@
 """AFA (Ru et al. 2022): single-stage segmentation by a transformer whose attention learns which cells belong together.
 
 Its affinity spreads the CAMs, PAR lays them on the image's edges, and what is sure of them teaches the decoder.
+arXiv 2203.02664; numbers in brackets are the equations of docs/methods/afa.md.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Afa(Method):
         the image-level ``logits`` [B,C].
         """
         features, attention = self.backbone.with_attention(image)
-        alike = self.affinity_head(attention + attention.transpose(-2, -1))[:, 0].float().sigmoid()
+        alike = self.affinity_head(attention + attention.transpose(-2, -1))[:, 0].float().sigmoid()  # (1), [B,n,n]
         outputs = {"maps": self.cam_head(features), "scores": self.decoder(features), "affinity": alike}
         return outputs | {"logits": self._strongest(features)}
 
@@ -115,7 +116,10 @@ class Afa(Method):
         return self.look(batch.image)
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """L = L_cls + segmentation L_seg + affinity L_aff; before ``pretrain`` the last two are 0."""
+        """(6): L = L_cls + segmentation L_seg + affinity L_aff; before ``pretrain`` the last two are 0.
+
+        The paper adds a dense-energy term, which its release leaves out, as does this page.
+        """
         parts = {"classification": F.multilabel_soft_margin_loss(outputs["logits"].float(), batch.tags.float())}
         if context.epoch < self.pretrain:
             silent = 0 * (outputs["scores"].float().sum() + outputs["affinity"].sum())
@@ -123,7 +127,7 @@ class Afa(Method):
         cams = self._own_cams(batch)
         scores = F.interpolate(outputs["scores"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         labels = self._pseudo_labels(cams, outputs["affinity"].detach(), batch)
-        entropy = seed_cross_entropy(scores, labels, balanced=True)
+        entropy = seed_cross_entropy(scores, labels, balanced=True)  # (4); released: NaN where a side is empty
         return parts | {
             "segmentation": self.segmentation * entropy,
             "affinity": self.affinity * self._affinity_loss(outputs["affinity"], cams, batch),
@@ -138,10 +142,11 @@ class Afa(Method):
         merged = (torch.maximum(plain, mirrored.flip(-1)) for plain, mirrored in (maps.chunk(2) for maps in each))
         total = sum(F.interpolate(maps, size, mode="bilinear", align_corners=False) for maps in merged)
         assert isinstance(total, Tensor)
-        return max_norm(total) * batch.tags[:, :, None, None]
+        return max_norm(total) * batch.tags[:, :, None, None]  # [B,C,h,w]
 
     def _pseudo_labels(self, cams: Tensor, alike: Tensor, batch: Batch) -> Tensor:
         near = within((cams.shape[2], cams.shape[3]), self.radius, cams.device)
+        # (3), [B,1+C,h,w] each
         high, low = (propagate_tagged(cams, batch.tags, alike * near, score) for score in (self.high, self.low))
         inside = batch.seeds != IGNORE
         return refined_share_labels(high, low, batch.image, batch.tags, inside, self.refine)
@@ -153,7 +158,7 @@ class Afa(Method):
         cells = F.interpolate(labels[:, None].float(), grid, mode="nearest")[:, 0].long()
         same, different = dense_pair_labels(cells)
         near = within(grid, self.radius, cells.device)
-        return dense_affinity_loss(alike, same & near, different & near)
+        return dense_affinity_loss(alike, same & near, different & near)  # (5)
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """relu of the class maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""

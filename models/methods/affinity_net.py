@@ -1,6 +1,7 @@
 """AffinityNet (Ahn and Kwak 2018, PSA): learns which neighbouring pixels belong together, from confident labels.
 
-``propagate_cams`` walks CAMs over what it has learned. Also the second step of SEAM, PPC and HFPL.
+``propagate_cams`` walks CAMs over what it has learned. Also the second step of SEAM, PPC and HFPL. arXiv 1803.10464;
+numbers in brackets are the equations of docs/methods/affinity_net.md.
 """
 
 from __future__ import annotations
@@ -69,9 +70,10 @@ class AffinityNet(Method):
         features = outputs["features"].float()
         radius = fitting_radius(tuple(features.shape[2:]), self.radius)  # type: ignore[arg-type]
         offsets = pair_offsets(radius)
-        seeds = batch.seeds[:, :: self.stride, :: self.stride]
+        seeds = batch.seeds[:, :: self.stride, :: self.stride]  # [B,h,w]
+        # (1) and its labels, each [B,P,h',w'] over the P pairs of each source
         loss = affinity_loss(feature_affinity(features, offsets, radius), pair_labels(seeds, offsets, radius))
-        return {
+        return {  # (2)
             "background": loss.background / 4,
             "foreground": loss.foreground / 4,
             "different": loss.different / 2,

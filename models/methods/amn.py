@@ -1,6 +1,7 @@
 """AMN (Lee, Kim and Shim 2022): a segmenter that knows the image's tags, and whose scores are the CAMs.
 
 Trained on confident seeds with soft targets, it is active on whole objects and evenly so: one threshold fits all.
+arXiv 2203.16045; numbers in brackets are the equations of docs/methods/amn.md.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Amn(Method):
     stride 16); the loss is at the crop's resolution, not at the grid's; ``export_cams`` sums the softmax over views and
     normalises each class, where theirs takes the softmax of the mean logits; AdamW for Adam.
 
-    Source: gaviotas/AMN@75c1999c7c1b, as in hfpl_and_baselines 3.5.
+    Source: docs/methods/amn.md; gaviotas/AMN@75c1999c7c1b.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Amn(Method):
     def tagged_scores(self, image: Tensor, tags: Tensor) -> Tensor:
         """Logits [B,1+C,h,w] at the network's grid, for image [B,3,H,W] in [0,1] and its tags [B,C]."""
         feature = self.backbone(image)["layer4"]
-        gate = self.embedding(tags.to(feature.dtype))
+        gate = self.embedding(tags.to(feature.dtype))  # [B,D]
         logits: Tensor = self.head({"layer4": feature * gate[:, :, None, None]})
         return logits
 
@@ -90,7 +91,8 @@ class Amn(Method):
         return {"logits": self.tagged_scores(batch.image, batch.tags)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Balanced, smoothed cross-entropy at the resolution of the crop; unlabelled and void pixels do not count."""
+        """(2) of targets (1), at the resolution of the crop; unlabelled and void pixels do not count."""
+        # released: at the grid of the logits
         logits = F.interpolate(
             outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=self.align_corners
         )
@@ -98,7 +100,7 @@ class Amn(Method):
         return {"segmentation": loss}
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
-        """Softmax over background and all classes: [B,C,h,w] of the classes, zero where ``tags`` [B,C] deny them."""
+        """(3), softmax over background and all classes: [B,C,h,w] of the classes, 0 where ``tags`` [B,C] deny them."""
         return self.tagged_scores(image, tags).float().softmax(1)[:, 1:] * tags[:, :, None, None]
 
     def new_modules(self) -> Iterator[nn.Module]:

@@ -1,6 +1,7 @@
 """IRN's network (Ahn, Cho and Kwak 2019): class boundaries and displacements, from confident labels, no boundary given.
 
 ``propagate_cams`` walks CAMs within the boundaries that it has found; the displacements tell objects apart.
+arXiv 1904.05044; numbers in brackets are the equations of docs/methods/boundary_net.md.
 """
 
 from __future__ import annotations
@@ -83,20 +84,20 @@ class BoundaryNet(Method):
         return outputs
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Pairs without a boundary between are alike; within an object displacements differ by the way between."""
-        boundary = outputs["boundary"].float().sigmoid().squeeze(1)
+        """(4): pairs without a boundary between are alike; within an object displacements differ by the way between."""
+        boundary = outputs["boundary"].float().sigmoid().squeeze(1)  # B, [B,h,w]
         radius = fitting_radius((boundary.shape[1], boundary.shape[2]), self.radius)
         offsets = tuple(path[0] for path in pair_paths(radius))
         labels = pair_labels(batch.seeds[:, :: self.stride, :: self.stride], offsets, radius)
-        alike = affinity_loss(path_affinity(boundary, radius), labels)
-        losses = {
+        alike = affinity_loss(path_affinity(boundary, radius), labels)  # (1), [B,P,h',w']
+        losses = {  # (2)
             "boundary_alike": (alike.background + alike.foreground) / 4,
             "boundary_different": alike.different / 2,
         }
         if self.displacement is not None:
             displacement = outputs["displacement"].float()
             self._average_displacement(self.displacement.mean, displacement.detach(), context)
-            foreground, background = displacement_losses(displacement, labels, offsets, radius)
+            foreground, background = displacement_losses(displacement, labels, offsets, radius)  # (3)
             losses |= {"displacement_foreground": foreground / 2, "displacement_background": background / 2}
         return losses
 
@@ -128,6 +129,7 @@ class BoundaryNet(Method):
         return -(-image.shape[2] // self.stride), -(-image.shape[3] // self.stride)
 
     def _padded(self, image: Tensor) -> Tensor:
+        # released: a negative padding, which crops what is larger
         right, below = (max(0, self.canvas - length) for length in (image.shape[3], image.shape[2]))
         if not right and not below:
             return image

@@ -1,6 +1,7 @@
-"""Plain CAM: a multi-label classifier whose last convolution is the localiser (Zhou et al. 2016).
+"""Plain CAM: a multi-label classifier whose last convolution is the localiser (Zhou et al. 2016, arXiv 1512.04150).
 
-The baseline of the whole family; with ``freeze_bn`` and ``dropout: 0.5`` it is PSA's first step.
+The baseline of the whole family; with ``freeze_bn`` and ``dropout: 0.5`` it is PSA's first step. Numbers in brackets
+are the equations of docs/methods/classifier.md.
 """
 
 from __future__ import annotations
@@ -75,10 +76,10 @@ class Classifier(Method):
     def forward(self, batch: Batch) -> Outputs:
         """``maps``, ``features``, and the image-level ``logits`` [B,C] pooled from the maps."""
         outputs = self.look(batch.image)
-        return outputs | {"logits": pool(outputs["maps"], self.pooling)}
+        return outputs | {"logits": pool(outputs["maps"], self.pooling)}  # (1)
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Soft-margin loss; with ``labels: single`` cross-entropy (DataError for an image without exactly one tag)."""
+        """(2); with ``labels: single`` cross-entropy (DataError for an image without exactly one tag)."""
         return {"classification": image_label_loss(outputs["logits"], batch.tags, self.labels, batch.ids)}
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
@@ -87,7 +88,7 @@ class Classifier(Method):
         return (CamView("classification", 1.0, batch.image, maps, None, maps.relu(), outputs["features"].float()),)
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
-        """relu(A_c), [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
+        """(3), relu(A_c), [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
         return self.maps(image).float().relu() * tags[:, :, None, None]
 
     def tag_scores(self, image: Tensor) -> Tensor:
@@ -95,7 +96,10 @@ class Classifier(Method):
         return pool(self.maps(image), self.pooling)
 
     def links(self, image: Tensor) -> Links:
-        """Cosines of the last features of an image [1,3,H,W] and its mirror, between all cells (walk preset "spml")."""
+        """Cosines of the last features of an image [1,3,H,W] and its mirror, between all cells (walk preset "spml").
+
+        No paper has a walk over this network; SPML's, which needs nothing but features, is lent to it.
+        """
         plain, mirrored = (self.backbone(view)["layer4"].float() for view in (image, image.flip(-1)))
         affinity = (cosine_affinity(plain) + cosine_affinity(mirrored.flip(-1))) / 2
         return DenseLinks(affinity[0].cpu().numpy(), (plain.shape[2], plain.shape[3]), self.stride)

@@ -2,6 +2,7 @@
 
 Two terms. Importance sampling takes the image's score at pixels drawn by their own activation, so that strong pixels
 carry the gradient; feature similarity asks neighbours of one colour to score alike, and others not to.
+arXiv 2304.02621; numbers in brackets are the equations of docs/methods/hfpl.md.
 """
 
 from __future__ import annotations
@@ -61,14 +62,15 @@ class Hfpl(AddOn):
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """The base's parts, its classification in part replaced by ``importance_sampling``, and ``feature_similarity``.
 
-        Spec: L = .. (1 - sampling) GAP + sampling IS .. + similarity FS.
+        L = .. (1 - sampling) GAP + sampling IS .. + similarity FS (docs/methods/hfpl.md, (3) and (5)).
         """
         parts = super().losses(outputs, batch, context)
         views = self.cam_views(outputs, batch)
         if self.sampling:
+            # released: HFPL samples the first of SEAM's two views, ICAM both
             sampled = views if self.reading == "multinomial" else views[:1]
             drawn = [view.weight * self._sampled(view, batch.tags, context.generator) for view in sampled]
-            parts |= {view.part: (1 - self.sampling) * parts[view.part] for view in sampled}
+            parts |= {view.part: (1 - self.sampling) * parts[view.part] for view in sampled}  # (3)
             parts["importance_sampling"] = self.sampling * torch.stack(drawn).sum()
         if self.similarity:
             parts["feature_similarity"] = self.similarity * self._similar(views[0], batch.tags)
@@ -78,14 +80,14 @@ class Hfpl(AddOn):
         if self.reading == "multinomial":
             probabilities = _softmax(view)[:, 1:]
             indices = draw_pixels(probabilities, self.draws, generator)
-            return multinomial_sampling_loss(probabilities, tags, indices)
-        indices = draw_pixels(sampling_weights(view.maps), self.draws, generator)
-        return importance_sampling_loss(view.maps, tags, indices)
+            return multinomial_sampling_loss(probabilities, tags, indices)  # (6)
+        indices = draw_pixels(sampling_weights(view.maps), self.draws, generator)  # (1), [B,C,draws]
+        return importance_sampling_loss(view.maps, tags, indices)  # (2)
 
     def _similar(self, view: CamView, tags: Tensor) -> Tensor:
         image = F.interpolate(view.image, view.maps.shape[2:], mode="bilinear", align_corners=True)
         scores = _softmax(view) if self.reading == "multinomial" else cam_scores(view.maps, tags)
-        return feature_similarity(image, scores, self.mu, self.sigma, self.reach)
+        return feature_similarity(image, scores, self.mu, self.sigma, self.reach)  # (4), of scores [B,1+C,h,w]
 
 
 def _softmax(view: CamView) -> Tensor:

@@ -1,7 +1,7 @@
 """Single-stage segmentation from tags (Araslanov and Roth 2020): a segmenter that learns from its own refined masks.
 
 Masks are pooled to class scores, so tags teach the network; PAMR lays the masks on the image's edges, and the confident
-part of them teaches it again.
+part of them teaches it again. arXiv 2005.08104; numbers in brackets are the equations of docs/methods/one_stage.md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class OneStage(Method):
     variance 1); pixels of a crop beyond the image are not labelled. Their test averages masks over scales, raises the
     background's to the power 3 and drops classes with scores below 0.1; ``predict_masks`` does neither of the last two.
 
-    Source: visinf/1-stage-wseg@d905fca:models/stage_net.py, as in rtc_and_rcm_mam 1.10.
+    Source: docs/methods/one_stage.md; visinf/1-stage-wseg@d905fca:models/stage_net.py.
     """
 
     align_corners = True
@@ -102,10 +102,10 @@ class OneStage(Method):
         return {"logits": self.scores(batch.image)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Soft margin of the class scores; after ``pretrain`` epochs also the masks' loss on their own labels."""
+        """(5): soft margin of the class scores; after ``pretrain`` epochs also the masks' loss on their own labels."""
         logits = outputs["logits"].float()
-        scores = class_scores(logits, *self.focal)
-        parts = {"classification": F.multilabel_soft_margin_loss(scores, batch.tags.float())}
+        scores = class_scores(logits, *self.focal)  # (1) + (2), [B,C]
+        parts = {"classification": F.multilabel_soft_margin_loss(scores, batch.tags.float())}  # (3)
         if self.mask and context.epoch >= self.pretrain:
             labels = self.pseudo_labels(logits, batch)
             parts["mask"] = self.mask * balanced_mask_cross_entropy(logits, labels, batch.tags).mean()
@@ -114,11 +114,12 @@ class OneStage(Method):
     @torch.no_grad()
     def pseudo_labels(self, logits: Tensor, batch: Batch) -> Tensor:
         """What the masks of ``logits`` [B,1+C,h,w] are sure of once they are refined: int64 [B,H,W], 254 elsewhere."""
-        found = tagged_masks(logits.softmax(1), batch.tags)
+        found = tagged_masks(logits.softmax(1), batch.tags)  # [B,1+K,h,w], K the most tags of an image
         image = F.interpolate(batch.image, logits.shape[2:], mode="bilinear", align_corners=True)
         refined = self.refine(image, found.masks) * found.allowed[:, :, None, None]
         refined = F.interpolate(refined, batch.image.shape[2:], mode="bilinear", align_corners=True)
-        labels = original_labels(cut_off_labels(refined, *self.cut_offs), found.channels)
+        labels = original_labels(cut_off_labels(refined, *self.cut_offs), found.channels)  # (4)
+        # released: pixels beyond the image are labelled too
         return labels.where(batch.seeds != IGNORE, IGNORE)
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """PPC (Du et al. 2022): pixels near the prototype of their pseudo-class, across two views, on top of SEAM or any base.
 
-Released as SEAM with a projection and three terms of contrast; here the terms are an add-on.
+Released as SEAM with a projection and three terms of contrast; here the terms are an add-on. arXiv 2110.07110; numbers
+in brackets are the equations of docs/methods/ppc.md.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Ppc(AddOn):
         """The base's outputs, those of a second pass with ``second.`` in front, and the ``projected`` features."""
         outputs = super().forward(batch)
         if len(self.base.cam_views(outputs, batch)) == 1:
+            # SEAM, on which PPC was released, has a second view; for others one is made here
             with untracked(self.base):
                 again = self.base.look(self._small(batch).image)
             outputs |= {SECOND + name: value for name, value in again.items()}
@@ -71,8 +73,8 @@ class Ppc(AddOn):
         return outputs | {"projected": projected[0].float(), "projected_2": projected[1].float()}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """The base's parts, and the contrast across prototypes, across labels, and within each view."""
-        first, second = (
+        """(8): the base's parts, and the contrast across prototypes, across labels, and within each view."""
+        first, second = (  # pseudo-labels (1), (2) and prototypes (3)
             contrast_view(projected, _with_channel(view.refined), batch.tags, self.background)
             for view, projected in zip(
                 self._pair(outputs, batch), (outputs["projected"], outputs["projected_2"]), strict=True
@@ -82,9 +84,9 @@ class Ppc(AddOn):
         contrast = prototype_contrast(first, second, (draws[0], draws[1]), self.tau)
         weight = self.weight if context.epoch >= self.start else 0.0
         return super().losses(outputs, batch, context) | {
-            "cross_prototype": weight * contrast.cross_prototype,
-            "cross_label": weight * contrast.cross_label,
-            "intra_view": weight * contrast.intra,
+            "cross_prototype": weight * contrast.cross_prototype,  # (5)
+            "cross_label": weight * contrast.cross_label,  # (6)
+            "intra_view": weight * contrast.intra,  # (7)
         }
 
     def _small(self, batch: Batch) -> Batch:

@@ -3,6 +3,7 @@
 MainNet learns, SupportNet follows it. RCM pulls MainNet's pixels to the prototypes of their region, made of other
 images; MAM expands its CAMs to those that SupportNet has over scales. First RCM alone (``mam: 0``), then both from its
 checkpoint; with ``rcm: 0`` and ``mam: 0`` the page is the vanilla classifier that both are compared with.
+arXiv 2112.05351; numbers in brackets are the equations of docs/methods/rcm_mam.md.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class RcmMam(Method):
         mam_target: weights that grow with disagreement ("attentive"), or the plain mean over scales ("mean").
         mam_half: MAM on the first half of the batch, at least two images, to save memory.
 
-    Source: rtc_and_rcm_mam 2 (no official code).
+    Source: docs/methods/rcm_mam.md (no official code).
     """
 
     queued: Tensor | None
@@ -147,7 +148,7 @@ class RcmMam(Method):
             return {f"main_{s:g}": _look(main, _scaled(image, s))[1] for s in self.main_scales if s != 1}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """L = BCE(GAP(Z), tags) + rcm L_RCM + mam L_MAM."""
+        """(9): L = BCE(GAP(Z), tags) + rcm L_RCM + mam L_MAM."""
         parts = {"classification": F.multilabel_soft_margin_loss(outputs["logits"], batch.tags.float())}
         if self.rcm:
             parts["regional_contrast"] = self.rcm * self._regional_contrast(outputs, batch)
@@ -157,30 +158,32 @@ class RcmMam(Method):
 
     @torch.no_grad()
     def _own_prototypes(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Of each image's regions at scale 1, whichever regions the contrast has (2.3, step 3)."""
+        """Of each image's regions at scale 1, whichever regions the contrast has (docs/methods/rcm_mam.md, step 3)."""
         with torch.autocast(batch.image.device.type, enabled=False):
             regions = self._regions([outputs["support_1"].float()], batch)
-            return image_prototypes(outputs["support_embedded"].float(), regions, batch.tags.shape[1])
+            return image_prototypes(outputs["support_embedded"].float(), regions, batch.tags.shape[1])  # (3)
 
     def _regions(self, maps: list[Tensor], batch: Batch) -> Tensor:
-        return region_mask(maps, batch.tags, batch.image.shape[2:], self.region_threshold)
+        return region_mask(maps, batch.tags, batch.image.shape[2:], self.region_threshold)  # (2), [B,H,W]
 
     def _regional_contrast(self, outputs: Outputs, batch: Batch) -> Tensor:
         multi = self.region_scales == "multi"
         regions = self._regions(self._support_maps(outputs) if multi else [outputs["support_1"].float()], batch)
         prototypes = self._others(outputs["prototypes"])
+        # (5); published: pixels of a class that no other image has count too (``empty: faithful``)
         return regional_contrast(outputs["embedded"].float(), prototypes, regions, self.temperature, self.empty)
 
     def _others(self, own: Tensor) -> Tensor:
         """The prototypes that each image's pixels are compared with: of the batch's others, or of the queue."""
         if self.queued is None:
-            return leave_one_out(own)
+            return leave_one_out(own)  # (4)
         return queue_prototypes(enqueue(self.queued, own)).expand_as(own)
 
     def _multiscale_attention(self, outputs: Outputs, batch: Batch) -> Tensor:
         count = self._attended(len(batch.tags))
         main = [(outputs["maps"][:count] if s == 1 else outputs[f"main_{s:g}"]).float() for s in self.main_scales]
         support = [maps[:count] for maps in self._support_maps(outputs)]
+        # (6) to (8)
         return multiscale_attention(main, support, batch.tags[:count], batch.image.shape[2:], self.mam_target)
 
     def _support_maps(self, outputs: Outputs) -> list[Tensor]:
@@ -223,7 +226,7 @@ class RcmMam(Method):
 
     def after_step(self, context: StepContext) -> None:
         if self.support is not None:
-            self.support.follow(self._main(), self.momentum)
+            self.support.follow(self._main(), self.momentum)  # (1)
 
 
 def _look(network: Any, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """ReCAM (Chen et al. 2022): a trained classifier learns on, its classes also told apart by softmax cross-entropy.
 
 A yes/no loss lets the maps of classes that occur together overlap; a softmax over what lies under a map does not.
+arXiv 2203.00962; numbers in brackets are the equations of docs/methods/recam.md.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Recam(Method):
         pooling: how a class map becomes the image's logit: mean, maximum or log-mean-exp.
         weight: of the softmax cross-entropy (ReCAM 1 on VOC, 0.1 on COCO).
 
-    Source: zhaozhengChen/ReCAM, as in hfpl_and_baselines 3.5.
+    Source: docs/methods/recam.md (zhaozhengChen/ReCAM:step/train_recam.py).
     """
 
     def __init__(
@@ -71,9 +72,9 @@ class Recam(Method):
         Row c of the last is what the predictor says of the features under the map of class c.
         """
         outputs = self.look(batch.image)
-        under_maps = class_features(outputs["maps"].float(), outputs["features"].float())
+        under_maps = class_features(outputs["maps"].float(), outputs["features"].float())  # (1), [B,C,D]
         logits = pool(outputs["maps"], self.pooling)
-        return outputs | {"logits": logits, "class_logits": self.predictor(under_maps)}
+        return outputs | {"logits": logits, "class_logits": self.predictor(under_maps)}  # (2)
 
     def look(self, image: Tensor) -> Outputs:
         """``maps`` [B,C,h,w] and the ``features`` [B,D,h,w] behind them."""
@@ -81,7 +82,7 @@ class Recam(Method):
         return {"maps": self.head(features), "features": features["layer4"]}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Each class a yes/no question, and among the classes of an image one choice for each."""
+        """(4): each class a yes/no question, and (3), among the classes of an image one choice for each."""
         return {
             "classification": F.multilabel_soft_margin_loss(outputs["logits"], batch.tags.float()),
             "class_choice": self.weight * tagged_cross_entropy(outputs["class_logits"], batch.tags),
@@ -89,7 +90,7 @@ class Recam(Method):
 
     def refined(self, features: Tensor) -> Tensor:
         """relu of the maps [B,C,h,w] whose weights are those of the classifier times those of the predictor."""
-        weights = self.head.classifier.weight * self.predictor.weight[:, :, None, None]
+        weights = self.head.classifier.weight * self.predictor.weight[:, :, None, None]  # (5), [C,D,1,1]
         return F.conv2d(features, weights).float().relu()
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:

@@ -2,6 +2,7 @@
 
 Representation: CAMs spread by a deep and by a shallow affinity (CRR). Transform: prototypes with the other view's
 features (CTR). Compensator: confident cells vote for more of the object. Then the decoder learns from online labels.
+arXiv 2309.00871; numbers in brackets are the equations of docs/methods/rtc.md.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Rtc(Method):
         with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the affinity
             logits, embedded = logits.float(), embedded.float()
             if self.representation == "cross":
-                refined = cross_representation(logits, *(part.float() for part in compared))
+                refined = cross_representation(logits, *(part.float() for part in compared))  # (1), [B,1+C,h,w]
             else:
                 refined = pixel_correlation(correlation_seed(logits), compared.float())
         return {"logits": logits, "refined": refined, "embedded": embedded, "features": features["layer4"]}
@@ -170,7 +171,7 @@ class Rtc(Method):
         return outputs | {f"{name}_2": value for name, value in second.items()}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """L = L_cls + L_er + L_ecr + contrast L_nce + compensator L_com + segmentation L_seg."""
+        """(9): L = L_cls + L_er + L_ecr + contrast L_nce + compensator L_com + segmentation L_seg."""
         tags, sizes = batch.tags, {"": batch.image.shape[2:], "_2": torch.Size([self.second_size] * 2)}
         first, second = (
             View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], tags, size)
@@ -178,8 +179,8 @@ class Rtc(Method):
         )
         views = comparable_views(first, second, tags)
         equivariance = equivariance_losses(*views, self.hardest)
-        parts = siamese_classification(first, second, tags, self.labels)
-        parts |= {"equivariance": equivariance.plain, "cross_equivariance": equivariance.cross}
+        parts = siamese_classification(first, second, tags, self.labels)  # (2)
+        parts |= {"equivariance": equivariance.plain, "cross_equivariance": equivariance.cross}  # (3)
         if self.contrast or self.compensator:
             grids = tuple(self._grid(outputs, suffix, tags) for suffix in sizes)
             counts = float(context.epoch >= self.transform_start)
@@ -200,13 +201,13 @@ class Rtc(Method):
         first, second = grids
         parts: dict[str, Tensor] = {}
         if self.contrast:
-            against = swapped_prototypes(first, second), swapped_prototypes(second, first)
+            against = swapped_prototypes(first, second), swapped_prototypes(second, first)  # (4), [1+C,F] each
             present = F.pad(tags.any(0), (1, 0), value=True) if self.negatives == "present" else None
-            contrast = transform_contrast(first, second, against, self.tau, present)
+            contrast = transform_contrast(first, second, against, self.tau, present)  # (5)
             parts |= {name: self.contrast * value for name, value in vars(contrast).items()}
         if self.compensator:
             cams = views[0].cam, views[1].cam
-            loss = mutual_compensation(grids, cams, tags, self.votes_temperature, self.compensated)
+            loss = mutual_compensation(grids, cams, tags, self.votes_temperature, self.compensated)  # (6), (7)
             parts["compensator"] = self.compensator * loss
         return parts
 
@@ -214,10 +215,10 @@ class Rtc(Method):
         """Balanced cross-entropy against online labels from its epoch on; before, 0 for every parameter."""
         if context.epoch < self.segmentation_start:
             return outputs["scores"].float().sum() * 0
-        refined = max_norm(outputs["refined"].detach()[:, 1:]) * batch.tags[:, :, None, None]
+        refined = max_norm(outputs["refined"].detach()[:, 1:]) * batch.tags[:, :, None, None]  # (10), [B,C,h,w]
         inside = batch.seeds != IGNORE
         labels = two_threshold_labels(refined, batch.image, batch.tags, inside, self.refine, self.high, self.low)
-        loss = balanced_mask_cross_entropy(outputs["scores"].float(), labels, batch.tags)
+        loss = balanced_mask_cross_entropy(outputs["scores"].float(), labels, batch.tags)  # (8), [B]
         return self.segmentation * loss.mean()
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:

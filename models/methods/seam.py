@@ -1,6 +1,7 @@
 """SEAM (Wang et al. 2020): a siamese classifier whose CAMs must follow the scale of the image, refined by correlation.
 
-Its refined maps are the seeds; PPC and HFPL build on it.
+Its refined maps are the seeds; PPC and HFPL build on it. arXiv 2004.04581; numbers in brackets are the equations of
+docs/methods/seam.md.
 """
 
 from __future__ import annotations
@@ -71,11 +72,11 @@ class Seam(Method):
     def look(self, image: Tensor) -> Outputs:
         """``logits`` and ``refined`` [B,1+C,h,w] at the network's grid, and the ``features`` behind them [B,D,h,w]."""
         features = self.backbone(image)
-        logits: Tensor = self.head(features)
+        logits: Tensor = self.head(features)  # [B,1+C,h,w]
         normalised = (image - self.backbone.mean) / self.backbone.std
-        compared = self.correlation(normalised, features).float()
+        compared = self.correlation(normalised, features).float()  # F, [B,3*width,h,w]
         with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the affinity
-            refined = pixel_correlation(correlation_seed(logits.float()), compared)
+            refined = pixel_correlation(correlation_seed(logits.float()), compared)  # (1), (2)
         return {"logits": logits.float(), "refined": refined, "features": features["layer4"]}
 
     def second_view(self, image: Tensor) -> Tensor:
@@ -92,16 +93,16 @@ class Seam(Method):
         return self.look(batch.image) | {f"{name}_2": value for name, value in second.items()}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Classification and min-pooling of both views, equivariance of the plain (ER) and refined (ECR) maps."""
+        """(7): classification and min-pooling of both views, equivariance of the plain (ER) and refined (ECR) maps."""
         sizes = {"": batch.image.shape[2:], "_2": self.second_view(batch.image[:1]).shape[2:]}
         first, second = (
             View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], batch.tags, size)
             for suffix, size in sizes.items()
         )
         equivariance = equivariance_losses(*comparable_views(first, second, batch.tags), self.hardest)
-        return siamese_classification(first, second, batch.tags) | {
-            "equivariance": equivariance.plain,
-            "cross_equivariance": equivariance.cross,
+        return siamese_classification(first, second, batch.tags) | {  # (3), (4)
+            "equivariance": equivariance.plain,  # (5)
+            "cross_equivariance": equivariance.cross,  # (6)
         }
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:

@@ -1,6 +1,7 @@
 """DeepLab: a backbone, a head, cross-entropy on whatever masks it is given (Chen et al. 2015, 2017, 2018).
 
-Fully supervised on annotated masks, the last step of every multi-stage chain on pseudo-masks.
+Fully supervised on annotated masks, the last step of every multi-stage chain on pseudo-masks. arXiv 1412.7062 (v1),
+1606.00915 (v2), 1706.05587 (v3), 1802.02611 (v3+); numbers in brackets are the equations of docs/methods/segmenter.md.
 """
 
 from __future__ import annotations
@@ -86,10 +87,10 @@ class SegmenterNetwork(Method):
             outputs[f"logits_{scale:g}"] = self.head(self.backbone(small))
         size = logits.shape[2:]
         enlarged = [F.interpolate(maps, size, mode="bilinear", align_corners=False) for maps in outputs.values()]
-        return {"logits": torch.stack(enlarged).amax(0), **outputs}
+        return {"logits": torch.stack(enlarged).amax(0), **outputs}  # the maximum has a loss too, as in DeepLab v2
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Cross-entropy at the resolution of the crop; unlabelled and void pixels do not count."""
+        """(1), at the resolution of the crop, for each scale; unlabelled and void pixels do not count."""
         names = {"logits": "segmentation"} | {name: f"segmentation{name[6:]}" for name in outputs if name != "logits"}
         return {part: self._entropy(outputs[name], batch) for name, part in names.items()}
 

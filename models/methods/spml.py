@@ -1,6 +1,7 @@
 """SPML (Ke, Hwang and Yu 2021): pixel embeddings by contrast with segments; one learner for every kind of weak label.
 
 Tags (as seeds from CAMs), boxes, points, scribbles, masks and mixtures of them differ in ``supervision:`` alone.
+arXiv 2105.00957; numbers in brackets are the equations of docs/methods/spml.md.
 """
 
 from __future__ import annotations
@@ -175,13 +176,13 @@ class Spml(Method):
 
     def _segments(self, embeddings: Tensor, batch: Batch) -> Outputs:
         with torch.autocast(embeddings.device.type, enabled=False):
-            regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)
-            seeds = cell_seeds(batch.seeds, STRIDE)
+            regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)  # [B,h,w]
+            seeds = cell_seeds(batch.seeds, STRIDE)  # released: the nearest pixel alone, which may lose a point
             found = labelled_segments(embeddings.float(), seeds, regions, self.clusters, self.iterations)
         return {f"segments_{field.name}": getattr(found, field.name) for field in fields(found)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Spec 1.7: L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
+        """(3): L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
         logits = F.interpolate(outputs["logits"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         entropy = seed_cross_entropy(logits, batch.seeds)
         parts = {"segmentation": entropy if self.frozen else self.weights.annotation * entropy}
@@ -200,7 +201,7 @@ class Spml(Method):
     def _relations(self, segments: LabelledSegments, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         w, s = self.weights, segments
         old, old_labels, old_tags = self.bank.recent(self.memory if self.training else 0)
-        prototypes = torch.cat([s.prototypes, old])
+        prototypes = torch.cat([s.prototypes, old])  # [S+m,D], those of the memory without gradient
         parts = {}
         if w.annotation:
             at = self._draw((s.label < UNLABELLED).nonzero()[:, 0], batch, context)
@@ -209,7 +210,7 @@ class Spml(Method):
             parts["annotation"] = w.annotation * loss
         if w.co_occurrence:
             at = self._draw(torch.arange(len(s.own), device=s.own.device), batch, context)
-            tags = torch.cat([batch.tags[s.segment_image], old_tags])
+            tags = torch.cat([batch.tags[s.segment_image], old_tags])  # [S+m,C]
             pixels = (s.embeddings[at], s.own[at], s.image[at])
             parts["co_occurrence"] = w.co_occurrence * co_occurrence_loss(
                 *pixels, batch.tags, prototypes, tags, w.kappa_co_occurrence, self.untagged_anchors
@@ -218,7 +219,7 @@ class Spml(Method):
             vectors = s.located if self.located_similarity else s.embeddings
             loss = image_similarity_loss(vectors, s.own, s.image, s.region, w.kappa_similarity)
             parts["similarity"] = w.similarity * loss
-        if w.affinity:
+        if w.affinity:  # released: built and never called; there parts need the co-occurrence slot
             sets = affinity_sets(s, batch.image, 1 + self.num_classes)
             parts["affinity"] = w.affinity * feature_affinity_loss(
                 s.embeddings, s.own, sets[s.own], s.prototypes, sets, w.kappa_affinity

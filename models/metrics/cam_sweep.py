@@ -25,7 +25,7 @@ class CamSweep:
         thresholds: float64 [T], ascending.
         histogram: int64 [1+C,C,T+1].
 
-    Source: arvijj/hfpl@1038a68 eval_cam_voc.py; jiwoon-ahn/irn@a2ece00 step/eval_cam.py.
+    Source: arvijj/hfpl@1038a68:eval_cam_voc.py; jiwoon-ahn/irn@a2ece00:step/eval_cam.py.
     """
 
     def __init__(self, num_classes: int, thresholds: Sequence[float] = PUBLISHED_THRESHOLDS) -> None:

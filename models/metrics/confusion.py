@@ -13,7 +13,7 @@ Counts = npt.NDArray[np.int64]
 Fractions = npt.NDArray[np.float64]
 Absent = Literal["zero", "skip", "truth"]
 
-EPS = 1e-10  # arvijj/hfpl@1038a68 eval_cam_voc.py
+EPS = 1e-10  # arvijj/hfpl@1038a68:eval_cam_voc.py
 
 
 class ConfusionMatrix:

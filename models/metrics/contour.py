@@ -24,7 +24,7 @@ class ContourScore:
         matched_prediction, prediction: int64 [C], matched and all boundary pixels of the prediction.
         matched_truth, truth: int64 [C], the same of the ground truth.
 
-    Source: arvijj/hfpl@1038a68 contour_fscore.py.
+    Source: arvijj/hfpl@1038a68:contour_fscore.py.
     """
 
     def __init__(self, num_classes: int, bound_th: float = 0.008) -> None:

@@ -45,7 +45,7 @@ def to_levels(scores: npt.NDArray[np.float32]) -> Levels:
 
     A map of one value becomes zeros, above which there is nothing at any level.
 
-    Source: clovaai/wsolevaluation inference.py (normalize_scoremap), evaluation.py.
+    Source: docs/methods/evaluation.md, section 4 (wsolevaluation's normalize_scoremap).
     """
     low, high = scores.min(), scores.max()
     if not low < high:

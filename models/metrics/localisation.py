@@ -30,7 +30,7 @@ class BoxSweep:
         hits: int64 [I,255].
         images: how many have been added.
 
-    Source: clovaai/wsolevaluation evaluation.py (BoxEvaluator).
+    Source: docs/methods/evaluation.md, section 4 (wsolevaluation's BoxEvaluator).
     """
 
     def __init__(self, ious: Sequence[float]) -> None:
@@ -97,7 +97,7 @@ def closed(boxes: npt.NDArray[np.int64], size: tuple[int, ...]) -> npt.NDArray[n
 def box_iou(boxes: Boxes, truth: Boxes) -> Fractions:
     """IoU of XYXY boxes [N,4] with [G,4], whose ends are pixels that belong to them: float64 [N,G].
 
-    Source: clovaai/wsolevaluation evaluation.py (calculate_multiple_iou).
+    Source: docs/methods/evaluation.md, section 4 (wsolevaluation's calculate_multiple_iou).
     """
     a, b = boxes[:, None].astype(np.float64), truth[None].astype(np.float64)
     common = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1

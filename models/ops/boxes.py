@@ -28,7 +28,7 @@ def within_boxes(cam: Cam, boxes: npt.NDArray[np.float32], classes: npt.NDArray[
     Returns:
         A Cam at image size.
 
-    Source: spml 1.9 (the script that makes these labels is not published).
+    Source: docs/methods/spml.md, section 7 (the script that makes these labels is not published).
     """
     scores = resize_bilinear(cam.scores, cam.size)
     found = np.zeros_like(scores)

@@ -23,7 +23,7 @@ def max_norm(p: Tensor, eps: float = EPS) -> Tensor:
     Returns:
         The shape and type of ``p``, in [0,1).
 
-    Source: YudeWang/SEAM@3212261 tool/visualization.py:max_norm.
+    Source: YudeWang/SEAM@3212261:tool/visualization.py (max_norm).
     """
     r = functional.relu(p)
     lowest, highest = _extrema(r)
@@ -42,7 +42,7 @@ def export_max_norm(summed: Tensor, eps: float = EPS) -> Tensor:
         summed: float [C,H,W] or [B,C,H,W], the maps times the tags, summed over scales and flips.
         eps: keeps the division finite.
 
-    Source: arvijj/hfpl@1038a68 infer_cam_voc.py.
+    Source: arvijj/hfpl@1038a68:infer_cam_voc.py.
     """
     positive = summed.clamp(min=0)
     lowest, highest = _extrema(positive)
@@ -57,7 +57,7 @@ def export_psa_norm(summed: Tensor, eps: float = EPS) -> Tensor:
         summed: non-negative float [C,H,W] or [B,C,H,W].
         eps: keeps the division finite; a map of zeros stays zero.
 
-    Source: jiwoon-ahn/psa@9493e59 infer_cls.py.
+    Source: jiwoon-ahn/psa@9493e59:infer_cls.py.
     """
     return summed / (_extrema(summed)[1] + eps)
 
@@ -65,7 +65,7 @@ def export_psa_norm(summed: Tensor, eps: float = EPS) -> Tensor:
 def peak_norm(probabilities: Tensor, eps: float = 0.0) -> Tensor:
     """Divide each map by its largest value: [...,H,W] in [0,1]. SPML's seeds from a segmenter's softmax.
 
-    Source: twke18/SPML@0800afd pyscripts/inference/pseudo_softmaxrw_crf.py.
+    Source: twke18/SPML@0800afd:pyscripts/inference/pseudo_softmaxrw_crf.py.
     """
     return probabilities / (_extrema(probabilities)[1] + eps)
 

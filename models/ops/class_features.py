@@ -18,7 +18,7 @@ def class_features(maps: Tensor, features: Tensor) -> Tensor:
     Returns:
         [B,C,D]; zero for a class whose map is nowhere positive.
 
-    Source: ReCAM (Chen et al. 2022), as in hfpl_and_baselines 3.5.
+    Source: docs/methods/recam.md, (1).
     """
     weights = export_psa_norm(maps.relu())
     return torch.einsum("bchw,bdhw->bcd", weights, features) / weights[0, 0].numel()

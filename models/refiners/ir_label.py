@@ -23,7 +23,7 @@ BACKGROUNDS: dict[str, tuple[float, float]] = {
     "amn": (0.45, 0.15),
     "amn_seed": (0.30, 0.05),  # of the classifier's CAMs, for the page "amn"
 }
-"""Published backgrounds of the run for foreground and of the one for background (hfpl_and_baselines 3.5)."""
+"""Published backgrounds of the runs for foreground and for background (docs/methods/pseudo_masks.md, section 6)."""
 
 
 def ir_label(
@@ -52,7 +52,7 @@ def ir_label(
     Returns:
         uint8 [H,W].
 
-    Source: jiwoon-ahn/irn@a2ece00 step/cam_to_ir_label.py.
+    Source: jiwoon-ahn/irn@a2ece00:step/cam_to_ir_label.py.
     """
     if not len(cam.classes):
         return np.zeros(cam.size, np.uint8)

@@ -67,7 +67,7 @@ PRESETS: dict[str, WalkSettings] = {
     "spml": WalkSettings(20, 6, 6, pooled=False),
     "spml_softmax": WalkSettings(20, 6, 0, pooled=False, peaked=True),
 }
-"""Published numbers by method (hfpl_and_baselines 1.7, 3.1-3.5).
+"""Published numbers by method (docs/methods/random_walk.md, section 4).
 
 The rule that follows is "complement" where a background walks along, else "constant" with the preset of the same name;
 SIPE has none, as its background is a channel of its own.

@@ -168,7 +168,7 @@ def jitter_colour(
 def shift_hsv(image: Image, most: int, rng: np.random.Generator) -> Image:
     """Hue, saturation and value moved by whole steps in [-most, most], uniform: hue of 180 steps, the others of 255.
 
-    Source: YudeWang/semantic-segmentation-codebase (RandomHSV), as in hfpl_and_baselines 1.9.
+    Source: docs/methods/segmenter.md, section 4 (RandomHSV of YudeWang/semantic-segmentation-codebase).
     """
     hue, saturation, value = (int(step) for step in rng.integers(-most, most + 1, 3))
     bands = PILImage.fromarray(image).convert("HSV").split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -10,10 +11,12 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from models.errors import DataError
 from pipeline.storage import shards
 from pipeline.storage.header import VERSION, Header, few
+from pipeline.storage.index import Index, keep, kept_at
 from pipeline.storage.once import open_once
 from pipeline.storage.shards import Attributes, Part
 
 Item = TypeVar("Item")
+REMEDY = "Remedy: run the stage that writes it again (`dvc repro`)."
 OPEN_PARTS = 64
 """Parts that stay open: a store of a million images has 20,000."""
 
@@ -30,33 +33,36 @@ class Store(Generic[Item]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.attributes = _opened(path, self.schema)
-        self.header = Header.read(self.attributes)
+        self.index = _index(path, self.schema)
+        self.attributes = self.index.rest
         self.part_size: int = self.attributes["part_size"]
-        self._position = {name: position for position, name in enumerate(self.header.ids)}
         self._parts: dict[int, Part] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_parts": {}}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)
 
     @classmethod
     def opened(cls, path: Path) -> Self:
         """The store at ``path``, opened once a process: of a million images that takes seconds. Raises as the class."""
         return open_once(cls, path, shards.METADATA)
 
+    @cached_property
+    def header(self) -> Header:
+        return self.index.header()
+
     @property
     def ids(self) -> tuple[str, ...]:
-        return self.header.ids
+        return self.index.ids
 
-    @property
+    @cached_property
     def class_names(self) -> tuple[str, ...]:
-        return self.header.class_names
+        return tuple(self.attributes["class_names"])
 
     def __len__(self) -> int:
-        return len(self.header.ids)
+        return len(self.index)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._position
+        return self.index.position(name) is not None
 
     def __getitem__(self, name: str) -> Item:
         position = self.position(name)
@@ -67,20 +73,22 @@ class Store(Generic[Item]):
 
     def items(self, ids: Iterable[str]) -> Iterator[tuple[str, Item]]:
         """(id, item) of ``ids``, in that order. Neighbours that share a part are decoded together."""
-        positions = [self.position(name) for name in ids]
-        for k, group in groupby(positions, lambda position: position // self.part_size):
+        named = [(self.position(name), name) for name in ids]
+        for k, group in groupby(named, lambda item: item[0] // self.part_size):
             wanted = list(group)
             part = self._part(k)
             if 4 * len(wanted) > self.part_size:
                 part = part.loaded()
-            for position in wanted:
-                yield self.ids[position], self.decode(part, position)
+            for position, name in wanted:
+                yield name, self.decode(part, position)
 
     def position(self, name: str) -> int:
         """The number of an image in the store. Raises DataError where it is missing."""
-        if name not in self._position:
+        position = self.index.position(name)
+        if position is None:
             self.require([name], "the caller")
-        return self._position[name]
+        assert position is not None, "require() raises"
+        return position
 
     def require(self, ids: Iterable[str], what: str, catalogue: str | None = None) -> None:
         """Make sure that the store has every image that ``what`` needs, of the same catalogue when one is given.
@@ -88,15 +96,16 @@ class Store(Generic[Item]):
         Raises:
             DataError: images are missing, or the store was made from another catalogue.
         """
-        missing = [name for name in ids if name not in self._position]
+        missing = self.index.missing(ids)
         if missing:
             raise DataError(
                 f"{self.path} holds {len(self)} images, but not {len(missing)} that {what} needs: {few(missing)}. "
                 "Remedy: make the store from the split that is needed."
             )
-        if catalogue not in (None, self.header.catalogue):
+        made_from = self.attributes["catalogue"]
+        if catalogue not in (None, made_from):
             raise DataError(
-                f"{self.path} was made from catalogue {self.header.catalogue[:12]}, {what} uses {str(catalogue)[:12]}. "
+                f"{self.path} was made from catalogue {made_from[:12]}, {what} uses {str(catalogue)[:12]}. "
                 "Remedy: run `dvc repro`, so that both come from the same prepared data set."
             )
 
@@ -112,21 +121,39 @@ class Store(Generic[Item]):
         return self._parts[k]
 
 
-def _opened(path: Path, schema: str) -> Attributes:
-    """Attributes of the store at ``path``, once it has proved to be whole, and of this schema and version."""
-    remedy = "Remedy: run the stage that writes it again (`dvc repro`)."
-    attributes = shards.read_group(path)
-    if attributes is None:
-        found = "something that is no Zarr group" if path.exists() else "nothing"
-        raise DataError(f"{path}: expected a store of kind '{schema}', found {found}. {remedy}")
+def _index(path: Path, schema: str) -> Index:
+    """The images of a whole store; those of a large one from where they are kept, once it has been found whole."""
+    try:
+        place = kept_at(path)
+    except OSError:
+        return Index.of(_opened(path, schema))
+    try:
+        index = Index.load(place)
+    except (OSError, ValueError, KeyError, EOFError):
+        index = Index.of(_opened(path, schema))
+        keep(index, place)
+    _check_kind(path, index.rest, schema)
+    return index
+
+
+def _check_kind(path: Path, attributes: Attributes, schema: str) -> None:
     kind, version = attributes.get("schema"), attributes.get("version")
     if kind != schema:
         raise DataError(f"{path}: expected a store of kind '{schema}', found '{kind}'. Remedy: name another artefact.")
     if version != VERSION:
-        raise DataError(f"{path}: expected version {VERSION} of kind '{schema}', found version {version}. {remedy}")
+        raise DataError(f"{path}: expected version {VERSION} of kind '{schema}', found version {version}. {REMEDY}")
+
+
+def _opened(path: Path, schema: str) -> Attributes:
+    """Attributes of the store at ``path``, once it has proved to be whole, and of this schema and version."""
+    attributes = shards.read_group(path)
+    if attributes is None:
+        found = "something that is no Zarr group" if path.exists() else "nothing"
+        raise DataError(f"{path}: expected a store of kind '{schema}', found {found}. {REMEDY}")
+    _check_kind(path, attributes, schema)
     count = -(-len(attributes["ids"]) // attributes["part_size"])
     lost = [shards.array_name("part", k) for k in range(count) if not shards.exists(path, "part", k)]
     if lost or "fingerprint" in attributes:
         found = few(lost) + " missing" if lost else "a writer that has not finished"
-        raise DataError(f"{path}: expected a whole store of {count} parts, found {found}. {remedy}")
+        raise DataError(f"{path}: expected a whole store of {count} parts, found {found}. {REMEDY}")
     return attributes

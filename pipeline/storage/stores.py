@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,11 +70,10 @@ class CamStore(Store[Cam]):
     schema = "cams"
     arrays = ("instances", "part")
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.keys = tuple(tuple(classes) for classes in self.attributes["keys"])
+    @cached_property
+    def keys(self) -> tuple[tuple[int, ...], ...]:
         """The classes 1..C of each image, ascending, in the order of the ids."""
-        self._rows = _offsets([len(classes) for classes in self.keys], self.part_size)
+        return tuple(self.index.classes("keys", position) for position in range(len(self)))
 
     @staticmethod
     def create(
@@ -104,12 +103,12 @@ class CamStore(Store[Cam]):
         return writer
 
     def decode(self, part: Part, position: int) -> Cam:
-        classes = self.keys[position]
-        row, grid = self._rows[position], part.attributes["grids"][position % self.part_size]
+        classes, first = self.index.classes("keys", position), position - position % self.part_size
+        row, grid = self.index.before("keys", first, position), part.attributes["grids"][position - first]
         scores = part.planes("part", slice(row, row + len(classes)), grid).astype(np.float32)
         if self.attributes["dtype"] == "uint8":
             scores /= np.float32(STEPS)
-        size = self.header.sizes[position]
+        size = self.index.size(position)
         instances = _stored_regions(part, "instances", position % self.part_size, size)
         return Cam(np.array(classes, np.int64), scores, size, instances)
 
@@ -138,7 +137,7 @@ class MaskStore(Store[Mask]):
 
     def decode(self, part: Part, position: int) -> Mask:
         row = position % self.part_size
-        mask: Mask = part.planes("part", slice(row, row + 1), self.header.sizes[position])[0]
+        mask: Mask = part.planes("part", slice(row, row + 1), self.index.size(position))[0]
         return mask
 
 
@@ -201,7 +200,7 @@ class SupervisionStore(Store[Supervision]):
         return self._tags(self.position(name))
 
     def decode(self, part: Part, position: int) -> Supervision:
-        row, size = position % self.part_size, self.header.sizes[position]
+        row, size = position % self.part_size, self.index.size(position)
         boxes = part.attributes["boxes"][row]
         return Supervision(
             tags=self._tags(position),
@@ -213,7 +212,7 @@ class SupervisionStore(Store[Supervision]):
 
     def _tags(self, position: int) -> npt.NDArray[np.bool_]:
         tags = np.zeros(len(self.class_names), np.bool_)
-        tags[[c - 1 for c in self.attributes["tags"][position]]] = True
+        tags[[c - 1 for c in self.index.classes("tags", position)]] = True
         return tags
 
 
@@ -247,11 +246,3 @@ def _labels(writer: Writer[Any], position: int, mask: Mask, special: tuple[int, 
     if wrong:
         raise writer.fail(position, f"labels 0..{count} or {' or '.join(map(str, special))}", wrong)
     return mask[None]
-
-
-def _offsets(counts: Sequence[int], part_size: int) -> list[int]:
-    """The first row of each image within its part."""
-    rows: list[int] = []
-    for start in range(0, len(counts), part_size):
-        rows += accumulate(counts[start : start + part_size - 1], initial=0)
-    return rows

@@ -1,6 +1,6 @@
 """Numbers of the publications, written out: defaults of the CAM pages, and presets by method.
 
-hfpl_and_baselines 1.7 and 3.1 to 3.6, rtc_and_rcm_mam 1.3 to 1.5 and 2.2 to 2.7, spml 1.10.
+They are those of docs/methods.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SPML on tensors small enough to follow by hand, and the traps of the released code (spml 3.4 and 1.9)."""
+"""SPML on tensors small enough to follow by hand, and the traps of the released code (docs/methods/spml.md)."""
 
 from __future__ import annotations
 

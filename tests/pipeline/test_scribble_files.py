@@ -112,7 +112,7 @@ def test_files_of_no_image_and_images_without_file_are_named(tmp_path: Path) -> 
 def test_all_wrong_files_are_said_at_once(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "s", drawn(255, 0))
     Image.fromarray(drawn(255, size=SIZE[::-1])).save(folder / "q0.png")
-    Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(folder / "q1.png")
+    Image.new("RGB", SIZE[::-1], (128, 0, 0)).save(folder / "q1.png")
     (folder / "q2.png").write_bytes(b"")
     message = refused("scribbles", folder, CATALOGUE)
     assert "Bad annotations (3)" in message
