@@ -11,7 +11,8 @@ from models.errors import DataError
 
 OnBadImage = Literal["stop", "skip"]
 LISTED_AT_MOST = 20
-"""So that the message fits one screen."""
+CHARACTERS_AT_MOST, LISTED_AT_LEAST = 3000, 3
+"""So that the message fits one screen, also where its lines are long."""
 FORBIDDEN = "/\\\0\n\r\t"
 
 
@@ -85,5 +86,7 @@ def report(problems: Sequence[Problem], limit: int = LISTED_AT_MOST) -> str:
     images = len({problem.id for problem in problems})
     head = f"{len(problems)} problem{'s' * (len(problems) > 1)} with {images} image{'s' * (images > 1)}:"
     lines = [f"  {problem}" for problem in problems[:limit]]
-    more = [f"  ... and {len(problems) - limit} more"] if len(problems) > limit else []
+    while len(lines) > LISTED_AT_LEAST and sum(map(len, lines)) > CHARACTERS_AT_MOST:
+        lines.pop()
+    more = [f"  ... and {len(problems) - len(lines)} more"] if len(problems) > len(lines) else []
     return "\n".join([head, *lines, *more])

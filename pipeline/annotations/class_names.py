@@ -44,7 +44,8 @@ class ClassNames:
         """A problem for each unknown name, for files whose names should all be known."""
         for name, (count, where) in list(self.unknown.items())[:MOST]:
             often = f" ({count} times)" if count > 1 else ""
-            yield f"{where}: unknown class '{name[:60]}'{often}.{closest(name[:60], self._numbers)}"
+            empty = "" if name else " An image without objects has the class 'background', if it is looked at."
+            yield f"{where}: unknown class '{name[:60]}'{often}.{closest(name[:60], self._numbers)}{empty}"
         if len(self.unknown) > MOST:
             yield f"... and {len(self.unknown) - MOST} more unknown class names"
 

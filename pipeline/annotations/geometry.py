@@ -146,7 +146,8 @@ def check_sizes(marks: Marks, catalogue: Catalogue, stated: Sequence[tuple[str, 
     told = [f"{where} is of an image of {_wh(said)}, this one has {_wh(size)}" for where, said, size in wrong[:3]]
     remedy = (
         "Width and height are exchanged: the annotations were made on the images as their EXIF orientation turns them, "
-        "or on the pixels as they are stored. Remedy: read the images in the same orientation."
+        "or on the pixels as they are stored. Remedy: read the images in the same orientation (`upright`); of images "
+        "without an EXIF orientation, whose boxes fit, exchange the two numbers in the file."
         if turned
         else "Remedy: take the images that were annotated, or scale the annotations with them."
     )

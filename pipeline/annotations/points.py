@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pipeline.annotations.common import generator, regions, tags_with, unlabelle
 from pipeline.annotations.files import read_points
 from pipeline.annotations.items import Point
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.problems.notices import Notice
+from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
 
 
@@ -57,7 +57,8 @@ class Points:
         if self.file is None:
             return []
         found = read_points(Path(self.file), catalogue, ids, self.supplementary)
-        return [*found.notices, *tag_notices(self.file, "points", found.classes, catalogue, ids)]
+        about_tags = tag_notices(self.file, "points", found.classes, catalogue, ids)
+        return [*found.notices, *_together(self.file, found.items, ids), *about_tags]
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Read the annotation file. Raises DataError with everything that is wrong with it."""
@@ -94,6 +95,18 @@ class Points:
             free = seeds[rows, columns] == UNLABELLED
             seeds[rows[free], columns[free]] = point.class_
         return Supervision(tags_with(source, (point.class_ for point in points)), seeds)
+
+
+def _together(file: str, items: Mapping[str, Sequence[Point]], ids: Sequence[str]) -> Iterator[Notice]:
+    """Points of several classes on one pixel, of which one alone can count."""
+    odd = [
+        id
+        for id in ids
+        if len({(p.row, p.column) for p in items[id]}) < len({(p.row, p.column, p.class_) for p in items[id]})
+    ]
+    if odd:
+        text = f"{file}: {len(odd)} images have points of several classes on one pixel ({first_of(odd)}): the first"
+        yield Notice("points_on_one_pixel", len(odd), f"{text} of the file counts. See which class is there.")
 
 
 def inner_pixels(

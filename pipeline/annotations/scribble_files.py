@@ -101,12 +101,15 @@ def read(path: Path, size: tuple[int, int]) -> Mask:
     try:
         found = read_indices(path)
     except BadFileError as bad:
-        raise DataError(f"{path}: {bad}") from None
+        said, of_colours, _ = str(bad).partition(". Set `labelmap`")  # an option of masks alone
+        remedy = ". Write the number of each class in place of its colour (0 background, 1, 2, ..., 255 unlabelled)."
+        raise DataError(f"{path}: {said}{remedy if of_colours else ''}") from None
     if found.shape != size or found.max(initial=0) > 255:
         turned = " Width and height are exchanged: EXIF orientation?" if found.shape == size[::-1] else ""
         raise DataError(
-            f"{path}: expected values 0..255 of size {size}, found size {found.shape}, up to {found.max(initial=0)}."
-            f"{turned}"
+            f"{path}: expected values 0..255 of size {size} (H x W), found size {found.shape}, up to "
+            f"{found.max(initial=0)}.{turned} Remedy: draw on the image as it is, in 8 bits, or scale what was drawn "
+            "with the nearest neighbour."
         )
     return found.astype(np.uint8)
 

@@ -67,13 +67,23 @@ def fits_as(source: str, numbers: Floats, limits: Floats, inverted: Yes, outside
             f"{source}: {inverted.sum()} of {count} boxes have x2 <= x1 or y2 <= y1, and all fit as x, y, width, "
             "height. Remedy: write x2 = x + width and y2 = y + height."
         )
+    turned = numbers[:, [2, 3, 0, 1]] if numbers.shape[1] == 4 else None
+    if turned is not None and inverted.sum() > max(1, 0.2 * count) and _ordered(turned[inverted]).all():
+        yield (
+            f"{source}: {inverted.sum()} of {count} boxes have their corners in the other order. Remedy: write the "
+            "smaller x and y first."
+        )
+    swapped = numbers[:, [1, 0, 3, 2][: numbers.shape[1]]]
+    if outside.sum() > 1 and _inside(swapped, limits).all():
+        yield (
+            f"{source}: {outside.sum()} of {count} lie outside of their image, and all fit with x and y exchanged. "
+            "Remedy: exchange them; of photos with an EXIF orientation see `upright` in the data set's options."
+        )
+        return
     if outside.sum() <= max(1, 0.2 * count):
         return
-    swapped = numbers[:, [1, 0, 3, 2][: numbers.shape[1]]]
     ratio = float((numbers / limits).max())
-    if _inside(swapped, limits).all():
-        yield f"{source}: {outside.sum()} of {count} lie outside of their image, and all fit with x and y exchanged."
-    elif numbers.min() >= 0 and numbers.max() <= PERCENT:
+    if numbers.min() >= 0 and numbers.max() <= PERCENT:
         yield (
             f"{source}: {outside.sum()} of {count} lie outside of their image, and all numbers lie within 0..100. If "
             "they are percents of the image, multiply x by width / 100 and y by height / 100."
@@ -92,6 +102,10 @@ def fits_as(source: str, numbers: Floats, limits: Floats, inverted: Yes, outside
 
 def _from_sides(numbers: Floats) -> Floats:
     return np.concatenate([numbers[:, :2], numbers[:, :2] + numbers[:, 2:]], axis=1)
+
+
+def _ordered(numbers: Floats) -> Yes:
+    return np.asarray((numbers[:, :2] < numbers[:, 2:]).all(axis=1))
 
 
 def _inside(numbers: Floats, limits: Floats) -> Yes:

@@ -47,7 +47,11 @@ def _stage(verb: str, name: str, folder: str) -> None:
     outputs = [artifact(book.book.work, kind_of(verb), name)]
     stage = f"{verb}@{name}"
     with under_way(stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
-        binder.run(book, name, log)
+        try:
+            binder.run(book, name, log)
+        except TypeError:  # perhaps an option that no part has: who runs a stage alone has not checked the book
+            checked_book(folder)
+            raise
         _show(book, verb, name, log)
 
 

@@ -183,6 +183,10 @@ def init(
         Literal["imagenet", "half"],
         typer.Option(help="What --weights expects: imagenet (torchvision), or half (x/127.5-1, TensorFlow)."),
     ] = "imagenet",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the reader, as messages say it: classes, mask_values, labelmap or upright. May repeat."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a recipe book for a folder of images and a CSV of tags, with settings for its size.
@@ -193,10 +197,12 @@ def init(
 
     - ``python -m pipeline init /photos/farm``
     - ``python -m pipeline init /photos/farm --book recipes/farm --weights mobilenet_v2.pth``
+    - ``python -m pipeline init /photos/farm --option 'mask_values: {cat: 127, dog: 255}'``
     """
     from pipeline.new_book.write import init as write_book
+    from pipeline.new_book.write import reader_options
 
-    done = write_book(data, book, style, weights, normalisation)
+    done = write_book(data, book, style, weights, normalisation, reader_options(option or []))
     if as_json:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
         return

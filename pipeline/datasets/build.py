@@ -16,6 +16,7 @@ from pipeline.datasets.checking import Finding, inspect
 from pipeline.datasets.data_notices import data_notices
 from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
+from pipeline.datasets.overlaps import overlap_notices
 from pipeline.datasets.parallel import in_processes
 from pipeline.datasets.teachable import teachable
 from pipeline.problems.notices import Notice, save_notices
@@ -80,6 +81,7 @@ def make_catalogue(
             folder=folder,
         )
         catalogue.save(images)
+        notices += overlap_notices(kept, {id: finding.sha256 for id, finding in findings.items()})
         if limit is None:  # of a dry run's few images little can be asked
             told = {notice.topic for notice in notices}
             notices += (

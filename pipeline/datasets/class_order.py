@@ -53,7 +53,7 @@ class MaskValues:
 
 
 def order_notices(
-    class_names: Sequence[str], today: MaskValues, images: Sequence[Labelled], options: bool
+    class_names: Sequence[str], today: MaskValues, images: Sequence[Labelled], option: str
 ) -> Iterator[Notice]:
     """What to say where tags and masks differ; nothing where they agree.
 
@@ -61,7 +61,8 @@ def order_notices(
         class_names: C names.
         today: the values as they are read.
         images: those that have tags and a readable mask.
-        options: the reader has options ``classes`` and ``mask_values``, so that the remedy can be written out.
+        option: of the reader, that orders the classes, so that the remedy can be written out: "classes" (there is
+            ``mask_values`` too) or "names"; "" for none.
     """
     differing = [image for image in images if today.shown(image) != image.tags]
     if not differing:
@@ -70,9 +71,11 @@ def order_notices(
     text = f"Tags and masks differ for {len(differing)} of {len(images)} images ({_first(differing)}): "
     text += "; ".join(_differences(class_names, today, differing)) + "."
     if better is not None:
-        text += f" {_remedy(class_names, today, better, options)}"
+        text += f" {_remedy(class_names, today, better, option)}"
     elif len(differing) <= USUAL * len(images):
         text += " So few are usual: objects that are hidden, too difficult or forgotten."
+    elif poor := _poor(class_names, today, images):
+        text += f" {poor}"
     else:
         text += " Remedy: check that the class numbers of the masks are those of `classes`, and the tags complete."
     yield Notice("tags_and_masks_differ", len(differing), text)
@@ -154,14 +157,30 @@ def _differences(names: Sequence[str], today: MaskValues, images: Sequence[Label
             yield f"{title}: {first_of(named, 5)}"
 
 
-def _remedy(names: Sequence[str], today: MaskValues, better: MaskValues, options: bool) -> str:
+def _remedy(names: Sequence[str], today: MaskValues, better: MaskValues, option: str) -> str:
     order = [name for _, name in sorted(zip(better.classes, names, strict=True))]
     if better.background == 0 and set(better.classes) == set(today.classes):
-        line, what = f"`classes: {_yaml(order)}`", "in another order of the classes"
+        line, what = f"`{option or 'classes'}: {_yaml(order)}`", "in another order of the classes"
     else:
         line, what = f"`mask_values: {_mapping(names, better)}`", _what(better)
-    where = f"Remedy: {line} among the data set's options" if options else f"Remedy: renumber them ({line})"
+    told = option and (line.startswith(f"`{option}:") or option == "classes")
+    where = f"Remedy: {line} among the data set's options" if told else f"Remedy: renumber them ({line})"
     return f"They agree if the masks are read {what}. {where}."
+
+
+def _poor(names: Sequence[str], today: MaskValues, images: Sequence[Labelled]) -> str:
+    """What masks that hold next to nothing cannot say."""
+    values = frozenset().union(*(image.values for image in images))
+    objects = sorted(values - {today.background} - ({IGNORE} - set(today.classes)))
+    apart = f"and cannot tell {len(names)} classes. Remedy: draw each class with a value of its own."
+    if not objects and IGNORE in values:
+        return f"The masks hold {today.background} and 255 alone, which is void (no class), {apart}"
+    if not objects:
+        return f"The masks are empty: they hold the value {today.background} alone. Remedy: export them again."
+    tagged = frozenset().union(*(image.tags for image in images))
+    if len(objects) == 1 and len(tagged) > 1:
+        return f"The masks hold one value alone beside the background, {objects[0]}, {apart}"
+    return ""
 
 
 def _what(better: MaskValues) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from models.errors import ConfigurationError, closest
 from models.structures import IGNORE
 from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.coco_agree import Agreement
 from pipeline.datasets.coco_boxes import check_boxes, corners, refuse_shares
 from pipeline.datasets.coco_images import ROOTS, Found, find_images
 from pipeline.datasets.coco_json import Instances, Key, read_instances
@@ -81,10 +82,12 @@ class Split:
         problems += [replace(bad, id=paths.get(bad.id, bad.id)) for bad in self.content.problems]
         self._count(wanted, names, found, tally)
         own: dict[str, Sketch] = {}
-        items = [self._listed(k, one, own, problems, tally) for k, one in zip(wanted, found, strict=True)]
+        agreement = Agreement()
+        items = [self._listed(k, one, own, problems, tally, agreement) for k, one in zip(wanted, found, strict=True)]
         refuse_shares(
             self.content.path, [p for one in own.values() for shape in one.shapes for p in shape.polygons or ()]
         )
+        tally.notices += agreement.notices(self.content.path)
         if all(shape.box is not None for one in own.values() for shape in one.shapes):
             own.clear()  # no mask of the file has an object: the empty ones say nothing either
         drawn = {path: one for path, one in own.items() if _is_drawn(one)}
@@ -136,7 +139,13 @@ class Split:
                     yield box, size
 
     def _listed(
-        self, number: Key, found: Found, sketches: dict[str, Sketch], problems: list[Problem], tally: Tally
+        self,
+        number: Key,
+        found: Found,
+        sketches: dict[str, Sketch],
+        problems: list[Problem],
+        tally: Tally,
+        agreement: Agreement,
     ) -> Listed:
         """An image, and the sketch of its mask where its size makes sense."""
         entry, path, file = self.content.images[number], str(self.content.path), found.path
@@ -151,6 +160,7 @@ class Split:
         for annotation in self.content.annotations.get(number, ()):
             try:
                 shapes.append(read_shape(annotation, self.values[annotation["category_id"]], size))
+                agreement.add(shapes[-1], corners(annotation), size)
             except BadFileError as bad:
                 problems.append(Problem(file, f"{path} annotation {annotation['id']}", bad.expected, bad.found))
         tally.boxes += sum(shape.box is not None for shape in shapes)

@@ -28,9 +28,7 @@ def data_notices(listing: Listing, listed: Mapping[str, Listed], findings: Mappi
             yield Notice(topic, len(cases), sentence(cases, len(findings)))
     today = MaskValues(listing.mask_background, listing.mask_values)
     differing = list(
-        order_notices(
-            listing.class_names, today, list(_labelled_twice(listed, findings)), options=listing.order_options
-        )
+        order_notices(listing.class_names, today, list(_labelled_twice(listed, findings)), option=listing.order_option)
     )
     yield from differing or _values_notices(listing, today, findings)
 

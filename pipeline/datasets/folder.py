@@ -106,7 +106,7 @@ def folder(
         notices,
         upright=upright,
         mask_background=background,
-        order_options=colours is None,
+        order_option="classes" if colours is None else "",
     )
     return listing if colours is None else coloured(listing, colours.numbered(names))
 

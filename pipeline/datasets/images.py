@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +31,7 @@ from PIL import Image as PILImage
 from models.structures import Image, Mask
 from pipeline.datasets import tiff
 from pipeline.datasets.image_formats import AS_JPEG, HEADER, HEIC_REMEDY, RAW, is_heic, is_raw, what_is
+from pipeline.datasets.voc_colours import voc_palette
 
 MAX_PIXELS = 50_000_000
 """Of an image file, the only limit: what follows wants a few hundred bytes for each pixel, in a network, a CRF, the
@@ -262,10 +264,17 @@ def _of_colours(picture: PILImage.Image, path: Path) -> str:
     shown = ", ".join(str(colour) for _, colour in sorted(colours, reverse=True)[:3])  # type: ignore[arg-type]
     beside = next((str(found) for folder in path.parents for found in [folder / LABELMAP] if found.is_file()), "")
     where = f"here {beside}" if beside else "a file with a line NAME:R,G,B for each class"
+    if not beside and len(colours) > 1 and {colour for _, colour in colours} <= _voc_set():
+        where += ", or `voc` where the classes are VOC's"
     return (
         f"{kind} with {len(colours)} colours ({shown}). Set `labelmap` in the reader's options to what each colour "
         f"means ({where})"
     )
+
+
+@cache
+def _voc_set() -> set[tuple[int, ...]]:
+    return {tuple(colour) for colour in voc_palette().tolist()}
 
 
 def _on_white(picture: PILImage.Image) -> PILImage.Image:

@@ -46,7 +46,8 @@ class Listing:
         mask_values: value of each class in the mask files.
         mask_maximum: largest class value that a mask file may hold besides 255.
         mask_background: value of the background in the mask files; None where they have no background.
-        order_options: the reader has options ``classes`` and ``mask_values``, which a remedy can name.
+        order_option: the reader's option that orders the classes, which a remedy can name: "classes" of a reader that
+            has ``mask_values`` too, "names"; "" for none.
         problems: what is wrong with the lists themselves.
         notices: what may be wrong with them.
         upright: apply EXIF orientation.
@@ -64,6 +65,6 @@ class Listing:
     notices: list[Notice] = field(default_factory=list)
     upright: bool = False
     mask_background: int | None = 0
-    order_options: bool = False
+    order_option: str = ""
     make: Callable[[Path, Path, int, Collection[str]], Sequence[Problem]] | None = None
     truth_root: str | None = None

@@ -18,6 +18,8 @@ QUOTED = 80
 """Characters of a file that a message quotes at most."""
 LONGEST_HEADER = 100_000
 """Characters; a thousand columns are far below."""
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
+"""Characters that spreadsheets and web pages leave behind, and nobody sees."""
 NO_NAMES: Mapping[str, Sequence[str]] = {}
 
 
@@ -43,18 +45,18 @@ def read_table(
     Raises:
         DataError: no such file, no UTF-8, no table, a column missing or twice, or a row with another number of cells.
     """
-    text = read_text(path, f"a CSV file with columns {', '.join(required)}")
+    text = read_text(path, f"a CSV file with columns {', '.join(required) or 'image, tags'}")
     start = text.lstrip()[:1]
     if start in ("{", "[", "<") or len(text.split("\n", 1)[0]) > LONGEST_HEADER:
         raise DataError(
-            f"{path} line 1: expected the header of a CSV ({', '.join(required)}), found "
+            f"{path} line 1: expected the header of a CSV ({', '.join(required) or 'image, tags'}), found "
             f"{foreign_text(path) or f'{clipped(text)} without an end. Remedy: name a CSV.'}"
         )
     source = io.StringIO(text, newline="")
     delimiter, skipped = _delimiter(source)
     lines = csv.reader(source, delimiter=delimiter)
     try:
-        written = tuple(cell.strip() for cell in next(lines, []))
+        written = tuple(map(_clean, next(lines, [])))
         header = _named(path, written, names)
         _check_header(path, header, required, written)
         return header, list(_rows(path, lines, header, skipped))
@@ -163,5 +165,10 @@ def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iter
             continue
         if len(cells) != len(header):
             columns = cut(", ".join(header))
-            raise DataError(f"{where}: expected {len(header)} cells ({columns}), found {len(cells)}.")
-        yield Row(where, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+            more = " A cell that holds the separator itself stands in quotes." if len(cells) > len(header) else ""
+            raise DataError(f"{where}: expected {len(header)} cells ({columns}), found {len(cells)}.{more}")
+        yield Row(where, dict(zip(header, map(_clean, cells), strict=True)))
+
+
+def _clean(cell: str) -> str:
+    return cell.translate(_INVISIBLE).strip()

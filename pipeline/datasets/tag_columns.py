@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.errors import DataError, closest
 from pipeline.datasets.file_names import nfc
+from pipeline.datasets.image_formats import SUFFIXES
 from pipeline.datasets.tables import Row, cut
 from pipeline.datasets.tag_words import is_background, is_no_class
 from pipeline.problems.notices import Notice, first_of
@@ -25,6 +26,8 @@ TAG = ("tag", "label", "class", "category", "classname", "labelname", "categoryn
 TAGS = ("tags", "labels", "classes", "categories", "classnames", "labelnames")
 SPLIT = ("subset", "set", "partition", "phase", "usage", "datasplit", "splits")
 SPLIT_NAMES = ("train", "training", "tr", "val", "valid", "validation", "dev", "test", "testing")
+SPLIT_MARKS = ("isvalid", "isval", "isvalidation", "isvalidset", "istrain", "istest", "fold", "kfold", "folds")
+"""Columns that say by numbers or by true and false which images are for what."""
 ONES = ("1", "1.0", "true", "yes", "y", "t")
 ZEROS = ("0", "0.0", "false", "no", "n", "f")
 """Small, of cells that say whether a class is there."""
@@ -71,6 +74,15 @@ def columns(path: Path, header: Sequence[str], rows: Sequence[Row], classes: Seq
     split, said = _split(header, rows)
     tags, one_a_row = _tags(path, header, rows, {image, split})
     notices = [*_renamed(path, ((image, "image"), (tags, "tag" if one_a_row else "tags"))), *said]
+    unread = [
+        name for name in header if split is None and _key(name) in SPLIT_MARKS and nfc(name) not in (classes or ())
+    ]
+    if unread and split is None:
+        text = (
+            f"{path}: the column '{unread[0]}' is passed over. If it says which images to validate on, write a column "
+            "'split' with train and val."
+        )
+        notices.append(Notice("column_of_splits_passed_over", len(unread), text))
     if tags is not None:
         return Columns(image, tags, one_a_row, split, notices=notices)
     if classes is not None:
@@ -82,13 +94,20 @@ def columns(path: Path, header: Sequence[str], rows: Sequence[Row], classes: Seq
             )
         marks = tuple(name for name in header if nfc(name) in classes)
     else:
-        marks = tuple(name for name in header if name not in (image, split))
+        marks = tuple(name for name in header if name not in (image, split, *unread))
     nameless = [name for name in marks if _is_nameless(name)]
     others = [name for name in marks if _key(name) in (*IMAGE[1], *IMAGE[2])]
     empty = [name for name in marks if classes is None and (is_background(name) or is_no_class(name)) and name]
     marks = tuple(name for name in marks if name not in (*nameless, *others, *empty))
     for name in (*marks, *empty[:1]):
         _require_marks(path, name, rows)
+    generic = [name for name in marks if classes is None and _key(name) in (*TAG, *TAGS)]
+    if generic and rows:
+        text = (
+            f"{path}: the column '{generic[0]}' holds nothing but 0 and 1 and is taken for one class of that name. If "
+            "these are numbers of classes, write the names of the classes instead."
+        )
+        notices.append(Notice("column_of_numbers", len(generic), text))
     if nameless or others or empty:
         passed = first_of([f"'{name}'" if name else "one without a name" for name in (*nameless, *others, *empty)])
         text = f"{path}: columns that are no classes are passed over: {passed}."
@@ -121,6 +140,15 @@ def _image(path: Path, header: Sequence[str]) -> str:
             raise DataError(
                 f"{path} line 1: expected one column of images, found {', '.join(found)}. Call the right one 'image'."
             )
+    if not any(header):
+        raise DataError(
+            f"{path} line 1: expected a header 'image,tags', and a row for each image, found an empty file."
+        )
+    if any(cell.lower().endswith(SUFFIXES) for cell in header):
+        raise DataError(
+            f"{path} line 1: expected a header, found the first image: '{cut(','.join(header))}'. Write a first "
+            "line that names the columns, such as 'image,tags'."
+        )
     raise DataError(
         f"{path} line 1: expected a header with each column once, image among them; found "
         f"'{cut(','.join(header))}' without image. Call the column of file names 'image'."

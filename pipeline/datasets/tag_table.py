@@ -72,6 +72,8 @@ class TagTable:
             said = ["an empty cell"] * len(raw)
             named = {nfc(name) for name in found.marks}
         if not named and classes is None:
+            if not raw:
+                raise DataError(f"{path}: expected a row for each image, found the header alone.")
             expected = "a column 'tags' (or 'tag', a row for each), or a column of 0 and 1 for each class"
             raise DataError(f"{path}: expected {expected}, found no class.")
         counts = Counter(dict.fromkeys(named, 0))

@@ -20,8 +20,10 @@ _NO_CLASS = (
 )  # fmt: skip
 READ_APART: dict[str, Callable[[Iterable[bool]], bool]] = {",": all, "|": any}
 """Between class names, where all (of a comma) or any (of a stroke, which no name has) are found elsewhere too."""
-SUSPECT = ("/", "&", "+", " and ", " und ", " et ", " ", "_", "-", ":")
-"""Perhaps between class names, or part of one."""
+SIGNS = ("/", "&", "+", "#", "*", "~", "\\", "=", "，", "、", "；")
+SUSPECT = (*SIGNS, " and ", " und ", " et ", " ", "_", "-", ":", ".")
+"""Perhaps between class names, or part of one. Names seldom have a sign, so that it is enough if what it separates is
+separated elsewhere too."""
 ALIKE_ONCE, ALIKE_TIMES = 2, 5
 """A name that few images have is looked at beside one letter's difference from a name that many times more have."""
 
@@ -80,13 +82,13 @@ def read_words(rows: Sequence[Row], column: str, classes: Collection[str] | None
 
 
 def _split(cell: str) -> list[str]:
-    """Names between ``;``; the brackets and quotes of a list that a program wrote are cut off."""
+    """Names between ``;`` or on lines of their own; brackets and quotes of a list that a program wrote are cut off."""
     text = nfc(cell).strip()
     if len(text) > 1 and (text[0], text[-1]) in (("[", "]"), ("(", ")"), ("{", "}")):
         quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", text[1:-1])
         words = [a or b for a, b in quoted] if quoted else re.split(r"[,;]", text[1:-1])
     else:
-        words = text.split(";")
+        words = re.split(r"[;\r\n\t\v]", text)
     return [_unquoted(word.strip()) for word in words if word.strip()]
 
 
@@ -103,6 +105,8 @@ class _Lists:
         self._alone = set(counts) | set(known)
         pieces = Counter(p for word in counts for sep in READ_APART for p in set(_pieces(word, sep)))
         self._pieces = {piece for piece, count in pieces.items() if count > 1}
+        shared = Counter(piece for word in counts for sep in SIGNS for piece in set(_pieces(word, sep)))
+        self._shared = self._alone | {piece for piece, count in shared.items() if count > 1}
         self._rows: dict[str, list[str]] = {}
         self._suspects = {word: (sep, counts[word]) for word in sorted(counts) if (sep := self._suspect(word))}
         self._open = {
@@ -126,7 +130,7 @@ class _Lists:
             return ""
         for sep in SUSPECT:
             pieces = _pieces(word, sep)
-            if len(pieces) > 1 and all(piece in self._alone for piece in pieces):
+            if len(pieces) > 1 and all(piece in (self._shared if sep in SIGNS else self._alone) for piece in pieces):
                 return sep
         return ""
 

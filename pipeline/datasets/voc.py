@@ -100,6 +100,8 @@ def voc(
     published.raise_unknown()
     notices = [*files.notices(), *published.notices(listed, values)]
     listing = Listing(folder.as_posix(), kept, listed, values, len(known), problems, notices, upright)
+    if names is not None and classes is None:
+        listing = replace(listing, order_option="names")
     if colours is not None:
         return coloured(listing, colours)
     copy = partial(copy_all, files=list(copied.values()))

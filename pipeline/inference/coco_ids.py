@@ -45,6 +45,8 @@ def read_ids(path: Path, class_names: Sequence[str], inputs: Sequence[Input]) ->
         ConfigurationError: a class that the file does not have.
         DataError: no COCO file, or inputs that are no images of it.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: expected a COCO file of these images, found none. Remedy: name it with --coco-ids.")
     listed, categories = read_images(path)
     by_class = {str(entry["name"]): entry["id"] for entry in reversed(categories)}
     unknown = next((name for name in class_names if name not in by_class), None)

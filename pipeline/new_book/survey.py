@@ -34,6 +34,8 @@ from stages.prepare import Problem, duplicate_problems, report
 FEWEST = 4
 FEW = 10
 """Fewer images are not worth a validation split."""
+EXPLAINING = ("tags_and_masks_differ", "values_of_no_class")
+"""Notices that may say why masks are left out."""
 SEVERAL_ROWS = (
     "Images with more than one row in the CSV are left out: put the classes of an image into one row ('cat;dog'), or "
     "call the column 'tag' to have one row for each class"
@@ -53,6 +55,7 @@ class Survey:
         size: median (H, W) of the images.
         annotations: kind to file, of those that cover the training split.
         masks: folder of masks, or None; ``measured`` are the splits that have one for each image.
+        options: what else the reader is told, as the user said.
         notes: what the user should know.
     """
 
@@ -65,6 +68,7 @@ class Survey:
     annotations: dict[str, str] = field(default_factory=dict)
     masks: str | None = None
     measured: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,8 +87,12 @@ class Survey:
         return len(self.classes) <= MAX_CLASSES
 
 
-def survey(data: Path) -> Survey:
+def survey(data: Path, options: Mapping[str, Any] | None = None) -> Survey:
     """Look at a folder: the numbers are those that ``prepare`` will find.
+
+    Args:
+        data: the folder.
+        options: of the reader, such as ``mask_values``, which the folder does not say.
 
     Raises:
         DataError: no images, no labels, labels of other images, or too little to learn from.
@@ -97,6 +105,7 @@ def survey(data: Path) -> Survey:
     given: dict[str, Any] = {"images": images, "tags": tags, "masks": masks}
     if tags is None:
         given["classes"] = annotated_classes(data)
+    given |= options or {}
     named = tags is not None and TagTable.read(data / tags, None).has_splits
     listing, val_fraction = _listing(data, given, named)
     twice = [problem for name in listing.splits for problem in _twice(name, listing)]
@@ -107,7 +116,8 @@ def survey(data: Path) -> Survey:
     trial = try_prepare(data, {**given, "val_fraction": val_fraction}, listing)
     if trial.limit is None:
         splits = trial.catalogue.splits
-        _check_splits(splits, data, _reasons(trial.catalogue.left_out.values()))
+        explained = [f" {notice.text}" for notice in trial.notices if notice.topic in EXPLAINING]
+        _check_splits(splits, data, _reasons(trial.catalogue.left_out.values()) + "".join(explained))
     annotations, annotation_notes = _annotations(data, trial.catalogue)
     if not tags and not annotations:
         raise DataError(
@@ -132,6 +142,7 @@ def survey(data: Path) -> Survey:
         size=size,
         annotations=annotations,
         masks=masks if any(any(has.values()) for has in masked.values()) else None,
+        options={name: value for name, value in given.items() if name not in ("images", "tags", "masks")},
         measured=tuple(name for name, has in masked.items() if has and all(has.values())),
         notes=tuple(notes),
     )

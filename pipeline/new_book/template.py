@@ -42,12 +42,12 @@ prepare:
     options:
       images: {{ survey.images | quoted }}
       tags: {{ survey.tags | quoted }}
-{% if not survey.tags %}
-      classes: {{ survey.classes | list | quoted }}
-{% endif %}
 {% if survey.masks %}
       masks: {{ survey.masks | quoted }}  # only measured against
 {% endif %}
+{% for name, value in survey.options.items() %}
+      {{ name }}: {{ value | quoted }}
+{% endfor %}
 {% if survey.val_fraction is not none %}
       val_fraction: {{ survey.val_fraction }}  # a column `split` in the CSV (train, val, ...) decides instead
 {% endif %}

@@ -59,7 +59,8 @@ def try_prepare(data: Path, options: Mapping[str, Any], listing: Listing) -> Tri
 
 
 def _limit(data: Path, listing: Listing) -> int | None:
-    sizes = [(data / item.image).stat().st_size for items in listing.splits.values() for item in items]
+    paths = [data / item.image for items in listing.splits.values() for item in items]
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]  # a link may lead nowhere
     if sum(sizes) <= BYTES:
         return None
     return max(1, round(BYTES * len(sizes) / sum(sizes) / len(listing.splits)))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from models.backbones import BACKBONES
-from models.errors import ConfigurationError, DataError, Weak2MaskError
+from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
 from pipeline.new_book.survey import Survey, slug, survey
@@ -16,6 +20,8 @@ from pipeline.new_book.template import render
 from pipeline.storage.whole import remove
 
 RANDOM = "random"
+READER_OPTIONS = ("classes", "mask_values", "labelmap", "upright")
+"""What a folder does not say by itself."""
 CACHE_BYTES = 1_500_000_000
 """Training images that decode to less are kept in memory."""
 
@@ -37,6 +43,7 @@ def init(
     style: Style | None = None,
     weights: str | None = None,
     normalisation: Literal["imagenet", "half"] = "imagenet",
+    options: Mapping[str, Any] | None = None,
 ) -> NewBook:
     """Write ``recipes/NAME`` for the folder ``data``; nothing is left behind when it does not work out.
 
@@ -46,6 +53,7 @@ def init(
         style: key of :data:`STYLES`; by default "small" on a CPU, "default" on a GPU.
         weights: file to start from, or "random"; by default torchvision's are downloaded now.
         normalisation: what the weights of a file expect of their input.
+        options: of the reader: keys of :data:`READER_OPTIONS`.
 
     Raises:
         ConfigurationError: no project here, a book or its work folder that is there.
@@ -55,7 +63,7 @@ def init(
 
     folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
     name = free_place(folder, "with --book")
-    found = survey(data)
+    found = _survey(data, options or {})
     machine = device()
     gpu = machine != "cpu"
     chosen_style: Style = style or ("default" if gpu else "small")
@@ -74,6 +82,41 @@ def init(
             remove(path)
         raise
     return NewBook(folder.as_posix(), found, chosen, minutes(found, chosen, max(1, workers()), gpu), machine)
+
+
+def reader_options(lines: Sequence[str]) -> dict[str, Any]:
+    """``NAME: VALUE`` as YAML has it, so that the line of a message can be given as it is.
+
+    Raises:
+        ConfigurationError: a line of another form.
+    """
+
+    found: dict[str, Any] = {}
+    for line in lines:
+        try:
+            said = yaml.safe_load(line)
+        except yaml.YAMLError:
+            said = None
+        if not isinstance(said, dict):
+            raise ConfigurationError(f"--option: expected 'NAME: VALUE', such as 'upright: false', found '{line}'.")
+        found |= said
+    return found
+
+
+def _survey(data: Path, options: Mapping[str, Any]) -> Survey:
+    """The survey; where a remedy is an option of the reader, an error says how to give it."""
+    for name in options:
+        if name not in READER_OPTIONS:
+            raise ConfigurationError(f"--option: unknown '{name}'.{closest(name, READER_OPTIONS)}")
+    try:
+        return survey(data, options)
+    except DataError as error:
+        named = re.search(rf"`({'|'.join(READER_OPTIONS)})\b([^`]*)`", str(error))
+        if named is None:
+            raise
+        value = named[2] or (": labelmap.txt" if named[1] == "labelmap" else ": ...")
+        said = f"init takes options of the reader with --option, such as --option '{named[1]}{value}'."
+        raise DataError(f"{error}\n{said}") from None
 
 
 def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:

@@ -66,6 +66,27 @@ def test_width_and_height_instead_of_a_corner(tmp_path: Path) -> None:
     assert "This is a table of x, y, width, height" in refused("boxes", csv_of(tmp_path / "b.csv", rows, header))
 
 
+def test_corners_in_the_other_order(tmp_path: Path) -> None:
+    message = refused("boxes", csv_of(tmp_path / "b.csv", [(id, name, r, b, x, y) for id, name, x, y, r, b in GOOD]))
+    assert "6 of 6 boxes have their corners in the other order. Remedy: write the smaller x and y first" in message
+
+
+def test_an_empty_class_name_says_how_to_write_none(tmp_path: Path) -> None:
+    message = refused("boxes", csv_of(tmp_path / "b.csv", [*GOOD, ("q0", "", "", "", "", "")]))
+    assert "line 8: unknown class ''" in message
+    assert "An image without objects has the class 'background'" in message
+
+
+def test_points_of_two_classes_on_one_pixel_are_counted(tmp_path: Path) -> None:
+    rows = [("q0", "cat", 5, 5), ("q0", "dog", 5, 5), ("q1", "cat", 5, 5), ("q1", "cat", 5, 5), ("q2", "dog", 1, 1)]
+    file = csv_of(tmp_path / "p.csv", rows, "image,class,x,y")
+    texts = [n.text for n in told("points", file, catalogue_of(("q0", "q1", "q2"))) if n.topic == "points_on_one_pixel"]
+    assert texts == [
+        f"{file}: 1 images have points of several classes on one pixel (q0): the first of the file counts. See which "
+        "class is there."
+    ]
+
+
 def test_numbers_of_larger_originals(tmp_path: Path) -> None:
     rows = [(id, "cat", 40, 80, 300, 240) for id in IDS]
     message = refused("boxes", csv_of(tmp_path / "b.csv", rows))
@@ -118,7 +139,9 @@ def test_the_stated_size_is_checked(tmp_path: Path) -> None:
     assert "expected a box within" not in message
     for id in IDS:
         xml_of(tmp_path / "xml", id, [("cat", (5, 5, 30, 30)), ("dog", (5, 5, 30, 30))], (64, 96))
-    assert "Width and height are exchanged" in refused("boxes", tmp_path / "xml")
+    message = refused("boxes", tmp_path / "xml")
+    assert "Width and height are exchanged" in message
+    assert "whose boxes fit, exchange the two numbers in the file" in message
     for id, size in zip(IDS, [(0, 0), None, (96, 64)] * 2, strict=True):
         xml_of(tmp_path / "xml", id, [("cat", (5, 5, 30, 30)), ("dog", (5, 5, 30, 30))], size)
     assert told("boxes", tmp_path / "xml") == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -15,8 +15,8 @@ def labelled(pairs: Iterable[tuple[set[int], set[int]]]) -> list[Labelled]:
     return [Labelled(f"s{k}", frozenset(tags), frozenset(values)) for k, (tags, values) in enumerate(pairs)]
 
 
-def text(names: tuple[str, ...], pairs: Iterable[tuple[set[int], set[int]]], options: bool = True) -> str:
-    notices = list(order_notices(names, MaskValues(0, tuple(range(1, len(names) + 1))), labelled(pairs), options))
+def text(names: tuple[str, ...], pairs: Iterable[tuple[set[int], set[int]]], option: str = "classes") -> str:
+    notices = list(order_notices(names, MaskValues(0, tuple(range(1, len(names) + 1))), labelled(pairs), option))
     return " ".join(notice.text for notice in notices)
 
 
@@ -89,7 +89,20 @@ def test_more_values_than_classes_and_fewer() -> None:
 
 
 def test_readers_without_the_options_are_told_to_renumber() -> None:
-    assert "renumber them" in text(("cat", "dog"), [({1}, {0, 2}), ({2}, {0, 1})] * 3, options=False)
+    assert "renumber them" in text(("cat", "dog"), [({1}, {0, 2}), ({2}, {0, 1})] * 3, option="")
+    assert "`names: [dog, cat]` among" in text(("cat", "dog"), [({1}, {0, 2}), ({2}, {0, 1})] * 3, option="names")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (lambda tags: {0, 255}, "The masks hold 0 and 255 alone, which is void (no class), and cannot tell 3 classes"),
+        (lambda tags: {0}, "The masks are empty: they hold the value 0 alone"),
+        (lambda tags: {0, 1}, "The masks hold one value alone beside the background, 1, and cannot tell 3 classes"),
+    ],
+)
+def test_masks_that_cannot_tell_classes_are_named(value: Callable[[set[int]], set[int]], told: str) -> None:
+    assert told in text(NAMES, [(tags, value(tags)) for tags in TAGS])
 
 
 def test_values_without_tags() -> None:

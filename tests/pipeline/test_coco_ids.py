@@ -90,6 +90,8 @@ def test_what_does_not_meet_is_said(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(DataError, match="a JSON list of 0 entries"):
         read_ids(path, CLASSES, inputs("a.png"))
+    with pytest.raises(DataError, match=r"found none. Remedy: name it with --coco-ids"):
+        read_ids(tmp_path / "nowhere.json", CLASSES, inputs("a.png"))
 
 
 def test_a_file_without_annotations_has_ids(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from models.errors import DataError, Weak2MaskError
+from models.errors import ConfigurationError, DataError, Weak2MaskError
 from pipeline.__main__ import app
 from pipeline.book.params import load_book
 from pipeline.datasets.build import make_catalogue
@@ -68,6 +68,11 @@ def as_it_is(root: Path) -> None:
 
 def floats(root: Path) -> None:
     tags(root, [",image,cat,cow", *(f"{k},s{k}.jpg,{float(k % 3 != 1)},{float(k % 3 != 0)}" for k in range(12))])
+
+
+def broken_link(root: Path) -> None:
+    (root / "images" / "s3.jpg").unlink()
+    (root / "images" / "s3.jpg").symlink_to("/nowhere/s3.jpg")
 
 
 def booleans_and_one_bad(root: Path) -> None:
@@ -143,7 +148,7 @@ def few_images(root: Path) -> None:
 ODD = [
     as_it_is, floats, booleans_and_one_bad, label_column, commas, nones, ghosts_and_strays, several_rows, broken_images,
     masks_of_another_size, masks_of_other_values, masks_of_another_name, subfolders, two_of_a_name, split_column,
-    rare_class, few_images,
+    rare_class, few_images, broken_link,
 ]  # fmt: skip
 
 
@@ -274,3 +279,27 @@ def test_boxes_that_import_annotations_refuses_are_refused(data: Path) -> None:
     (data / "boxes.csv").write_text("image,class,x1,y1,x2,y2\n" + "".join(f"s{k}.jpg,cow,9,1,1,9\n" for k in range(12)))
     with pytest.raises(Weak2MaskError, match="x1 < x2"):
         survey(data)
+
+
+def test_remedies_can_be_given_to_init_as_messages_say_them(data: Path) -> None:
+    for path in (data / "masks").iterdir():
+        Image.fromarray(np.array([0, 127, 255], np.uint8)[np.asarray(Image.open(path))]).save(path)
+    with pytest.raises(DataError) as refused:
+        init(data, weights="random")
+    line = "mask_values: {cat: 127, cow: 255}"
+    assert f"such as --option '{line}'." in str(refused.value)
+    done = CliRunner().invoke(app, ["init", str(data), "--weights", "random", "--option", line])
+    assert done.exit_code == 0, done.output
+    assert load_book("recipes/farm").prepare["mine"].options["mask_values"] == {"cat": 127, "cow": 255}
+    for wrong, told in (("mask_value: {}", "Did you mean 'mask_values'"), ("upright", "expected 'NAME: VALUE'")):
+        said = CliRunner().invoke(app, ["init", str(data), "--book", "recipes/other", "--option", wrong])
+        assert told in str(said.exception)
+
+
+def test_a_stage_with_an_option_that_no_reader_has_is_no_bug(data: Path) -> None:
+    done = init(data, weights="random")
+    path = Path(done.path, "params.yaml")
+    path.write_text(path.read_text().replace("images: images", "imagess: images"))
+    said = CliRunner().invoke(app, ["prepare", "mine", "--book", done.path])
+    assert isinstance(said.exception, ConfigurationError)
+    assert "Did you mean 'images'" in str(said.exception)

@@ -46,6 +46,10 @@ def topics(read: TagTable | Listing) -> list[str]:
         (["cat", "dog", "cat and dog"], ["cat", "cat and dog", "dog"], "Class 'cat and dog' (1) is made of"),
         (["cat", "dog", "cat dog"], ["cat", "cat dog", "dog"], "Class 'cat dog' (1) is made of"),
         (["cat", "dog", '"bird, other"'], ["bird, other", "cat", "dog"], "'bird, other' (1). Several names are"),
+        (["cat", "dog", "cat#dog"], ["cat", "cat#dog", "dog"], "Class 'cat#dog' (1) is made of"),
+        (["cat/dog", "dog/cow", "cow/cat"], ["cat/dog", "cow/cat", "dog/cow"], "Class 'cat/dog' (1), 'cow/cat' (1)"),
+        (["cat", '"cat\ndog"', '"dog\n"'], ["cat", "dog"], ""),
+        (["cat\u200b", "\ufeffcat", "dog"], ["cat", "dog"], ""),
         (["\"['cat', 'dog']\"", "['cat']", "[]"], ["cat", "dog"], ""),
         (['"[""cat"", ""dog""]"', "'dog'", "cat"], ["cat", "dog"], ""),
     ],
@@ -291,3 +295,38 @@ def test_a_table_of_a_hundred_kilobytes_takes_a_second(tmp_path: Path) -> None:
     start = perf_counter()
     folder(str(tmp_path))
     assert perf_counter() - start < 3
+
+
+@pytest.mark.parametrize("header", ["fname,labels,is_valid", "image,cat,dog,is_valid"])
+def test_columns_of_splits_are_no_class_and_said(tmp_path: Path, header: str) -> None:
+    cells = "cat,False" if "labels" in header else "1,0,True"
+    more = "dog,True" if "labels" in header else "0,1,False"
+    read = table(tmp_path, f"{header}\ns0,{cells}\ns1,{more}\n")
+    assert read.classes == ("cat", "dog")
+    said = next(notice.text for notice in read.notices if notice.topic == "column_of_splits_passed_over")
+    assert "the column 'is_valid' is passed over" in said
+    assert "column 'split' with train and val" in said
+
+
+def test_a_label_column_of_numbers_is_said(tmp_path: Path) -> None:
+    read = table(tmp_path, "image,label\ns0,0.0\ns1,1.0\n")
+    assert read.classes == ("label",)
+    assert [notice.text for notice in read.notices if notice.topic == "column_of_numbers"] == [
+        f"{tmp_path}/tags.csv: the column 'label' holds nothing but 0 and 1 and is taken for one class of that name. "
+        "If these are numbers of classes, write the names of the classes instead."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "found an empty file"),
+        ("image,tags\n", "found the header alone"),
+        ("s0.jpg,cat\ns1.jpg,dog\n", "found the first image: 's0.jpg,cat'. Write a first line"),
+        ("image,tags\ns0.jpg,cat,dog\n", "found 3. A cell that holds the separator itself stands in quotes"),
+    ],
+)
+def test_tables_without_a_header_or_rows(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(DataError) as caught:
+        table(tmp_path, text)
+    assert told in str(caught.value)

@@ -71,6 +71,19 @@ def test_classes_of_ones_own(devkit: Path, tmp_path: Path) -> None:
         make(tmp_path, classes=["kind8"])
 
 
+def test_names_in_another_order_than_the_masks_are_said_with_the_line_to_write(devkit: Path, tmp_path: Path) -> None:
+    for id, values in {"a": (1,), "b": (1, 2), "c": (2,)}.items():
+        mask = np.zeros((6, 8), np.uint8)
+        for value in values:
+            mask[:, 2 * value] = value
+        Image.fromarray(mask).save(devkit / "SegmentationClass" / f"{id}.png")
+        write_xml(devkit, id, *(("kiwi" if value == 1 else "lime", 0) for value in values))
+    make(tmp_path, names=["lime", "kiwi"])
+    assert "Remedy: `names: [kiwi, lime]` among the data set's options" in topics(tmp_path)["tags_and_masks_differ"]
+    make(tmp_path, names=["kiwi", "lime"])
+    assert "tags_and_masks_differ" not in topics(tmp_path)
+
+
 def test_unknown_names_in_xml_are_told_once_with_counts(devkit: Path, tmp_path: Path) -> None:
     for id in "abc":
         write_xml(devkit, id, ("catt", 0), ("catt", 0), ("lorry", 0), ("dog", 0))

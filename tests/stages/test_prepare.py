@@ -56,3 +56,11 @@ def test_plain_ids_are_accepted(id: str) -> None:
 def test_duplicates_are_named_where_they_repeat() -> None:
     problems = duplicate_problems("train", [("a", "line 1"), ("b", "line 2"), ("a", "line 3")])
     assert [(p.id, p.path) for p in problems] == [("a", "line 3")]
+
+
+def test_long_lines_fill_one_screen_too() -> None:
+    problems = [Problem(f"s{k}", f"masks/s{k}.png", "a palette PNG", "colours " + 400 * "x") for k in range(30)]
+    message = report(problems)
+    assert message.count("masks/s") == 6
+    assert message.endswith("... and 24 more")
+    assert len(report([Problem("s", "s.png", "x", 3000 * "y")] * 5).splitlines()) == 5
