@@ -58,7 +58,7 @@ def test_other_json_is_one_sentence(tmp_path: Path, content: Any, said: str) -> 
     [
         (b"", "an empty file (0 bytes)"),
         (b"\xef\xbb\xbf \n", "an empty file (5 bytes)"),
-        (gzip.compress(b"{}"), "a gzip archive. Remedy: unpack it"),
+        (gzip.compress(b"{}", mtime=0), "a gzip archive. Remedy: unpack it"),
         (b"PK\x03\x04rest", "a zip archive. Remedy: unpack it"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "a pointer of Git LFS"),
         (b"<!DOCTYPE html><html></html>", "XML or a web page"),
