@@ -68,7 +68,7 @@ def test_another_value_may_mean_unlabelled_and_another_the_background(tmp_path: 
 
 @pytest.mark.parametrize("options", [{"unlabelled": 1}, {"unlabelled": 300}, {"background_value": 255}])
 def test_values_that_cannot_be(tmp_path: Path, options: dict[str, int]) -> None:
-    with pytest.raises(ConfigurationError, match="scribbles: "):
+    with pytest.raises(ConfigurationError, match=r"scribbles(\.unlabelled)?: "):
         told("scribbles", folder_of(tmp_path / "s", drawn(255)), CATALOGUE, **options)
 
 
