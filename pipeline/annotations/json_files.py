@@ -40,7 +40,7 @@ def marks_of_coco(path: Path, catalogue: Catalogue) -> Marks:
     strange = 0
     for place, item in enumerate(content["annotations"]):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"
-        if not isinstance(item, Mapping) or str(item.get("image_id")) not in images:
+        if not isinstance(item, Mapping) or item.get("image_id") is None or str(item["image_id"]) not in images:
             strange += 1
             continue
         id = images[str(item["image_id"])]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -136,11 +137,12 @@ def _extent(shape: Shape, size: tuple[int, int]) -> Corners | None:
     if shape.runs is not None:
         whole = shape.runs.size > 1 and shape.runs.min() >= 0 and sum(shape.runs.tolist()) == size[0] * size[1]
         return _of_runs(shape.runs, size) if whole and shape.runs[1::2].any() else None
-    corners = [(p[0::2].min(), p[1::2].min(), p[0::2].max(), p[1::2].max()) for p in shape.polygons or ()]
-    if not corners or not np.isfinite(corners).all():
+    if not shape.polygons:
         return None
-    left, top, right, bottom = zip(*corners, strict=True)
-    return float(min(left)), float(min(top)), float(max(right)), float(max(bottom))
+    points = shape.polygons[0] if len(shape.polygons) == 1 else np.concatenate(shape.polygons)
+    pairs = points.reshape(-1, 2)
+    (left, top), (right, bottom) = pairs.min(0).tolist(), pairs.max(0).tolist()
+    return (left, top, right, bottom) if isfinite(left + top + right + bottom) else None
 
 
 def _of_runs(runs: npt.NDArray[np.int64], size: tuple[int, int]) -> Corners:

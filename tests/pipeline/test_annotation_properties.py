@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from made_annotations import catalogue_of, coco_of
 
@@ -132,6 +132,7 @@ def test_any_bytes_and_any_table(tmp_path: Path, kind: str, content: bytes) -> N
 @pytest.mark.parametrize("kind", ["boxes", "points"])
 @SETTINGS
 @given(content=values | cocos | points)
+@example(content={"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "cat"}]})
 def test_any_json(tmp_path: Path, kind: str, content: Any) -> None:
     (tmp_path / "f.json").write_text(json.dumps(content))
     settles(lambda: imported(kind, tmp_path / "f.json"))
