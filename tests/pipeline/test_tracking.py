@@ -24,7 +24,7 @@ STAGES = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from pipeline import tracking
+from pipeline.tracking import log as tracking
 
 name = sys.argv[1]
 settings = {"method": "cam", "loader": {"crop": 128, "scales": [0.5, 1.0]}, "note": "x" * 9000}
