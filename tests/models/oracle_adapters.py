@@ -26,7 +26,7 @@ from models.refiners.crf_unary import (
     unary_from_scores,
 )
 from models.refiners.dense_crf import CrfSettings, MeanField, SegmentationCrf
-from models.refiners.ir_label import ir_label
+from models.rules.ir_label import ir_label
 from models.structures import Cam
 
 

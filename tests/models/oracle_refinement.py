@@ -29,9 +29,9 @@ from models.ops.cam import peak_norm
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.pixel_pairs import circle_offsets, fitting_radius, pair_indices, pair_offsets, pair_paths
 from models.ops.random_walk import DenseLinks, PairLinks
-from models.pseudo_masks import Complement, Constant
-from models.refiners.affinity_label import merge_scores
 from models.refiners.random_walk import RandomWalk
+from models.rules.affinity_label import merge_scores
+from models.rules.pseudo_masks import Complement, Constant
 from models.structures import Cam, Links
 
 

@@ -68,7 +68,7 @@ def test_parts_in_other_processes_add_up() -> None:
 
 
 def test_cam_metrics_agree_with_masks_made_at_the_threshold() -> None:
-    from models.pseudo_masks import Constant
+    from models.rules.pseudo_masks import Constant
 
     result = evaluate_cams(triples(), NAMES, fixed_threshold=0.4).metrics
     for threshold, key in ((result["best_threshold"], "miou_best"), (0.4, "miou_fixed")):

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from models import options
 from models.errors import ConfigurationError
 from models.methods import ADD_ONS, METHODS
-from models.pseudo_masks import RULES
 from models.refiners import REFINERS
+from models.rules import RULES
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.options import OPTIONS
 from pipeline.book.signatures import has_method, options_model, trait

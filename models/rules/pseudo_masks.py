@@ -17,15 +17,6 @@ from models.ops.presets import preset_of
 from models.options import Positive, Share, ShareBelowOne, Unsure, require
 from models.structures import UNLABELLED, Cam, Image, Mask
 
-RULES: dict[str, str] = {
-    "constant": "models.pseudo_masks:Constant",
-    "power": "models.pseudo_masks:Power",
-    "complement": "models.pseudo_masks:Complement",
-    "two_threshold": "models.pseudo_masks:TwoThreshold",
-    "ir_label": "models.refiners.ir_label:IrLabel",
-    "affinity_label": "models.refiners.affinity_label:AffinityLabel",
-}
-
 CONSTANTS: dict[str, float] = {
     "irn": 0.25,
     "advcam": 0.25,
