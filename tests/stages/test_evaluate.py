@@ -2,15 +2,27 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models.errors import DataError
 from models.structures import Cam
-from stages.evaluate import Evaluation, evaluate_cams, evaluate_masks, score_cams, score_masks
+from stages.evaluate import Evaluation, score_cams, score_masks
 
 NAMES = ("cat", "dog")
+
+
+def evaluate_masks(pairs: Iterable[Any], class_names: Sequence[str]) -> Evaluation:
+    """Masks as one part."""
+    return score_masks(pairs, class_names).evaluation()
+
+
+def evaluate_cams(triples: Iterable[Any], class_names: Sequence[str], fixed_threshold: float = 0.25) -> Evaluation:
+    """CAMs as one part."""
+    return score_cams(triples, class_names, fixed_threshold).evaluation()
 
 
 def pairs(count: int = 6) -> list[tuple[str, np.ndarray, np.ndarray]]:

@@ -38,7 +38,7 @@ def test_every_option_has_a_type_that_check_knows_and_a_default_in_its_range(tar
     ("target", "option", "value"),
     [
         (METHODS["rtc"], "background", 2),
-        (METHODS["afa"], "background", 2),
+        (METHODS["afa"], "high", 2),
         (ADD_ONS["ppc"], "background", 2),
         ("stages.predict_masks:predict_masks", "background", 2),
         (METHODS["segmenter"], "also_scales", [0.0]),
