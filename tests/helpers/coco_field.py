@@ -12,7 +12,8 @@ from PIL import Image
 
 from models.errors import DataError
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import read_notices
 from tests.helpers.coco_folder import HEIGHT, WIDTH, square
 

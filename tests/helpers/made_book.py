@@ -13,7 +13,8 @@ from models.structures import Cam, Mask, Supervision
 from pipeline.binders import evaluate
 from pipeline.binders.common import header
 from pipeline.book.params import VERBS, Book
-from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
+from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.ground_truth import GroundTruth, ImageTruth
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.tracking.log import Log
 
@@ -109,7 +110,7 @@ def _truth(work: Path, catalogue: Catalogue) -> None:
     entries = {}
     for number, id in enumerate(catalogue.entries):
         Image.fromarray(mask_of(catalogue, id)).save(folder / "masks" / f"{number}.png")
-        entries[id] = TruthEntry(f"masks/{number}.png")
+        entries[id] = ImageTruth(f"masks/{number}.png")
     GroundTruth.save(folder, ".", entries)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.datasets.voc import VOC_CLASSES
 
 CAT, DOG = VOC_CLASSES.index("cat") + 1, VOC_CLASSES.index("dog") + 1

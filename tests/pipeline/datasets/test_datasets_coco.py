@@ -17,8 +17,9 @@ from pipeline.annotations.build import annotate_catalogue
 from pipeline.book.signatures import options_model
 from pipeline.datasets import READERS, rle
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.coco import coco
+from pipeline.datasets.ground_truth import GroundTruth
 from tests.helpers.coco_folder import HEIGHT, PAINTED, SINGLE, WIDTH, annotation, runs, square, write_coco
 
 TINY = os.environ.get("WEAK2MASK_TINY_COCO", "")

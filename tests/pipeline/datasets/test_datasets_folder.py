@@ -8,8 +8,9 @@ from PIL import Image
 
 from models.errors import ConfigurationError, DataError
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.folder import folder
+from pipeline.datasets.ground_truth import GroundTruth
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from models.errors import ConfigurationError, DataError
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 
 SMALL = {"train": 4, "val": 2, "min_size": 48, "max_size": 64}
 

@@ -14,7 +14,8 @@ from pipeline.annotations.build import annotate_catalogue
 from pipeline.binders.common import header, require_mask_classes
 from pipeline.binders.evaluate_boxes import true_boxes
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.storage.stores import CamStore, SupervisionStore
 from tests.helpers.wsol_folders import picture, write_cub, write_ilsvrc, write_lists, write_xml
 

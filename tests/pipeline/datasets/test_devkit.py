@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.devkit import main
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import GroundTruth
+from pipeline.datasets.ground_truth import GroundTruth
 
 
 @pytest.fixture(autouse=True)

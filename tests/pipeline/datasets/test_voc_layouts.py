@@ -15,7 +15,7 @@ from PIL import Image
 
 from models.errors import ConfigurationError, DataError
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import GroundTruth
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.datasets.labelmap import LabelMap
 from pipeline.datasets.voc import VOC_CLASSES
 from pipeline.pictures.palette import write_png

@@ -15,6 +15,7 @@ import yaml
 
 from pipeline.compute.bars import CHANNEL
 from pipeline.running import flow as flows
+from pipeline.running import flow_log
 from pipeline.running.graph import Graph, read_graph
 from pipeline.running.plan import Walk
 from pipeline.running.stage_process import repro_command
@@ -158,5 +159,5 @@ def test_a_stage_that_another_command_makes_is_said_once(
 
 def test_the_last_word_of_a_flow_is_said_once() -> None:
     record = logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 0, "Finished in state Failed('1 ran')", (), None)
-    assert flows._without_cause(record)
+    assert flow_log._without_cause(record)
     assert record.getMessage() == "Finished in state Failed"
