@@ -11,13 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from models import options
+from models.doors import resolve
 from models.errors import ConfigurationError
 from models.methods import ADD_ONS, METHODS
 from models.refiners import REFINERS
 from models.rules import RULES
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.options import OPTIONS
-from pipeline.book.signatures import has_method, options_model, trait
+from pipeline.book.signatures import constant_beside, has_method, options_model, trait
 from pipeline.datasets import READERS
 
 DOORS = (METHODS, ADD_ONS, RULES, REFINERS, ANNOTATORS, READERS)
@@ -128,3 +129,11 @@ def _page(
     maybe: options.Positive | None = None,
     other: float = 0,
 ) -> None: ...
+
+
+def test_what_readers_and_kinds_give_stands_on_them() -> None:
+    fixed = {name: splits for name in READERS if (splits := constant_beside(READERS[name], "FIXED_SPLITS"))}
+    assert fixed == {"toy": ("train", "val"), "cub": ("train", "test")}
+    assert tuple(resolve(READERS, "toy", "reader")(train=1, val=1).splits) == fixed["toy"]
+    assert not [name for name in fixed if "splits" in options_model(READERS[name]).model_fields]
+    assert [kind for kind, target in ANNOTATORS.items() if trait(target, "may_hold_boxes")] == ["boxes", "mixture"]
