@@ -16,9 +16,9 @@ import numpy.typing as npt
 from models.errors import DataError
 from pipeline.annotations.boxes import around
 from pipeline.annotations.common import objects
-from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
+from pipeline.binders.common import Log, Workspace, id_chunks, span, split_of
 from pipeline.book.params import Book
-from pipeline.compute.chunks import spread_parts
+from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.catalogue import Catalogue, GroundTruth
 from pipeline.storage.stores import CamStore
 
@@ -31,10 +31,10 @@ MIN_AREA = 16
 
 @dataclass(frozen=True)
 class _Score:
-    """Counts one part of the images; picklable."""
+    """Counts one chunk of the images; picklable."""
 
     here: Workspace
-    parts: tuple[tuple[str, ...], ...]
+    chunks: tuple[tuple[str, ...], ...]
 
     def __call__(self, k: int) -> BoxScore:
         from pipeline.compute.runtime import device
@@ -42,7 +42,7 @@ class _Score:
 
         entry, catalogue, own = self.here.entry, self.here.catalogue, device()
         method = self.here.network()
-        return score_boxes(self._samples(catalogue, self.parts[k]), method, device=own, **entry.options)
+        return score_boxes(self._samples(catalogue, self.chunks[k]), method, device=own, **entry.options)
 
     def _samples(self, catalogue: Catalogue, ids: tuple[str, ...]) -> Iterator[BoxSample]:
         from stages.evaluate_boxes import BoxSample
@@ -79,10 +79,10 @@ def run(book: Book, name: str, log: Log) -> None:
     entry, catalogue = here.entry, here.catalogue
     cams = CamStore.opened(here.path("cams", entry.cams))
     cams.require((), f"evaluate_boxes.{name}", catalogue.digest)
-    parts = id_parts(cams.ids)
-    scores: list[BoxScore] = spread_parts(
-        _Score(here, parts), range(len(parts)), f"evaluate_boxes {name}", on_device=True,
-        describe=lambda k: span(parts[k]), images=lambda k: len(parts[k]),
+    chunks = id_chunks(cams.ids)
+    scores: list[BoxScore] = run_chunks(
+        _Score(here, chunks), range(len(chunks)), f"evaluate_boxes {name}", on_device=True,
+        describe=lambda k: span(chunks[k]), images=lambda k: len(chunks[k]),
     )  # fmt: skip
     found = reduce(lambda a, b: a.merge(b), scores).localisation()
     labels = {"cams": entry.cams, "checkpoint": entry.checkpoint, "split": split_of(catalogue.splits, cams.ids)}

@@ -11,7 +11,7 @@ from models.errors import DataError
 from models.ops.boxes import within_boxes
 from models.ops.known_labels import with_labels
 from models.structures import Cam
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import CamStore, SupervisionStore
 
@@ -56,5 +56,5 @@ def run(book: Book, name: str, log: Log) -> None:
         dtype=entry.dtype,
         fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
     )
-    write_parts(writer, _Export(here), f"export_cams {name}", on_device=True)
+    write_shards(writer, _Export(here), f"export_cams {name}", on_device=True)
     log.metrics({"images": len(tags), "maps": sum(len(keys) for keys in CamStore.opened(here.path("cams", name)).keys)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.refiners.dense_crf import SegmentationCrf
 from models.structures import Mask
-from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import MaskStore
 
@@ -40,5 +40,5 @@ def run(book: Book, name: str, log: Log) -> None:
             here.path("catalogues", entry.data) / "catalogue.json", here.path("checkpoints", entry.checkpoint)
         ),
     )
-    write_parts(writer, _Predict(here), f"predict_masks {name}", on_device=True)
+    write_shards(writer, _Predict(here), f"predict_masks {name}", on_device=True)
     log.metrics({"images": len(writer.header.ids)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.refiners.random_walk import RandomWalk
 from models.structures import Cam
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import CamStore
 
@@ -45,5 +45,5 @@ def run(book: Book, name: str, log: Log) -> None:
         dtype=entry.dtype,
         fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
     )
-    write_parts(writer, _Propagate(here), f"propagate_cams {name}", on_device=True)
+    write_shards(writer, _Propagate(here), f"propagate_cams {name}", on_device=True)
     log.metrics({"images": len(cams)})

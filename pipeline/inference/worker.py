@@ -1,4 +1,4 @@
-"""One part of a prediction: a few images read, segmented and written, in whatever process."""
+"""One chunk of a prediction: a few images read, segmented and written, in whatever process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.photos import Photo
     from stages.predict_masks import Scored
 
-PART = 8
+CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class How:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input: its card (:meth:`SegmentPart._card`) and COCO segments, or the problem with it; and
+    """What became of one input: its card (:meth:`SegmentChunk._card`) and COCO segments, or the problem with it; and
     what may be wrong, (topic, detail)."""
 
     input: Input
@@ -60,7 +60,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class SegmentPart:
+class SegmentChunk:
     """Makes the results of a few inputs; picklable, so that any process can."""
 
     inputs: tuple[Input, ...]
@@ -74,7 +74,7 @@ class SegmentPart:
 
     def __call__(self, k: int) -> list[Result]:
         with _one_thread(self.device == "cpu"):
-            return [self._result(item) for item in self.inputs[k * PART : (k + 1) * PART]]
+            return [self._result(item) for item in self.inputs[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE]]
 
     def _result(self, item: Input) -> Result:
         photo = _read(item, max(self.how.scales))

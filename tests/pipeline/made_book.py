@@ -122,7 +122,7 @@ def _store(work: Path, catalogue: Catalogue, kind: str, name: str) -> None:
     else:
         writer = (MaskStore if kind == "masks" else SupervisionStore).create(path, head)
     items = list(_items(catalogue, kind, name, ids))
-    for k in range(len(writer.parts)):
+    for k in range(writer.count):
         writer.write(k, items[64 * k : 64 * (k + 1)])
     writer.finish()
 

@@ -104,14 +104,14 @@ def test_a_function_that_moves_to_another_module_re_runs_nothing(
     copy: Path, before: dict[str, str], tmp_path: Path
 ) -> None:
     moved = shutil.copytree(copy, tmp_path / "moved")
-    old, new = moved / "pipeline" / "binders" / "common.py", moved / "pipeline" / "id_parts.py"
+    old, new = moved / "pipeline" / "binders" / "common.py", moved / "pipeline" / "id_chunks.py"
     text = old.read_text()
-    found = re.search(r"^def id_parts.*?(?=^def )", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^def id_chunks.*?(?=^def )", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     new.write_text(f"from __future__ import annotations\n\nfrom collections.abc import Sequence\n\n\n{found[0]}")
     old.write_text(
         text.replace(found[0], "").replace(
-            "from pipeline.compute.chunks", "from pipeline.id_parts import id_parts\nfrom pipeline.compute.chunks"
+            "from pipeline.compute.chunks", "from pipeline.id_chunks import id_chunks\nfrom pipeline.compute.chunks"
         )
     )
     assert prints(moved) == before
