@@ -76,7 +76,7 @@ def wanted(problems: Sequence[ErrorDetails], described: str | None) -> str | Non
 
 
 def require(part: str, declared: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """Refuse values out of the ranges that a signature declares, for whoever calls a part from Python.
+    """Refuse values out of the ranges that a signature declares, for whoever calls a component from Python.
 
     Args:
         part: whose options they are, for the message.

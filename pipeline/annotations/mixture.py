@@ -47,7 +47,7 @@ class Mixture:
         found = []
         for kind in self.parts:
             chosen = [id for id in ids if self.kind(id) == kind]
-            found += check_kind(self._part(kind), catalogue, chosen, workers) if chosen else []
+            found += check_kind(self._annotator(kind), catalogue, chosen, workers) if chosen else []
         return found
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
@@ -66,8 +66,8 @@ class Mixture:
         return next(reversed(self.parts))
 
     def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        annotator: Annotator = self._part(kind).bind(catalogue, ids)
+        annotator: Annotator = self._annotator(kind).bind(catalogue, ids)
         return annotator
 
-    def _part(self, kind: str) -> Any:
+    def _annotator(self, kind: str) -> Any:
         return resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))

@@ -1,8 +1,8 @@
 """Code is a dependency: a fingerprint of the source that stands behind each stage of a book.
 
 DVC's ``code`` stage writes one small file per recipe entry; the entry's stage depends on it. A file changes only when
-the code that the entry runs does: the binder of its verb (``pipeline/binders/VERB.py``), the parts of the doors that
-the entry names, and every definition that these reach through names, in any module of the project.
+the code that the entry runs does: the binder of its verb (``pipeline/binders/VERB.py``), the components that the entry
+names, and every definition that these reach through names, in any module of the project.
 
 Code counts by its content, never by where it stands: a definition or a module that moves changes no fingerprint, nor
 do comments, docstrings and layout.
@@ -19,7 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.compute.source import module_path
 
@@ -39,12 +39,12 @@ _BOOKKEEPING = (
 
 ``models.options`` says what a value may be: nothing is computed with it.
 
-An engine runs parts; what a part computes, and with how many threads, is said by ``pipeline.compute.chunks`` and what
+An engine runs chunks; what a chunk computes, and with how many threads, is said by ``pipeline.compute.chunks`` and what
 it calls.
 """
 
 _ADDRESS = re.compile(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+(?=:\w+$|$)")
-"""A module's name in a string, as doors have it ("models.methods.seam:Seam"): what it leads to is a part of its own."""
+"""A module's name in a string, as doors have it ("models.methods.seam:Seam"): what it leads to is another component."""
 
 Definition: TypeAlias = tuple[str, str]
 """(module, name) of a function, a class or a variable; the name is empty for what a module does when it is imported."""
@@ -55,7 +55,7 @@ def write_fingerprints(book: Book, folder: Path) -> None:
     for verb, name in book.entries():
         target = folder / verb / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(fingerprint(verb, parts(book, verb, name)) + "\n", encoding="utf-8")
+        target.write_text(fingerprint(verb, components(book, verb, name)) + "\n", encoding="utf-8")
 
 
 @cache
@@ -68,7 +68,7 @@ def fingerprint(verb: str, named: tuple[str, ...]) -> str:
 def reached(roots: Iterable[str]) -> set[Definition]:
     """All definitions of the modules ``roots``, and all that they use, directly or not.
 
-    Packages' ``__init__`` files are left out: they are empty, or doors of which only the named part counts.
+    Packages' ``__init__`` files are left out: they are empty, or doors of which only the named component counts.
     """
     found: set[Definition] = set()
     queue = [definition for root in roots if _counts(root) for definition in _module(root).definitions]

@@ -1,8 +1,8 @@
-"""What a part says of itself, read from its source without importing it: its options, its functions, its traits.
+"""What a component declares, read from its source without importing it: its options, its functions, its traits.
 
 ``check`` must end in a second or two, and importing torch alone takes three; so the constructor
-(or the dataclass fields) of a part is parsed, not imported, and becomes a pydantic model. Base classes count, as they
-do in Python: a constructor that passes keywords on (``**more``) has the options of the base's constructor too.
+(or the dataclass fields) of a component is parsed, not imported, and becomes a pydantic model. Base classes count, as
+they do in Python: a constructor that passes keywords on (``**more``) has the options of the base's constructor too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.compute.source import module_path
 
 _NAMES: dict[str, Any] = {
     **{kind.__name__: kind for kind in (str, list, tuple, dict)},
-    **{"bool": options.Flag, "int": options.Whole, "float": options.Number},  # a part is given '1' as it is: text
+    **{"bool": options.Flag, "int": options.Whole, "float": options.Number},  # a component is given '1' as it is: text
     **{"Any": Any, "None": None, "Sequence": Sequence, "Mapping": dict, "Path": str},
     **{"Literal": typing.Literal, "Optional": typing.Optional, "Annotated": Annotated, "Field": Field},
 }
@@ -88,7 +88,7 @@ def _definition(target: str) -> tuple[_Module, Parsed]:
 
 @cache
 def _lineage(target: str) -> tuple[tuple[_Module, Parsed], ...]:
-    """A part, then its base classes as far as they are of this project, or of the part's own package, nearest first."""
+    """A component, then its base classes as far as they are of this project, or of its package, nearest first."""
     module, node = _definition(target)
     found = [(module, node)]
     for base in node.bases if isinstance(node, ast.ClassDef) else ():

@@ -29,7 +29,7 @@ def test_bookkeeping_and_doors_do_not_count() -> None:
     assert not {"pipeline.tracking.log", "pipeline.book.params", "models.backbones", "models.methods"} & found
 
 
-def test_fingerprint_depends_on_the_named_parts() -> None:
+def test_fingerprint_depends_on_the_named_components() -> None:
     first = fingerprint("train", ("models.backbones.resnet",))
     assert first == fingerprint("train", ("models.backbones.resnet",))
     assert first != fingerprint("train", ("models.backbones.mobilenet_v2",))
@@ -52,11 +52,11 @@ def test_comments_docstrings_and_layout_do_not_count(before: str, after: str, sa
 PROJECT = Path(__file__).parent.parent.parent
 FINGERPRINTS = """
 import json, sys
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.fingerprints import fingerprint
 from pipeline.book.params import load_book
 book = load_book(sys.argv[1])
-print(json.dumps({f"{verb}@{name}": fingerprint(verb, parts(book, verb, name)) for verb, name in book.entries()}))
+print(json.dumps({f"{verb}@{name}": fingerprint(verb, components(book, verb, name)) for verb, name in book.entries()}))
 """
 
 

@@ -12,7 +12,7 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.check import check
 from pipeline.book.check_inputs import check_files
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.params import load_book
 
 ROOT = Path(__file__).parent.parent.parent
@@ -229,15 +229,15 @@ def test_only_the_files_of_the_targets_are_asked_for(tmp_path: Path, content: di
             check_files(book, targets)
 
 
-def test_parts_of_an_entry() -> None:
+def test_components_of_an_entry() -> None:
     book = load_book(ROOT)
-    assert "models.backbones.resnet" in parts(book, "train", "classifier")
-    assert "models.heads.aspp" in parts(book, "train", "segmenter")
-    assert "models.methods.classifier" in parts(book, "export_cams", "cam")
+    assert "models.backbones.resnet" in components(book, "train", "classifier")
+    assert "models.heads.aspp" in components(book, "train", "segmenter")
+    assert "models.methods.classifier" in components(book, "export_cams", "cam")
     boosted = book.train["classifier"].model_copy(update={"add_ons": {"hfpl": {}}})
     book = book.model_copy(update={"train": book.train | {"classifier": boosted}})
-    assert "models.methods.hfpl" in parts(book, "train", "classifier")
-    assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
+    assert "models.methods.hfpl" in components(book, "train", "classifier")
+    assert components(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
 
 
 def mixture(**options: Any) -> dict[str, Any]:
@@ -302,7 +302,7 @@ RTC = {
         ("book.work", "../elsewhere", "a folder in the project"),
     ],
 )
-def test_values_that_no_part_takes(tmp_path: Path, content: dict[str, Any], path: str, value: Any, says: str) -> None:
+def test_values_that_nothing_takes(tmp_path: Path, content: dict[str, Any], path: str, value: Any, says: str) -> None:
     *sections, key = path.split(".")
     place = content
     for section in sections:

@@ -19,7 +19,7 @@ from pipeline.book.artifacts import VERBS, artifact, code_fingerprint, kind_of
 from pipeline.book.check import check
 from pipeline.book.fingerprints import fingerprint
 from pipeline.book.lineage import Node, ancestors, artefact_name, inputs
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.params import Book, parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
 
@@ -70,7 +70,7 @@ class Record:
     def book_as_run(self) -> Book:
         """The book with each entry as its stage last ran: what a number that is out of date was made with.
 
-        Where that is no book any more (a part or an option has gone since), the book as it is.
+        Where that is no book any more (a component or an option has gone since), the book as it is.
         """
         content: dict[str, Any] = self.book.model_dump()
         for stage, recorded in self._stages.items():
@@ -108,7 +108,7 @@ class Record:
 
     def _code(self, node: Node) -> str:
         """The hash that the fingerprint file of the code would have now."""
-        content = fingerprint(node[0], parts(self.book, *node)) + "\n"
+        content = fingerprint(node[0], components(self.book, *node)) + "\n"
         return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.fingerprints import fingerprint
 from pipeline.book.lineage import Node, inputs
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived
 from pipeline.running.dry_run.ended import Ended
@@ -64,7 +64,7 @@ def keys(derived: Derived) -> Mapping[Node, str]:
     for verb, name in derived.order:
         decides = [
             derived.book.entry(verb, name).model_dump_json(),
-            fingerprint(verb, parts(derived.book, verb, name)),
+            fingerprint(verb, components(derived.book, verb, name)),
             _imported(derived.book, verb, name),
             *(found[below] for below in inputs(derived.book, verb, name).values()),
         ]
