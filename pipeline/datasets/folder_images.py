@@ -24,7 +24,7 @@ def is_unseen(name: str) -> bool:
     return name.startswith(".") or name.lower() in UNSEEN
 
 
-def walk(folder: Path, leave_out: Collection[Path] = (), deep: bool = True) -> Iterator[str]:
+def files_below(folder: Path, leave_out: Collection[Path] = (), deep: bool = True) -> Iterator[str]:
     """Paths of the files below a folder, relative to it, with forward slashes; hidden ones are left out.
 
     Args:
@@ -65,7 +65,7 @@ class FolderImages:
         if not self.place.is_dir():
             raise DataError(f"{self.place}: expected a folder, found none. Set `images` and `masks` to their names.")
         self._own = self.place.resolve() == root.resolve()
-        found = list(walk(self.place, {(root / name).resolve() for name in others}, deep=not self._own))
+        found = list(files_below(self.place, {(root / name).resolve() for name in others}, deep=not self._own))
         images = sorted((path for path in found if path.lower().endswith(SUFFIXES)), key=lambda path: path.split("/"))
         self._passed = sorted(path for path in found if not path.lower().endswith(SUFFIXES))
         self._unreadable = [path for path in images if shown(path) != path]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.errors import DataError
 from pipeline.datasets.file_names import nearest, nfc, shown, without_suffix
-from pipeline.datasets.folder_images import walk
+from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.images import LABELMAP
 from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
@@ -75,7 +75,7 @@ def mask_files(place: Path, images: Mapping[str, str]) -> MaskFiles:
     """
     if not place.is_dir():
         raise DataError(f"{place}: expected a folder, found none. Set `images` and `masks` to their names.")
-    files = sorted(path for path in walk(place) if path.rpartition("/")[2] != LABELMAP)
+    files = sorted(path for path in files_below(place) if path.rpartition("/")[2] != LABELMAP)
     masks = [path for path in files if path.lower().endswith((*EXACT, *LOSSY))]
     if not masks:
         found = first_of([shown(path) for path in files]) or "no file"

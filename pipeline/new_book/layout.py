@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.errors import DataError
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.folder_images import is_unseen, walk
+from pipeline.datasets.folder_images import files_below, is_unseen
 from pipeline.datasets.image_formats import SUFFIXES, by_suffix
 from pipeline.datasets.tables import Row, read_table
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
@@ -53,13 +53,13 @@ def images_folder(data: Path) -> str:
             f"{classes_remedy('images')}"
         )
     place = data / "images" if (data / "images").is_dir() else data
-    files = by_suffix(place / path for path in walk(place))
+    files = by_suffix(place / path for path in files_below(place))
     raise DataError(f"{expected}, found none{f' among {files}' if files else ''}.")
 
 
 def example(data: Path, folder: str) -> str:
     """The path of one image of a folder."""
-    return f"{folder}/{next(path for path in sorted(walk(data / folder)) if _is_image(path))}"
+    return f"{folder}/{next(path for path in sorted(files_below(data / folder)) if _is_image(path))}"
 
 
 def classes_remedy(images: str) -> str:
@@ -69,7 +69,7 @@ def classes_remedy(images: str) -> str:
 
 
 def _has_images(path: Path, deep: bool = True) -> bool:
-    return any(_is_image(name) for name in walk(path, deep=deep))
+    return any(_is_image(name) for name in files_below(path, deep=deep))
 
 
 def _is_image(name: str) -> bool:
@@ -106,7 +106,7 @@ def tags_file(data: Path, images: str) -> str | None:
 
 def _class_folders(images: Path) -> list[str]:
     """Folders of images, where there are no images beside them."""
-    paths = [path for path in walk(images) if _is_image(path)]
+    paths = [path for path in files_below(images) if _is_image(path)]
     folders = Counter(path.partition("/")[0] for path in paths)
     return sorted(folders) if paths and all("/" in path for path in paths) else []
 

@@ -22,7 +22,7 @@ from pipeline.running import repro
 from pipeline.running.at_work import at_work, being_written, busy
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.stage_process import read_killed, repro_command, under_way
-from tests.pipeline.test_walk import states, walk_through
+from tests.pipeline.test_walk import run_plan, states
 from tests.pipeline.tiny_graph import DIAMOND, ENVIRONMENT, dvc, project, stage
 
 
@@ -54,8 +54,8 @@ def book() -> Any:
 
 def test_the_stage_and_its_process_are_known(first: subprocess.Popen[bytes]) -> None:
     assert at_work(read_graph()) == {"left": first.pid}
-    assert places.told_by(plan(read_graph(), ["right"]), [first.pid]) == {"left.txt": first.pid}
-    assert places.told_by(read_graph(), [1]) == {"another stage": 1}
+    assert places.stages_made_by(plan(read_graph(), ["right"]), [first.pid]) == {"left.txt": first.pid}
+    assert places.stages_made_by(read_graph(), [1]) == {"another stage": 1}
     said = busy(at_work(read_graph()))
     assert f"left (process {first.pid})" in said
     assert "rwlock" not in said
@@ -71,14 +71,14 @@ def test_locks_of_the_dead_and_half_of_a_file_count_for_nothing(folder: Path) ->
 
 
 def test_what_is_up_to_date_needs_no_lock(first: subprocess.Popen[bytes]) -> None:
-    walk = walk_through(plan(read_graph(), ["right", "apart"]))
-    assert states(walk) == {"code": "cached", "right": "cached", "apart": "cached"}
-    walk = walk_through(plan(read_graph(), ["join"]))
-    assert states(walk) == {"code": "cached", "right": "cached", "left": "interrupted", "join": "blocked"}
-    assert walk.outcomes["left"].code == TransientError.exit_code
-    assert walk.outcomes["left"].message == busy({"left": first.pid})
-    assert "\n" not in walk.outcomes["join"].message
-    assert walk.summary().count("Wait until") == 1
+    plan_run = run_plan(plan(read_graph(), ["right", "apart"]))
+    assert states(plan_run) == {"code": "cached", "right": "cached", "apart": "cached"}
+    plan_run = run_plan(plan(read_graph(), ["join"]))
+    assert states(plan_run) == {"code": "cached", "right": "cached", "left": "interrupted", "join": "blocked"}
+    assert plan_run.outcomes["left"].code == TransientError.exit_code
+    assert plan_run.outcomes["left"].message == busy({"left": first.pid})
+    assert "\n" not in plan_run.outcomes["join"].message
+    assert plan_run.summary().count("Wait until") == 1
 
 
 def test_run_ends_with_one_message(

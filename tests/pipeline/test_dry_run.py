@@ -23,8 +23,8 @@ from pipeline.book.links import sources_for_now
 from pipeline.book.params import Book, load_book
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.running.dry_run.derive import derive
-from pipeline.running.dry_run.ended import Ended
 from pipeline.running.dry_run.limits import SMALL_RATE, Limits
+from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.running.dry_run.run import _why, dry_run
 from tests.pipeline import made_book
 
@@ -75,7 +75,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     return written(content())
 
 
-def go(book: Book, limits: Limits, *targets: str, everything: bool = False) -> dict[str, Ended]:
+def go(book: Book, limits: Limits, *targets: str, everything: bool = False) -> dict[str, DryRunOutcome]:
     ended, summary = dry_run(book, targets, limits, everything=everything, say=lambda line: None)
     assert [one["stage"] for one in json.loads(summary.read_text())["stages"]] == [one.stage for one in ended]
     return {one.stage: one for one in ended}

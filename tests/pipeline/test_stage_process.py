@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.running import stage_process
 from pipeline.running.stage_process import (
-    Outcome,
+    StageOutcome,
     StageProcesses,
     changed_stages,
     judge,
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(name: str, force: bool = False) -> tuple[Outcome, list[str]]:
+def run(name: str, force: bool = False) -> tuple[StageOutcome, list[str]]:
     lines: list[str] = []
     return StageProcesses().run(f"dvc.yaml:{name}", lines.append, {}, force), lines
 
@@ -111,7 +111,7 @@ def test_stopping_ends_the_whole_tree(folder: Path) -> None:
     child = "sleep 60 & echo $! > child; wait"
     project(folder, {"code": stage("a.txt", "params.txt", command=f"sh -c '{child}'")})
     processes = StageProcesses()
-    outcomes: list[Outcome] = []
+    outcomes: list[StageOutcome] = []
     thread = Thread(target=lambda: outcomes.append(processes.run("dvc.yaml:code", lambda line: None, {})))
     thread.start()
     while not (folder / "child").is_file() or not (folder / "child").read_text().strip():

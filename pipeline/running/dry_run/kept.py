@@ -14,7 +14,7 @@ from pipeline.book.lineage import Node, inputs
 from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived
-from pipeline.running.dry_run.ended import Ended
+from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.storage.whole import remove, whole_file
 
 
@@ -29,11 +29,11 @@ class Kept:
         self._book, self._file = derived.book, file
         self._keys = keys(derived)
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        self._ran: dict[str, tuple[str, Ended]] = {
-            stage: (key, Ended(**ended)) for stage, (key, ended) in found.items()
+        self._ran: dict[str, tuple[str, DryRunOutcome]] = {
+            stage: (key, DryRunOutcome(**ended)) for stage, (key, ended) in found.items()
         }
 
-    def get(self, node: Node) -> Ended | None:
+    def get(self, node: Node) -> DryRunOutcome | None:
         """How the stage ended, if what it would do now is what it did."""
         key, ended = self._ran.get("@".join(node), ("", None))
         return ended if key == self._keys[node] and self._output(node).exists() else None
@@ -44,7 +44,7 @@ class Kept:
         self._save()
         remove(self._output(node))
 
-    def add(self, node: Node, ended: Ended) -> None:
+    def add(self, node: Node, ended: DryRunOutcome) -> None:
         """Take note of a stage that ran."""
         self._ran[ended.stage] = (self._keys[node], ended)
         self._save()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ended:
+class DryRunOutcome:
     """How a stage of a dry run ended.
 
     Attributes:
