@@ -153,12 +153,12 @@ def export_onnx(
     place = find_checkpoint(checkpoint, book)
 
     from pipeline.inference import onnx_export
-    from pipeline.inference.samples import sample_images
+    from pipeline.inference.comparison import comparison_images
 
     fixed = onnx_export.parse_size(size)
     onnx_export.check_target(out)
     segmenter, class_names = load_segmenter(place)
-    shown = sample_images(place, images or [])
+    shown = comparison_images(place, images or [])
     print(f"Exporting {place.folder}: about half a minute.", file=sys.stderr)
     done = onnx_export.export_onnx(segmenter, class_names, out, shown, size=fixed, full=full)
     said = (

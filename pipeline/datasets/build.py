@@ -11,7 +11,7 @@ from models.doors import resolve
 from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
-from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage, GroundTruth, ImageTruth
 from pipeline.datasets.checking import Finding, inspect
 from pipeline.datasets.data_notices import data_notices
 from pipeline.datasets.limiting import limited
@@ -155,16 +155,16 @@ def _read(listing: Listing, roots: Sequence[Path], listed: Mapping[str, Listed],
     return {item.id: finding for item, finding in zip(good, findings, strict=True)}
 
 
-def _entry(listed: Listed, finding: Finding) -> Entry:
+def _entry(listed: Listed, finding: Finding) -> CatalogueImage:
     assert finding.size is not None, "an image without size has a problem and is left out"
-    return Entry(listed.id, listed.image, finding.size, listed.tags, finding.sha256)
+    return CatalogueImage(listed.id, listed.image, finding.size, listed.tags, finding.sha256)
 
 
 def _truth_entries(
     ids: Mapping[str, None], listed: Mapping[str, Listed], findings: Mapping[str, Finding]
-) -> dict[str, TruthEntry]:
+) -> dict[str, ImageTruth]:
     return {
-        id: TruthEntry(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
+        id: ImageTruth(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
         for id in ids
         if listed[id].mask is not None or listed[id].boxes is not None
     }

@@ -28,7 +28,7 @@ Corners: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueImage:
     """One image. Paths are relative to the catalogue's root, with forward slashes.
 
     Attributes:
@@ -67,7 +67,7 @@ class Catalogue:
     name: str
     class_names: tuple[str, ...]
     splits: dict[str, tuple[str, ...]]
-    entries: dict[str, Entry]
+    entries: dict[str, CatalogueImage]
     root: str = "."
     mask_values: tuple[int, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Catalogue:
             raise ConfigurationError(f"Catalogue '{self.name}' has no split '{split}'.{closest(split, self.splits)}")
         return self.splits[split]
 
-    def entry(self, id: str) -> Entry:
+    def entry(self, id: str) -> CatalogueImage:
         """Raises DataError when the image is not in the catalogue (or was left out, with the reason)."""
         if id not in self.entries:
             reason = f" It was left out: {self.left_out[id]}." if id in self.left_out else ""
@@ -165,7 +165,7 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class TruthEntry:
+class ImageTruth:
     """Ground truth of one image.
 
     Attributes:
@@ -231,7 +231,7 @@ class GroundTruth:
         return np.where(numbers == IGNORE, 0, numbers).astype(np.int32)
 
     @staticmethod
-    def save(folder: Path, root: str, entries: Mapping[str, TruthEntry]) -> None:
+    def save(folder: Path, root: str, entries: Mapping[str, ImageTruth]) -> None:
         """Write ground_truth.json into ``folder``; ``root`` as in :class:`Catalogue`."""
         folder.mkdir(parents=True, exist_ok=True)
         plain = {"schema": TRUTH_SCHEMA, "root": root, "entries": {id: _plain(entry) for id, entry in entries.items()}}
@@ -243,11 +243,11 @@ class GroundTruth:
         return self.folder if root == "." else Path(root)
 
     @property
-    def _entries(self) -> dict[str, TruthEntry]:
+    def _entries(self) -> dict[str, ImageTruth]:
         return self._content[1]
 
     @cached_property
-    def _content(self) -> tuple[str, dict[str, TruthEntry]]:
+    def _content(self) -> tuple[str, dict[str, ImageTruth]]:
         path = self.folder / TRUTH_FILE
         return _read_truth(path, Path.cwd(), path.stat().st_mtime_ns if path.exists() else 0)
 
@@ -264,13 +264,13 @@ class GroundTruth:
 
 
 @lru_cache(maxsize=2)
-def _read_truth(path: Path, cwd: Path, written: int) -> tuple[str, dict[str, TruthEntry]]:
+def _read_truth(path: Path, cwd: Path, written: int) -> tuple[str, dict[str, ImageTruth]]:
     """Root and entries, read once a process and not once a part."""
     content = _read(path, TRUTH_SCHEMA)
-    return content["root"], {id: TruthEntry(**entry) for id, entry in content["entries"].items()}
+    return content["root"], {id: ImageTruth(**entry) for id, entry in content["entries"].items()}
 
 
-def _plain(entry: TruthEntry) -> dict[str, Any]:
+def _plain(entry: ImageTruth) -> dict[str, Any]:
     """Without boxes where there are none, so that data sets of masks keep their bytes."""
     return {key: value for key, value in asdict(entry).items() if key != "boxes" or value is not None}
 
@@ -294,7 +294,7 @@ def _read(path: Path, schema: str) -> dict[str, Any]:
 
 def _typed(plain: Mapping[str, Any]) -> dict[str, Any]:
     entries = {
-        id: Entry(**{**entry, "size": tuple(entry["size"]), "tags": _tuple(entry["tags"])})
+        id: CatalogueImage(**{**entry, "size": tuple(entry["size"]), "tags": _tuple(entry["tags"])})
         for id, entry in plain["entries"].items()
     }
     splits = {name: tuple(ids) for name, ids in plain["splits"].items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from models.errors import DataError, closest
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.image_formats import SUFFIXES
-from pipeline.datasets.tables import Row, cut
+from pipeline.datasets.tables import TableLine, cut
 from pipeline.datasets.tag_words import is_background, is_no_class
 from pipeline.problems.notices import Notice, first_of
 
@@ -58,7 +58,7 @@ class Columns:
     notices: list[Notice] = field(default_factory=list)
 
 
-def columns(path: Path, header: Sequence[str], rows: Sequence[Row], classes: Sequence[str] | None) -> Columns:
+def columns(path: Path, header: Sequence[str], rows: Sequence[TableLine], classes: Sequence[str] | None) -> Columns:
     """Find out what the columns are.
 
     Args:
@@ -155,7 +155,9 @@ def _image(path: Path, header: Sequence[str]) -> str:
     )
 
 
-def _tags(path: Path, header: Sequence[str], rows: Sequence[Row], taken: set[str | None]) -> tuple[str | None, bool]:
+def _tags(
+    path: Path, header: Sequence[str], rows: Sequence[TableLine], taken: set[str | None]
+) -> tuple[str | None, bool]:
     """The column of class names, and whether an image has a row for each."""
     for name, one_a_row in (("tags", False), ("tag", True)):
         if name in header:
@@ -170,11 +172,11 @@ def _tags(path: Path, header: Sequence[str], rows: Sequence[Row], taken: set[str
     return (found[0], _key(found[0]) in TAG) if found else (None, False)
 
 
-def _all_marks(name: str, rows: Sequence[Row]) -> bool:
+def _all_marks(name: str, rows: Sequence[TableLine]) -> bool:
     return all(mark(row.cells[name]) is not None for row in rows)
 
 
-def _split(header: Sequence[str], rows: Sequence[Row]) -> tuple[str | None, list[Notice]]:
+def _split(header: Sequence[str], rows: Sequence[TableLine]) -> tuple[str | None, list[Notice]]:
     if "split" in header:
         return "split", []
     found = [name for name in header if _key(name) in ("split", *SPLIT)]
@@ -191,7 +193,7 @@ def _renamed(path: Path, pairs: Sequence[tuple[str | None, str]]) -> Iterator[No
         yield Notice("column_renamed", len(others), f"{path} line 1: columns of other names are taken: {said}.")
 
 
-def _require_marks(path: Path, name: str, rows: Sequence[Row]) -> None:
+def _require_marks(path: Path, name: str, rows: Sequence[TableLine]) -> None:
     """Raises DataError where a column is none of a class; single bad cells are left to the rows."""
     bad = [row for row in rows if mark(row.cells[name]) is None]
     kinds = Counter(row.cells[name] for row in bad)

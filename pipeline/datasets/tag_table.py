@@ -10,7 +10,7 @@ from pathlib import Path
 from models.errors import DataError
 from pipeline.datasets.file_names import nearest, nfc, path_id
 from pipeline.datasets.folder_images import FolderImages
-from pipeline.datasets.tables import Row, cut, read_table
+from pipeline.datasets.tables import TableLine, cut, read_table
 from pipeline.datasets.tag_columns import Columns, columns, mark
 from pipeline.datasets.tag_words import name_notices, read_words, slips
 from pipeline.problems.notices import Notice, first_of
@@ -36,7 +36,7 @@ class TagTable:
     """
 
     path: Path
-    rows: list[Row]
+    rows: list[TableLine]
     tags: list[list[str] | None]
     said: list[str]
     classes: tuple[str, ...]
@@ -137,7 +137,7 @@ class TagTable:
         for id in free:
             yield Problem(id, f"{images.place}/{images.files[id][0]}", f"a row in {self.path.name}", "none")
 
-    def _nearly(self, rows: Sequence[tuple[Row, str]]) -> Iterator[Notice]:
+    def _nearly(self, rows: Sequence[tuple[TableLine, str]]) -> Iterator[Notice]:
         if rows:
             row, path = rows[0]
             text = (
@@ -148,19 +148,19 @@ class TagTable:
             yield Notice("rows_name_images_otherwise", len(rows), text)
 
 
-def _plain(row: Row, found: Columns) -> Row:
+def _plain(row: TableLine, found: Columns) -> TableLine:
     cells = {"image": row.cells[found.image]}
     if found.split is not None:
         cells["split"] = row.cells[found.split]
-    return Row(row.where, cells)
+    return TableLine(row.where, cells)
 
 
 def _merged(
-    rows: Sequence[Row], tags: Sequence[list[str] | None], said: Sequence[str]
-) -> tuple[list[Row], list[list[str] | None], list[str]]:
+    rows: Sequence[TableLine], tags: Sequence[list[str] | None], said: Sequence[str]
+) -> tuple[list[TableLine], list[list[str] | None], list[str]]:
     """One row for each image out of one for each image and tag."""
     first: dict[str, int] = {}
-    merged: list[tuple[Row, list[str] | None, str]] = []
+    merged: list[tuple[TableLine, list[str] | None, str]] = []
     for row, names, word in zip(rows, tags, said, strict=True):
         place = first.setdefault(nfc(row.cells["image"]), len(merged))
         if place == len(merged):
@@ -171,7 +171,7 @@ def _merged(
     return [row for row, _, _ in merged], [names for _, names, _ in merged], [word for _, _, word in merged]
 
 
-def _marked(row: Row, found: Columns, problems: list[Problem]) -> list[str]:
+def _marked(row: TableLine, found: Columns, problems: list[Problem]) -> list[str]:
     """Classes of a row of 0 and 1."""
     id = path_id(row.cells[found.image]) or row.where
     marks = {name: mark(row.cells[name]) for name in (*found.marks, *([found.empty] if found.empty else []))}
@@ -184,7 +184,7 @@ def _marked(row: Row, found: Columns, problems: list[Problem]) -> list[str]:
     return names
 
 
-def _split_problems(rows: Sequence[Row]) -> list[Problem]:
+def _split_problems(rows: Sequence[TableLine]) -> list[Problem]:
     """An image in two splits would be trained on and tested on."""
     first: dict[str, str] = {}
     problems = []
@@ -197,7 +197,7 @@ def _split_problems(rows: Sequence[Row]) -> list[Problem]:
     return problems
 
 
-def _split_notices(rows: Sequence[Row]) -> Iterator[Notice]:
+def _split_notices(rows: Sequence[TableLine]) -> Iterator[Notice]:
     """Names of splits that may be meant to be one, or another."""
     counts = Counter(row.cells["split"] for row in rows if row.cells.get("split"))
     meant: dict[str, list[str]] = {}

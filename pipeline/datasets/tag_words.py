@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.tables import Row, cut
+from pipeline.datasets.tables import TableLine, cut
 from pipeline.problems.notices import Notice, first_of
 
 BACKGROUND_ONLY = "background"
@@ -57,7 +57,7 @@ class Words:
     notices: list[Notice] = field(default_factory=list)
 
 
-def read_words(rows: Sequence[Row], column: str, classes: Collection[str] | None) -> Words:
+def read_words(rows: Sequence[TableLine], column: str, classes: Collection[str] | None) -> Words:
     """Read the cells of a column: class names separated by ``;``.
 
     Args:
@@ -134,7 +134,7 @@ class _Lists:
                 return sep
         return ""
 
-    def apart(self, word: str, row: Row) -> list[str]:
+    def apart(self, word: str, row: TableLine) -> list[str]:
         """The names in a word."""
         sep = self._separator(word)
         if not sep:
@@ -177,7 +177,7 @@ class _Counted:
         self._spelled: dict[str, list[str]] = {}
         self._beside: list[str] = []
 
-    def row(self, row: Row, kept: Sequence[str], ground: Sequence[str], nothing: Sequence[str]) -> None:
+    def row(self, row: TableLine, kept: Sequence[str], ground: Sequence[str], nothing: Sequence[str]) -> None:
         for word in ground:
             if word != BACKGROUND_ONLY:
                 self._spelled.setdefault(word, []).append(row.where)

@@ -11,7 +11,7 @@ from models.errors import DataError
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.folder_images import files_below, is_unseen
 from pipeline.datasets.image_formats import SUFFIXES, by_suffix
-from pipeline.datasets.tables import Row, read_table
+from pipeline.datasets.tables import TableLine, read_table
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
 from pipeline.problems.notices import first_of
 
@@ -139,7 +139,7 @@ def annotated_classes(data: Path) -> list[str]:
     return sorted(names - {BACKGROUND_ONLY})
 
 
-def _classes(path: Path, header: Sequence[str], rows: Sequence[Row]) -> set[str]:
+def _classes(path: Path, header: Sequence[str], rows: Sequence[TableLine]) -> set[str]:
     keys = {re.sub(r"[\s_-]", "", name).casefold(): name for name in header}
     column = next((keys[name] for name in CLASS_COLUMNS if name in keys), None)
     if column is None:

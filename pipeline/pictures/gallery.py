@@ -27,7 +27,7 @@ STORES: dict[str, Any] = {"cams": CamStore, "supervision": SupervisionStore, "ma
 SAMPLES = 4
 
 
-def sample_sheet(book: Book, verb: str, name: str) -> Image | None:
+def gallery_sheet(book: Book, verb: str, name: str) -> Image | None:
     """A contact sheet of the first images of a stage's store, RGB uint8; None for verbs without pictures."""
     if verb not in COLUMN_OF:
         return None

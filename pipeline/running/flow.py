@@ -76,9 +76,8 @@ def run(book: str, targets: list[str], force: bool = False, jobs: int | None = N
     logging.getLogger("prefect.flow_runs").addFilter(_without_cause)  # which is this command's last word
     if not api_url():
         settings = get_current_settings()
-        start_prefect(
-            partial(get_client, sync_client=True), settings.home, settings.server.ephemeral.startup_timeout_seconds
-        )
+        patience = settings.server.ephemeral.startup_timeout_seconds
+        start_prefect(partial(get_client, sync_client=True), settings.home, patience)
     state = run_book(book, targets, force, jobs, return_state=True)
     if not state.is_completed():
         code = state.result(raise_on_failure=False)

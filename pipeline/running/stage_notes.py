@@ -42,9 +42,9 @@ class Notes:
 
     def results(self) -> str:
         """The book's results table; empty when nothing has been evaluated."""
-        from pipeline.results.tables.results import book_results, box_results
+        from pipeline.results.tables.results import book_table, box_table
 
-        found = (results(self._book) for results in (book_results, box_results))
+        found = (results(self._book) for results in (book_table, box_table))
         return "\n".join(results.markdown() for results in found if results.cells)
 
     def close(self) -> None:
@@ -62,26 +62,26 @@ class Notes:
         return f"[MLflow run {found.run_id}]({found.url}) made `{found.output}`" if found.run_id else ""
 
     def _scores(self, stage: Stage) -> str:
-        from pipeline.results.tables.results import book_results, box_results
-        from pipeline.results.tables.text import NONE, Results
+        from pipeline.results.tables.results import book_table, box_table
+        from pipeline.results.tables.text import NONE, TextTable
 
         verb, _, name = stage.name.partition("@")
         if verb not in SCORED:
             return ""
-        found = book_results(self._book) if verb == "evaluate" else box_results(self._book)
+        found = book_table(self._book) if verb == "evaluate" else box_table(self._book)
         for row in found.cells:
             if row[0].rstrip("†") == name:
                 shown = [index for index, cell in enumerate(row) if cell != NONE]
                 columns, cells = (tuple(line[index] for index in shown) for line in (found.columns, row))
-                return Results("", columns, (cells,)).markdown()
+                return TextTable("", columns, (cells,)).markdown()
         return ""
 
     def _picture(self, stage: Stage) -> str:
-        from pipeline.pictures.gallery import sample_sheet
+        from pipeline.pictures.gallery import gallery_sheet
 
         verb, _, name = stage.name.partition("@")
         try:
-            sheet = sample_sheet(self._book, verb, name)
+            sheet = gallery_sheet(self._book, verb, name)
         except DataError:  # an empty store: nothing to look at
             return ""
         return f"![samples of {stage.name}]({data_uri(sheet)})" if sheet is not None else ""

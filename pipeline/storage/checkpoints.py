@@ -31,7 +31,7 @@ BACKBONE = "backbone."
 ADDED = "add_ons."
 """In front of the weights that an add-on had in training: who uses the page does not need them."""
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,10 @@ def build_method(
     return method
 
 
-def portable_state(method: Method) -> State:
+def portable_state(method: Method) -> StateDict:
     """The page's own entries, and those of its add-ons as ``add_ons.NAME.ENTRY``; the tensors are not copied."""
     (_, page), *added = layers(method)
-    state: State = dict(page.state_dict())
+    state: StateDict = dict(page.state_dict())
     for name, add_on in added:
         own = {key: value for key, value in add_on.state_dict().items() if not key.startswith("base.")}
         state |= {f"{ADDED}{name}.{key}": value for key, value in own.items()}
@@ -142,7 +142,7 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> N
         (scratch / CARD).write_text(text, encoding="utf-8")
 
 
-def read_checkpoint(folder: Path) -> tuple[Card, State]:
+def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
     """Card and tensors (on the CPU) of ``folder``.
 
     Raises:
@@ -168,14 +168,14 @@ def read_checkpoint(folder: Path) -> tuple[Card, State]:
     return Card(*fields), read_safetensors(weights)
 
 
-def read_safetensors(path: Path) -> State:
+def read_safetensors(path: Path) -> StateDict:
     """The tensors of a .safetensors file.
 
     Raises:
         DataError: the file is truncated or of another kind.
     """
     try:
-        state: State = read_tensors(path.read_bytes())
+        state: StateDict = read_tensors(path.read_bytes())
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path} is no whole .safetensors file ({error}). Remedy: copy or make it again.") from None
     return state

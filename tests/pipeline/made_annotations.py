@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import DataError
 from pipeline.annotations.build import check_annotations
-from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from pipeline.problems.notices import Notice
 
 SIZE = (64, 96)
@@ -26,7 +26,7 @@ def catalogue_of(
     **more: Any,
 ) -> Catalogue:
     """Images without files: no reader of annotations opens them."""
-    entries = {id: Entry(id, f"images/{id}.png", size, None if tags is None else tags.get(id)) for id in ids}
+    entries = {id: CatalogueImage(id, f"images/{id}.png", size, None if tags is None else tags.get(id)) for id in ids}
     return Catalogue("mine", tuple(classes), {"train": tuple(ids)}, entries, **more)
 
 

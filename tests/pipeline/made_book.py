@@ -13,7 +13,7 @@ from models.structures import Cam, Mask, Supervision
 from pipeline.binders import evaluate
 from pipeline.binders.common import header
 from pipeline.book.params import VERBS, Book
-from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage, GroundTruth, ImageTruth
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.tracking.log import Log
 
@@ -96,7 +96,7 @@ def _catalogue(work: Path, ids: Mapping[str, Sequence[str]], classes: Sequence[s
         noise = np.random.default_rng(number).integers(60, 200, (*SIZE, 3), np.uint8)
         Image.fromarray(noise).save(folder / "images" / f"{number}.png")
         tags = tuple(sorted({1 + (number + k) % len(classes) for k in range(2)}))
-        entries[id] = Entry(id, f"images/{number}.png", SIZE, tags)
+        entries[id] = CatalogueImage(id, f"images/{number}.png", SIZE, tags)
     splits = {name: tuple(split) for name, split in ids.items()}
     catalogue = Catalogue("made", tuple(classes), splits, entries, folder=folder)
     catalogue.save(folder)
@@ -109,7 +109,7 @@ def _truth(work: Path, catalogue: Catalogue) -> None:
     entries = {}
     for number, id in enumerate(catalogue.entries):
         Image.fromarray(mask_of(catalogue, id)).save(folder / "masks" / f"{number}.png")
-        entries[id] = TruthEntry(f"masks/{number}.png")
+        entries[id] = ImageTruth(f"masks/{number}.png")
     GroundTruth.save(folder, ".", entries)
 
 

@@ -11,7 +11,7 @@ from made_annotations import catalogue_of, coco_of, csv_of, refused, told, xml_o
 
 from models.structures import UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue
-from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 
 IDS = ("q0", "q1", "q2", "q3", "q4", "q5")
 GOOD = [(id, "cat" if k % 2 else "dog", 10, 5, 60, 50) for k, id in enumerate(IDS)]
@@ -234,7 +234,9 @@ def test_composed_and_decomposed_letters_are_equal(tmp_path: Path) -> None:
 
 
 def test_the_same_file_name_in_two_folders_needs_its_folder(tmp_path: Path) -> None:
-    entries = {f"{kind}__1": Entry(f"{kind}__1", f"images/{kind}/1.png", (64, 96)) for kind in ("cats", "dogs")}
+    entries = {
+        f"{kind}__1": CatalogueImage(f"{kind}__1", f"images/{kind}/1.png", (64, 96)) for kind in ("cats", "dogs")
+    }
     catalogue = Catalogue("mine", ("cat", "dog"), {"train": tuple(entries)}, entries)
     good = csv_of(tmp_path / "b.csv", [("cats/1.png", "cat", 1, 2, 30, 40), ("dogs\\1.png", "dog", 1, 2, 30, 40)])
     assert told("boxes", good, catalogue) == []

@@ -16,7 +16,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.scribbles import longest_path
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage, GroundTruth, ImageTruth
 
 SHARED = Path(os.environ.get("WEAK2MASK_SHARED", Path(__file__).parents[2].parent / "shared"))
 VOC_MINI = SHARED / "data" / "voc_mini"
@@ -32,9 +32,9 @@ def bed(tmp_path: Path) -> Beds:
     mask[12:18, 16:28] = 2
     mask[19] = 255
     Image.fromarray(mask).save(tmp_path / "a.png")
-    entries = {"a": Entry("a", "a.jpg", (20, 30)), "b": Entry("b", "b.jpg", (20, 30), tags=(2,))}
+    entries = {"a": CatalogueImage("a", "a.jpg", (20, 30)), "b": CatalogueImage("b", "b.jpg", (20, 30), tags=(2,))}
     catalogue = Catalogue("bed", ("cat", "dog"), {"train": ("a", "b")}, entries, root=str(tmp_path))
-    GroundTruth.save(tmp_path / "truth", str(tmp_path), {"a": TruthEntry("a.png")})
+    GroundTruth.save(tmp_path / "truth", str(tmp_path), {"a": ImageTruth("a.png")})
     return catalogue, GroundTruth(catalogue, tmp_path / "truth")
 
 
@@ -93,7 +93,7 @@ def test_boxes_of_instances_that_touch(bed: Beds, tmp_path: Path) -> None:
     instances[2:8, 3:7], instances[2:8, 7:13] = 1, 2
     instances[0, :5] = 255
     Image.fromarray(instances).save(tmp_path / "instances.png")
-    GroundTruth.save(tmp_path / "truth", str(tmp_path), {"a": TruthEntry("a.png", "instances.png")})
+    GroundTruth.save(tmp_path / "truth", str(tmp_path), {"a": ImageTruth("a.png", "instances.png")})
     boxes = one("boxes", bed).boxes
     assert boxes is not None
     assert boxes.tolist() == [[3, 2, 7, 8], [7, 2, 13, 8]]
@@ -249,10 +249,10 @@ def test_scribble_files(bed: Beds, tmp_path: Path) -> None:
 
 
 def test_a_mixture_gives_each_image_one_kind(bed: Beds) -> None:
-    entries = {f"i{k}": Entry(f"i{k}", "", (20, 30)) for k in range(40)}
+    entries = {f"i{k}": CatalogueImage(f"i{k}", "", (20, 30)) for k in range(40)}
     catalogue = Catalogue("bed", ("cat", "dog"), {}, entries, bed[0].root)
     folder = bed[1].folder.parent / "many"
-    GroundTruth.save(folder, bed[0].root, {id: TruthEntry("a.png") for id in entries})
+    GroundTruth.save(folder, bed[0].root, {id: ImageTruth("a.png") for id in entries})
     parts = {"parts": {"boxes": 0.5, "masks": 0.5}}
     made = dict(annotate_catalogue("mixture", catalogue, GroundTruth(catalogue, folder), list(entries), parts))
     boxed = sum(supervision.boxes is not None for supervision in made.values())

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, DataError
 from pipeline.__main__ import app
-from pipeline.pictures.gallery import sample_sheet
+from pipeline.pictures.gallery import gallery_sheet
 from pipeline.results.report import rows as rows_module
 from pipeline.results.report.choosing import Choice, choose
 from pipeline.results.report.images import save_fill, save_heat, save_outline, save_photo
@@ -338,7 +338,7 @@ def test_large_images_are_shown_smaller(tmp_path: Path) -> None:
 def test_a_sheet_for_a_stage(folder: Path, verb: str, name: str) -> None:
     book = made_book.book()
     made_book.make(book)
-    sheet = sample_sheet(book, verb, name)
+    sheet = gallery_sheet(book, verb, name)
     if verb == "evaluate":
         assert sheet is None
     else:

@@ -15,7 +15,7 @@ from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import TRUTH_FILE, Catalogue, GroundTruth
 from pipeline.pictures.gallery import COLUMN_OF, STORES
-from pipeline.results.tables.evaluations import read_rows
+from pipeline.results.tables.evaluations import read_evaluations
 
 ORDER = ("export_cams", "refine_cams", "propagate_cams", "make_pseudo_masks", "predict_masks")
 """Verbs that fill a column, in the order of the columns; full supervision is the ground truth again."""
@@ -132,7 +132,7 @@ def _split(data: DataSet, key: str) -> str:
 
 def find_judges(book: Book, columns: list[Column]) -> list[Judge]:
     """The evaluations that have been made of the columns, in the order of the book."""
-    made = {row.name: row.metrics for row in read_rows(book.book.work, list(book.evaluate))}
+    made = {row.name: row.metrics for row in read_evaluations(book.book.work, list(book.evaluate))}
     keys = {column.key for column in columns}
     return [
         Judge(name, metrics["of"], metrics.get("best_threshold"))

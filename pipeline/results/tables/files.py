@@ -15,7 +15,7 @@ from pipeline.results.tables.latex import latex
 from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
 from pipeline.results.tables.repeats import SCORES, as_json
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable
-from pipeline.results.tables.text import Results, detail, localisation_results, repeat_results
+from pipeline.results.tables.text import TextTable, evaluation_table, localisation_table, repeat_table
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -35,12 +35,12 @@ def write_table(table: PaperTable) -> dict[str, Path]:
     return paths
 
 
-def recipe_results(table: PaperTable, groups: Sequence[str] = (OURS, PUBLISHED)) -> Results:
+def recipe_table(table: PaperTable, groups: Sequence[str] = (OURS, PUBLISHED)) -> TextTable:
     """The recipe table as text cells, for a terminal or a page: ours, published, or both side by side."""
     shown = [field for field in fields(table) if field.group in ("", *groups)]
     cells = [tuple(_text(field.cell(row)) for field in shown) for row in table.rows if OURS in groups or row.published]
     left = tuple(index for index, field in enumerate(shown) if field.key in ("recipe", "published"))
-    return Results(
+    return TextTable(
         table.title, tuple(field.heading for field in shown), tuple(cells), (*table.notes, *table.todo), left
     )
 
@@ -54,12 +54,12 @@ def markdown(table: PaperTable) -> str:
     notes = [f"- {note}" for note in (*table.notes, *map(_escaped, table.warnings), *table.todo)]
     feet = [f"[^{key}]: {text}" for key, text in _footnotes(table, shown).items()]
     title = f"# {table.title}\n\nData: {table.data}."
-    evaluations = "## Evaluations\n\n" + detail(table).markdown()
+    evaluations = "## Evaluations\n\n" + evaluation_table(table).markdown()
     if table.repeats:
-        several = repeat_results(table)
+        several = repeat_table(table)
         evaluations = f"## {several.title}\n\n{several.markdown()}\n{evaluations}"
     if table.localised:
-        boxes = localisation_results(table.localised)
+        boxes = localisation_table(table.localised)
         evaluations += f"\n## {boxes.title}\n\n{boxes.markdown()}"
     return "\n\n".join(["\n".join(part) if isinstance(part, list) else part.rstrip() for part in
                         (title, lines, notes, evaluations, feet) if part]) + "\n"  # fmt: skip

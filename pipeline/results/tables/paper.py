@@ -11,7 +11,7 @@ from pipeline.book.entries import RecipeRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column, published
 from pipeline.book.warnings import made_notices
-from pipeline.results.tables.evaluations import read_rows
+from pipeline.results.tables.evaluations import read_evaluations
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import localisations
 from pipeline.results.tables.localisations import todo as boxes_todo
@@ -94,7 +94,7 @@ def _prediction(book: Book, name: str) -> Any:
 
 
 def _made(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from ((row.name, row.metrics) for row in read_rows(book.book.work, list(book.evaluate)))
+    yield from ((row.name, row.metrics) for row in read_evaluations(book.book.work, list(book.evaluate)))
 
 
 def _runs(book: Book, said: list[str]) -> dict[str, RecordedStage]:

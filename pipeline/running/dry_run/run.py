@@ -101,10 +101,10 @@ def counts(ended: Sequence[DryRunOutcome]) -> dict[str, int]:
 
 def summary_table(ended: Sequence[DryRunOutcome]) -> Table:
     """The stages for a terminal."""
-    from pipeline.results.tables.text import Results
+    from pipeline.results.tables.text import TextTable
 
     cells = tuple((result.stage, result.state, *_measures(result), _why(result.reason)) for result in ended)
-    return Results("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()
+    return TextTable("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()
 
 
 def _why(reason: str) -> str:

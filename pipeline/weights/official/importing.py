@@ -16,7 +16,7 @@ from models.method import Method, layers
 from pipeline.storage.checkpoints import (
     BACKBONE,
     Card,
-    State,
+    StateDict,
     build_method,
     differences,
     page_options,
@@ -118,9 +118,9 @@ def save_official(folder: Path, published: Published) -> None:
     write_checkpoint(folder, portable_state(published.method), published.card)
 
 
-def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[State, tuple[str, ...]]:
+def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[StateDict, tuple[str, ...]]:
     """Entries under our names (unknown ones under their own), and those of the file that are not needed."""
-    state: State = {}
+    state: StateDict = {}
     ignored = []
     for raw, value in entries.items():
         name = "::".join(part.removeprefix(PREFIX) for part in raw.split("::"))
@@ -135,7 +135,9 @@ def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[State, 
     return state, tuple(ignored)
 
 
-def _class_names(official: Official, state: State, class_names: Sequence[str] | None, where: str) -> tuple[str, ...]:
+def _class_names(
+    official: Official, state: StateDict, class_names: Sequence[str] | None, where: str
+) -> tuple[str, ...]:
     from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 
     if not official.classes:
@@ -165,7 +167,7 @@ def fitting(entries: Iterable[str]) -> list[str]:
     return [name for name, own in known.items() if all(any(re.match(rule, entry) for rule in own) for entry in plain)]
 
 
-def _load(method: Method, official: Official, state: State, where: str, fits: Sequence[str]) -> None:
+def _load(method: Method, official: Official, state: StateDict, where: str, fits: Sequence[str]) -> None:
     """Copy ``state`` into ``method``: every entry there and of its shape."""
     (_, page), *_ = layers(method)
     backbone: Any = page.backbone
@@ -187,9 +189,9 @@ def _load(method: Method, official: Official, state: State, where: str, fits: Se
         value.copy_(found[name])
 
 
-def _in_own_order(state: State, backbone: Any) -> State:
+def _in_own_order(state: StateDict, backbone: Any) -> StateDict:
     """The same, with backbone entries under the backbone's own names and in its order of channels."""
-    found: State = {}
+    found: StateDict = {}
     for name, value in state.items():
         if name.startswith(BACKBONE):
             own = backbone.own_name(name.removeprefix(BACKBONE))
