@@ -42,12 +42,12 @@ class Ema:
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
         """Within the block ``module`` has the averaged weights; afterwards its own again."""
-        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        trained = {name: value.detach().clone() for name, value in module.state_dict().items()}
         module.load_state_dict(self.average)
         try:
             yield
         finally:
-            module.load_state_dict(own)
+            module.load_state_dict(trained)
 
     def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
         """What :meth:`load_state_dict` needs to go on with the same bytes."""

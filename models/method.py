@@ -143,9 +143,9 @@ class AddOn(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The base's groups, and the add-on's own parameters as new ones."""
         groups: list[ParameterGroup] = self.base.parameter_groups()
-        own = [(k, p) for k, p in self.named_parameters() if not k.startswith("base.") and p.requires_grad]
-        weights = [p for k, p in own if not k.endswith("bias")]
-        biases = [p for k, p in own if k.endswith("bias")]
+        parameters = [(k, p) for k, p in self.named_parameters() if not k.startswith("base.") and p.requires_grad]
+        weights = [p for k, p in parameters if not k.endswith("bias")]
+        biases = [p for k, p in parameters if k.endswith("bias")]
         added = [
             ParameterGroup(f"{self.name}_weights", weights, 10.0, 1.0),
             ParameterGroup(f"{self.name}_biases", biases, 20.0, 0.0),

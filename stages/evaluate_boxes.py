@@ -164,7 +164,7 @@ def score_boxes(
         with evaluating(ranker, device, precision):
             views = torch.cat([squared(to_batch([image], device), square) for _, image in batch])
             logits = ranker.tag_scores(views).float().cpu().numpy()
-        return [(sample, own) for (sample, _), own in zip(batch, logits, strict=True)]
+        return [(sample, logit) for (sample, _), logit in zip(batch, logits, strict=True)]
 
     pairs = ((sample, sample.image()) for sample in _kept(samples, images, score))
     for sample, logits in in_batches(pairs, lambda pair: square or pair[1].shape, ranked, batch_size):

@@ -92,8 +92,8 @@ def _export(
         image = squared(to_batch([image for _, image, _ in samples], device), square)
         tags = torch.from_numpy(np.stack([tags for _, _, tags in samples])).to(device)
         return [
-            (name, _cam(own, tags, (height, width)))
-            for (name, _, tags), own in zip(samples, see(image, tags, target), strict=True)
+            (name, _cam(cam, tags, (height, width)))
+            for (name, _, tags), cam in zip(samples, see(image, tags, target), strict=True)
         ]
 
 

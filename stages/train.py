@@ -207,9 +207,9 @@ class _Meter:
         values = dict(zip(losses, numbers, strict=True))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            numbers_text = ", ".join(f"{name} {value:g}" for name, value in values.items())
             raise TrainingError(
-                f"Step {step}: loss part '{bad[0]}' is not finite ({found}; images: {', '.join(ids)}). "
+                f"Step {step}: loss part '{bad[0]}' is not finite ({numbers_text}; images: {', '.join(ids)}). "
                 "Remedy: a smaller lr, clip_norm, warmup_steps, or precision 32-true."
             )
         for name, value in {"total": sum(values.values()), **values}.items():

@@ -102,9 +102,9 @@ class Contours:
         order = np.lexsort((self.tree.leader[index], least[index], level))  # the last of a level is its largest
         level, index = level[order], index[order]
         last = np.flatnonzero(np.diff(level, append=LEVELS))
-        found = np.zeros((LEVELS, 4), np.int64)
-        found[level[last]] = self.pieces.boxes[index[last]]
-        return found
+        boxes = np.zeros((LEVELS, 4), np.int64)
+        boxes[level[last]] = self.pieces.boxes[index[last]]
+        return boxes
 
     def every(self) -> Pieces:
         """Around each piece and each hole: the boxes of all contours of ``cv2.findContours`` with RETR_TREE."""

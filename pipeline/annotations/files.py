@@ -38,14 +38,14 @@ def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool
     if path.is_dir():
         marks = marks_of_xml(path, catalogue, ids, whole)
         checked = checked_boxes(marks, catalogue, whole)
-        found = _found(marks, checked, [as_box(*kept) for kept in checked.kept])
-        other = None if found.items else foreign_folder(path)
+        boxes = _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
+        other = None if boxes.items else foreign_folder(path)
         if other and EXPORTS["pascal"].name not in other:
             raise DataError(f"{path}: expected a folder of VOC XML files, found {other}")
     else:
-        found = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
-    require(ids, found.items, path, "boxes", catalogue, found.strangers)
-    return found
+        boxes = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
+    require(ids, boxes.items, path, "boxes", catalogue, boxes.strangers)
+    return boxes
 
 
 def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplementary: bool = False) -> Found[Point]:
@@ -54,11 +54,11 @@ def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplement
         other = foreign_folder(path) or "a folder. Remedy: name the file itself."
         raise DataError(f"{path}: expected {POINT_FILES}, found {with_remedy(other, POINT_REMEDY)}")
     try:
-        found = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
+        points = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
     except DataError as error:
         raise DataError(with_remedy(str(error), POINT_REMEDY)) from None
-    require(ids, found.items, path, "points", catalogue, found.strangers)
-    return found
+    require(ids, points.items, path, "points", catalogue, points.strangers)
+    return points
 
 
 def require(
@@ -96,7 +96,7 @@ def _boxes_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known
     columns = ("x1", "y1", "x2", "y2")
     marks = marks_of_coco(path, known.catalogue) if kind == "json" else marks_of_csv(path, known.catalogue, columns)
     checked = checked_boxes(marks, known.catalogue)
-    return _found(marks, checked, [as_box(*kept) for kept in checked.kept])
+    return _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
 
 
 @lru_cache(maxsize=2)
@@ -111,10 +111,10 @@ def _points_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Know
         else marks_of_csv(path, known.catalogue, ("x", "y"))
     )
     checked = checked_points(marks, known.catalogue, published)
-    return _found(marks, checked, [as_point(*kept) for kept in checked.kept])
+    return _kept_items(marks, checked, [as_point(*kept) for kept in checked.kept])
 
 
-def _found(marks: Marks, checked: Checked, items: Sequence[Item]) -> Found[Item]:
+def _kept_items(marks: Marks, checked: Checked, items: Sequence[Item]) -> Found[Item]:
     """By image, in the file's order; everything that is wrong is raised together."""
     raise_together([*marks.problems, *checked.problems])
     by_id: dict[str, list[Item]] = {id: [] for id in marks.images}

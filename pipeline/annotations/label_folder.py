@@ -80,7 +80,7 @@ def _sorted(
     strangers = []
     for relative in _files_below(folder, suffixes):
         stem = relative.rpartition(".")[0]
-        id = names.find(stem) or next((found for short in _shorter(stem) if (found := names.find(short))), None)
+        id = names.find(stem) or next((match for short in _shorter(stem) if (match := names.find(short))), None)
         if id is None:
             strangers.append(relative)
         else:

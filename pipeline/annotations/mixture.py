@@ -44,11 +44,11 @@ class Mixture:
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the files of the parts, each for the images that have it."""
-        found = []
+        notices = []
         for kind in self.parts:
             chosen = [id for id in ids if self.kind(id) == kind]
-            found += check_kind(self._annotator(kind), catalogue, chosen, workers) if chosen else []
-        return found
+            notices += check_kind(self._annotator(kind), catalogue, chosen, workers) if chosen else []
+        return notices
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Each kind for the images that have it."""

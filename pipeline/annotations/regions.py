@@ -57,8 +57,8 @@ class RegionSource:
         kept = SCRATCH / "regions" / _identity(self.options) / f"{self.catalogue.entry(id).sha256}.npz"
         if kept.is_file():
             with np.load(kept) as arrays:
-                found: Regions = arrays["regions"]
-                return found
+                regions: Regions = arrays["regions"]
+                return regions
         made = oversegment(self.catalogue.image(id), self.options)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(kept, shared=True) as scratch:

@@ -86,12 +86,12 @@ class Scribbles:
         """Strokes on the objects and on the background of the ground truth."""
         rng = generator(self.seed, source.id)
         seeds = unlabelled(source)
-        found = regions(source, self.min_area)
-        for region in found:
+        drawn = regions(source, self.min_area)
+        for region in drawn:
             seeds[self.stroke(region.pixels, rng)] = region.class_
         if self.background:
             seeds[self.stroke(source.mask() == BACKGROUND, rng)] = BACKGROUND
-        return Supervision(tags_with(source, (region.class_ for region in found)), seeds)
+        return Supervision(tags_with(source, (region.class_ for region in drawn)), seeds)
 
     def stroke(self, pixels: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         """A part of the longest path through the region's skeleton, widened but inside the region, bool [H,W]."""

@@ -24,11 +24,11 @@ class _Export:
         from pipeline.compute.runtime import device
         from stages.export_cams import export_cams
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         tags = SupervisionStore.opened(self.here.path("supervision", entry.supervision))
         method = self.here.network()
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
-        for id, cam in export_cams(samples, method, device=own, **entry.options):
+        for id, cam in export_cams(samples, method, device=device_here, **entry.options):
             known = self._boxed(id, cam, tags) if entry.boxes else cam
             yield with_labels(known, tags[id].seeds) if entry.keep_labels else known
 

@@ -20,11 +20,11 @@ class _Predict:
         from pipeline.compute.runtime import device
         from stages.predict_masks import predict_masks
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         method = self.here.network()
         crf = SegmentationCrf(**entry.crf) if entry.crf is not None else None
         samples = ((id, catalogue.image(id), None) for id in ids)
-        for _, mask in predict_masks(samples, method, device=own, crf=crf, **entry.options):
+        for _, mask in predict_masks(samples, method, device=device_here, crf=crf, **entry.options):
             yield mask
 
 

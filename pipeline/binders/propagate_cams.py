@@ -20,13 +20,13 @@ class _Propagate:
         from pipeline.compute.runtime import device
         from stages.propagate_cams import propagate_cams
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         method = self.here.network()
         cams = CamStore.opened(self.here.path("cams", entry.cams))
         samples = ((id, catalogue.image(id), cam) for id, cam in cams.items(ids))
         walk = RandomWalk(**entry.options)
         propagated = propagate_cams(
-            samples, method, walk, device=own, precision=entry.precision, instances=entry.instances
+            samples, method, walk, device=device_here, precision=entry.precision, instances=entry.instances
         )
         yield from (cam for _, cam in propagated)
 

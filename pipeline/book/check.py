@@ -146,9 +146,9 @@ def _misfits(
     """
     model = options_model(target)
     try:
-        found = model.model_validate(given)
+        checked = model.model_validate(given)
         for low, high in trait(target, "bands", ()):
-            least, most = getattr(found, low), getattr(found, high)
+            least, most = getattr(checked, low), getattr(checked, high)
             if least > most:
                 yield f"{where}.{low}: expected at most {high} ({most!r:.20}), found {least!r:.20}."
         if trait(target, "built_by_check"):

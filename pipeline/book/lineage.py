@@ -33,16 +33,16 @@ def inputs(book: Book, verb: str, name: str) -> dict[str, Node]:
 
 def ancestors(book: Book, verb: str, name: str) -> list[Node]:
     """Every entry that this one stands on and itself last; inputs before what is made from them, each once."""
-    found: dict[Node, None] = {}
+    nodes: dict[Node, None] = {}
 
     def visit(node: Node) -> None:
-        if node not in found:
+        if node not in nodes:
             for below in inputs(book, *node).values():
                 visit(below)
-            found[node] = None
+            nodes[node] = None
 
     visit((verb, name))
-    return list(found)
+    return list(nodes)
 
 
 def artefact_name(node: Node) -> str:

@@ -112,9 +112,9 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     if not console.is_terminal:  # 80 columns by default, which folds the names
         console = Console(width=120, highlight=False)
     console.print(summary_table(ended))
-    found = counts(ended)
-    print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
-    if found.get("failed"):
+    by_state = counts(ended)
+    print(", ".join(f"{count} {state}" for state, count in by_state.items()) + f". Written: {summary.as_posix()}")
+    if by_state.get("failed"):
         print("The same command with --resume keeps what ran.")
         raise typer.Exit(1)
 

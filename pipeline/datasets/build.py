@@ -83,11 +83,11 @@ def make_catalogue(
         catalogue.save(images)
         notices += overlap_notices(kept, {id: finding.sha256 for id, finding in findings.items()})
         if limit is None:  # of a dry run's few images little can be asked
-            told = {notice.topic for notice in notices}
+            topics = {notice.topic for notice in notices}
             notices += (
                 notice
                 for notice in teachable(listing.class_names, _classes_shown(listing, listed, findings, kept))
-                if notice.topic != "class_without_image" or "categories_without_annotation" not in told
+                if notice.topic != "class_without_image" or "categories_without_annotation" not in topics
             )
         save_notices(images, notices)
         GroundTruth.save(truth, truth_root, _truth_entries(ids, listed, findings))
@@ -120,8 +120,8 @@ def _classes_shown(
     return {split: [shown(id) for id in ids] for split, ids in kept.items()}
 
 
-def _place(root: str, own: Path) -> Path:
-    return own if root == "." else Path(root)
+def _place(root: str, folder: Path) -> Path:
+    return folder if root == "." else Path(root)
 
 
 def _unique(listing: Listing) -> tuple[dict[str, Listed], list[Problem]]:

@@ -140,11 +140,11 @@ class Catalogue:
 
     def content(self) -> str:
         """The text of catalogue.json: sorted keys, nothing of this machine."""
-        own = {key: value for key, value in asdict(self).items() if key != "folder"}
+        fields = {key: value for key, value in asdict(self).items() if key != "folder"}
         for key, usual in (("limit", None), ("mask_background", 0)):
-            if own[key] == usual:
-                del own[key]  # so that most data sets keep their bytes
-        return _text({"schema": SCHEMA, **own})
+            if fields[key] == usual:
+                del fields[key]  # so that most data sets keep their bytes
+        return _text({"schema": SCHEMA, **fields})
 
     def save(self, folder: Path) -> None:
         """Write catalogue.json into ``folder``."""
@@ -286,9 +286,9 @@ def _read(path: Path, schema: str) -> dict[str, Any]:
         raise DataError(f"{path}: expected a {schema} file, found no such file. Run prepare first.") from None
     except ValueError as error:
         raise DataError(f"{path}: expected a {schema} file, found damaged JSON ({error}). Run prepare again.") from None
-    found = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
-    if found != (schema, VERSION):
-        raise DataError(f"{path}: expected {schema} version {VERSION}, found {found}. Run prepare again.")
+    kind = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
+    if kind != (schema, VERSION):
+        raise DataError(f"{path}: expected {schema} version {VERSION}, found {kind}. Run prepare again.")
     return dict(plain)
 
 

@@ -102,7 +102,7 @@ def load_coco(path: Path) -> dict[str, Any]:
 
 
 def _categories(path: Path, listed: Sequence[Any]) -> dict[int, str]:
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for place, entry in enumerate(listed):
         id, name = (whole(entry.get("id")), entry.get("name")) if isinstance(entry, Mapping) else (None, None)
         name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
@@ -110,11 +110,11 @@ def _categories(path: Path, listed: Sequence[Any]) -> dict[int, str]:
             raise DataError(
                 f"{path}: categories[{place}]: expected a whole number `id` and a `name`, found {short(entry)}."
             )
-        if found.setdefault(id, name) != name:
+        if names.setdefault(id, name) != name:
             raise DataError(
-                f"{path}: expected each category id once, found id {short(id)} for '{found[id]}' and for '{name}'."
+                f"{path}: expected each category id once, found id {short(id)} for '{names[id]}' and for '{name}'."
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(names.items()))
 
 
 def _images(path: Path, listed: Sequence[Any], problems: list[Problem]) -> dict[Key, dict[str, Any]]:
@@ -159,7 +159,7 @@ def _annotations(
     categories: Mapping[int, str],
     problems: list[Problem],
 ) -> dict[Key, list[dict[str, Any]]]:
-    found: dict[Key, list[dict[str, Any]]] = {}
+    by_image: dict[Key, list[dict[str, Any]]] = {}
     for place, entry in enumerate(listed):
         if not isinstance(entry, dict):
             where = f"{path} annotations[{place}]"
@@ -179,8 +179,8 @@ def _annotations(
         else:
             id = whole(entry.get("id"))
             entry.update(id=place if id is None else id, category_id=category, iscrowd=crowd)
-            found.setdefault(number, []).append(entry)
-    return found
+            by_image.setdefault(number, []).append(entry)
+    return by_image
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ def _only(keys: Mapping[str, str], ids: Mapping[str, str]) -> dict[str, str]:
     meant: dict[str, set[str]] = {}
     for name, key in keys.items():
         meant.setdefault(key, set()).add(ids[name])
-    return {key: next(iter(found)) for key, found in meant.items() if len(found) == 1}
+    return {key: next(iter(images)) for key, images in meant.items() if len(images) == 1}
 
 
 def _readings(name: str) -> Iterator[tuple[Rule, str]]:
@@ -168,9 +168,9 @@ def _rule(place: Path, claims: Mapping[Rule, Mapping[str, Sequence[str]]]) -> Ru
 def _chosen(paths: Sequence[str]) -> list[str]:
     """Of several files of one image: the PNG, else the lossless ones, else all."""
     for wanted in ((".png",), EXACT):
-        found = [path for path in paths if path.endswith(wanted) or (wanted != (".png",) and _is_exact(path))]
-        if found:
-            return found
+        chosen = [path for path in paths if path.endswith(wanted) or (wanted != (".png",) and _is_exact(path))]
+        if chosen:
+            return chosen
     return list(paths)
 
 
@@ -199,27 +199,27 @@ def _none(place: Path, masks: Sequence[str], images: Mapping[str, str]) -> str:
 def _named(paths: Sequence[str], images: Mapping[str, str]) -> str:
     """The first files, each with the image that is called most like it."""
     names = {nfc(without_suffix(path)) for path in images.values()}
-    said = []
+    sides = []
     for path in paths[:3]:
         near = nearest(nfc(without_suffix(path)), names)
-        said.append(shown(path) + (f" (nearest image: {near})" if near else ""))
-    return first_of([*said, *paths[3:]])
+        sides.append(shown(path) + (f" (nearest image: {near})" if near else ""))
+    return first_of([*sides, *paths[3:]])
 
 
-def _otherwise(place: Path, rule: Rule, found: Mapping[str, str], images: Mapping[str, str]) -> Iterator[Notice]:
+def _otherwise(place: Path, rule: Rule, masks: Mapping[str, str], images: Mapping[str, str]) -> Iterator[Notice]:
     """Names that are taken though they are not as documented."""
     if rule != PLAIN:
-        id, path = next((id, path) for id, path in found.items() if path.rpartition(".")[0] != id)
+        id, path = next((id, path) for id, path in masks.items() if path.rpartition(".")[0] != id)
         text = (
-            f"{len(found)} masks of {place} are called otherwise than their images, by one rule ({rule}), and are "
+            f"{len(masks)} masks of {place} are called otherwise than their images, by one rule ({rule}), and are "
             f"taken: {shown(path)} for {shown(images[id])}."
         )
-        yield Notice("masks_called_otherwise", len(found), text)
-    suffixes = Counter(f".{path.rpartition('.')[2]}" for path in found.values() if not path.endswith(".png"))
+        yield Notice("masks_called_otherwise", len(masks), text)
+    suffixes = Counter(f".{path.rpartition('.')[2]}" for path in masks.values() if not path.endswith(".png"))
     if suffixes:
-        said = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
         count = suffixes.total()
-        text = f"{count} of {len(found)} masks of {place} have another suffix than .png and are taken: {said}."
+        text = f"{count} of {len(masks)} masks of {place} have another suffix than .png and are taken: {kinds}."
         yield Notice("masks_of_other_suffix", count, text)
 
 

@@ -64,12 +64,12 @@ def choose(
         if id_problem(item.id, item.where) is not None:  # is refused later; its file may lead anywhere
             items.append(item)
             continue
-        own = None if item.mask is None else folder / item.mask
-        has_own = own is not None and own.is_file()
-        mask = own if has_own else sbd.files.get(item.id)
-        instances = folder / item.instances if has_own and item.instances is not None else None
+        voc_mask = None if item.mask is None else folder / item.mask
+        in_voc = voc_mask is not None and voc_mask.is_file()
+        mask = voc_mask if in_voc else sbd.files.get(item.id)
+        instances = folder / item.instances if in_voc and item.instances is not None else None
         if mask is None:
-            problems.append(Problem(item.id, item.where, f"a mask of VOC ({own}) or SBD", "none"))
+            problems.append(Problem(item.id, item.where, f"a mask of VOC ({voc_mask}) or SBD", "none"))
         else:
             files.append(MaskFiles(item.id, mask, instances))
         places = f"{MASKS}/{item.id}.png", f"{INSTANCES}/{item.id}.png"
@@ -89,8 +89,8 @@ def copy_all(
     for folder in (MASKS, INSTANCES):
         (truth / folder).mkdir()
     wanted = [file for file in files if file.id in ids]
-    found = in_processes(partial(_copy, truth=truth), wanted, workers, "copying masks")
-    return [problem for problem in found if problem is not None]
+    problems = in_processes(partial(_copy, truth=truth), wanted, workers, "copying masks")
+    return [problem for problem in problems if problem is not None]
 
 
 def _copy(files: MaskFiles, truth: Path) -> Problem | None:

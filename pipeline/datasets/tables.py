@@ -108,13 +108,13 @@ def _delimiter(source: io.StringIO) -> tuple[str, int]:
 
     Those are empty ones, and Excel's ``sep=;``.
     """
-    said, skipped, place = "", 0, 0
+    delimiter, skipped, place = "", 0, 0
     while line := source.readline():
         stated = re.fullmatch(r"sep=(.)", line.strip())
         if line.strip() and not stated:
             source.seek(place)
-            return said or next((mark for mark in "\t,;" if mark in line), ","), skipped
-        said = stated[1] if stated else said
+            return delimiter or next((mark for mark in "\t,;" if mark in line), ","), skipped
+        delimiter = stated[1] if stated else delimiter
         skipped, place = skipped + 1, source.tell()
     return ",", skipped
 

@@ -26,12 +26,12 @@ def scales(text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        found = tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or not all(0 < scale <= 8 for scale in found):
+        numbers = ()
+    if not numbers or not all(0 < scale <= 8 for scale in numbers):
         raise ConfigurationError(f"--scales: expected factors above 0 and up to 8, as 0.75,1,1.25, found '{text}'.")
-    return found
+    return numbers
 
 
 def how(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: str | None) -> How:

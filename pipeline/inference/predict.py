@@ -114,11 +114,11 @@ def predict(
         if ids is not None:
             write_json(out / RESULTS, content["annotations"], indent=None)
             notices += size_notices(ids, {name: size for name, size, _ in listed})
-    found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
+    classes = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
     problems = tuple(r.problem for r in results if r.problem is not None)
     (out / WARNINGS).unlink(missing_ok=True)
     save_notices(out, notices)
-    return Summary(str(out), how, len(good), found, problems, tuple(notices))
+    return Summary(str(out), how, len(good), classes, problems, tuple(notices))
 
 
 def _notices(results: Sequence[Result]) -> Iterator[Notice]:

@@ -251,9 +251,9 @@ def _collate(samples: Sequence[TrainSample | Weak2MaskError]) -> Batch | Weak2Ma
 
 def _stacked_regions(samples: Sequence[TrainSample]) -> torch.Tensor | None:
     """int64 [B,H,W]; None unless every image has them."""
-    found = [sample.supervision.segments for sample in samples]
-    there = [regions for regions in found if regions is not None]
-    return torch.from_numpy(np.stack(there).astype(np.int64)) if len(there) == len(found) else None
+    maps = [sample.supervision.segments for sample in samples]
+    there = [regions for regions in maps if regions is not None]
+    return torch.from_numpy(np.stack(there).astype(np.int64)) if len(there) == len(maps) else None
 
 
 def _default_signals(worker: int) -> None:

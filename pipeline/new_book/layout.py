@@ -85,11 +85,11 @@ def tags_file(data: Path, images: str) -> str | None:
     if (data / "tags.csv").is_file():
         return "tags.csv"
     known = set(ANNOTATIONS.values())
-    found = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
-    others = [name for name in found if name not in known]
+    tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    others = [name for name in tables if name not in known]
     if len(others) > 1:
         raise DataError(f"{data}: expected one CSV of tags, found {', '.join(others)}. Call the right one tags.csv.")
-    if not others and not {"boxes.csv", "points.csv"} & set(found):
+    if not others and not {"boxes.csv", "points.csv"} & set(tables):
         folders = _class_folders(data / images) if images != "." else []
         hint = (
             f" The images lie in {len(folders)} folders ({first_of(folders)}): if these are the classes, "

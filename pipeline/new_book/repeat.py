@@ -30,13 +30,13 @@ class Repeated:
         entries: ``VERB@NAME`` of each new entry.
         targets: the targets under the new seeds.
         rows: keys of the new rows of ``table.repeats``.
-        rows_there: keys of rows that were there and do not list the new evaluations.
+        existing_rows: keys of rows that were there and do not list the new evaluations.
     """
 
     entries: tuple[str, ...]
     targets: tuple[str, ...]
     rows: tuple[str, ...]
-    rows_there: tuple[str, ...]
+    existing_rows: tuple[str, ...]
 
 
 def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Sequence[str] = ()) -> Repeated:
@@ -77,13 +77,13 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
             added[verb] = added.get(verb, {}) | missing
             anchor = text.anchor((verb, name))
             text.insert((verb,), [entry_line(k, e, like=original, anchor=anchor) for k, e in missing.items()])
-    rows, rows_there = _rows(given, [_node(target) for target in targets], seeds)
+    rows, existing_rows = _rows(given, [_node(target) for target in targets], seeds)
     _write(file, text, given, added, rows)
     return Repeated(
         entries=tuple(f"{verb}@{name}" for verb, entries in added.items() for name in entries),
         targets=tuple(f"{verb}@{seeded(name, seed)}" for verb, name in map(_node, targets) for seed in seeds),
         rows=tuple(rows),
-        rows_there=rows_there,
+        existing_rows=existing_rows,
     )
 
 

@@ -51,5 +51,5 @@ def _pictures(image: Image, item: Any, class_names: Sequence[str]) -> Iterator[C
             yield class_names[label - 1], cam_heat(image, scores)
     else:
         mask: Mask = getattr(item, "seeds", item)
-        found = [class_names[label - 1] for label in class_labels(mask, class_names)]
-        yield ", ".join(found) or "no class", overlay(image, mask)
+        names = [class_names[label - 1] for label in class_labels(mask, class_names)]
+        yield ", ".join(names) or "no class", overlay(image, mask)

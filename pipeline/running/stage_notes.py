@@ -44,8 +44,8 @@ class Notes:
         """The book's results table; empty when nothing has been evaluated."""
         from pipeline.results.tables.results import book_table, box_table
 
-        found = (results(self._book) for results in (book_table, box_table))
-        return "\n".join(results.markdown() for results in found if results.cells)
+        tables = (results(self._book) for results in (book_table, box_table))
+        return "\n".join(results.markdown() for results in tables if results.cells)
 
     def close(self) -> None:
         """Let the line to MLflow go."""
@@ -56,10 +56,10 @@ class Notes:
             return ""
         try:
             outs = locked_outputs(Path(self._book.book.path) / "dvc.lock").get(stage.name, [])
-            found: RecordedStage = self._finder.result().find(stage.name, outs)
+            recorded: RecordedStage = self._finder.result().find(stage.name, outs)
         except Weak2MaskError as error:  # the pictures can be looked at without it
             return f"No MLflow run to link to: {error}"
-        return f"[MLflow run {found.run_id}]({found.url}) made `{found.output}`" if found.run_id else ""
+        return f"[MLflow run {recorded.run_id}]({recorded.url}) made `{recorded.output}`" if recorded.run_id else ""
 
     def _scores(self, stage: Stage) -> str:
         from pipeline.results.tables.results import book_table, box_table
@@ -68,11 +68,11 @@ class Notes:
         verb, _, name = stage.name.partition("@")
         if verb not in SCORED:
             return ""
-        found = book_table(self._book) if verb == "evaluate" else box_table(self._book)
-        for row in found.cells:
+        table = book_table(self._book) if verb == "evaluate" else box_table(self._book)
+        for row in table.cells:
             if row[0].rstrip("†") == name:
                 shown = [index for index, cell in enumerate(row) if cell != NONE]
-                columns, cells = (tuple(line[index] for index in shown) for line in (found.columns, row))
+                columns, cells = (tuple(line[index] for index in shown) for line in (table.columns, row))
                 return TextTable("", columns, (cells,)).markdown()
         return ""
 

@@ -163,20 +163,22 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: st
     kind = resolve(BACKBONES, architecture, "backbone")
     backbone = kind().state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
-    found = {(own := kind.own_name(name)): kind.own_value(own, value) for name, value in plain.items()}
-    found = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
+    entries_here = {
+        (name_here := kind.own_name(name)): kind.own_value(name_here, value) for name, value in plain.items()
+    }
+    entries_here = {name: value for name, value in entries_here.items() if not name.startswith(CLASSIFIERS)}
     for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
-        found.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
+        entries_here.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
     for name in backbone:
         if name.endswith("num_batches_tracked"):  # older files lack these counters, and nothing reads them
-            found.setdefault(name, backbone[name])
-    problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in found.items()})
+            entries_here.setdefault(name, backbone[name])
+    problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in entries_here.items()})
     if problems:
         raise DataError(
             f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
-    return {BACKBONE + name: found[name].to(value.dtype) for name, value in backbone.items()}
+    return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 
 def _download(architecture: str) -> tuple[str, str, StateDict]:

@@ -60,7 +60,7 @@ def test_what_is_there_stays_and_rows_that_lack_the_new_ones_are_told() -> None:
     text = FILE.read_text()
     assert repeat(".", ["evaluate@cam"], [1]).entries == ()
     assert FILE.read_text() == text
-    assert repeat(".", ["evaluate@cam"], [2]).rows_there == ("cam",)
+    assert repeat(".", ["evaluate@cam"], [2]).existing_rows == ("cam",)
     changed = yaml.safe_load(FILE.read_text())
     changed["train"]["classifier_1"]["seed"] = 5
     FILE.write_text(yaml.safe_dump(changed, sort_keys=False))

@@ -100,7 +100,7 @@ def _results(crew: _Crew, job: Job[Result]) -> Iterator[tuple[int, Result]]:
     """(chunk, result) as they come; the first failure when the chunks under way have ended."""
     waiting, running, failure = deque(job.chunks), dict[Any, int](), None
     while running or (waiting and failure is None):
-        with _scheduler_there(crew.address):
+        with _scheduler_reachable(crew.address):
             while waiting and failure is None and crew.free(len(running)) > 0:
                 chunk = waiting.popleft()
                 running[crew.submit(job, chunk)] = chunk
@@ -121,7 +121,7 @@ def _results(crew: _Crew, job: Job[Result]) -> Iterator[tuple[int, Result]]:
 def _outcome(crew: _Crew, job: Job[Any], future: Any, chunk: int) -> ChunkOutcome:
     from distributed import KilledWorker
 
-    with _scheduler_there(crew.address):
+    with _scheduler_reachable(crew.address):
         error = future.exception()
         if error is None:
             outcome: ChunkOutcome = future.result()
@@ -141,7 +141,7 @@ def _killing(job: Job[Any], error: Any, chunk: int) -> str:
 
 
 @contextmanager
-def _scheduler_there(address: str) -> Iterator[None]:
+def _scheduler_reachable(address: str) -> Iterator[None]:
     from distributed import CancelledError
 
     try:

@@ -64,6 +64,6 @@ class Job(Generic[Result]):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is Python's, NumPy's or torch's for memory that was not there."""
-    said = str(error).lower()
-    torch = isinstance(error, RuntimeError) and ("out of memory" in said or "allocate memory" in said)
+    message = str(error).lower()
+    torch = isinstance(error, RuntimeError) and ("out of memory" in message or "allocate memory" in message)
     return isinstance(error, MemoryError) or torch

@@ -33,7 +33,7 @@ class Ticket:
 
     def refusal(self) -> str | None:
         """Why this process cannot take part, or None."""
-        different = [name for name, found in IDENTITY.items() if self.identity.get(name) != found]
+        different = [name for name, version in IDENTITY.items() if self.identity.get(name) != version]
         packages = [f"{name} {IDENTITY[name]} there, {self.identity.get(name)} here" for name in different]
         if packages and different != [SOURCE]:
             return f"it runs {'; '.join(packages)}. Install the same versions (constraints.txt), then start it again."

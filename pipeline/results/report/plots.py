@@ -201,12 +201,12 @@ def _draw(draw: Callable[[], Plain], tables: dict[str, Lines]) -> Plain | None:
 
 def _read(files: dict[str, Path], problems: list[str]) -> dict[str, Lines]:
     """The tables that are there and have lines."""
-    found: dict[str, Lines] = {}
+    lines_of: dict[str, Lines] = {}
     for name, path in files.items():
         with noting(problems):
             lines = _lines(path) if path.is_file() else []
-            found |= {name: lines} if lines else {}
-    return found
+            lines_of |= {name: lines} if lines else {}
+    return lines_of
 
 
 def _lines(path: Path) -> Lines:

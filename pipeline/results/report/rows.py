@@ -30,8 +30,8 @@ def write_rows(writer: RowWriter) -> list[Plain]:
     """Write the pictures of all the images; a row of the page for each."""
     (writer.folder / PICTURES).mkdir(parents=True, exist_ok=True)
     chunks = range(-(-len(writer.images) // CHUNK_SIZE))
-    found = map_chunks(writer, chunks, "report: pictures", 0 if len(writer.images) <= FEW else None)
-    return [row for chunk in found for row in chunk]
+    by_chunk = map_chunks(writer, chunks, "report: pictures", 0 if len(writer.images) <= FEW else None)
+    return [row for chunk in by_chunk for row in chunk]
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class _OneImage:
         fill, line = self.file(f"{name}_fill.png"), self.file(f"{name}_line.png")
         save_fill(self.writer.folder / fill, mask, self.palette)
         drawn = save_outline(self.writer.folder / line, mask, self.palette)
-        found = [self.labels[label] for label in class_labels(mask, self.data.catalogue.class_names)]
-        return [{"classes": found, "fill": fill, "line": line if drawn else None}]
+        labels = [self.labels[label] for label in class_labels(mask, self.data.catalogue.class_names)]
+        return [{"classes": labels, "fill": fill, "line": line if drawn else None}]
 
     def cam(self, name: str, key: str, cam: Cam) -> list[Plain]:
         """A heat map for each class; outlined in white where the class wins at the best threshold, if that is known."""

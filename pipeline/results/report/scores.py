@@ -75,5 +75,5 @@ def split_scores(work: str, column: Column, judge: Judge) -> dict[str, float]:
     """Mean IoU of every image of a column that has ground truth."""
     count = len(DataSet(work, column.data).store(column.key))
     chunks = range(-(-count // CHUNK_SIZE))
-    found = map_chunks(_ScoreChunk(work, column, judge), chunks, f"judge {judge.name}", 0 if count <= FEW else None)
-    return {id: mean for chunk in found for id, mean in chunk}
+    by_chunk = map_chunks(_ScoreChunk(work, column, judge), chunks, f"judge {judge.name}", 0 if count <= FEW else None)
+    return {id: mean for chunk in by_chunk for id, mean in chunk}

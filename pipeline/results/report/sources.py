@@ -108,7 +108,7 @@ def prepared(book: Book) -> list[DataSet]:
 def find_columns(book: Book, problems: list[str]) -> list[Column]:
     """Every store that can be shown; what is damaged or of another catalogue is noted in ``problems``."""
     columns = []
-    data = {found.name: found for found in prepared(book)}
+    data = {data_set.name: data_set for data_set in prepared(book)}
     for verb in ORDER:
         for name, entry in getattr(book, verb).items():
             key = f"{kind_of(verb)}/{name}"

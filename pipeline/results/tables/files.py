@@ -155,17 +155,17 @@ def _csv_lines(row: PaperRow) -> Iterator[dict[str, Any]]:
 
 
 def _csv_line(column: str, value: float, number: Number) -> dict[str, Any]:
-    said = number.provenance
-    run = next((found for found in said["mlflow"].values() if found), {"run": "", "url": ""})
-    md5_metrics, md5_output = said["dvc"].values()
+    provenance = number.provenance
+    run = next((mlflow_run for mlflow_run in provenance["mlflow"].values() if mlflow_run), {"run": "", "url": ""})
+    md5_metrics, md5_output = provenance["dvc"].values()
     same = ("data", "split", "images", "of", "labels_at_inference", "flip")
-    nested = {key: json.dumps(said[key]) if said[key] else "" for key in ("scales", "crf", "thresholds")}
+    nested = {key: json.dumps(provenance[key]) if provenance[key] else "" for key in ("scales", "crf", "thresholds")}
     return {
         "origin": OURS, "column": column, "value": value, "evaluation": number.evaluation,
-        "up_to_date": not number.stale, "init": "; ".join(said["init"]),
-        "trained_on": "; ".join(f"{each['name']}: {each['labels']}" for each in said["trained"]),
+        "up_to_date": not number.stale, "init": "; ".join(provenance["init"]),
+        "trained_on": "; ".join(f"{each['name']}: {each['labels']}" for each in provenance["trained"]),
         "mlflow_run": run["run"], "mlflow_url": run["url"], "md5_metrics": md5_metrics, "md5_output": md5_output,
-        **{key: said[key] for key in same}, **nested,
+        **{key: provenance[key] for key in same}, **nested,
     }  # fmt: skip
 
 

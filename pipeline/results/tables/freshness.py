@@ -52,11 +52,11 @@ class Record:
     def changes(self, name: str, verb: str = "evaluate") -> tuple[str, ...]:
         """Why an evaluation is not what the book says now; empty when nothing is known to have changed."""
         nodes = ancestors(self.book, verb, name)
-        found = [f"{node[0]}@{node[1]} {reason}" for node in nodes for reason in self.reasons(node)]
+        changes = [f"{node[0]}@{node[1]} {reason}" for node in nodes for reason in self.reasons(node)]
         metrics = artifact(self.book.book.work, kind_of(verb), name) / "metrics.json"
         if metrics.is_file() and (md5 := self.md5(metrics)) is not None and md5 != dvc_md5(metrics):
-            found.append(f"{metrics} is not the file that DVC recorded: it may have been made otherwise than said")
-        return tuple(found)
+            changes.append(f"{metrics} is not the file that DVC recorded: it may have been made otherwise than said")
+        return tuple(changes)
 
     def reasons(self, node: Node) -> tuple[str, ...]:
         """Why the stage of one entry would run again, leaving out those it stands on; empty when it would not."""

@@ -62,7 +62,7 @@ def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
         yield f"{len(others)} more can be made: python -m pipeline run evaluate@NAME{where} ({names})."
     stale = {name: number.stale for name, number in numbers.items() if number.stale}
     if stale:
-        reasons = list(dict.fromkeys(reason for found in stale.values() for reason in found))
+        reasons = list(dict.fromkeys(reason for changes in stale.values() for reason in changes))
         more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
         yield f"† out of date: {reasons[0]}{more} (table.md has all). Run: {_command(book, list(stale))}"
 

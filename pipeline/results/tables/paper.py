@@ -33,9 +33,9 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
     Raises:
         DataError: a metrics.json or dvc.lock is not what a stage or DVC wrote.
     """
-    said: list[str] = []
+    warned: list[str] = []
     if runs is None:
-        runs = _runs(book, said)
+        runs = _runs(book, warned)
     record = Record(book)
     ran = record.book_as_run
     numbers = {
@@ -43,7 +43,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         for name, metrics in _made(book)
     }
     localised = localisations(book, record)
-    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", found.name) for found in localised)]
+    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", one.name) for one in localised)]
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
     return PaperTable(
@@ -55,7 +55,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         shares=shares,
         bound=book.table.bound,
         notes=tuple(notes(book, rows, numbers)),
-        todo=(*todo(book, numbers), *boxes_todo(book, localised), *said),
+        todo=(*todo(book, numbers), *boxes_todo(book, localised), *warned),
         repeats=repeats(book, numbers),
         localised=localised,
         warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
@@ -97,11 +97,11 @@ def _made(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from ((row.name, row.metrics) for row in read_evaluations(book.book.work, list(book.evaluate)))
 
 
-def _runs(book: Book, said: list[str]) -> dict[str, RecordedStage]:
+def _runs(book: Book, warned: list[str]) -> dict[str, RecordedStage]:
     try:
         return known_runs(Path(book.book.path) / "dvc.lock")
     except Weak2MaskError as error:
-        said.append(f"Without MLflow runs: {str(error).splitlines()[0]}")
+        warned.append(f"Without MLflow runs: {str(error).splitlines()[0]}")
         return {}
 
 

@@ -62,8 +62,8 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
 def _filled(table: PaperTable) -> PaperTable:
     rows = tuple(row for row in table.rows if row.cells)
     left_out = len(table.rows) - len(rows)
-    said = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
-    return replace(table, rows=rows, notes=(*table.notes, said) if left_out else table.notes)
+    note = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
+    return replace(table, rows=rows, notes=(*table.notes, note) if left_out else table.notes)
 
 
 def print_runs(book: Book) -> None:
@@ -74,8 +74,8 @@ def print_runs(book: Book) -> None:
     """
     from pipeline.tracking.runs import find_runs
 
-    found = find_runs(Path(book.book.path) / "dvc.lock")
-    cells = tuple((stage.stage, stage.output, stage.md5[:8], stage.run_id or NONE) for stage in found)
+    stages = find_runs(Path(book.book.path) / "dvc.lock")
+    cells = tuple((stage.stage, stage.output, stage.md5[:8], stage.run_id or NONE) for stage in stages)
     _print(TextTable("", ("stage", "output", "md5", "MLflow run"), cells).rich())
 
 

@@ -76,14 +76,14 @@ def repeat_table(table: PaperTable) -> TextTable:
     return TextTable("Mean and standard deviation over seeds", COLUMNS, tuple(cells(row) for row in table.repeats))
 
 
-def localisation_table(found: Sequence[Localised]) -> TextTable:
+def localisation_table(localised: Sequence[Localised]) -> TextTable:
     """One row for each evaluation of boxes."""
-    return TextTable(TITLE, *columns_and_cells(found))
+    return TextTable(TITLE, *columns_and_cells(localised))
 
 
 def _cells(number: Number, share: float | None) -> list[str]:
     metrics = number.metrics
-    run = next((found["run"][:8] for found in number.provenance["mlflow"].values() if found), NONE)
+    run = next((mlflow_run["run"][:8] for mlflow_run in number.provenance["mlflow"].values() if mlflow_run), NONE)
     md5 = number.provenance["dvc"]["metrics.json"]
     return [
         number.evaluation + ("†" if number.stale else ""),

@@ -28,9 +28,9 @@ class Kept:
     def __init__(self, derived: Derived, file: Path) -> None:
         self._book, self._file = derived.book, file
         self._keys = keys(derived)
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         self._ran: dict[str, tuple[str, DryRunOutcome]] = {
-            stage: (key, DryRunOutcome(**ended)) for stage, (key, ended) in found.items()
+            stage: (key, DryRunOutcome(**ended)) for stage, (key, ended) in content.items()
         }
 
     def get(self, node: Node) -> DryRunOutcome | None:
@@ -50,9 +50,9 @@ class Kept:
         self._save()
 
     def _save(self) -> None:
-        told = {stage: (key, asdict(ended)) for stage, (key, ended) in self._ran.items()}
+        content = {stage: (key, asdict(ended)) for stage, (key, ended) in self._ran.items()}
         with whole_file(self._file) as scratch:
-            scratch.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def _output(self, node: Node) -> Path:
         return artifact(self._book.book.work, kind_of(node[0]), node[1])
@@ -60,16 +60,16 @@ class Kept:
 
 def keys(derived: Derived) -> Mapping[Node, str]:
     """sha256 of what decides each stage's output; see :class:`Kept`."""
-    found: dict[Node, str] = {}
+    by_node: dict[Node, str] = {}
     for verb, name in derived.order:
         decides = [
             derived.book.entry(verb, name).model_dump_json(),
             fingerprint(verb, components(derived.book, verb, name)),
             _imported(derived.book, verb, name),
-            *(found[below] for below in inputs(derived.book, verb, name).values()),
+            *(by_node[below] for below in inputs(derived.book, verb, name).values()),
         ]
-        found[verb, name] = hashlib.sha256("\n".join(decides).encode()).hexdigest()
-    return found
+        by_node[verb, name] = hashlib.sha256("\n".join(decides).encode()).hexdigest()
+    return by_node
 
 
 def _imported(book: Book, verb: str, name: str) -> str:

@@ -124,9 +124,11 @@ def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[StateDi
     ignored = []
     for raw, value in entries.items():
         name = "::".join(part.removeprefix(PREFIX) for part in raw.split("::"))
-        own = next((re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None)
-        if own is not None:
-            halves = own.split(" | ")
+        new_name = next(
+            (re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None
+        )
+        if new_name is not None:
+            halves = new_name.split(" | ")
             state |= dict(zip(halves, value.chunk(len(halves)) if len(halves) > 1 else [value], strict=True))
         elif any(re.match(pattern, name) for pattern in official.ignored):
             ignored.append(name)
@@ -164,7 +166,9 @@ def fitting(entries: Iterable[str]) -> list[str]:
     """Names of the official networks that have every entry of a file, by name."""
     plain = ["::".join(part.removeprefix(PREFIX) for part in raw.split("::")) for raw in entries]
     known = {name: (*(pattern for pattern, _ in one.rules), *one.ignored) for name, one in OFFICIAL.items()}
-    return [name for name, own in known.items() if all(any(re.match(rule, entry) for rule in own) for entry in plain)]
+    return [
+        name for name, rules in known.items() if all(any(re.match(rule, entry) for rule in rules) for entry in plain)
+    ]
 
 
 def _load(method: Method, official: Official, state: StateDict, where: str, fits: Sequence[str]) -> None:
@@ -172,13 +176,13 @@ def _load(method: Method, official: Official, state: StateDict, where: str, fits
     (_, page), *_ = layers(method)
     backbone: Any = page.backbone
     target = portable_state(method)
-    found = _in_own_order(state, backbone)
+    ordered = _in_own_order(state, backbone)
     for name, value in target.items():
-        if name not in found and _made_here(name):
-            found[name] = value
-        elif value.shape[2:] == (1, 1) and name in found and found[name].dim() == 2:
-            found[name] = found[name][:, :, None, None]  # a linear layer, which is a 1x1 convolution here
-    problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in found.items()})
+        if name not in ordered and _made_here(name):
+            ordered[name] = value
+        elif value.shape[2:] == (1, 1) and name in ordered and ordered[name].dim() == 2:
+            ordered[name] = ordered[name][:, :, None, None]  # a linear layer, which is a 1x1 convolution here
+    problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in ordered.items()})
     if problems:
         candidates = f" ({', '.join(fits)}?)" if fits else ""
         raise DataError(
@@ -186,19 +190,19 @@ def _load(method: Method, official: Official, state: StateDict, where: str, fits
             f"Remedy: name the network that the file was made for{candidates}."
         )
     for name, value in target.items():
-        value.copy_(found[name])
+        value.copy_(ordered[name])
 
 
 def _in_own_order(state: StateDict, backbone: Any) -> StateDict:
     """The same, with backbone entries under the backbone's own names and in its order of channels."""
-    found: StateDict = {}
+    ordered: StateDict = {}
     for name, value in state.items():
         if name.startswith(BACKBONE):
-            own = backbone.own_name(name.removeprefix(BACKBONE))
-            found[BACKBONE + own] = backbone.own_value(own, value)
+            name_here = backbone.own_name(name.removeprefix(BACKBONE))
+            ordered[BACKBONE + name_here] = backbone.own_value(name_here, value)
         else:
-            found[name] = value
-    return found
+            ordered[name] = value
+    return ordered
 
 
 def _made_here(name: str) -> bool:

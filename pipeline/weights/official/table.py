@@ -72,15 +72,15 @@ def _mit() -> Rules:
     """SegFormer's encoder as its authors name it, under the names of transformers."""
     rules: list[tuple[str, str]] = []
     for number in range(1, 5):
-        own = f"backbone.encoder.{number - 1}."
+        prefix = f"backbone.encoder.{number - 1}."
         block = rf"^encoder\.block{number}\.(\d+)\."
         rules += [
-            (rf"^encoder\.patch_embed{number}\.proj\.", f"{own}patch_embeddings.proj."),
-            (rf"^encoder\.patch_embed{number}\.norm\.", f"{own}patch_embeddings.layer_norm."),
-            (rf"^encoder\.norm{number}\.", f"{own}layer_norm."),
+            (rf"^encoder\.patch_embed{number}\.proj\.", f"{prefix}patch_embeddings.proj."),
+            (rf"^encoder\.patch_embed{number}\.norm\.", f"{prefix}patch_embeddings.layer_norm."),
+            (rf"^encoder\.norm{number}\.", f"{prefix}layer_norm."),
         ]
         rules += [
-            (block + theirs, f"{own}blocks.\\1.{ours}")
+            (block + theirs, f"{prefix}blocks.\\1.{ours}")
             for theirs, ours in (
                 (r"norm1\.", "layernorm_before."),
                 (r"norm2\.", "layernorm_after."),
@@ -91,7 +91,7 @@ def _mit() -> Rules:
                 (r"mlp\.", "mlp."),
             )
         ]
-        halves = " | ".join(f"{own}blocks.\\1.attention.{half}_proj.\\2" for half in "kv")
+        halves = " | ".join(f"{prefix}blocks.\\1.attention.{half}_proj.\\2" for half in "kv")
         rules.append((block + r"attn\.kv\.(.*)$", halves))
     return tuple(rules)
 
