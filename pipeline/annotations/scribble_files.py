@@ -10,7 +10,7 @@ import numpy as np
 
 from models.errors import ConfigurationError, DataError
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask
-from pipeline.annotations.files import require
+from pipeline.annotations.files import require_items
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.label_folder import Files, LabelFolder
 from pipeline.datasets.catalogue import Catalogue
@@ -69,7 +69,7 @@ class Look:
     problem: str | None = None
 
 
-def find(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool = False) -> Files:
+def find_scribbles(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool = False) -> Files:
     """The files of these images.
 
     Raises:
@@ -88,11 +88,11 @@ def find(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool
             f"{folder}: expected scribble PNGs, found JPEGs for {len(lossy)} images ({lossy[0]}.jpg). JPEG changes the "
             "values of pixels. Remedy: save the scribbles as PNG."
         )
-    require(ids, files.paths, folder, "scribble PNGs", catalogue, files.strangers)
+    require_items(ids, files.paths, folder, "scribble PNGs", catalogue, files.strangers)
     return files
 
 
-def read(path: Path, size: tuple[int, int]) -> Mask:
+def read_scribble(path: Path, size: tuple[int, int]) -> Mask:
     """The values of a file, uint8 [H,W].
 
     Raises:
@@ -114,7 +114,7 @@ def read(path: Path, size: tuple[int, int]) -> Mask:
     return indices.astype(np.uint8)
 
 
-def check(
+def check_scribbles(
     folder: Path, values: Values, catalogue: Catalogue, ids: Sequence[str], workers: int
 ) -> tuple[dict[str, set[int]], list[Notice]]:
     """Look at every file once.
@@ -133,7 +133,7 @@ def check(
         DataError: everything that surely is wrong.
     """
     lookup = values.lookup(catalogue)
-    files = find(folder, catalogue, ids, all_files=True)
+    files = find_scribbles(folder, catalogue, ids, all_files=True)
     items = [(path, catalogue.size(id)) for id, path in files.paths.items()]
     looks = in_processes(_look, items, workers, f"looking at {folder.name}")
     raise_together([look.problem for look in looks if look.problem])
@@ -148,7 +148,7 @@ def check(
 
 def _look(item: tuple[Path, tuple[int, int]]) -> Look:
     try:
-        counts = np.bincount(read(*item).ravel(), minlength=256)
+        counts = np.bincount(read_scribble(*item).ravel(), minlength=256)
     except DataError as error:
         return Look({}, str(error))
     return Look({int(value): int(counts[value]) for value in np.flatnonzero(counts)})

@@ -20,7 +20,7 @@ REFERENCES = {
 """Keys whose value names an artefact that another entry makes."""
 
 
-def inputs(book: Book, verb: str, name: str) -> dict[str, Node]:
+def entry_inputs(book: Book, verb: str, name: str) -> dict[str, Node]:
     """Key of the entry -> the entry that makes what it names; names that nothing makes are left out."""
     entry = book.entry(verb, name)
     named = {key: (kind, getattr(entry, key, None)) for key, kind in REFERENCES.items()}
@@ -37,7 +37,7 @@ def ancestors(book: Book, verb: str, name: str) -> list[Node]:
 
     def visit(node: Node) -> None:
         if node not in nodes:
-            for below in inputs(book, *node).values():
+            for below in entry_inputs(book, *node).values():
                 visit(below)
             nodes[node] = None
 

@@ -28,18 +28,18 @@ def located(file: Path | None, problems: Sequence[str]) -> list[str]:
     lines = []
     for problem in problems:
         text = problem.lstrip()
-        number = line(root, text.partition(":")[0])
+        number = line_of(root, text.partition(":")[0])
         lines.append(f"{problem[: -len(text)]}line {number}: {text}" if number else problem)
     return lines
 
 
 def with_line(file: Path, key: str) -> str:
     """The file's path and the line of a key: ``recipes/x/params.yaml line 41``."""
-    number = line(_root(file), key)
+    number = line_of(_root(file), key)
     return f"{file.as_posix()} line {number}" if number else file.as_posix()
 
 
-def line(root: yaml.Node | None, key: str) -> int | None:
+def line_of(root: yaml.Node | None, key: str) -> int | None:
     """The line of a key, or of what of it there is, from 1; what is merged (``<<``) stands where it was written."""
     nodes = [place for place, _ in places(root, key.split("."))]
     return nodes[-1].start_mark.line + 1 if nodes else None

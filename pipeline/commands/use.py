@@ -65,12 +65,12 @@ def predict(
     from pipeline.inference.trained import find_checkpoint
     from pipeline.problems.notices import warn_of
 
-    chosen = options.formats(formats)
+    chosen = options.parse_formats(formats)
     if coco_ids is not None and "coco" not in chosen:
         raise ConfigurationError("--coco-ids is of predictions.json, which --format leaves out. Add coco to it.")
     inputs = find_images(images)
     place = find_checkpoint(checkpoint, book)
-    how = options.how(place, options.scales(scales), flip, crf)
+    how = options.predict_options(place, options.parse_scales(scales), flip, crf)
     check_out(out, inputs, overwrite)
     warn_of(passed_over(images))
 

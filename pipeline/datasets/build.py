@@ -18,7 +18,7 @@ from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.overlaps import overlap_notices
 from pipeline.datasets.parallel import in_processes
-from pipeline.datasets.teachable import teachable
+from pipeline.datasets.teachable import teachable_notices
 from pipeline.problems.notices import Notice, save_notices
 from pipeline.storage.whole import whole_folder
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
@@ -86,7 +86,7 @@ def make_catalogue(
             topics = {notice.topic for notice in notices}
             notices += (
                 notice
-                for notice in teachable(listing.class_names, _classes_shown(listing, listed, findings, kept))
+                for notice in teachable_notices(listing.class_names, _classes_shown(listing, listed, findings, kept))
                 if notice.topic != "class_without_image" or "categories_without_annotation" not in topics
             )
         save_notices(images, notices)

@@ -26,7 +26,7 @@ ROBOFLOW = re.compile(r"(.+)_([a-z]{3,4})\.rf\.\w+\.\w+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Found:
+class ImagePlace:
     """Where a listed image lies.
 
     Attributes:
@@ -42,7 +42,7 @@ class Found:
     rivals: tuple[str, ...] = ()
 
 
-def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> list[Found]:
+def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> list[ImagePlace]:
     """The files of images, in order.
 
     The place is the folder that has most of a few images of the list. What is not there is looked for by its last
@@ -65,10 +65,12 @@ def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> lis
     results = []
     for name, path in zip(names, paths, strict=True):
         if os.path.isfile(base / path):
-            results.append(Found(path, elsewhere=_is_elsewhere(name, path)))
+            results.append(ImagePlace(path, elsewhere=_is_elsewhere(name, path)))
         else:
             best = index.find(name)
-            results.append(Found(best[0], elsewhere=True) if len(best) == 1 else Found(path, False, rivals=best))
+            results.append(
+                ImagePlace(best[0], elsewhere=True) if len(best) == 1 else ImagePlace(path, False, rivals=best)
+            )
     _each_for_one(names, paths, results)
     if names and not any(one.exists or one.rivals for one in results):
         looked = ", ".join(f"{folder}/" for folder in folders)
@@ -85,7 +87,7 @@ def _is_elsewhere(name: str, path: str) -> bool:
     return not f"/{path}".endswith(f"/{name}") and OFFICIAL.fullmatch(PurePosixPath(name).stem) is None
 
 
-def _each_for_one(names: Sequence[str], paths: Sequence[str], results: list[Found]) -> None:
+def _each_for_one(names: Sequence[str], paths: Sequence[str], results: list[ImagePlace]) -> None:
     """A file that was found by the last part of a name stands for one name, or for none."""
     owners: dict[str, set[str]] = {}
     for name, one in zip(names, results, strict=True):
@@ -93,7 +95,7 @@ def _each_for_one(names: Sequence[str], paths: Sequence[str], results: list[Foun
             owners.setdefault(one.path, set()).add(name)
     for k, one in enumerate(results):
         if one.elsewhere and len(owners[one.path]) > 1:
-            results[k] = Found(paths[k], False, rivals=(one.path,))
+            results[k] = ImagePlace(paths[k], False, rivals=(one.path,))
 
 
 def unlisted(base: Path, listed: Iterable[str], others: Iterable[str]) -> list[str]:

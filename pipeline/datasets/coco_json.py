@@ -12,7 +12,7 @@ from models.errors import DataError
 from pipeline.compute.bars import progress
 from pipeline.datasets.coco_kinds import refuse_other_bytes, refuse_other_kinds
 from pipeline.datasets.coco_names import plain_name
-from pipeline.datasets.coco_values import flag, key_of, short, whole
+from pipeline.datasets.coco_values import key_of, short, whole_number, zero_or_one
 from stages.prepare import Problem, report
 
 Key: TypeAlias = int | str
@@ -104,7 +104,7 @@ def load_coco(path: Path) -> dict[str, Any]:
 def _categories(path: Path, listed: Sequence[Any]) -> dict[int, str]:
     names: dict[int, str] = {}
     for place, entry in enumerate(listed):
-        id, name = (whole(entry.get("id")), entry.get("name")) if isinstance(entry, Mapping) else (None, None)
+        id, name = (whole_number(entry.get("id")), entry.get("name")) if isinstance(entry, Mapping) else (None, None)
         name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
         if id is None or not isinstance(name, str) or not name.strip() or len(name) > LONGEST or not _is_text(name):
             raise DataError(
@@ -165,7 +165,11 @@ def _annotations(
             where = f"{path} annotations[{place}]"
             problems.append(Problem(f"annotations[{place}]", where, "an annotation with id", short(entry)))
             continue
-        number, category, crowd = key_of(entry.get("image_id")), whole(entry.get("category_id")), flag(entry)
+        number, category, crowd = (
+            key_of(entry.get("image_id")),
+            whole_number(entry.get("category_id")),
+            zero_or_one(entry),
+        )
         where = f"{path} annotation {short(entry.get('id', place))}"
         if number is None or number not in images:
             asked = short(entry.get("image_id"))
@@ -177,7 +181,7 @@ def _annotations(
             asked = short(entry.get("iscrowd"))
             problems.append(Problem(_name(images[number]), where, "iscrowd 0 or 1", f"iscrowd {asked}"))
         else:
-            id = whole(entry.get("id"))
+            id = whole_number(entry.get("id"))
             entry.update(id=place if id is None else id, category_id=category, iscrowd=crowd)
             by_image.setdefault(number, []).append(entry)
     return by_image

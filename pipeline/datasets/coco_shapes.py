@@ -14,7 +14,7 @@ from models.structures import IGNORE
 from pipeline.datasets import rle
 from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_boxes import box_of, pixels_of
-from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.coco_values import short, whole_number
 from pipeline.datasets.images import MOST_INSTANCES, BadFileError, write_indices
 from pipeline.datasets.sizes import stored_size
 from stages.prepare import Problem
@@ -99,7 +99,7 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> npt.NDArray
     """Run lengths whose own size, where they have one, is the image's: in another order they are another picture."""
     counts, size_given = segmentation["counts"], segmentation.get("size")
     if size_given is not None:
-        stated = tuple(whole(number) for number in size_given) if isinstance(size_given, list) else None
+        stated = tuple(whole_number(number) for number in size_given) if isinstance(size_given, list) else None
         if stated != size:
             swapped = ": height and width are interchanged" if stated == size[::-1] else ""
             raise BadFileError(

@@ -13,11 +13,11 @@ from models.structures import IGNORE
 from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_agree import Agreement
 from pipeline.datasets.coco_boxes import check_boxes, corners, refuse_shares
-from pipeline.datasets.coco_images import ROOTS, Found, find_images
+from pipeline.datasets.coco_images import ROOTS, ImagePlace, find_images
 from pipeline.datasets.coco_json import Instances, Key, read_instances
 from pipeline.datasets.coco_names import id_of, ids_apart, plain_name
 from pipeline.datasets.coco_shapes import LARGEST, Sketch, read_shape
-from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.coco_values import short, whole_number
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed
@@ -115,7 +115,9 @@ class Split:
                     numbers.append(number)
         return [number for number in numbers if not objects_only or self._tags(number)]
 
-    def _count(self, wanted: Sequence[Key], names: Mapping[Key, str], places: Sequence[Found], tally: Tally) -> None:
+    def _count(
+        self, wanted: Sequence[Key], names: Mapping[Key, str], places: Sequence[ImagePlace], tally: Tally
+    ) -> None:
         taken = set(wanted)
         tally.images += len(wanted)
         tally.others |= {name for number, name in names.items() if number not in taken}
@@ -143,7 +145,7 @@ class Split:
     def _listed(
         self,
         number: Key,
-        place: Found,
+        place: ImagePlace,
         sketches: dict[str, Sketch],
         problems: list[Problem],
         tally: Tally,
@@ -190,7 +192,7 @@ def _is_drawn(sketch: Sketch) -> bool:
     return not sketch.shapes or any(shape.box is None for shape in sketch.shapes)
 
 
-def _ambiguous(place: Found, where: str, entry: Mapping[str, Any]) -> Problem:
+def _ambiguous(place: ImagePlace, where: str, entry: Mapping[str, Any]) -> Problem:
     name = short(entry["file_name"])
     if len(place.rivals) == 1:
         seen = f"{place.rivals[0]}, which is another listed image's too"
@@ -221,7 +223,7 @@ def _values(categories: Mapping[int, str], names: Collection[str]) -> dict[int, 
 
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = whole(entry.get("height")), whole(entry.get("width"))
+    height, width = whole_number(entry.get("height")), whole_number(entry.get("width"))
     if height is None or width is None or min(height, width) < 1 or height * width > LARGEST:
         return None
     return height, width

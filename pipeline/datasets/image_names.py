@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.file_names import nearest, nfc, without_suffix
+from pipeline.datasets.file_names import nearest_name, nfc, without_suffix
 from pipeline.problems.notices import first_of
 
 _Parts = tuple[str, ...]
@@ -36,7 +36,7 @@ class ImageNames:
         if len(several) > 1:
             return f"it may be any of {first_of(several)}: write its folder too"
         stem = parts[-1] if (parts := _parts(name)) else name
-        near = self._folded.get(stem.casefold()) or nearest(stem, self.catalogue.entries)
+        near = self._folded.get(stem.casefold()) or nearest_name(stem, self.catalogue.entries)
         return f"the nearest is '{near}'" if near else ""
 
     def _candidates(self, name: str) -> list[str]:

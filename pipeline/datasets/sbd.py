@@ -47,7 +47,7 @@ class Sbd:
 
 
 @dataclass(frozen=True)
-class MaskFiles:
+class MasksToCopy:
     """Where the mask and the instances of an image are to be copied from."""
 
     id: str
@@ -57,7 +57,7 @@ class MaskFiles:
 
 def choose(
     listed: Sequence[Listed], folder: Path, sbd: Sbd, problems: list[Problem]
-) -> tuple[list[Listed], list[MaskFiles]]:
+) -> tuple[list[Listed], list[MasksToCopy]]:
     """Images with masks in the artefact's own folder: VOC's where it has one, SBD's for the others."""
     items, files = [], []
     for item in listed:
@@ -71,7 +71,7 @@ def choose(
         if mask is None:
             problems.append(Problem(item.id, item.where, f"a mask of VOC ({voc_mask}) or SBD", "none"))
         else:
-            files.append(MaskFiles(item.id, mask, instances))
+            files.append(MasksToCopy(item.id, mask, instances))
         places = f"{MASKS}/{item.id}.png", f"{INSTANCES}/{item.id}.png"
         own_mask, own_instances = (
             place if there else None for place, there in zip(places, (mask, instances), strict=True)
@@ -83,7 +83,7 @@ def choose(
 
 
 def copy_all(
-    images: Path, truth: Path, workers: int, ids: Collection[str], *, files: Sequence[MaskFiles]
+    images: Path, truth: Path, workers: int, ids: Collection[str], *, files: Sequence[MasksToCopy]
 ) -> list[Problem]:
     """Write masks/ and instances/ of ``ids`` under ``truth``."""
     for folder in (MASKS, INSTANCES):
@@ -93,7 +93,7 @@ def copy_all(
     return [problem for problem in problems if problem is not None]
 
 
-def _copy(files: MaskFiles, truth: Path) -> Problem | None:
+def _copy(files: MasksToCopy, truth: Path) -> Problem | None:
     if files.instances is not None:
         shutil.copyfile(files.instances, truth / INSTANCES / f"{files.id}.png")
     target = truth / MASKS / f"{files.id}.png"

@@ -58,7 +58,7 @@ class Columns:
     notices: list[Notice] = field(default_factory=list)
 
 
-def columns(path: Path, header: Sequence[str], rows: Sequence[TableLine], classes: Sequence[str] | None) -> Columns:
+def tag_columns(path: Path, header: Sequence[str], rows: Sequence[TableLine], classes: Sequence[str] | None) -> Columns:
     """Find out what the columns are.
 
     Args:

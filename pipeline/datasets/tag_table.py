@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import DataError
-from pipeline.datasets.file_names import nearest, nfc, path_id
+from pipeline.datasets.file_names import nearest_name, nfc, path_id
 from pipeline.datasets.folder_images import FolderImages
 from pipeline.datasets.tables import TableLine, cut, read_table
-from pipeline.datasets.tag_columns import Columns, columns, mark
+from pipeline.datasets.tag_columns import Columns, mark, tag_columns
 from pipeline.datasets.tag_words import name_notices, read_words, slips
 from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
@@ -58,7 +58,7 @@ class TagTable:
             raise DataError(f"{path}: expected a CSV file with columns image, tags, found no such file.")
         header, raw = read_table(path, [])
         given = None if classes is None else [nfc(name) for name in classes]
-        taken = columns(path, header, raw, given)
+        taken = tag_columns(path, header, raw, given)
         rows = [_plain(row, taken) for row in raw]
         problems = _split_problems(rows)
         if taken.tags is not None:
@@ -113,7 +113,7 @@ class TagTable:
     def _none_agrees(self, images: FolderImages) -> str:
         cells = [row.cells["image"] for row in self.rows]
         names = [path for paths in images.files.values() for path in paths]
-        near = nearest(cells[0], names)
+        near = nearest_name(cells[0], names)
         why = images.why_not(cells[0])
         hint = f" Found {why}." if why else f" Did you mean '{near}'?" if near else ""
         return (
@@ -129,7 +129,7 @@ class TagTable:
             cell = row.cells["image"]
             found = images.why_not(cell)
             if not found:
-                near = nearest(cell, [images.files[id][0] for id in free]) if number < NEAREST else ""
+                near = nearest_name(cell, [images.files[id][0] for id in free]) if number < NEAREST else ""
                 found = f"'{cut(cell)}'" + (f". Did you mean '{near}'?" if near else "")
             yield Problem(path_id(cell) or row.where, row.where, f"an image of {images.place}", found)
 

@@ -17,7 +17,7 @@ ALMOST = 0.02
 """A class that at most this part of the training images lacks is on almost every one."""
 
 
-def teachable(
+def teachable_notices(
     class_names: Sequence[str], splits: Mapping[str, Sequence[Tags]], train: str = "train"
 ) -> tuple[Notice, ...]:
     """Notices on the classes that the tags of a data set cannot teach.

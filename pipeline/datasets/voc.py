@@ -13,7 +13,7 @@ from pipeline.datasets.class_names import VOC_CLASSES
 from pipeline.datasets.label_files import read_labels
 from pipeline.datasets.labelmap import LabelMap, coloured
 from pipeline.datasets.listing import Listed, Listing
-from pipeline.datasets.sbd import TRAIN_AUG, MaskFiles, Sbd, choose, copy_all
+from pipeline.datasets.sbd import TRAIN_AUG, MasksToCopy, Sbd, choose, copy_all
 from pipeline.datasets.voc_files import VocFiles, devkit
 from pipeline.datasets.voc_xml import object_boxes
 from pipeline.problems.notices import Notice, first_of
@@ -78,7 +78,7 @@ def voc(
     extra = None if sbd is None else Sbd.find(Path(sbd))
     problems: list[Problem] = []
     listed: dict[str, list[Listed]] = {}
-    copied: dict[str, MaskFiles] = {}
+    copied: dict[str, MasksToCopy] = {}
     published = _Tags(folder, known, labels, labels_key)
     for split, list_name in splits.items():
         ids = _ids(files, list_name, extra)

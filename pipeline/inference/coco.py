@@ -12,7 +12,7 @@ from pipeline.inference.coco_ids import CocoIds
 Segment = dict[str, Any]
 
 
-def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
+def coco_segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
     """One annotation for each class that a mask shows, as COCO writes it, without ids.
 
     Args:
@@ -40,7 +40,7 @@ def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
     return annotations
 
 
-def dataset(
+def coco_dataset(
     images: Iterable[tuple[str, tuple[int, int], Sequence[Segment]]],
     class_names: Sequence[str],
     ids: CocoIds | None = None,
@@ -48,7 +48,7 @@ def dataset(
     """A file that ``pycocotools.coco.COCO`` loads; its ``annotations`` are also COCO results (``loadRes``).
 
     Args:
-        images: (file name, (H, W), its :func:`segments`), in order; they are numbered from 1.
+        images: (file name, (H, W), its :func:`coco_segments`), in order; they are numbered from 1.
         class_names: of the categories 1..C.
         ids: of images and categories, in place of these numbers.
     """

@@ -12,7 +12,7 @@ from typing import Any
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.coco_json import read_images
 from pipeline.datasets.coco_names import id_of, plain_name
-from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.coco_values import short, whole_number
 from pipeline.inference.inputs import Input
 from pipeline.problems.notices import Notice, first_of
 
@@ -75,7 +75,7 @@ def size_notices(ids: CocoIds, sizes: Mapping[str, Size]) -> list[Notice]:
     """Images whose masks are of another size than the file says: they cannot be compared with its annotations."""
     wrong = []
     for name, size in sizes.items():
-        stated = tuple(whole(ids.images[name].get(side)) for side in ("height", "width"))
+        stated = tuple(whole_number(ids.images[name].get(side)) for side in ("height", "width"))
         if None not in stated and stated != size:
             wrong.append(f"{name} ({stated[0]} x {stated[1]} stated, {size[0]} x {size[1]} found, H x W)")
     if not wrong:

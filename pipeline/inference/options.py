@@ -9,10 +9,10 @@ from models.errors import ConfigurationError, closest
 from models.refiners.dense_crf import PRESETS, SegmentationCrf
 from pipeline.inference.predict import FORMATS
 from pipeline.inference.trained import Place
-from pipeline.inference.worker import How
+from pipeline.inference.worker import PredictOptions
 
 
-def formats(text: str) -> tuple[str, ...]:
+def parse_formats(text: str) -> tuple[str, ...]:
     """Some of :data:`FORMATS` (ConfigurationError for another name)."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = next((name for name in names if name not in FORMATS), None)
@@ -21,7 +21,7 @@ def formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def scales(text: str | None) -> tuple[float, ...] | None:
+def parse_scales(text: str | None) -> tuple[float, ...] | None:
     """ "0.75,1,1.25" as numbers (ConfigurationError unless each is above 0 and at most 8)."""
     if text is None:
         return None
@@ -34,7 +34,7 @@ def scales(text: str | None) -> tuple[float, ...] | None:
     return numbers
 
 
-def how(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: str | None) -> How:
+def predict_options(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: str | None) -> PredictOptions:
     """What was asked for; where nothing was, as the checkpoint's book predicts, or plainly.
 
     Raises:
@@ -49,4 +49,4 @@ def how(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: st
     known |= {key: value for key, value in (("scales", scales), ("flip", flip)) if value is not None}
     if known["crf"] is not None:
         SegmentationCrf(**known["crf"])
-    return How(**{**known, "scales": tuple(known.get("scales", (1.0,)))})
+    return PredictOptions(**{**known, "scales": tuple(known.get("scales", (1.0,)))})

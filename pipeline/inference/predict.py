@@ -10,7 +10,7 @@ from typing import Any
 from models.errors import ConfigurationError, DataError
 from pipeline.inference.coco_ids import CocoIds, size_notices
 from pipeline.inference.inputs import Input
-from pipeline.inference.worker import CHUNK_SIZE, How, Result, SegmentChunk, write_json
+from pipeline.inference.worker import CHUNK_SIZE, PredictOptions, Result, SegmentChunk, write_json
 from pipeline.problems.notices import FILE as WARNINGS
 from pipeline.problems.notices import Notice, first_of, save_notices
 from stages.prepare import Problem, report
@@ -26,7 +26,7 @@ class Summary:
     """What a prediction did, for people and machines."""
 
     out: str
-    how: How
+    how: PredictOptions
     images: int
     classes: dict[str, int]
     problems: tuple[Problem, ...]
@@ -73,7 +73,7 @@ def predict(
     checkpoint: Path,
     class_names: Sequence[str],
     out: Path,
-    how: How,
+    how: PredictOptions,
     *,
     formats: Sequence[str] = FORMATS,
     tags: Mapping[str, Sequence[bool]] | None = None,
@@ -95,7 +95,7 @@ def predict(
         device: of the network.
     """
     from pipeline.compute.chunks import map_chunks
-    from pipeline.inference.coco import dataset
+    from pipeline.inference.coco import coco_dataset
 
     for kind in formats:
         (out / kind if kind != "coco" else out).mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def predict(
     notices = list(_notices(results))
     if "coco" in formats:
         listed = [(r.card["source"], (r.card["height"], r.card["width"]), r.segments) for r in good]
-        content = dataset(listed, class_names, ids)
+        content = coco_dataset(listed, class_names, ids)
         write_json(out / PREDICTIONS, content, indent=None)
         if ids is not None:
             write_json(out / RESULTS, content["annotations"], indent=None)

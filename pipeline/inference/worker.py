@@ -28,7 +28,7 @@ CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True)
-class How:
+class PredictOptions:
     """How images are segmented; picklable.
 
     Attributes:
@@ -67,7 +67,7 @@ class SegmentChunk:
     checkpoint: Path
     class_names: tuple[str, ...]
     out: Path
-    how: How
+    how: PredictOptions
     formats: tuple[str, ...]
     tags: Mapping[str, Sequence[bool]]
     device: str
@@ -110,7 +110,7 @@ class SegmentChunk:
     def _written(self, item: Input, image: Image, scored: Scored) -> Result:
         from PIL import Image as Pictures
 
-        from pipeline.inference.coco import segments
+        from pipeline.inference.coco import coco_segments
         from pipeline.pictures.overlays import overlay
         from pipeline.pictures.palette import write_png
 
@@ -123,7 +123,7 @@ class SegmentChunk:
                 Pictures.fromarray(overlay(image, scored.mask)).save(scratch)
         if "json" in self.formats:
             write_json(self.out / "json" / f"{item.name}.json", card)
-        return Result(item, card, segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
+        return Result(item, card, coco_segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
 
     def _card(self, item: Input, scored: Scored) -> dict[str, Any]:
         """What is said of one image: where it is from, its size, and of each label pixels, share and mean score."""

@@ -35,7 +35,7 @@ TRAINED_LONG_SIDE = 448
 
 
 @dataclass(frozen=True)
-class Plan:
+class BookPlan:
     """The numbers of one book; ``cam_scales`` and ``scales`` are factors of the user's images' size."""
 
     style: Style
@@ -50,7 +50,7 @@ class Plan:
     long_sides: tuple[tuple[int, int], tuple[int, int]]
 
 
-def plan(survey: Survey, style: Style, backbone: str | None = None) -> Plan:
+def plan_book(survey: Survey, style: Style, backbone: str | None = None) -> BookPlan:
     """Numbers for a folder of this many images of this size.
 
     Args:
@@ -69,7 +69,7 @@ def plan(survey: Survey, style: Style, backbone: str | None = None) -> Plan:
         raise DataError(f"Expected images of 32 pixels or more, found {survey.size[1]} x {survey.size[0]}.")
     unit = min(1.0, TRAINED_LONG_SIDE / long_side) if long_side > 1.5 * TRAINED_LONG_SIDE else 1.0
     near = round(long_side * unit)
-    return Plan(
+    return BookPlan(
         style=style,
         backbone=backbone or base.backbone,
         crop=min(base.crop, max(64, 32 * math.ceil(near / 32))),
@@ -87,7 +87,7 @@ def _times(unit: float, factors: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(round(unit * factor, 3) for factor in factors)
 
 
-def minutes(survey: Survey, chosen: Plan, cores: int, gpu: bool) -> int:
+def minutes(survey: Survey, chosen: BookPlan, cores: int, gpu: bool) -> int:
     """About how long the book runs, from what the stages took on a quiet machine; within a factor of two or so."""
     pixels = survey.size[0] * survey.size[1] / 1e6
     heavy = 4 if chosen.backbone.startswith("resnet") else 1

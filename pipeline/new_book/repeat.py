@@ -12,7 +12,7 @@ import yaml
 
 from models.errors import ConfigurationError
 from pipeline.book.check_inputs import check_targets
-from pipeline.book.lineage import REFERENCES, Node, ancestors, inputs
+from pipeline.book.lineage import REFERENCES, Node, ancestors, entry_inputs
 from pipeline.book.lines import with_line
 from pipeline.book.params import Book, load_book
 from pipeline.new_book.text import BookText, entry_line
@@ -106,7 +106,7 @@ def _chain(book: Book, targets: Sequence[Node], first: Sequence[Node]) -> tuple[
     chain: dict[Node, None] = {}
     for node in above:
         begins = node in first if first else node[0] == "train"
-        if begins or any(below in chain for below in inputs(book, *node).values()):
+        if begins or any(below in chain for below in entry_inputs(book, *node).values()):
             chain[node] = None
     for target in targets:
         if target not in chain:
@@ -116,7 +116,7 @@ def _chain(book: Book, targets: Sequence[Node], first: Sequence[Node]) -> tuple[
 
 
 def _entry(book: Book, given: dict[str, Any], node: Node, chain: Sequence[Node], seed: int) -> dict[str, Any]:
-    below = inputs(book, *node)
+    below = entry_inputs(book, *node)
     names = {key: seeded(value[1], seed) for key, value in below.items() if value in chain}
     entry = {**given, **{key: name for key, name in names.items() if key in REFERENCES}}
     if "of" in names:

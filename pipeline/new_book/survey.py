@@ -13,12 +13,12 @@ from typing import Any
 from models.errors import DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.file_names import nearest
+from pipeline.datasets.file_names import nearest_name
 from pipeline.datasets.folder import folder
 from pipeline.datasets.folder_masks import coverage
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.tag_table import TagTable
-from pipeline.datasets.teachable import teachable, too_many_for_masks
+from pipeline.datasets.teachable import teachable_notices, too_many_for_masks
 from pipeline.new_book.layout import (
     ANNOTATIONS,
     MASKS,
@@ -182,7 +182,7 @@ def _check_splits(splits: Mapping[str, tuple[str, ...]], data: Path, hint: str =
                 f"named after them; found '{other}' and '{name}', both '{slug(name)}'. Rename one of them."
             )
     if "train" not in splits:
-        near = nearest("train", splits)
+        near = nearest_name("train", splits)
         which = f"'{near}' to 'train'" if near else "it"
         raise DataError(
             f"{data}: expected a split 'train', found {first_of(list(splits), 8)}. Rename "
@@ -219,7 +219,7 @@ def _data_notes(
         notices += coverage(masked)
     tags = {item.id: item.tags for items in listing.splits.values() for item in items}
     known = {notice.topic for notice in notices}
-    few = teachable(listing.class_names, {name: [tags[id] for id in ids] for name, ids in splits.items()})
+    few = teachable_notices(listing.class_names, {name: [tags[id] for id in ids] for name, ids in splits.items()})
     notices += [notice for notice in few if notice.topic not in known]
     return [notice.text for notice in (*too_many_for_masks(len(listing.class_names)), *notices)]
 

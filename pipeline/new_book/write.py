@@ -14,7 +14,7 @@ import yaml
 from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.new_book.place import free_place, write_book
-from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
+from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
 from pipeline.storage.whole import remove
@@ -32,7 +32,7 @@ class NewBook:
 
     path: str
     survey: Survey
-    plan: Plan
+    plan: BookPlan
     minutes: int
     device: str
 
@@ -68,7 +68,7 @@ def init(
     gpu = machine != "cpu"
     chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
-    chosen = plan(survey, chosen_style, backbone)
+    chosen = plan_book(survey, chosen_style, backbone)
     made: list[Path] = []
     try:
         source, variable = _source(data, name, made)
@@ -130,13 +130,13 @@ def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
 
 
 def _link(source: Path, target: Path, made: list[Path]) -> None:
-    from pipeline.book.links import link
+    from pipeline.book.links import make_link
 
     if source.is_symlink() or source.exists():
         if source.resolve() != target.resolve():
             raise ConfigurationError(f"{source} is there already, for another book. Name another with --book.")
         return
-    link(source, target)
+    make_link(source, target)
     made.append(source)
 
 
@@ -180,7 +180,7 @@ def _text(
     name: str,
     data: Path,
     survey: Survey,
-    chosen: Plan,
+    chosen: BookPlan,
     source: str,
     variable: str,
     weights: str,

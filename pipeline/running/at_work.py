@@ -36,7 +36,7 @@ def stages_made_by(graph: Graph, pids: Collection[int]) -> dict[str, int]:
     return made | ({"another stage": unknown[0]} if unknown else {})
 
 
-def busy(stages: Mapping[str, int]) -> str:
+def busy_message(stages: Mapping[str, int]) -> str:
     """What to say to a command that has to wait for these: the cause in the first line, the remedy in the second."""
     which = ", ".join(f"{name} (process {pid})" for name, pid in stages.items())
     return (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.compute.bars import CHANNEL
-from pipeline.running.at_work import at_work, busy, stages_made_by
+from pipeline.running.at_work import at_work, busy_message, stages_made_by
 from pipeline.running.graph import Graph, Stage, downstream, nearest_upstream
 from pipeline.running.slots import Slots
 from pipeline.running.stage_process import StageOutcome, StageProcesses, changed_stages
@@ -63,7 +63,7 @@ class PlanRun:
         """Run one stage in a place that the caller has taken from ``slots``."""
         outcome = self._processes.run(stage.address, on_line, SPEAKING | device, self.force)
         if outcome.held_by:
-            outcome = replace(outcome, message=busy(stages_made_by(self.graph, outcome.held_by)))
+            outcome = replace(outcome, message=busy_message(stages_made_by(self.graph, outcome.held_by)))
         self.outcomes[stage.name] = outcome
         return outcome
 

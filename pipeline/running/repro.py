@@ -13,7 +13,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.params import Book
 from pipeline.compute import runtime
 from pipeline.compute.engines import setting
-from pipeline.running.at_work import at_work, being_written, busy
+from pipeline.running.at_work import at_work, being_written, busy_message
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.plan import changed
 from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed, repro_command
@@ -66,7 +66,7 @@ def _up_to_date(book: Book, targets: Sequence[str], force: bool) -> bool:
     if not working:
         return False
     if force or changed(plan(graph, targets)):
-        raise TransientError(busy(working))
+        raise TransientError(busy_message(working))
     return True
 
 

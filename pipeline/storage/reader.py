@@ -153,7 +153,7 @@ def _opened(path: Path, schema: str) -> Attributes:
         raise DataError(f"{path}: expected a store of kind '{schema}', found {found}. {REMEDY}")
     _check_kind(path, attributes, schema)
     count = -(-len(attributes["ids"]) // attributes["part_size"])
-    lost = [shards.array_name("part", k) for k in range(count) if not shards.exists(path, "part", k)]
+    lost = [shards.array_name("part", k) for k in range(count) if not shards.array_exists(path, "part", k)]
     if lost or "fingerprint" in attributes:
         found = first_of(lost, 5) + " missing" if lost else "a writer that has not finished"
         raise DataError(f"{path}: expected a whole store of {count} parts, found {found}. {REMEDY}")

@@ -65,7 +65,7 @@ def array_name(name: str, k: int) -> str:
     return f"{name}_{k:05d}"
 
 
-def exists(folder: Path, name: str, k: int) -> bool:
+def array_exists(folder: Path, name: str, k: int) -> bool:
     return (folder / array_name(name, k) / METADATA).is_file()
 
 
@@ -95,7 +95,7 @@ def read_shard(folder: Path, names: Iterable[str], k: int) -> Shard:
     """
     import zarr
 
-    there = [name for name in names if exists(folder, name, k)]
+    there = [name for name in names if array_exists(folder, name, k)]
     with _readable(folder):
         arrays = {name: zarr.open_array(folder / array_name(name, k), mode="r") for name in there}
         for name, array in arrays.items():
@@ -140,7 +140,7 @@ def write_array(folder: Path, name: str, k: int, planes: Sequence[Array], fill: 
     try:
         writing.rename(target)
     except OSError:
-        if not exists(folder, name, k):
+        if not array_exists(folder, name, k):
             raise
         remove(writing)
 

@@ -63,7 +63,7 @@ class Writer(Generic[Item]):
 
     def done(self, k: int) -> bool:
         """Whether shard ``k`` has been written."""
-        return shards.exists(self.scratch, "part", k)
+        return shards.array_exists(self.scratch, "part", k)
 
     def write(self, k: int, items: Sequence[Item]) -> None:
         """Write shard ``k``: one item for each of ``shard_ids(k)``, in order.

@@ -40,7 +40,7 @@ HUB_FILE = "pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedWeights:
     """Backbone weights under the names of a method's state dict (``backbone.*``), and where they are from."""
 
     state: StateDict
@@ -49,7 +49,7 @@ class Imported:
 
 def import_weights(
     architecture: str, file: Path, download: bool = False, normalisation: Normalisation = "imagenet"
-) -> Imported:
+) -> ImportedWeights:
     """Read weights for ``architecture`` and check that they are whole.
 
     Args:
@@ -64,7 +64,7 @@ def import_weights(
         DataError: the file is missing, damaged, has code in it or does not fit; or there is no network.
     """
     if architecture == "random":
-        return Imported({}, {"architecture": "random"})
+        return ImportedWeights({}, {"architecture": "random"})
     if architecture not in BACKBONES:
         raise ConfigurationError(
             f"Unknown architecture '{architecture}'.{closest(architecture, [*BACKBONES, 'random'])}"
@@ -78,10 +78,10 @@ def import_weights(
         entries = read_entries(file)
         where, source = str(file), {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     state = _fitted(architecture, entries, where, normalisation)
-    return Imported(state, {"architecture": architecture, **source})
+    return ImportedWeights(state, {"architecture": architecture, **source})
 
 
-def save_imported(folder: Path, imported: Imported) -> None:
+def save_imported(folder: Path, imported: ImportedWeights) -> None:
     """Write imported weights as a checkpoint without a method."""
     write_checkpoint(folder, imported.state, Card(recipe=imported.recipe))
 

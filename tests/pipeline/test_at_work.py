@@ -19,7 +19,7 @@ import yaml
 from models.errors import TransientError
 from pipeline.running import at_work as places
 from pipeline.running import repro
-from pipeline.running.at_work import at_work, being_written, busy
+from pipeline.running.at_work import at_work, being_written, busy_message
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.stage_process import read_killed, repro_command, under_way
 from tests.pipeline.test_walk import run_plan, states
@@ -56,7 +56,7 @@ def test_the_stage_and_its_process_are_known(first: subprocess.Popen[bytes]) -> 
     assert at_work(read_graph()) == {"left": first.pid}
     assert places.stages_made_by(plan(read_graph(), ["right"]), [first.pid]) == {"left.txt": first.pid}
     assert places.stages_made_by(read_graph(), [1]) == {"another stage": 1}
-    said = busy(at_work(read_graph()))
+    said = busy_message(at_work(read_graph()))
     assert f"left (process {first.pid})" in said
     assert "rwlock" not in said
 
@@ -76,7 +76,7 @@ def test_what_is_up_to_date_needs_no_lock(first: subprocess.Popen[bytes]) -> Non
     plan_run = run_plan(plan(read_graph(), ["join"]))
     assert states(plan_run) == {"code": "cached", "right": "cached", "left": "interrupted", "join": "blocked"}
     assert plan_run.outcomes["left"].code == TransientError.exit_code
-    assert plan_run.outcomes["left"].message == busy({"left": first.pid})
+    assert plan_run.outcomes["left"].message == busy_message({"left": first.pid})
     assert "\n" not in plan_run.outcomes["join"].message
     assert plan_run.summary().count("Wait until") == 1
 
@@ -88,7 +88,7 @@ def test_run_ends_with_one_message(
     repro.run(book(), ["apart"])
     with pytest.raises(TransientError) as refused:
         repro.run(book(), ["join"])
-    assert str(refused.value) == busy({"left": first.pid})
+    assert str(refused.value) == busy_message({"left": first.pid})
     with pytest.raises(TransientError):
         repro.run(book(), ["apart"], force=True)
     said = capfd.readouterr()

@@ -17,7 +17,7 @@ import pipeline.__main__ as command_line
 from models.errors import ConfigurationError
 from pipeline.__main__ import app
 from pipeline.book.artifacts import VERBS
-from pipeline.book.links import link
+from pipeline.book.links import make_link
 from pipeline.book.params import load_book
 from pipeline.commands.app import PANELS, complete_book
 from pipeline.commands.stages import EXAMPLES
@@ -38,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_link_is_made_and_replaced(project: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        link(Path("data/photos"), tmp_path / name)
+        make_link(Path("data/photos"), tmp_path / name)
         assert Path("data/photos").resolve() == tmp_path / name
 
 
@@ -46,9 +46,9 @@ def test_a_link_is_made_and_replaced(project: Path, tmp_path: Path) -> None:
 def test_a_link_stays_in_the_project(project: Path, tmp_path: Path, source: str) -> None:
     (tmp_path / "photos").mkdir()
     (project / "file").touch()
-    link(Path("data/photos"), tmp_path / "photos")
+    make_link(Path("data/photos"), tmp_path / "photos")
     with pytest.raises(ConfigurationError, match="a path in the project"):
-        link(Path(source), tmp_path / "photos")
+        make_link(Path(source), tmp_path / "photos")
     assert list((tmp_path / "photos").iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue
 from pipeline.annotations.regions import RegionSource
-from pipeline.annotations.scribble_files import read
+from pipeline.annotations.scribble_files import read_scribble
 
 IDS = ("q0", "q1", "q2")
 CATALOGUE = catalogue_of(IDS)
@@ -163,8 +163,8 @@ def test_files_of_another_size_or_of_colours_name_what_helps(tmp_path: Path) -> 
     path = tmp_path / "q0.png"
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
     with pytest.raises(DataError, match=r"of size \(6, 8\) \(H x W\), found size \(3, 4\).*Remedy: draw on the image"):
-        read(path, (6, 8))
+        read_scribble(path, (6, 8))
     Image.fromarray(np.full((6, 8, 3), (255, 0, 9), np.uint8)).save(path)
     with pytest.raises(DataError, match=r"Write the number of each class in place of its colour") as error:
-        read(path, (6, 8))
+        read_scribble(path, (6, 8))
     assert "labelmap" not in str(error.value)

@@ -17,7 +17,7 @@ from pipeline.results.tables import paper as paper_module
 from pipeline.results.tables.evaluations import read_metrics
 from pipeline.results.tables.files import long_csv, markdown, recipe_table, to_json, write_table
 from pipeline.results.tables.latex import escaped, latex
-from pipeline.results.tables.notes import todo
+from pipeline.results.tables.notes import todo_lines
 from pipeline.results.tables.paper import paper_table
 from pipeline.results.tables.results import book_table, print_runs, print_table
 from pipeline.results.tables.rows import PaperTable
@@ -197,7 +197,7 @@ def test_what_no_target_wants_is_summed_up(book: Book) -> None:
     settings = settings.model_copy(update={"path": "recipes/x"})
     book = book.model_copy(update={"book": settings, "evaluate": book.evaluate | more})
     done = {name: SimpleNamespace(stale=()) for name in ("cam", "pseudo_masks")}
-    (line,) = todo(book, done)  # type: ignore[arg-type]
+    (line,) = todo_lines(book, done)  # type: ignore[arg-type]
     assert line.startswith("12 more can be made: python -m pipeline run evaluate@NAME --book recipes/x (")
     assert line.endswith(", ...).")
     assert line.count(",") == 5

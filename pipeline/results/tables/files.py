@@ -13,7 +13,7 @@ from pipeline.book.published import COLUMNS
 from pipeline.results.tables import localisations
 from pipeline.results.tables.latex import latex
 from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.results.tables.repeats import SCORES, as_json
+from pipeline.results.tables.repeats import SCORES, repeat_json
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable
 from pipeline.results.tables.text import TextTable, evaluation_table, localisation_table, repeat_table
 
@@ -92,9 +92,9 @@ def to_json(table: PaperTable) -> str:
         "bound": table.bound,
         "columns": COLUMNS,
         "recipes": [_recipe(row) for row in table.rows],
-        "repeats": [as_json(row) for row in table.repeats],
+        "repeats": [repeat_json(row) for row in table.repeats],
         "evaluations": {name: _number(number) for name, number in table.numbers.items()},
-        "localisations": localisations.as_json(table.localised),
+        "localisations": localisations.localisations_json(table.localised),
         "notes": table.notes,
         "warnings": table.warnings,
         "todo": table.todo,

@@ -18,7 +18,7 @@ from models.errors import ConfigurationError, DataError
 from pipeline.book.artifacts import VERBS, artifact, code_fingerprint, kind_of
 from pipeline.book.check import check
 from pipeline.book.fingerprints import fingerprint
-from pipeline.book.lineage import Node, ancestors, artefact_name, inputs
+from pipeline.book.lineage import Node, ancestors, artefact_name, entry_inputs
 from pipeline.book.options import components
 from pipeline.book.params import Book, parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
@@ -101,7 +101,7 @@ class Record:
         used = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
         if used.get(code_fingerprint(self.book.book.work, verb, name).as_posix()) != self._code(node):
             yield "ran with other code"
-        for below in inputs(self.book, verb, name).values():
+        for below in entry_inputs(self.book, verb, name).values():
             path = artifact(self.book.book.work, *artefact_name(below).split("/"))
             if used.get(path.as_posix()) != self.md5(path):
                 yield f"ran on another {artefact_name(below)}"

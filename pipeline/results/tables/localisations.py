@@ -77,12 +77,12 @@ def csv_lines(localised: Sequence[Localised]) -> Iterator[dict[str, Any]]:
         yield from (same | {"column": key, "value": row.metrics[key]} for key in SCORES)
 
 
-def as_json(localised: Sequence[Localised]) -> dict[str, Any]:
+def localisations_json(localised: Sequence[Localised]) -> dict[str, Any]:
     """Name -> metrics, and why they are out of date."""
     return {row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in localised}
 
 
-def todo(book: Book, localised: Sequence[Localised]) -> Iterator[str]:
+def boxes_todo_lines(book: Book, localised: Sequence[Localised]) -> Iterator[str]:
     """What has not been made or is out of date, and the command that makes it."""
     made = {row.name for row in localised}
     where = "" if book.book.path == "." else f" --book {book.book.path}"

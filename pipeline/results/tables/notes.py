@@ -20,7 +20,7 @@ NAMED = 5
 """Evaluations that the note on further ones names."""
 
 
-def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
+def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
     """What has to be known beside the numbers."""
     if any("best_threshold" in number.metrics for number in numbers.values()):
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
@@ -47,7 +47,7 @@ def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -
         yield f"Published numbers are of {data}, ours of {data_sets(book)}: numbers of different images do not compare."
 
 
-def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
+def todo_lines(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
     """What is missing or out of date, with the command that makes it."""
     if not (book.evaluate or book.evaluate_boxes):
         yield f"{book.book.params} evaluates nothing: entries under 'evaluate:' need ground-truth masks."

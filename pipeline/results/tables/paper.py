@@ -13,9 +13,9 @@ from pipeline.book.published import COLUMNS, Column, published
 from pipeline.book.warnings import made_notices
 from pipeline.results.tables.evaluations import read_evaluations
 from pipeline.results.tables.freshness import Record
+from pipeline.results.tables.localisations import boxes_todo_lines as boxes_todo
 from pipeline.results.tables.localisations import localisations
-from pipeline.results.tables.localisations import todo as boxes_todo
-from pipeline.results.tables.notes import notes, todo
+from pipeline.results.tables.notes import table_notes, todo_lines
 from pipeline.results.tables.provenance import data_sets, provenance
 from pipeline.results.tables.recipes import recipes, test_settings
 from pipeline.results.tables.repeats import repeats
@@ -54,8 +54,8 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         numbers=numbers,
         shares=shares,
         bound=book.table.bound,
-        notes=tuple(notes(book, rows, numbers)),
-        todo=(*todo(book, numbers), *boxes_todo(book, localised), *warned),
+        notes=tuple(table_notes(book, rows, numbers)),
+        todo=(*todo_lines(book, numbers), *boxes_todo(book, localised), *warned),
         repeats=repeats(book, numbers),
         localised=localised,
         warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),

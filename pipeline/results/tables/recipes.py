@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.book.entries import RecipeRow
-from pipeline.book.lineage import inputs
+from pipeline.book.lineage import entry_inputs
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column
@@ -67,7 +67,7 @@ def test_settings(book: Book, name: str) -> dict[str, Any]:
 def _fill_cams(book: Book, columns: dict[str, str], of: str) -> None:
     """Walk from pseudo-masks or refined CAMs down to the exported ones."""
     kind, _, name = of.partition("/")
-    while (made := book.producer(kind, name)) and "cams" in inputs(book, made[0], name):
+    while (made := book.producer(kind, name)) and "cams" in entry_inputs(book, made[0], name):
         name, kind = made[1].cams, "cams"
         _set(columns, "cam" if name in book.export_cams else "refined", _evaluation_of(book, f"cams/{name}"))
 

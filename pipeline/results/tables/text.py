@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from pipeline.results.tables.localisations import TITLE, Localised, columns_and_cells
-from pipeline.results.tables.repeats import COLUMNS, cells
+from pipeline.results.tables.repeats import COLUMNS, repeat_cells
 from pipeline.results.tables.rows import Number, PaperTable
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def evaluation_table(table: PaperTable) -> TextTable:
 
 def repeat_table(table: PaperTable) -> TextTable:
     """One row for each recipe that was trained with several seeds."""
-    return TextTable("Mean and standard deviation over seeds", COLUMNS, tuple(cells(row) for row in table.repeats))
+    return TextTable(
+        "Mean and standard deviation over seeds", COLUMNS, tuple(repeat_cells(row) for row in table.repeats)
+    )
 
 
 def localisation_table(localised: Sequence[Localised]) -> TextTable:

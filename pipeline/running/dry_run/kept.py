@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.fingerprints import fingerprint
-from pipeline.book.lineage import Node, inputs
+from pipeline.book.lineage import Node, entry_inputs
 from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived
@@ -27,7 +27,7 @@ class Kept:
 
     def __init__(self, derived: Derived, file: Path) -> None:
         self._book, self._file = derived.book, file
-        self._keys = keys(derived)
+        self._keys = work_keys(derived)
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         self._ran: dict[str, tuple[str, DryRunOutcome]] = {
             stage: (key, DryRunOutcome(**ended)) for stage, (key, ended) in content.items()
@@ -58,7 +58,7 @@ class Kept:
         return artifact(self._book.book.work, kind_of(node[0]), node[1])
 
 
-def keys(derived: Derived) -> Mapping[Node, str]:
+def work_keys(derived: Derived) -> Mapping[Node, str]:
     """sha256 of what decides each stage's output; see :class:`Kept`."""
     by_node: dict[Node, str] = {}
     for verb, name in derived.order:
@@ -66,7 +66,7 @@ def keys(derived: Derived) -> Mapping[Node, str]:
             derived.book.entry(verb, name).model_dump_json(),
             fingerprint(verb, components(derived.book, verb, name)),
             _imported(derived.book, verb, name),
-            *(by_node[below] for below in inputs(derived.book, verb, name).values()),
+            *(by_node[below] for below in entry_inputs(derived.book, verb, name).values()),
         ]
         by_node[verb, name] = hashlib.sha256("\n".join(decides).encode()).hexdigest()
     return by_node

@@ -94,7 +94,7 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def counts(ended: Sequence[DryRunOutcome]) -> dict[str, int]:
+def state_counts(ended: Sequence[DryRunOutcome]) -> dict[str, int]:
     """How many stages ended in each state."""
     return dict(Counter(result.state for result in ended))
 
@@ -123,7 +123,7 @@ def _write(path: Path, book: Book, limits: Limits, derived: Derived, ended: Sequ
         "book": book.book.path,
         "limits": asdict(limits),
         "notices": list(derived.notices),
-        "counts": counts(ended) | {"left": len(derived.order) - len(ended)},
+        "counts": state_counts(ended) | {"left": len(derived.order) - len(ended)},
         "seconds": round(sum(result.seconds for result in ended), 3),
         "stages": [
             asdict(result) | {"seconds": round(result.seconds, 3), "peak_gib": round(result.peak_gib, 3)}

@@ -13,7 +13,7 @@ from threading import current_thread, main_thread
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pipeline.book.lineage import Node, inputs
+from pipeline.book.lineage import Node, entry_inputs
 from pipeline.running.dry_run.derive import Derived
 from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.running.stage_process import EXIT_FILE, GRACE, environment, listening, read_exit
@@ -51,7 +51,7 @@ def run_stages(derived: Derived, kept: Kept, say: Callable[[str], None]) -> Iter
 def _obstacle(derived: Derived, node: Node, ended: Mapping[Node, DryRunOutcome]) -> str:
     if node in derived.unable:
         return derived.unable[node]
-    for below in inputs(derived.book, *node).values():
+    for below in entry_inputs(derived.book, *node).values():
         before = ended[below]
         if before.state == "failed":
             return f"needs {before.stage}, which failed"

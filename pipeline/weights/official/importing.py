@@ -32,7 +32,7 @@ COUNTERS = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Published:
+class OfficialNetwork:
     """An official network with the weights of a file.
 
     Attributes:
@@ -46,7 +46,7 @@ class Published:
     ignored: tuple[str, ...]
 
 
-def import_official(name: str, file: Path, class_names: Sequence[str] | None = None) -> Published:
+def import_official(name: str, file: Path, class_names: Sequence[str] | None = None) -> OfficialNetwork:
     """Read a published checkpoint.
 
     Args:
@@ -58,13 +58,13 @@ def import_official(name: str, file: Path, class_names: Sequence[str] | None = N
         ConfigurationError: no official network of that name, or class names are needed.
         DataError: the file is missing, damaged, holds code, or its entries are not the network's.
     """
-    official = find(name)
+    official = find_official(name)
     entries = read_entries(file, official.parts)
     recipe = {"official": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     return from_entries(name, entries, class_names, str(file), recipe)
 
 
-def find(name: str) -> Official:
+def find_official(name: str) -> Official:
     """The network called ``name``; ConfigurationError with the closest name."""
     if name not in OFFICIAL:
         raise ConfigurationError(f"Unknown official network '{name}'.{closest(name, OFFICIAL)}")
@@ -77,9 +77,9 @@ def from_entries(
     class_names: Sequence[str] | None = None,
     where: str = "entries",
     recipe: Mapping[str, Any] | None = None,
-) -> Published:
+) -> OfficialNetwork:
     """As :func:`import_official`, of entries in memory; ``where`` names them in messages."""
-    official = find(name)
+    official = find_official(name)
     state, ignored = _renamed(official, entries)
     names = _class_names(official, state, class_names, where)
     method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
@@ -90,10 +90,10 @@ def from_entries(
         names if official.classes else (),
         {"source": official.source, **(recipe or {})},
     )
-    return Published(method.eval(), card, ignored)
+    return OfficialNetwork(method.eval(), card, ignored)
 
 
-def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
+def untrained(name: str, class_names: Sequence[str] | None = None) -> OfficialNetwork:
     """The network called ``name`` with random weights: its shape and costs without its file.
 
     Args:
@@ -105,15 +105,15 @@ def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
     """
     from pipeline.datasets.class_names import VOC_CLASSES
 
-    official = find(name)
+    official = find_official(name)
     names = tuple(class_names or VOC_CLASSES)
     method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
     options = page_options(official.method, official.options)
     recipe = {"official": name, "untrained": True}
-    return Published(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
+    return OfficialNetwork(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
 
 
-def save_official(folder: Path, published: Published) -> None:
+def save_official(folder: Path, published: OfficialNetwork) -> None:
     """Write it as a checkpoint."""
     write_checkpoint(folder, portable_state(published.method), published.card)
 
