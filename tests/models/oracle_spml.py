@@ -159,8 +159,8 @@ def _multiset(case: Case, dtype: torch.dtype) -> Results:
     queries, prototypes = (torch.tensor(case.inputs[name], dtype=dtype) for name in ("emb", "prototypes"))
     codes = (_integers(case, name) for name in ("proto_semantic", "batch", "proto_batch"))
     par = case.par
-    told = multiset_labels(queries, prototypes, *codes, par["num_classes"], par["top_k"], par["threshold"])
-    return {"out.set": told.long()}
+    sets = multiset_labels(queries, prototypes, *codes, par["num_classes"], par["top_k"], par["threshold"])
+    return {"out.set": sets.long()}
 
 
 SPML: dict[str, Callable[[Case, torch.dtype], Results]] = {

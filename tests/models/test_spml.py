@@ -243,8 +243,8 @@ def test_the_method_offers_untagged_anchors(batch: Batch) -> None:
 
     def parts(tags: Tensor, **options: Any) -> dict[str, float]:
         method = build(memory=0, **options).train()
-        told = replace(batch, tags=tags)
-        return {name: value.item() for name, value in method.losses(method(told), told, CONTEXT).items()}
+        tagged = replace(batch, tags=tags)
+        return {name: value.item() for name, value in method.losses(method(tagged), tagged, CONTEXT).items()}
 
     none = torch.zeros_like(batch.tags)
     ours, published = parts(none), parts(none, untagged_anchors=True)

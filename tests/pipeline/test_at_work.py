@@ -56,9 +56,9 @@ def test_the_stage_and_its_process_are_known(first: subprocess.Popen[bytes]) -> 
     assert at_work(read_graph()) == {"left": first.pid}
     assert places.stages_made_by(plan(read_graph(), ["right"]), [first.pid]) == {"left.txt": first.pid}
     assert places.stages_made_by(read_graph(), [1]) == {"another stage": 1}
-    said = busy_message(at_work(read_graph()))
-    assert f"left (process {first.pid})" in said
-    assert "rwlock" not in said
+    message = busy_message(at_work(read_graph()))
+    assert f"left (process {first.pid})" in message
+    assert "rwlock" not in message
 
 
 def test_locks_of_the_dead_and_half_of_a_file_count_for_nothing(folder: Path) -> None:
@@ -91,8 +91,8 @@ def test_run_ends_with_one_message(
     assert str(refused.value) == busy_message({"left": first.pid})
     with pytest.raises(TransientError):
         repro.run(book(), ["apart"], force=True)
-    said = capfd.readouterr()
-    assert said.out + said.err == ""
+    message = capfd.readouterr()
+    assert message.out + message.err == ""
 
 
 def test_a_killed_stage_can_be_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,8 @@ def test_a_killed_stage_can_be_run_again(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_a_stage_that_ends_by_itself_was_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "told"
-    monkeypatch.setenv("WEAK2MASK_EXIT_FILE", str(told))
+    exit_file = tmp_path / "exit_file"
+    monkeypatch.setenv("WEAK2MASK_EXIT_FILE", str(exit_file))
     with under_way("train@x"):
-        assert read_killed(told) == "train@x"
-    assert read_killed(told) is None
+        assert read_killed(exit_file) == "train@x"
+    assert read_killed(exit_file) is None

@@ -200,7 +200,7 @@ def no_pictures(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (no_images, "expected images in"),
         (no_csv, "expected a CSV of tags"),
@@ -214,11 +214,11 @@ def no_pictures(data: Path) -> None:
     ],
 )
 def test_what_cannot_teach_is_refused_and_nothing_is_left(
-    data: Path, project: Path, spoil: Callable[[Path], None], said: str
+    data: Path, project: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     before = set(project.rglob("*"))
     spoil(data)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         init(data, weights="random")
     assert set(project.rglob("*")) == before
 
@@ -227,10 +227,10 @@ def test_odd_but_usable_folders_get_notes(data: Path) -> None:
     rows = (data / "tags.csv").read_text().splitlines()
     (data / "tags.csv").write_text("\n".join([*rows[:-1], "gone.jpg,Cat"]))
     Image.new("RGB", (600, 400)).save(data / "images" / "i 0é.jpg")
-    said = "\n".join(survey(data).notes)
+    message = "\n".join(survey(data).notes)
     left_out = ("2 of 13 images and rows will be left out", "found 'gone.jpg'")
     for words in (*left_out, "'Cat' (1) and 'cat' (6)", "Long sides go from 60 to 600"):
-        assert words in said
+        assert words in message
 
 
 def test_nothing_that_is_there_is_replaced(data: Path, tmp_path: Path) -> None:

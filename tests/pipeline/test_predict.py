@@ -162,8 +162,8 @@ def test_every_kind_of_image_is_read_and_bad_ones_are_reported_together(
     for name in ("cut.jpg", "empty.jpg", "text.png", "huge.png"):
         assert name in str(error.value)
     assert "The masks of the other 6 images are in" in str(error.value)
-    for images, said in ((0, "No mask was made"), (1, "The mask of the other image is in")):
-        with pytest.raises(DataError, match=said):
+    for images, message in ((0, "No mask was made"), (1, "The mask of the other image is in")):
+        with pytest.raises(DataError, match=message):
             replace(summary, images=images).raise_problems()
 
 
@@ -182,12 +182,12 @@ def test_what_may_be_wrong_with_images_is_counted(
     Image.fromarray(np.concatenate([np.asarray(rgb), infrared], -1)).save(folder / "infrared.tif")
     summary = predict(find_images([str(folder)]), checkpoint, CLASSES, out, PredictOptions())
     assert summary.images == 4
-    told = {notice.topic: notice for notice in summary.notices}
-    assert set(told) == {"exif_orientation", "low_depth", "bands"}
+    notices = {notice.topic: notice for notice in summary.notices}
+    assert set(notices) == {"exif_orientation", "low_depth", "bands"}
     assert "2 of 4 images carry an EXIF orientation (also.jpg, turned.jpg): they are turned upright" in (
-        told["exif_orientation"].text
+        notices["exif_orientation"].text
     )
-    assert "12 bits" in told["low_depth"].text
+    assert "12 bits" in notices["low_depth"].text
     assert read_notices(out) == summary.notices
     for name in ("turned.jpg", "also.jpg", "bits12.png"):
         (folder / name).unlink()
@@ -251,7 +251,7 @@ def test_equal_stems_are_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("named", "message"),
     [
         ([], "No images were named"),
         (["gone/"], "no such file or folder"),
@@ -261,12 +261,14 @@ def test_equal_stems_are_kept_apart(tmp_path: Path) -> None:
         (["nested"], r"name 'nested/\*\*/\*.jpg'"),
     ],
 )
-def test_what_is_not_there_is_said(photos: Path, tmp_path: Path, monkeypatch: Any, named: list[str], said: str) -> None:
+def test_what_is_missing_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: Any, named: list[str], message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     Path("nested/below").mkdir(parents=True)
     Path("nested/below/a.jpg").touch()
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         find_images(named)
 
 

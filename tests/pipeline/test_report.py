@@ -227,9 +227,9 @@ def test_what_is_damaged_or_of_other_images_is_named(folder: Path) -> None:
     catalogue = Path("work/made/catalogues/made/catalogue.json")
     page = Page(write_report(book))
     assert "cams/cam" not in [column["key"] for column in page.data["columns"]]
-    said = " ".join(page.words)
+    message = " ".join(page.words)
     for words in ("cams/cam: expected a whole store", "net.csv: expected a table of numbers", "2 unusable"):
-        assert words in said
+        assert words in message
     catalogue.write_text(catalogue.read_text().replace('"cat"', '"lynx"'))
     with pytest.raises(DataError, match="nothing yet"):  # the plots of evaluations would still be there
         write_report(made_book.book(evaluate={}, train={}))

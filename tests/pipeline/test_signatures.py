@@ -105,7 +105,7 @@ def test_base_classes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"share": 1.5}, r"page.share: expected a share in \[0,1\], found 1.5"),
         ({"share": float("nan")}, "page.share: expected a finite number, found nan"),
@@ -115,8 +115,8 @@ def test_base_classes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"stride": 12}, "page.stride: expected 8, 16 or 32, found 12"),
     ],
 )
-def test_a_constructor_refuses_what_its_signature_excludes(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_a_constructor_refuses_what_its_signature_excludes(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         options.require("page", _page, values)
     options.require("page", _page, {"share": 1, "maybe": None, "scales": (0.5,), "other": -1, "unknown": -1})
 

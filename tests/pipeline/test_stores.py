@@ -309,16 +309,16 @@ def _shard(store: CamStore) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (lambda store: _shard(store).unlink(), "the shard of part_00000 is missing"),
         (lambda store: _shard(store).write_bytes(_shard(store).read_bytes()[:40]), "is damaged"),
         (lambda store: (store.path / "part_00000" / "zarr.json").write_text("{"), "is damaged"),
     ],
 )
-def test_damaged_files_are_named_and_never_read_as_empty(cams: CamStore, harm: Any, said: str) -> None:
+def test_damaged_files_are_named_and_never_read_as_empty(cams: CamStore, harm: Any, message: str) -> None:
     harm(cams)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         list(CamStore(cams.path))
     assert str(cams.path) in str(caught.value)
 

@@ -80,7 +80,7 @@ def test_full_supervision_is_compared_under_the_same_test_settings_only(table: P
 def test_where_a_number_comes_from(table: PaperTable) -> None:
     cam, pseudo, raw = (table.numbers[name].provenance for name in ("cam", "pseudo_masks", "segmenter_val"))
     tested = table.numbers["val_crf"].provenance
-    assert [said["labels_at_inference"] for said in (cam, pseudo, raw)] == ["image tags", "image tags", "none"]
+    assert [source["labels_at_inference"] for source in (cam, pseudo, raw)] == ["image tags", "image tags", "none"]
     assert (cam["scales"], raw["scales"], tested["scales"]) == ([0.75, 1.0, 1.5], [1.0], [0.5, 1.0])
     assert cam["crf"] is raw["crf"] is None
     assert (pseudo["crf"]["bilateral_sxy"], tested["crf"]["preset"]) == (40, "irn")
