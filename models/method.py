@@ -50,14 +50,14 @@ class Method(nn.Module):
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """Option -> default, of the constructor and of those of base classes to which it hands further keywords on."""
-        found: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for owner in cls.__mro__:
             if "__init__" in vars(owner):
                 parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
-                found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | found
+                options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | options
                 if all(p.kind is not p.VAR_KEYWORD for p in parameters):
                     break
-        return found
+        return options
 
     def forward(self, batch: Batch) -> Outputs:
         raise NotImplementedError

@@ -154,9 +154,9 @@ class _Tree:
         first[0] = 0
         return Pieces(self.boxes, first, self.value)
 
-    def summed(self, own: Numbers) -> Numbers:
+    def summed(self, counts: Numbers) -> Numbers:
         """Sums over each piece of what belongs to its nodes, int64 [N]."""
-        total: list[int] = own.tolist()
+        total: list[int] = counts.tolist()
         parent: list[int] = self.parent.tolist()
         for node in range(len(total) - 1, 0, -1):
             total[parent[node]] += total[node]
