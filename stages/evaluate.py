@@ -167,24 +167,6 @@ def score_cams(
     return score
 
 
-def evaluate_masks(
-    pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: float = BOUND_TH
-) -> Evaluation:
-    """Judge masks uint8 [H,W] against the truth: :func:`score_masks` over all the images."""
-    return score_masks(pairs, class_names, bound_th=bound_th).evaluation()
-
-
-def evaluate_cams(
-    triples: Iterable[tuple[str, Cam, Mask]],
-    class_names: Sequence[str],
-    fixed_threshold: float = 0.25,
-    *,
-    bound_th: float = BOUND_TH,
-) -> Evaluation:
-    """Judge CAMs against the truth over the background thresholds 0.00 to 0.59: :func:`score_cams` over all images."""
-    return score_cams(triples, class_names, fixed_threshold, bound_th=bound_th).evaluation()
-
-
 def confusion_table(confusion: ConfusionMatrix, class_names: Sequence[str]) -> Table:
     """One row per (actual, predicted) pair; "unlabelled" gathers predictions of 254 and 255."""
     names = ("background", *class_names)

@@ -55,14 +55,6 @@ def pixel_segment_loss(
     return loss
 
 
-@torch.no_grad()
-def pixel_losses(
-    embeddings: Tensor, prototypes: Tensor, own: Tensor, group: Tensor, relation: Tensor, kappa: float
-) -> Tensor:
-    """The loss of each pixel, [n], without gradient; arguments as for :func:`pixel_segment_loss`."""
-    return _evaluate(embeddings, prototypes, own, group, relation, torch.ones_like(embeddings[:, 0]), kappa, False)[0]
-
-
 class _PixelSegment(torch.autograd.Function):
     @staticmethod
     def forward(

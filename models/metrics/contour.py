@@ -62,11 +62,6 @@ class ContourScore:
         total = precision + recall
         return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0)
 
-    @property
-    def mean_f(self) -> float:
-        """Unweighted mean of F over the C foreground classes."""
-        return float(self.f().mean())
-
     def _totals(self) -> tuple[Counts, Counts, Counts, Counts]:
         return self.matched_prediction, self.matched_truth, self.prediction, self.truth
 

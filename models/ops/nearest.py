@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.ops.prototypes import first_largest
-
 BLOCK = 2**22
 """Cosines that exist at a time, 16 MiB in float32."""
 GROUP = 64
@@ -76,11 +74,6 @@ def label_shares(labels: Tensor, count: int) -> Tensor:
     Source: twke18/SPML@0800afd:spml/utils/segsort/eval.py (majority_label_from_topk).
     """
     return F.one_hot(labels, count).float().mean(1)
-
-
-def majority(labels: Tensor, count: int) -> Tensor:
-    """The most frequent label of each row, the lowest of equals: int64 [n] of int64 [n,k]."""
-    return first_largest(F.one_hot(labels, count).sum(1))
 
 
 def multiset_labels(

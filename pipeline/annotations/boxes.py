@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ class Boxes:
         core: share of a box's sides, around its centre, that is labelled with its class, small boxes over large ones;
             0 labels nothing. 0.45 is a fifth of the area, as in Khoreva et al. 2017 (Box^i).
     """
+
+    may_hold_boxes: ClassVar[bool] = True
 
     file: str | None = None
     background: bool = True

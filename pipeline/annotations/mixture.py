@@ -28,6 +28,7 @@ class Mixture:
     """
 
     built_by_check: ClassVar[bool] = True
+    may_hold_boxes: ClassVar[bool] = True
 
     parts: dict[str, float]
     options: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
 from pipeline.book.params import Book
 from pipeline.compute.chunks import spread_parts
-from pipeline.datasets.catalogue import GroundTruth
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import first_of
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks

@@ -19,7 +19,8 @@ from pipeline.annotations.common import objects
 from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
 from pipeline.book.params import Book
 from pipeline.compute.chunks import spread_parts
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.storage.stores import CamStore
 
 if TYPE_CHECKING:

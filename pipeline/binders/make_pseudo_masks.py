@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from models.doors import resolve
-from models.pseudo_masks import RULES
+from models.rules import RULES
 from models.structures import Supervision
 from pipeline.annotations.regions import RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts

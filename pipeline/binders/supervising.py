@@ -13,7 +13,7 @@ from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.regions import Regions, RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
 from pipeline.compute.runtime import workers
-from pipeline.datasets.catalogue import GroundTruth
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import Notice, save_notices, warn_of
 from pipeline.storage.stores import SupervisionStore
 

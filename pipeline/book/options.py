@@ -8,8 +8,8 @@ from typing import Any
 from models.backbones import BACKBONES
 from models.heads import HEADS
 from models.methods import ADD_ONS, METHODS
-from models.pseudo_masks import RULES
 from models.refiners import REFINERS
+from models.rules import RULES
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.params import Book
 from pipeline.book.signatures import options_model

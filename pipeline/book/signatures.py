@@ -127,6 +127,15 @@ def trait(target: str | None, name: str, default: Any = None) -> Any:
     return default
 
 
+def constant_beside(target: str, name: str) -> Any:
+    """The constant ``name`` of the module in which ``"module:attribute"`` is defined; None where there is none.
+
+    It is what a function has for a trait.
+    """
+    module = _parse(target.partition(":")[0])
+    return _value(module.values[name], module) if name in module.values else None
+
+
 @cache
 def options_model(target: str) -> type[BaseModel]:
     """A pydantic model of the options of ``"module:attribute"`` (a function, class or dataclass)."""

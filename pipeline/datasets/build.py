@@ -11,9 +11,10 @@ from models.doors import resolve
 from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
-from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
+from pipeline.datasets.catalogue import Catalogue, Entry
 from pipeline.datasets.checking import Finding, inspect
 from pipeline.datasets.data_notices import data_notices
+from pipeline.datasets.ground_truth import GroundTruth, ImageTruth
 from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.overlaps import overlap_notices
@@ -162,9 +163,9 @@ def _entry(listed: Listed, finding: Finding) -> Entry:
 
 def _truth_entries(
     ids: Mapping[str, None], listed: Mapping[str, Listed], findings: Mapping[str, Finding]
-) -> dict[str, TruthEntry]:
+) -> dict[str, ImageTruth]:
     return {
-        id: TruthEntry(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
+        id: ImageTruth(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
         for id in ids
         if listed[id].mask is not None or listed[id].boxes is not None
     }

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_shapes import Shape
+from pipeline.datasets.ground_truth import Corners
 from pipeline.problems.notices import Notice, first_of
 
 SIDES = 2.0

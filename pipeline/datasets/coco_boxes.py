@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from pipeline.datasets import rle
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_values import short
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import BadFileError
 from pipeline.problems.notices import Notice
 

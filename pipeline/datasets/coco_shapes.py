@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from models.structures import IGNORE
 from pipeline.datasets import rle
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_boxes import box_of, pixels_of
 from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import MOST_INSTANCES, BadFileError, write_indices
 from pipeline.datasets.sizes import stored_size
 from stages.prepare import Problem

@@ -10,7 +10,6 @@ from typing import Any
 
 from models.errors import ConfigurationError, closest
 from models.structures import IGNORE
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_agree import Agreement
 from pipeline.datasets.coco_boxes import check_boxes, corners, refuse_shares
 from pipeline.datasets.coco_images import ROOTS, Found, find_images
@@ -18,6 +17,7 @@ from pipeline.datasets.coco_json import Instances, Key, read_instances
 from pipeline.datasets.coco_names import id_of, ids_apart, plain_name
 from pipeline.datasets.coco_shapes import LARGEST, Sketch, read_shape
 from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed

@@ -58,6 +58,9 @@ class Found:
 class NameIndex:
     """Finds the file that a cell of a table means.
 
+    Annotations of images that a catalogue has are looked up otherwise:
+    :class:`pipeline.datasets.image_names.ImageNames`.
+
     Args:
         paths: of the files, relative to their folder, with forward slashes.
         folder: its name, which may stand before a path.

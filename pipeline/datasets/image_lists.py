@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
-from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.lines import Line, by_key, read_lines
 from pipeline.datasets.listing import Listed
 from stages.prepare import Problem

@@ -17,6 +17,10 @@ class ImageNames:
 
     A name may be an id, a file name or a path, of any machine (``C:\\photos\\a.jpg``); its last part decides where that
     is the name of one image only, and else the parts before it too. Composed and decomposed letters compare equal.
+
+    Not :class:`pipeline.datasets.file_names.NameIndex`, which is stricter: a table of a data set makes its images, so a
+    path in it means no file of another folder. Here the images are known, annotations came from other machines, and
+    folders only decide between images of one name.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:

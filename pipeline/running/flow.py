@@ -5,7 +5,6 @@ DVC stays the only graph and the only cache: a task runs ``dvc repro --single-it
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -35,6 +34,7 @@ from pipeline.book.load import checked_book
 from pipeline.book.params import load_book
 from pipeline.compute.bars import read_progress
 from pipeline.compute.servers import start_prefect
+from pipeline.running.flow_log import quieten, shorten_task_lines
 from pipeline.running.graph import FIRST, Stage, plan, read_graph
 from pipeline.running.plan import Walk
 from pipeline.running.repro import check_environment, recording
@@ -70,10 +70,7 @@ def run(book: str, targets: list[str], force: bool = False, jobs: int | None = N
         TransientError: Prefect's own server did not start.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # or the server of the run stays behind
-    logging.getLogger("prefect").setLevel(logging.WARNING)  # no news of servers that come and go
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    logging.getLogger("prefect.flow_runs").addFilter(_without_cause)  # which is this command's last word
+    quieten()
     if not api_url():
         own = get_current_settings()
         start_prefect(partial(get_client, sync_client=True), own.home, own.server.ephemeral.startup_timeout_seconds)
@@ -162,7 +159,7 @@ def run_all(walk: Walk, notes: Notes, book: str) -> None:
     if api_url():
         with get_client(sync_client=True) as client:
             client.upsert_global_concurrency_limit_by_name(_gpu_limit_name(), walk.slots.devices)
-    logging.getLogger("prefect.task_runs").addFilter(_in_short)
+    shorten_task_lines()
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         walk.look()
@@ -178,21 +175,6 @@ def run_all(walk: Walk, notes: Notes, book: str) -> None:
         walk.stop()
         raise
     _leave("results", f"{book}-results", notes.results, f"Results of {book}: all that is evaluated")
-
-
-def _without_cause(record: logging.LogRecord) -> bool:
-    """Leaves what a failed flow run says of itself at the name of its state."""
-    if isinstance(record.msg, str) and record.msg.startswith("Finished in state Failed("):
-        record.msg = "Finished in state Failed"
-    return True
-
-
-def _in_short(record: logging.LogRecord) -> bool:
-    """Leaves out the traceback of no exception, and what the state of a task says right after it."""
-    if record.exc_info is not None and record.exc_info[0] is None:
-        record.exc_info = None
-        return "Retries are exhausted" not in record.getMessage()
-    return True
 
 
 def _worth_another_try(task: object, run: object, state: State) -> bool:

@@ -1,6 +1,6 @@
 """DVC's graph, read as it is: the only place where DVC is used as a library.
 
-``dvc.repo.Repo.index.graph`` is not documented; ``tests/pipeline/test_graph.py`` compares it with ``dvc dag``.
+``dvc.repo.Repo.index.graph`` is not documented; ``tests/pipeline/running/test_graph.py`` compares it with ``dvc dag``.
 """
 
 from __future__ import annotations

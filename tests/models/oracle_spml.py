@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_only import pixel_losses, row_majority, segment_majority, segment_means
 from torch.nn import functional as F
 
-from models.losses.pixel_segment import pixel_losses, pixel_segment_loss
+from models.losses.pixel_segment import pixel_segment_loss
 from models.losses.segment_relations import annotation_loss, co_occurrence_loss, image_similarity_loss
-from models.ops.nearest import label_shares, majority, multiset_labels, nearest
-from models.ops.prototypes import majority_labels, segment_means, segment_prototypes
+from models.ops.nearest import label_shares, multiset_labels, nearest
+from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, located, location, spherical_kmeans, split
 from models.structures import UNLABELLED
 
@@ -77,7 +78,7 @@ def _prototypes(case: Case, dtype: torch.dtype) -> Results:
     )
     prototypes = segment_prototypes(x, segment, count)
     ids, (_, semantics) = split(segment, semantic)
-    majority_of = majority_labels(segment, semantic, count, int(semantic.max()) + 1)
+    majority_of = segment_majority(segment, semantic, count)
     gathered, (_, images, split_semantics, instances) = split(segment, image, semantic, instance)
     order = _first_appearance(gathered)
     return {
@@ -150,7 +151,7 @@ def _topk(case: Case, dtype: torch.dtype) -> Results:
     return {
         "out.accuracy": (found == _integers(case, "labels")[:, None]).to(dtype).mean(),
         "out.topk_labels": found,
-        "out.majority": majority(found, count),
+        "out.majority": row_majority(found, count),
         "out.histogram": label_shares(found, count),
     }
 

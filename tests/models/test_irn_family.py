@@ -19,9 +19,10 @@ from models.methods.recam import Recam
 from models.ops.class_features import class_features
 from models.ops.random_walk import PairLinks
 from models.ops.resize import resize_bilinear
-from models.pseudo_masks import CONSTANTS, POWERS, RULES, Constant, Power
-from models.refiners.ir_label import BACKGROUNDS, IrLabel
 from models.refiners.random_walk import PRESETS, RandomWalk
+from models.rules import RULES
+from models.rules.ir_label import BACKGROUNDS, IrLabel
+from models.rules.pseudo_masks import CONSTANTS, POWERS, Constant, Power
 from models.structures import IGNORE, Batch, Cam, StepContext
 from pipeline.storage.checkpoints import build_method, load_init, save_checkpoint
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.errors import ConfigurationError, DataError
-from models.losses.pixel_segment import pixel_losses, pixel_segment_loss
+from models.losses.pixel_segment import pixel_segment_loss
 from models.losses.segment_relations import (
     PRESETS,
     annotation_loss,
@@ -25,7 +25,7 @@ from models.losses.segment_relations import (
 from models.methods.spml import Spml
 from models.ops.labelled_segments import affinity_sets, cell_seeds, cell_values, colour_features, labelled_segments
 from models.ops.nearest import label_shares, nearest
-from models.ops.prototypes import majority_labels, segment_prototypes
+from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
 from models.prototype_bank import PrototypeBank
 from models.structures import IGNORE, UNLABELLED, Batch, StepContext
@@ -111,11 +111,6 @@ def test_a_point_between_the_cells_is_not_lost() -> None:
     assert cell_values(torch.arange(9)[None, None].expand(1, 2, 9), 4).tolist() == [[[2, 6, 8]]]
 
 
-def test_a_majority_takes_the_lowest_of_equals() -> None:
-    segment, label = torch.tensor([0, 0, 0, 2, 2]), torch.tensor([3, 1, 3, 2, 1])
-    assert majority_labels(segment, label, 3, 4).tolist() == [3, 0, 1]
-
-
 # -- the contrast
 
 
@@ -132,7 +127,8 @@ def test_the_contrast_is_the_formula() -> None:
     pixels, centres = unit(0, 40, 80, 200), unit(10, 70, 190, 30)
     own, group = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 0, 1])
     relation = torch.tensor([[1, 1, -1, 0], [-1, -1, 1, 0]])  # the last prototype is neither
-    found = pixel_losses(pixels, centres, own, group, relation, 4.0)
+    each = torch.eye(4, dtype=torch.float64)  # weights that leave one pixel
+    found = torch.stack([pixel_segment_loss(pixels, centres, own, group, relation, 4.0, alone) for alone in each])
     expected = [
         by_hand(pixels[0], centres, 0, [0, 1], [2], 4.0),
         by_hand(pixels[1], centres, 1, [0, 1], [2], 4.0),
@@ -182,9 +178,16 @@ def test_the_contrast_does_not_depend_on_its_parts(monkeypatch: pytest.MonkeyPat
     pixels, centres = (F.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (40, 12))
     own, group = torch.randint(12, (40,), generator=generator), torch.randint(3, (40,), generator=generator)
     relation = torch.randint(-1, 2, (3, 12), generator=generator)
-    whole = pixel_losses(pixels, centres, own, group, relation, 8.0)
+    pixels.requires_grad_()
+    centres.requires_grad_()
+
+    def loss_and_slopes() -> list[torch.Tensor]:
+        loss = pixel_segment_loss(pixels, centres, own, group, relation, 8.0)
+        return [loss.detach(), *torch.autograd.grad(loss, (pixels, centres))]
+
+    whole = loss_and_slopes()
     monkeypatch.setattr("models.losses.pixel_segment.BLOCK", 30)
-    torch.testing.assert_close(pixel_losses(pixels, centres, own, group, relation, 8.0), whole)
+    torch.testing.assert_close(loss_and_slopes(), whole)
 
 
 def test_no_pixels_and_no_negatives_are_loss_zero() -> None:

@@ -15,7 +15,7 @@ from pipeline.book.lineage import ancestors
 from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.stores import CamStore
 from pipeline.tracking.log import Log
-from tests.pipeline.chain import Chain, chain_in, root_content
+from tests.helpers.chain import Chain, chain_in, root_content
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,7 +20,7 @@ from pipeline.results.tables.files import write_table
 from pipeline.results.tables.paper import paper_table
 from pipeline.results.tables.results import box_results, print_table
 from pipeline.tracking.log import Log
-from tests.pipeline.wsol_folders import write_cub
+from tests.helpers.wsol_folders import write_cub
 
 
 def content(folder: str = "cub") -> dict[str, Any]:

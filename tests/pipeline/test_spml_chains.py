@@ -30,7 +30,7 @@ from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.stores import CamStore, SupervisionStore
 from pipeline.tracking.log import Log
 from stages.train import State, train
-from tests.pipeline.chain import Chain, chain_in, root_content
+from tests.helpers.chain import Chain, chain_in, root_content
 
 ROOT = Path(__file__).parents[2]
 REGIONS = {"count": 12, "markers": 60}

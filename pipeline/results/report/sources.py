@@ -13,7 +13,8 @@ from typing import Any
 from models.errors import DataError
 from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.params import Book
-from pipeline.datasets.catalogue import TRUTH_FILE, Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import TRUTH_FILE, GroundTruth
 from pipeline.pictures.gallery import COLUMN_OF, STORES
 from pipeline.results.tables.evaluations import read_rows
 
