@@ -279,8 +279,8 @@ def test_a_plain_book_expands_to_itself_for_every_reader(file: Path) -> None:
 
 
 WORDS = """
-on off yes no y n null ~ true True 010 0o17 0x1f 0b11 1e 0. 1e3 1e-4 1.5e3 1_000 1:30 12:30:45 2026-01-01 .5 +.5 -1 -.inf
-.NaN << = ! & * @ % | > - ? : # , [ ] { } ' " a: a:b a#b
+on off yes no y n null ~ true True 010 0o17 0x1f 0b11 1e 0. 1e3 1e-4 1.5e3 1_000 1:30 12:30:45 2026-01-01 .5 +.5 -1
+-.inf -_ -0_ .NaN << = ! & * @ % | > - ? : # , [ ] { } ' " a: a:b a#b
 """
 SPACED = (
     "",

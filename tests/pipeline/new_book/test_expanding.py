@@ -31,7 +31,7 @@ import_weights:
 cams:
   each: {seed: [0, 1]}
   train:
-    cam_<seed>: {data: toy, supervision: tags, method: classifier, init: random, seed: <seed>}
+    cam_<seed>: {data: toy, supervision: tags, method: classifier, init: random, seed: <seed>, settings: {epochs: 1}}
   export_cams:
     cam_<seed>: {data: toy, supervision: tags, checkpoint: cam_<seed>, judge: {mean: cam}}
 """
