@@ -39,6 +39,12 @@ def with_line(file: Path, key: str) -> str:
     return f"{file.as_posix()} line {number}" if number else file.as_posix()
 
 
+def lines_of(file: Path | None, keys: Sequence[str]) -> dict[str, int]:
+    """The line, from 1, of each key that stands in the file; the file is read once."""
+    root = _root(file)
+    return {key: number for key in keys if (number := line(root, key)) is not None}
+
+
 def line(root: yaml.Node | None, key: str) -> int | None:
     """The line of a key, or of what of it there is, from 1; what is merged (``<<``) stands where it was written."""
     found = [place for place, _ in places(root, key.split("."))]
