@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class ChainStage:
         state: whether it is made.
         work: what it has to do, counted; "" where that cannot be counted.
         measured: its last finished run on this machine, or None.
-        after: stages that it waits for, without those that one of them waits for already.
+        after: stages that it reads from; its data set only where no other of these stands on it already.
     """
 
     stage: str
@@ -90,7 +90,7 @@ def chain(book: Book, target: Node, busy: Mapping[str, int]) -> Chain:
     makers = {path: "@".join(node) for node in order for path in files[node].writes}
     lines = lines_of(book.file, [".".join(node) for node in order])
     state = states(book, order, {node: files[node].writes for node in order}, busy)
-    times, counting, after = recorded_times(book.name), Counting(book), nearest_inputs(book, order)
+    times, counting, after = recorded_times(book.name), Counting(book), drawn_inputs(book, order)
     stages = []
     for verb, name in order:
         node, stage, entry = (verb, name), f"{verb}@{name}", book.entry(verb, name)
@@ -116,18 +116,20 @@ def _input(path: str, maker: str | None) -> Input:
     return Input(path, maker, missing=maker is None and not Path(path).exists())
 
 
-def nearest_inputs(book: Book, order: list[Node]) -> dict[Node, tuple[str, ...]]:
-    """Of each entry the stages it waits for, without those that another of them waits for already.
+def drawn_inputs(book: Book, order: Sequence[Node]) -> dict[Node, tuple[str, ...]]:
+    """Of each entry the stages that it reads from; a data set only where no other of them stands on it already.
+
+    Every entry reads its data set: drawn as such, those edges hide the others.
 
     Args:
         book: checked.
         order: entries, each after the ones it stands on.
     """
     above: dict[Node, set[Node]] = {}
-    nearest: dict[Node, tuple[str, ...]] = {}
+    drawn: dict[Node, tuple[str, ...]] = {}
     for node in order:
         direct = list(dict.fromkeys(inputs(book, *node).values()))
         further = set().union(*(above[below] for below in direct))
         above[node] = further.union(direct)
-        nearest[node] = tuple("@".join(below) for below in direct if below not in further)
-    return nearest
+        drawn[node] = tuple("@".join(below) for below in direct if below[0] != "prepare" or below not in further)
+    return drawn

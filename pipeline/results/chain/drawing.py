@@ -14,7 +14,7 @@ from pipeline.storage.whole import whole_file
 
 HEIGHT, STEP, MARGIN = 42, 78, 12
 """Pixels: of a box, from row to row, around all."""
-BIG, SMALL = 7.9, 6.5
+BIG, SMALL = 8.5, 6.9
 """Pixels of a character of the first and of the second line of a box, a little more than most fonts need."""
 
 COLOURS = {

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
-SWEEPS = 12
+SWEEPS = 200
+UPRIGHT = 3.0
+"""How much more an end of an edge that passes a row pulls than a box does."""
 GAP = 28.0
 """Pixels between neighbours of a row."""
 THIN = 10.0
 """Pixels that an edge takes where it passes a row."""
 
-Point: TypeAlias = str | tuple[str, str, int]
-"""A box, or (reader, source, row) where the edge from source to reader passes a row."""
+Point: TypeAlias = str | tuple[str, int]
+"""A box, or (source, row) where edges from a source pass a row: they run together as far as they can."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ def lay_out(after: Mapping[str, Sequence[str]], widths: Mapping[str, float]) -> 
     for path in paths:
         for point in path[1:-1]:
             assert isinstance(point, tuple)
-            lines[point[2]].append(point)
+            if point not in lines[point[1]]:
+                lines[point[1]].append(point)
     links: dict[Point, list[Point]] = {point: [] for line in lines for point in line}
     for path in paths:
         for upper, lower in pairwise(path):
-            links[upper].append(lower)
-            links[lower].append(upper)
+            if lower not in links[upper]:
+                links[upper].append(lower)
+                links[lower].append(upper)
     size = {point: widths[point] if isinstance(point, str) else THIN for point in links}
     x = _positions(_ordered(lines, links), links, size)
     left = min(x[point] - size[point] / 2 for point in x)
@@ -78,7 +82,7 @@ def _rows(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 
 def _path(source: str, reader: str, row: Mapping[str, int]) -> list[Point]:
-    return [source, *((reader, source, number) for number in range(row[source] + 1, row[reader])), reader]
+    return [source, *((source, number) for number in range(row[source] + 1, row[reader])), reader]
 
 
 def _ordered(lines: list[list[Point]], links: Mapping[Point, Sequence[Point]]) -> list[list[Point]]:
@@ -102,26 +106,42 @@ def _middle(places: Sequence[float], otherwise: float) -> float:
 def _positions(
     lines: list[list[Point]], links: Mapping[Point, Sequence[Point]], size: Mapping[Point, float]
 ) -> dict[Point, float]:
-    """x of each middle: as near to its neighbours' as the row allows."""
+    """x of each middle: all edges together as upright as the rows allow, those that pass rows first."""
+    weights = {
+        point: [UPRIGHT ** (isinstance(point, tuple) + isinstance(other, tuple)) for other in others]
+        for point, others in links.items()
+    }
     x: dict[Point, float] = {}
-    for line in lines:
-        x |= _apart(line, [0.0] * len(line), size)
+    for line in lines:  # the middles of all rows above each other: from there it is not far
+        places = _apart([(point, 0.0, 1.0) for point in line], size)
+        middle = (places[line[0]] + places[line[-1]]) / 2
+        x |= {point: place - middle for point, place in places.items()}
     for sweep in range(SWEEPS):
         for line in lines if sweep % 2 == 0 else reversed(lines):
-            x |= _apart(line, [_middle([x[other] for other in links[point]], x[point]) for point in line], size)
+            wanted = []
+            for point in line:
+                pull = sum(weights[point])
+                drawn = sum(w * x[other] for w, other in zip(weights[point], links[point], strict=True))
+                wanted.append((point, drawn / pull if pull else x[point], pull or 1.0))
+            x |= _apart(wanted, size)
     return x
 
 
-def _apart(line: Sequence[Point], wanted: Sequence[float], size: Mapping[Point, float]) -> dict[Point, float]:
-    """The places nearest to the wanted ones (least squares) that keep the order and the gaps of a row."""
+def _apart(line: Sequence[tuple[Point, float, float]], size: Mapping[Point, float]) -> dict[Point, float]:
+    """The places nearest to the wanted ones that keep the order and the gaps of a row.
+
+    Args:
+        line: (point, wanted place, weight) from left to right; nearest is least squares with these weights.
+        size: widths.
+    """
     offsets = [0.0]
-    for left, right in pairwise(line):
+    for (left, *_), (right, *_) in pairwise(line):
         offsets.append(offsets[-1] + (size[left] + size[right]) / 2 + GAP)
-    blocks: list[tuple[float, int]] = []  # mean and number of points that stand as close as they may
-    for place, offset in zip(wanted, offsets, strict=True):
-        blocks.append((place - offset, 1))
+    blocks: list[tuple[float, float, int]] = []  # (mean, weight, points) of those that stand as close as they may
+    for (_, place, weight), offset in zip(line, offsets, strict=True):
+        blocks.append((place - offset, weight, 1))
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (b, m), (a, n) = blocks.pop(), blocks.pop()
-            blocks.append(((a * n + b * m) / (n + m), n + m))
-    means = [mean for mean, count in blocks for _ in range(count)]
-    return {point: mean + offset for point, mean, offset in zip(line, means, offsets, strict=True)}
+            (b, w, m), (a, v, n) = blocks.pop(), blocks.pop()
+            blocks.append(((a * v + b * w) / (v + w), v + w, n + m))
+    means = [mean for mean, _, count in blocks for _ in range(count)]
+    return {point: mean + offset for (point, *_), mean, offset in zip(line, means, offsets, strict=True)}

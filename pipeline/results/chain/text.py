@@ -48,9 +48,7 @@ def summary(found: Chain) -> str:
     words = Counter(stage.state.word for stage in found.stages)
     counted = ", ".join(f"{number} {word}" for word, number in words.items())
     timed = [stage.measured.seconds for stage in found.stages if stage.measured]
-    took = (
-        f" Their last runs took {duration(sum(timed))} ({len(timed)} of {len(found.stages)} measured)." if timed else ""
-    )
+    took = f" Their last runs took {duration(sum(timed))} ({len(timed)} measured)." if timed else ""
     return f"{found.target} of {found.params}, stages: {len(found.stages)} ({counted}).{took}"
 
 
@@ -128,7 +126,7 @@ def _details(stage: ChainStage) -> Table:
 
 
 def as_yaml(settings: Sequence[Setting]) -> list[str]:
-    """A line for each key of an entry, as params.yaml would have it: ``settings: {epochs: 30, lr: 0.02}``."""
+    """As params.yaml would have it: single values in one line, then a line for each key with options below it."""
     nested: dict[str, Any] = {}
     for one in settings:
         place = nested
@@ -136,7 +134,9 @@ def as_yaml(settings: Sequence[Setting]) -> list[str]:
         for key in above:
             place = place.setdefault(key, {})
         place[last] = one.value
-    return [f"{key}: {_flow(value)}" for key, value in nested.items()]
+    single = ", ".join(f"{key}: {_flow(value)}" for key, value in nested.items() if not isinstance(value, dict))
+    groups = [f"{key}: {_flow(value)}" for key, value in nested.items() if isinstance(value, dict)]
+    return [single, *groups] if single else groups
 
 
 def _flow(value: Any) -> str:
