@@ -33,12 +33,14 @@ def show(
     ``python -m pipeline show evaluate@seam --book recipes/voc_mini``.
     """
     from pipeline.book.graph_file import check_graph_file
+    from pipeline.book.links import link_sources
     from pipeline.results.chain.collect import chain
     from pipeline.results.chain.names import named_entry
     from pipeline.running.at_work import being_written
 
     checked = checked_book(book)
     check_graph_file(Path(checked.book.path))
+    link_sources(checked)
     found = chain(checked, named_entry(checked, name), being_written())
     if graph is not None:
         from pipeline.results.chain.drawing import write_drawing

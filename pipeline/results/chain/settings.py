@@ -51,6 +51,8 @@ def _settings(verb: str, entry: Any) -> Iterator[Setting]:
             for name, options in value.items():
                 whole = options_model(ADD_ONS[name]).model_validate(options).model_dump(mode="json")
                 yield from _group(f"add_ons.{name}", whole, options)
+                if not whole:
+                    yield Setting(f"add_ons.{name}", {}, True)
         elif (verb, key) in OPTIONS and value is not None:
             yield from _group(key, effective_options(verb, entry, key), value)
         else:
@@ -59,8 +61,6 @@ def _settings(verb: str, entry: Any) -> Iterator[Setting]:
 
 def _group(key: str, whole: dict[str, Any], given: dict[str, Any]) -> Iterator[Setting]:
     yield from (Setting(f"{key}.{name}", value, name in given) for name, value in whole.items())
-    if not whole:
-        yield Setting(key, {}, True)
 
 
 def part(book: Book, verb: str, entry: Any) -> str:
