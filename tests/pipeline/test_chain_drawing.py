@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigurationError
-from pipeline.results.chain.collect import Chain, ChainStage
+from pipeline.book.params import load_book
+from pipeline.results.chain.collect import Chain, ChainStage, chain
 from pipeline.results.chain.drawing import mermaid, svg, write_drawing
 from pipeline.results.chain.lanes import lanes
 from pipeline.results.chain.layers import GAP, Layout, lay_out
 from pipeline.results.chain.state import State
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ("d", "a")}
+ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -120,6 +122,13 @@ def test_svg_has_a_box_for_each_stage_and_a_path_for_each_edge() -> None:
     assert parts[1] == "train: method <train@net> & co"
     assert len([path for path in root.iter(f"{SVG}path") if path.get("class") == "edge"]) == 3
     assert "prefers-color-scheme: dark" in svg(CHAIN)
+
+
+def test_the_picture_of_the_docs_is_that_of_the_root_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written by: python -m pipeline show segmenter_val --graph docs/chain.svg."""
+    monkeypatch.chdir(ROOT)
+    found = chain(load_book(), ("evaluate", "segmenter_val"), {})
+    assert (ROOT / "docs" / "chain.svg").read_text(encoding="utf-8") == svg(found)
 
 
 def test_mermaid_has_the_same_edges() -> None:

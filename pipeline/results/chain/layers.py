@@ -75,7 +75,7 @@ def lay_out(after: Mapping[str, Sequence[str]], widths: Mapping[str, float]) -> 
 def _rows(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Each as far down as its readers let it: weights stand right above the training that starts from them."""
     depth = dict.fromkeys(after, 0)
-    for name in reversed(after):  # type: ignore[call-overload]
+    for name in reversed(list(after)):
         for above in after[name]:
             depth[above] = max(depth[above], depth[name] + 1)
     return {name: max(depth.values()) - found for name, found in depth.items()}
