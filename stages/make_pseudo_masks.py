@@ -10,10 +10,10 @@ import numpy.typing as npt
 from models.rules.pseudo_masks import Rule
 from models.structures import Cam, Image, Supervision
 
-Sample = tuple[str, Callable[[], Image], Cam, npt.NDArray[np.bool_]]
+CamSample = tuple[str, Callable[[], Image], Cam, npt.NDArray[np.bool_]]
 
 
-def make_pseudo_masks(samples: Iterable[Sample], rule: Rule) -> Iterator[tuple[str, Supervision]]:
+def make_pseudo_masks(samples: Iterable[CamSample], rule: Rule) -> Iterator[tuple[str, Supervision]]:
     """Label the pixels of each image from its CAM.
 
     Args:

@@ -182,7 +182,7 @@ def mutual_compensation(
     """
     classes = tags.any(0).nonzero()[:, 0] + 1
     losses = [
-        compensator_loss(compensate(own, other, classes, temperature), classes, cam, tags, share)
-        for own, other, cam in zip(grids, grids[::-1], cams, strict=True)
+        compensator_loss(compensate(grid, other, classes, temperature), classes, cam, tags, share)
+        for grid, other, cam in zip(grids, grids[::-1], cams, strict=True)
     ]
     return torch.stack(losses).sum()

@@ -95,7 +95,9 @@ class IrLabel:
             ConfigurationError: an unknown preset, or numbers out of range.
         """
         published = preset_of(BACKGROUNDS, preset, "ir_label")
-        high, low = (own if own is not None else other for own, other in zip((high, low), published, strict=True))
+        high, low = (
+            option if option is not None else other for option, other in zip((high, low), published, strict=True)
+        )
         given = {"high": high, "low": low, "unsure": unsure, "certainty": certainty}
         require("ir_label", IrLabel.__init__, given)
         check_band("ir_label", high, low)

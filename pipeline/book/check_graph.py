@@ -9,7 +9,7 @@ from models.errors import closest
 from models.methods import METHODS
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.entries import PrepareEntry
-from pipeline.book.lineage import Node, inputs
+from pipeline.book.lineage import Node, entry_inputs
 from pipeline.book.params import Book
 from pipeline.book.signatures import constant_beside, options_model, trait
 from pipeline.datasets import READERS
@@ -17,7 +17,7 @@ from pipeline.datasets import READERS
 
 def circle_problems(book: Book) -> Iterator[str]:
     """Entries that need, in the end, what they make themselves."""
-    needs = {node: list(inputs(book, *node).values()) for node in book.entries()}
+    needs = {node: list(entry_inputs(book, *node).values()) for node in book.entries()}
     while circle := _circle(needs):
         for verb, name in circle:
             yield f"{verb}.{name}: needs what it makes itself. Name another artefact, or rename this entry."

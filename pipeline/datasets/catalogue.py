@@ -20,7 +20,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueImage:
     """One image. Paths are relative to the catalogue's root, with forward slashes.
 
     Attributes:
@@ -59,7 +59,7 @@ class Catalogue:
     name: str
     class_names: tuple[str, ...]
     splits: dict[str, tuple[str, ...]]
-    entries: dict[str, Entry]
+    entries: dict[str, CatalogueImage]
     root: str = "."
     mask_values: tuple[int, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Catalogue:
             raise ConfigurationError(f"Catalogue '{self.name}' has no split '{split}'.{closest(split, self.splits)}")
         return self.splits[split]
 
-    def entry(self, id: str) -> Entry:
+    def entry(self, id: str) -> CatalogueImage:
         """Raises DataError when the image is not in the catalogue (or was left out, with the reason)."""
         if id not in self.entries:
             reason = f" It was left out: {self.left_out[id]}." if id in self.left_out else ""
@@ -132,11 +132,11 @@ class Catalogue:
 
     def content(self) -> str:
         """The text of catalogue.json: sorted keys, nothing of this machine."""
-        own = {key: value for key, value in asdict(self).items() if key != "folder"}
+        fields = {key: value for key, value in asdict(self).items() if key != "folder"}
         for key, usual in (("limit", None), ("mask_background", 0)):
-            if own[key] == usual:
-                del own[key]  # so that most data sets keep their bytes
-        return versioned_text({"schema": SCHEMA, **own})
+            if fields[key] == usual:
+                del fields[key]  # so that most data sets keep their bytes
+        return versioned_text({"schema": SCHEMA, **fields})
 
     def save(self, folder: Path) -> None:
         """Write catalogue.json into ``folder``."""
@@ -169,15 +169,15 @@ def read_versioned(path: Path, schema: str) -> dict[str, Any]:
         raise DataError(f"{path}: expected a {schema} file, found no such file. Run prepare first.") from None
     except ValueError as error:
         raise DataError(f"{path}: expected a {schema} file, found damaged JSON ({error}). Run prepare again.") from None
-    found = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
-    if found != (schema, VERSION):
-        raise DataError(f"{path}: expected {schema} version {VERSION}, found {found}. Run prepare again.")
+    kind = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
+    if kind != (schema, VERSION):
+        raise DataError(f"{path}: expected {schema} version {VERSION}, found {kind}. Run prepare again.")
     return dict(plain)
 
 
 def _typed(plain: Mapping[str, Any]) -> dict[str, Any]:
     entries = {
-        id: Entry(**{**entry, "size": tuple(entry["size"]), "tags": _tuple(entry["tags"])})
+        id: CatalogueImage(**{**entry, "size": tuple(entry["size"]), "tags": _tuple(entry["tags"])})
         for id, entry in plain["entries"].items()
     }
     splits = {name: tuple(ids) for name, ids in plain["splits"].items()}

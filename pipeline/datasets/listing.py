@@ -17,7 +17,7 @@ class Listed:
 
     Attributes:
         id: the image's name.
-        image, tags: as in :class:`pipeline.datasets.catalogue.Entry`.
+        image, tags: as in :class:`pipeline.datasets.catalogue.CatalogueImage`.
         mask, instances, boxes: as in :class:`pipeline.datasets.ground_truth.ImageTruth`.
         size: (H, W) that the image must have, where a list says so.
         where: the list, or the line of the table, that names it.

@@ -25,7 +25,7 @@ def copy_book(source: str, book: str) -> Path:
     folder = Path(book)
     name = free_place(folder, "as the second argument")
     place = folder.as_posix()
-    own = {
+    places = {
         "root": "/".join([".."] * len(folder.parts)),
         "path": place,
         "params": f"{place}/params.yaml",
@@ -34,7 +34,7 @@ def copy_book(source: str, book: str) -> Path:
     edited = SOURCE if (Path(source) / SOURCE).is_file() else FLAT
     file = Path(source) / edited
     text = BookText(file.read_text(encoding="utf-8"))
-    for key, value in own.items():
+    for key, value in places.items():
         if not text.replace(("book", key), value):
             raise ConfigurationError(f"{file}: expected `book:` and below it a line `  {key}: ...`, found none.")
     write_book(folder, str(text), edited)

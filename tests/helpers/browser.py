@@ -51,17 +51,17 @@ class Tab:
             self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:
-        method, told = message.get("method"), message.get("params", {})
+        method, params = message.get("method"), message.get("params", {})
         if method == "Runtime.exceptionThrown":
-            self.problems.append(json.dumps(told["exceptionDetails"])[:500])
-        elif method == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
-            self.problems.append(json.dumps(told["args"])[:500])
-        elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
-            self.problems.append(json.dumps(told["entry"])[:500])
-        elif method == "Network.loadingFailed" and not told.get("canceled"):
-            self.problems.append(json.dumps(told)[:500])
+            self.problems.append(json.dumps(params["exceptionDetails"])[:500])
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.problems.append(json.dumps(params["args"])[:500])
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.problems.append(json.dumps(params["entry"])[:500])
+        elif method == "Network.loadingFailed" and not params.get("canceled"):
+            self.problems.append(json.dumps(params)[:500])
         elif method == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(params["request"]["url"])
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Load a file and wait until its scripts have run."""
@@ -124,10 +124,10 @@ def browser(profile: Path) -> Iterator[Tab]:
 
 def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
     """Where the first page listens: Chromium writes the port that it took into its profile."""
-    told, end = profile / "DevToolsActivePort", time.monotonic() + 60
+    port_file, end = profile / "DevToolsActivePort", time.monotonic() + 60
     while time.monotonic() < end:
         assert process.poll() is None, f"Chromium ended with {process.returncode}"
-        if told.is_file() and (lines := told.read_text().split()):
+        if port_file.is_file() and (lines := port_file.read_text().split()):
             with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json/list") as answer:
                 pages = [page for page in json.load(answer) if page["type"] == "page"]
             if pages:

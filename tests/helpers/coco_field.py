@@ -68,8 +68,8 @@ def make(root: Path, bad: Any = "stop", **options: Any) -> tuple[Catalogue, Grou
     settings = {"root": str(root), "splits": {"train": "default"}, **options}
     make_catalogue("coco", *places, settings, on_bad_image=bad)
     catalogue = Catalogue.load(places[0])
-    said = {notice.topic: notice.text for notice in read_notices(places[0]) if notice.topic not in OF_FEW_IMAGES}
-    return catalogue, GroundTruth(catalogue, places[1]), said
+    notices = {notice.topic: notice.text for notice in read_notices(places[0]) if notice.topic not in OF_FEW_IMAGES}
+    return catalogue, GroundTruth(catalogue, places[1]), notices
 
 
 def refused(root: Path, **options: Any) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import DataError
 from pipeline.annotations.build import check_annotations
-from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from pipeline.problems.notices import Notice
 
 SIZE = (64, 96)
@@ -26,11 +26,11 @@ def catalogue_of(
     **more: Any,
 ) -> Catalogue:
     """Images without files: no reader of annotations opens them."""
-    entries = {id: Entry(id, f"images/{id}.png", size, None if tags is None else tags.get(id)) for id in ids}
+    entries = {id: CatalogueImage(id, f"images/{id}.png", size, None if tags is None else tags.get(id)) for id in ids}
     return Catalogue("mine", tuple(classes), {"train": tuple(ids)}, entries, **more)
 
 
-def told(kind: str, file: Path, catalogue: Catalogue | None = None, **options: Any) -> list[Notice]:
+def notices_of(kind: str, file: Path, catalogue: Catalogue | None = None, **options: Any) -> list[Notice]:
     """Notices about a file."""
     chosen = catalogue or catalogue_of()
     return check_annotations(kind, chosen, chosen.ids("train"), {"file": str(file), **options})
@@ -39,7 +39,7 @@ def told(kind: str, file: Path, catalogue: Catalogue | None = None, **options: A
 def refused(kind: str, file: Path, catalogue: Catalogue | None = None, **options: Any) -> str:
     """The message with which a file is refused; at most a screen."""
     with pytest.raises(DataError) as error:
-        told(kind, file, catalogue, **options)
+        notices_of(kind, file, catalogue, **options)
     assert len(str(error.value)) < 6000
     return str(error.value)
 

@@ -13,7 +13,7 @@ from models.structures import Cam, Mask, Supervision
 from pipeline.binders import evaluate
 from pipeline.binders.common import header
 from pipeline.book.params import VERBS, Book
-from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from pipeline.datasets.ground_truth import GroundTruth, ImageTruth
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.tracking.log import Log
@@ -97,7 +97,7 @@ def _catalogue(work: Path, ids: Mapping[str, Sequence[str]], classes: Sequence[s
         noise = np.random.default_rng(number).integers(60, 200, (*SIZE, 3), np.uint8)
         Image.fromarray(noise).save(folder / "images" / f"{number}.png")
         tags = tuple(sorted({1 + (number + k) % len(classes) for k in range(2)}))
-        entries[id] = Entry(id, f"images/{number}.png", SIZE, tags)
+        entries[id] = CatalogueImage(id, f"images/{number}.png", SIZE, tags)
     splits = {name: tuple(split) for name, split in ids.items()}
     catalogue = Catalogue("made", tuple(classes), splits, entries, folder=folder)
     catalogue.save(folder)
@@ -123,7 +123,7 @@ def _store(work: Path, catalogue: Catalogue, kind: str, name: str) -> None:
     else:
         writer = (MaskStore if kind == "masks" else SupervisionStore).create(path, head)
     items = list(_items(catalogue, kind, name, ids))
-    for k in range(len(writer.parts)):
+    for k in range(writer.count):
         writer.write(k, items[64 * k : 64 * (k + 1)])
     writer.finish()
 

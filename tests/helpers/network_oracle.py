@@ -53,10 +53,10 @@ class NetworkOracle:
 
     def outputs(self, key: str) -> dict[str, tuple[npt.NDArray[np.float32], list[int], float, bool]]:
         """Name -> (values, stride of each axis, absolute tolerance, whether it counts)."""
-        told = self.meta["inputs"][key]["outputs"]
+        stated = self.meta["inputs"][key]["outputs"]
         return {
             name: (self.file[f"out/{key}/{name}"], one["stride"], one["suggested_atol"], one.get("gate", True))
-            for name, one in told.items()
+            for name, one in stated.items()
         }
 
     def entries(self) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from pipeline.compute import runtime
 from pipeline.loading.loader_options import LoaderOptions
 from pipeline.loading.loaders import TrainLoader
 from pipeline.storage.resume import Resume
-from stages.train import Row, train
+from stages.train import HistoryRow, train
 
 STEPS = 24
 
@@ -86,7 +86,7 @@ class Run:
             (self.folder / "history.json").write_text(json.dumps(result.history))
             resume.finish()
 
-    def reach(self, row: Row) -> None:
+    def reach(self, row: HistoryRow) -> None:
         (self.folder / f"reached_{int(row['step'])}").touch()
         time.sleep(self.pause)
 

@@ -12,8 +12,8 @@ import yaml
 
 from pipeline.book.artifacts import VERBS, artifact, code_fingerprint
 from pipeline.book.fingerprints import fingerprint
-from pipeline.book.lineage import Node, artefact_name, inputs
-from pipeline.book.options import parts
+from pipeline.book.lineage import Node, artefact_name, entry_inputs
+from pipeline.book.options import components
 from pipeline.book.params import Book, load_book
 from pipeline.tracking.log import dvc_md5
 
@@ -63,8 +63,10 @@ def write_lock(book: Book, content: dict[str, Any]) -> dict[str, Any]:
 def _stage(book: Book, node: Node, content: dict[str, Any]) -> dict[str, Any]:
     verb, name = node
     work = book.book.work
-    code = (fingerprint(verb, parts(book, verb, name)) + "\n").encode()
-    deps = [{"path": f"{work}/{artefact_name(below)}", "md5": _md5(below)} for below in inputs(book, *node).values()]
+    code = (fingerprint(verb, components(book, verb, name)) + "\n").encode()
+    deps = [
+        {"path": f"{work}/{artefact_name(below)}", "md5": _md5(below)} for below in entry_inputs(book, *node).values()
+    ]
     deps.append({"path": code_fingerprint(work, verb, name).as_posix(), "md5": hashlib.md5(code).hexdigest()})
     out = {"path": f"{work}/{artefact_name(node)}", "md5": _md5(node)}
     scores = artifact(work, "evaluations", name) / "metrics.json"

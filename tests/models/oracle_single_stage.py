@@ -110,8 +110,8 @@ def _rtc_losses(case: Case, leaves: dict[str, torch.Tensor], cells: list[Any], p
 
 def _inside(case: Case, shape: Any) -> torch.Tensor:
     inside = torch.zeros(shape, dtype=torch.bool)
-    for own, (top, bottom, left, right) in zip(inside, case.inputs["box"], strict=True):
-        own[top:bottom, left:right] = True
+    for mask, (top, bottom, left, right) in zip(inside, case.inputs["box"], strict=True):
+        mask[top:bottom, left:right] = True
     return inside
 
 

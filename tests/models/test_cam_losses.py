@@ -313,8 +313,8 @@ def test_contrast_moves_features_alone() -> None:
         assert slopes[1] is None
 
     def held(unit: Tensor) -> Tensor:
-        own = ContrastView(unit, first.labels, first.prototypes)
-        return prototype_contrast(own, second, draws).cross_label  # type: ignore[arg-type]
+        first_view = ContrastView(unit, first.labels, first.prototypes)
+        return prototype_contrast(first_view, second, draws).cross_label  # type: ignore[arg-type]
 
     unit = first.features.detach().requires_grad_()
     (slope,) = torch.autograd.grad(held(unit), unit)

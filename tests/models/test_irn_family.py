@@ -148,8 +148,8 @@ def test_the_loss_of_amn_leaves_the_label_the_rest() -> None:
     seeds = torch.tensor([[[0, 0, 2, IGNORE]]])
     log_p = logits.log_softmax(1)[0, :, 0]
     targets = torch.tensor([[0.6, 0.2, 0.2], [0.6, 0.2, 0.2], [0.2, 0.2, 0.6]]).T
-    own = -(targets * log_p[:, :3]).sum(0)
-    expected = (own[:2].mean() + own[2]) / 2
+    per_pixel = -(targets * log_p[:, :3]).sum(0)
+    expected = (per_pixel[:2].mean() + per_pixel[2]) / 2
     found = seed_cross_entropy(logits, seeds, balanced=True, label_smoothing=spread_over_all(0.4, 3))
     torch.testing.assert_close(found, expected)
 

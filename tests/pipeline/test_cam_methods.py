@@ -58,9 +58,9 @@ def content() -> dict[str, Any]:
     }
     found["train"] = {
         name: shared
-        | {key: value for key, value in told.items() if key != "options"}
-        | {"model": {"backbone": "resnet18", "width": 0.25} | told.get("options", {})}
-        for name, told in TRAINED.items()
+        | {key: value for key, value in recipe.items() if key != "options"}
+        | {"model": {"backbone": "resnet18", "width": 0.25} | recipe.get("options", {})}
+        for name, recipe in TRAINED.items()
     }
     found["export_cams"] = {
         name: {"data": "toy", "supervision": "tags", "checkpoint": name, "options": {"scales": [1.0], "grid": 8}}

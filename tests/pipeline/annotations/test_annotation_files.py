@@ -10,8 +10,8 @@ import pytest
 
 from models.structures import UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue
-from pipeline.datasets.catalogue import Catalogue, Entry
-from tests.helpers.made_annotations import catalogue_of, coco_of, csv_of, refused, told, xml_of
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
+from tests.helpers.made_annotations import catalogue_of, coco_of, csv_of, notices_of, refused, xml_of
 
 IDS = ("q0", "q1", "q2", "q3", "q4", "q5")
 GOOD = [(id, "cat" if k % 2 else "dog", 10, 5, 60, 50) for k, id in enumerate(IDS)]
@@ -29,7 +29,7 @@ def test_good_boxes_are_the_same_from_every_format_and_silent(tmp_path: Path) ->
         xml_of(tmp_path / "xml", id, [(name, (x1 + 1, y1 + 1, x2, y2))], (96, 64))
     tagged = catalogue_of(tags={id: (1 if name == "cat" else 2,) for id, name, *_ in GOOD})
     for file in (table, coco, tmp_path / "xml"):
-        assert told("boxes", file, tagged) == []
+        assert notices_of("boxes", file, tagged) == []
         found = supervision("boxes", file, "q1")
         assert found.boxes is not None
         assert found.boxes.tolist() == [[10, 5, 60, 50]]
@@ -43,7 +43,7 @@ def test_shares_of_the_image_are_refused(tmp_path: Path) -> None:
     assert "all 6 boxes lie within 0.078125..0.78125 (no box is wider than a pixel), like shares" in message
     points = [(id, name, x / 96, y / 64) for id, name, x, y, *_ in GOOD]
     assert "all 6 points lie within" in refused("points", csv_of(tmp_path / "p.csv", points, "image,class,x,y"))
-    assert told("points", csv_of(tmp_path / "p.csv", [(id, "cat", 1, 0) for id in IDS], "image,class,x,y")) == []
+    assert notices_of("points", csv_of(tmp_path / "p.csv", [(id, "cat", 1, 0) for id in IDS], "image,class,x,y")) == []
 
 
 def test_percents_of_the_image_are_refused(tmp_path: Path) -> None:
@@ -51,11 +51,11 @@ def test_percents_of_the_image_are_refused(tmp_path: Path) -> None:
     assert "like percents of the image, whose width and height are 400 x 300" in refused(
         "boxes", rows, catalogue_of(size=(300, 400))
     )
-    (doubt,) = told("boxes", rows, catalogue_of(size=(150, 200)))
+    (doubt,) = notices_of("boxes", rows, catalogue_of(size=(150, 200)))
     assert doubt.topic == "numbers_within_100"
     small = refused("boxes", csv_of(tmp_path / "b.csv", [(id, "cat", 10, 70, 80, 99.5) for id in IDS]))
     assert "6 of 6 lie outside of their image, and all numbers lie within 0..100. If they are percents" in small
-    assert told("boxes", csv_of(tmp_path / "b.csv", GOOD), catalogue_of(size=(100, 110))) == []
+    assert notices_of("boxes", csv_of(tmp_path / "b.csv", GOOD), catalogue_of(size=(100, 110))) == []
 
 
 def test_width_and_height_instead_of_a_corner(tmp_path: Path) -> None:
@@ -80,7 +80,9 @@ def test_an_empty_class_name_says_how_to_write_none(tmp_path: Path) -> None:
 def test_points_of_two_classes_on_one_pixel_are_counted(tmp_path: Path) -> None:
     rows = [("q0", "cat", 5, 5), ("q0", "dog", 5, 5), ("q1", "cat", 5, 5), ("q1", "cat", 5, 5), ("q2", "dog", 1, 1)]
     file = csv_of(tmp_path / "p.csv", rows, "image,class,x,y")
-    texts = [n.text for n in told("points", file, catalogue_of(("q0", "q1", "q2"))) if n.topic == "points_on_one_pixel"]
+    texts = [
+        n.text for n in notices_of("points", file, catalogue_of(("q0", "q1", "q2"))) if n.topic == "points_on_one_pixel"
+    ]
     assert texts == [
         f"{file}: 1 images have points of several classes on one pixel (q0): the first of the file counts. See which "
         "class is there."
@@ -102,7 +104,7 @@ def test_numbers_of_larger_originals(tmp_path: Path) -> None:
 
 def test_a_box_that_is_clipped_by_little_is_counted(tmp_path: Path) -> None:
     rows = csv_of(tmp_path / "b.csv", [("q0", "cat", -4, 5, 60, 50), *GOOD])
-    (notice,) = told("boxes", rows)
+    (notice,) = notices_of("boxes", rows)
     assert (notice.topic, notice.count) == ("boxes_clipped", 1)
     assert "1 of 7 boxes reach beyond their image, by up to 4 pixels" in notice.text
     assert "b.csv line 2 ('q0', 96 x 64): (-4, 5, 60, 50)" in notice.text
@@ -144,7 +146,7 @@ def test_the_stated_size_is_checked(tmp_path: Path) -> None:
     assert "whose boxes fit, exchange the two numbers in the file" in message
     for id, size in zip(IDS, [(0, 0), None, (96, 64)] * 2, strict=True):
         xml_of(tmp_path / "xml", id, [("cat", (5, 5, 30, 30)), ("dog", (5, 5, 30, 30))], size)
-    assert told("boxes", tmp_path / "xml") == []
+    assert notices_of("boxes", tmp_path / "xml") == []
     coco = coco_of(tmp_path / "b.json", {id: [("cat", (1, 2, 3, 4))] for id in IDS}, width=192, height=128)
     assert "'q0.png' is of an image of 192 x 128, this one has 96 x 64" in refused("boxes", coco)
     rows = csv_of(
@@ -169,7 +171,7 @@ def test_names_of_classes_that_differ_in_little_are_refused(tmp_path: Path) -> N
 def test_other_classes_stay_unlabelled_and_are_counted(tmp_path: Path) -> None:
     boxes = {id: [("tractor", (1, 2, 30, 40)), ("cat", (40, 2, 30, 40)), ("dog", (1, 50, 9, 9))] for id in IDS}
     file = coco_of(tmp_path / "b.json", boxes)
-    (notice,) = told("boxes", file)
+    (notice,) = notices_of("boxes", file)
     assert (notice.topic, notice.count) == ("unknown_classes", 6)
     assert "6 objects of 1 classes that the catalogue does not have stay unlabelled: 'tractor' (6)" in notice.text
     found = supervision("boxes", file, "q0")
@@ -184,7 +186,7 @@ def test_other_classes_stay_unlabelled_and_are_counted(tmp_path: Path) -> None:
 def test_classes_of_voc_that_are_not_kept_are_no_news(tmp_path: Path) -> None:
     for id in IDS:
         xml_of(tmp_path / "xml", id, [("sofa", (5, 5, 30, 30)), ("chair", (5, 5, 30, 30))], (96, 64))
-    assert told("boxes", tmp_path / "xml") == []
+    assert notices_of("boxes", tmp_path / "xml") == []
 
 
 def test_crowds_have_no_class_and_are_no_background(tmp_path: Path) -> None:
@@ -202,14 +204,14 @@ def test_an_image_of_coco_without_annotations_has_no_object(tmp_path: Path) -> N
     boxes = {id: [("cat", (1, 2, 30, 40)), ("dog", (50, 2, 30, 40))] if id != "q3" else [] for id in IDS}
     file = coco_of(tmp_path / "b.json", boxes)
     assert (supervision("boxes", file, "q3").seeds == 0).all()
-    (notice,) = told("boxes", file, catalogue_of(tags=dict.fromkeys(IDS, (1, 2))))
+    (notice,) = notices_of("boxes", file, catalogue_of(tags=dict.fromkeys(IDS, (1, 2))))
     assert (notice.topic, notice.count) == ("tagged_without_annotation", 1)
     assert "1 of 6 images with tags have a tag but no boxes of a class: cat (1), dog (1); such as q3" in notice.text
 
 
 def test_tags_and_annotations_are_compared(tmp_path: Path) -> None:
     rows = csv_of(tmp_path / "p.csv", [(id, "cat", 4, 5) for id in IDS], "image,class,x,y")
-    lacking, surplus = told("points", rows, catalogue_of(tags={id: (2,) if id == "q0" else (1, 2) for id in IDS}))
+    lacking, surplus = notices_of("points", rows, catalogue_of(tags={id: (2,) if id == "q0" else (1, 2) for id in IDS}))
     assert lacking.count == 6
     assert "dog (6); such as q0, q1, q2 and 3 more. No image has points of dog." in lacking.text
     assert (surplus.topic, surplus.count) == ("annotated_without_tag", 1)
@@ -218,7 +220,7 @@ def test_tags_and_annotations_are_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["images\\q0.png", "C:\\photos\\q0.PNG", "/home/me/q0.png", "./images/q0.png", "q0"])
 def test_paths_in_the_image_column(tmp_path: Path, name: str) -> None:
     rows = csv_of(tmp_path / "b.csv", [(name, *GOOD[0][1:]), *GOOD[1:]])
-    assert told("boxes", rows) == []
+    assert notices_of("boxes", rows) == []
 
 
 def test_composed_and_decomposed_letters_are_equal(tmp_path: Path) -> None:
@@ -227,17 +229,19 @@ def test_composed_and_decomposed_letters_are_equal(tmp_path: Path) -> None:
     for catalogue, form in ((one, "NFD"), (other, "NFC")):
         name = normalize(form, composed)  # type: ignore[arg-type]
         file = csv_of(tmp_path / "b.csv", [(f"{name}.png", "cat", 1, 2, 30, 40)])
-        assert told("boxes", file, catalogue) == []
+        assert notices_of("boxes", file, catalogue) == []
         folder = tmp_path / form
         xml_of(folder, name, [("cat", (1, 2, 30, 40)), ("dog", (1, 2, 30, 40))], (96, 64))
-        assert told("boxes", folder, catalogue) == []
+        assert notices_of("boxes", folder, catalogue) == []
 
 
 def test_the_same_file_name_in_two_folders_needs_its_folder(tmp_path: Path) -> None:
-    entries = {f"{kind}__1": Entry(f"{kind}__1", f"images/{kind}/1.png", (64, 96)) for kind in ("cats", "dogs")}
+    entries = {
+        f"{kind}__1": CatalogueImage(f"{kind}__1", f"images/{kind}/1.png", (64, 96)) for kind in ("cats", "dogs")
+    }
     catalogue = Catalogue("mine", ("cat", "dog"), {"train": tuple(entries)}, entries)
     good = csv_of(tmp_path / "b.csv", [("cats/1.png", "cat", 1, 2, 30, 40), ("dogs\\1.png", "dog", 1, 2, 30, 40)])
-    assert told("boxes", good, catalogue) == []
+    assert notices_of("boxes", good, catalogue) == []
     found = supervision("boxes", good, "dogs__1", catalogue)
     assert found.tags.tolist() == [False, True]
     message = refused("boxes", csv_of(tmp_path / "b.csv", [("1.png", "cat", 1, 2, 30, 40)]), catalogue)
@@ -257,7 +261,7 @@ def test_semicolons_and_the_headers_of_tools(tmp_path: Path) -> None:
     header = "Image;Label;X_Min;YMIN;xmax;ymax"
     file = tmp_path / "b.csv"
     file.write_text("\n".join([header, *(";".join(map(str, row)) for row in GOOD)]))
-    assert told("boxes", file) == []
+    assert notices_of("boxes", file) == []
     file.write_text("\n".join([header, "q0;cat;1,5;2;30;40"]))
     assert "expected a number of pixels as x1, found '1,5' Write a decimal point" in refused("boxes", file)
     both = csv_of(file, [("a", *row) for row in GOOD], "path,filename,class,x1,y1,x2,y2")
@@ -270,7 +274,7 @@ def test_points_far_outside_of_a_published_file_are_refused(tmp_path: Path) -> N
         return json.dumps(points)
 
     (tmp_path / "p.json").write_text(content(1))
-    assert told("points", tmp_path / "p.json") == []
+    assert notices_of("points", tmp_path / "p.json") == []
     (tmp_path / "p.json").write_text(content(5))
     assert "6 of 6 lie outside of their image, up to 1.6 times its side" in refused("points", tmp_path / "p.json")
 
@@ -282,12 +286,12 @@ def test_boxes_are_no_points(tmp_path: Path) -> None:
 
 def test_rows_and_files_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     rows = csv_of(tmp_path / "b.csv", [*GOOD, ("q2", "background", "", "", "", "")])
-    (notice,) = told("boxes", rows)
+    (notice,) = notices_of("boxes", rows)
     assert (notice.topic, notice.count) == ("background_and_boxes", 1)
     for id in IDS:
         xml_of(tmp_path / "xml", id, [("cat", (5, 5, 30, 30)), ("dog", (5, 5, 30, 30))], (96, 64))
     (tmp_path / "xml" / "q1.xml").write_bytes((tmp_path / "xml" / "q2.xml").read_bytes())
-    (notice,) = told("boxes", tmp_path / "xml")
+    (notice,) = notices_of("boxes", tmp_path / "xml")
     assert (notice.topic, notice.count) == ("annotations_of_another_image", 1)
     assert "q1.xml is of 'q2.png'" in notice.text
 
@@ -296,10 +300,10 @@ def test_a_dry_run_concludes_nothing_from_few_images(tmp_path: Path) -> None:
     for id in IDS:
         xml_of(tmp_path / "xml", id, [("tractor", (5, 5, 30, 30))], (96, 64))
     assert "no object has a class" in refused("boxes", tmp_path / "xml")
-    (notice,) = told("boxes", tmp_path / "xml", catalogue_of(limit=6))
+    (notice,) = notices_of("boxes", tmp_path / "xml", catalogue_of(limit=6))
     assert notice.topic == "unknown_classes"
 
 
 def test_class_names_in_other_unicode(tmp_path: Path) -> None:
     rows = csv_of(tmp_path / "b.csv", [(id, normalize("NFD", "Füchse"), 1, 2, 30, 40) for id in IDS])
-    assert told("boxes", rows, catalogue_of(classes=[normalize("NFC", "Füchse")])) == []
+    assert notices_of("boxes", rows, catalogue_of(classes=[normalize("NFC", "Füchse")])) == []

@@ -103,12 +103,12 @@ xmls = some.builds(
 
 def settles(work: Callable[[], Any]) -> None:
     """A result, or one of our errors in at most a screen."""
-    said = ""
+    message = ""
     try:
         work()
     except Weak2MaskError as error:
-        said = str(error)
-    assert len(said) < LONGEST, said[:500]
+        message = str(error)
+    assert len(message) < LONGEST, message[:500]
 
 
 def imported(kind: str, file: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.scribbles import longest_path
 from pipeline.datasets.build import make_catalogue
-from pipeline.datasets.catalogue import Catalogue, Entry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from pipeline.datasets.ground_truth import GroundTruth, ImageTruth
 
 SHARED = Path(os.environ.get("WEAK2MASK_SHARED", Path(__file__).parents[3].parent / "shared"))
@@ -33,7 +33,7 @@ def bed(tmp_path: Path) -> Beds:
     mask[12:18, 16:28] = 2
     mask[19] = 255
     Image.fromarray(mask).save(tmp_path / "a.png")
-    entries = {"a": Entry("a", "a.jpg", (20, 30)), "b": Entry("b", "b.jpg", (20, 30), tags=(2,))}
+    entries = {"a": CatalogueImage("a", "a.jpg", (20, 30)), "b": CatalogueImage("b", "b.jpg", (20, 30), tags=(2,))}
     catalogue = Catalogue("bed", ("cat", "dog"), {"train": ("a", "b")}, entries, root=str(tmp_path))
     GroundTruth.save(tmp_path / "truth", str(tmp_path), {"a": ImageTruth("a.png")})
     return catalogue, GroundTruth(catalogue, tmp_path / "truth")
@@ -250,7 +250,7 @@ def test_scribble_files(bed: Beds, tmp_path: Path) -> None:
 
 
 def test_a_mixture_gives_each_image_one_kind(bed: Beds) -> None:
-    entries = {f"i{k}": Entry(f"i{k}", "", (20, 30)) for k in range(40)}
+    entries = {f"i{k}": CatalogueImage(f"i{k}", "", (20, 30)) for k in range(40)}
     catalogue = Catalogue("bed", ("cat", "dog"), {}, entries, bed[0].root)
     folder = bed[1].folder.parent / "many"
     GroundTruth.save(folder, bed[0].root, {id: ImageTruth("a.png") for id in entries})

@@ -13,8 +13,8 @@ from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue
 from pipeline.annotations.regions import RegionSource
-from pipeline.annotations.scribble_files import read
-from tests.helpers.made_annotations import SIZE, catalogue_of, refused, told
+from pipeline.annotations.scribble_files import read_scribble
+from tests.helpers.made_annotations import SIZE, catalogue_of, notices_of, refused
 
 IDS = ("q0", "q1", "q2")
 CATALOGUE = catalogue_of(IDS)
@@ -42,26 +42,26 @@ def supervision(file: Path, **options: Any) -> Supervision:
 
 
 def test_good_files_are_silent(tmp_path: Path) -> None:
-    assert told("scribbles", folder_of(tmp_path / "s", drawn(255, 0)), CATALOGUE) == []
+    assert notices_of("scribbles", folder_of(tmp_path / "s", drawn(255, 0)), CATALOGUE) == []
 
 
 def test_files_without_an_unlabelled_pixel_are_told(tmp_path: Path) -> None:
-    (notice,) = told("scribbles", folder_of(tmp_path / "s", drawn(0)), CATALOGUE)
+    (notice,) = notices_of("scribbles", folder_of(tmp_path / "s", drawn(0)), CATALOGUE)
     assert (notice.topic, notice.count) == ("scribbles_without_unlabelled", 3)
     assert "no pixel of 3 files is 255 (unlabelled), 99% are 0 = background" in notice.text
     assert "`options: {unlabelled: 0}`" in notice.text
-    assert told("scribbles", tmp_path / "s", CATALOGUE, unlabelled=0) == []
+    assert notices_of("scribbles", tmp_path / "s", CATALOGUE, unlabelled=0) == []
     found = supervision(tmp_path / "s", unlabelled=0)
     assert np.unique(found.seeds).tolist() == [1, 2, UNLABELLED]
 
 
 def test_another_value_may_mean_unlabelled_and_another_the_background(tmp_path: Path) -> None:
-    several = told("scribbles", folder_of(tmp_path / "s", drawn(4, 0)), CATALOGUE)
+    several = notices_of("scribbles", folder_of(tmp_path / "s", drawn(4, 0)), CATALOGUE)
     assert [notice.topic for notice in several] == ["scribbles_without_unlabelled", "scribbles_of_no_class"]
     assert "are 4. If 4 means unlabelled in your files, write `options: {unlabelled: 4}`." in several[0].text
-    assert told("scribbles", tmp_path / "s", CATALOGUE, unlabelled=4) == []
+    assert notices_of("scribbles", tmp_path / "s", CATALOGUE, unlabelled=4) == []
     folder_of(tmp_path / "s", drawn(0, 3))
-    assert told("scribbles", tmp_path / "s", CATALOGUE, unlabelled=0, background_value=3) == []
+    assert notices_of("scribbles", tmp_path / "s", CATALOGUE, unlabelled=0, background_value=3) == []
     found = supervision(tmp_path / "s", unlabelled=0, background_value=3)
     assert [int((found.seeds == value).sum()) for value in (0, 1, 2)] == [16, 16, 16]
 
@@ -69,13 +69,13 @@ def test_another_value_may_mean_unlabelled_and_another_the_background(tmp_path: 
 @pytest.mark.parametrize("options", [{"unlabelled": 1}, {"unlabelled": 300}, {"background_value": 255}])
 def test_values_that_cannot_be(tmp_path: Path, options: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match=r"scribbles(\.unlabelled)?: "):
-        told("scribbles", folder_of(tmp_path / "s", drawn(255)), CATALOGUE, **options)
+        notices_of("scribbles", folder_of(tmp_path / "s", drawn(255)), CATALOGUE, **options)
 
 
 def test_full_masks_are_told(tmp_path: Path) -> None:
     mask = np.zeros(SIZE, np.uint8)
     mask[10:50, 10:80] = 1
-    first, second = told(
+    first, second = notices_of(
         "scribbles", folder_of(tmp_path / "s", mask), catalogue_of(IDS, tags=dict.fromkeys(IDS, (1, 2)))
     )
     assert "If they are full masks, name their folder as the data set's `masks`" in first.text
@@ -85,7 +85,7 @@ def test_full_masks_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["{}.PNG", "{}_mask.png", "{}_scribbles.png", "{}.tif", "{}.jpg.png"])
 def test_names_that_mean_one_image_are_taken(tmp_path: Path, name: str) -> None:
-    assert told("scribbles", folder_of(tmp_path / "s", drawn(255, 0), name), CATALOGUE) == []
+    assert notices_of("scribbles", folder_of(tmp_path / "s", drawn(255, 0), name), CATALOGUE) == []
     assert (supervision(tmp_path / "s").seeds == 1).sum() == 16
 
 
@@ -94,13 +94,13 @@ def test_two_files_for_an_image_are_refused_and_the_plain_name_counts(tmp_path: 
     folder_of(folder, drawn(255, 0), "{}.tif", ("q0",))
     assert "expected one file for image 'q0', found 2" in refused("scribbles", folder, CATALOGUE)
     folder_of(folder, drawn(255, 0))
-    assert told("scribbles", folder, CATALOGUE) == []
+    assert notices_of("scribbles", folder, CATALOGUE) == []
 
 
 def test_files_of_no_image_and_images_without_file_are_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "s", drawn(255, 0))
     folder_of(folder, drawn(255, 0), "Q1x.png", ("",))
-    (notice,) = told("scribbles", folder, CATALOGUE)
+    (notice,) = notices_of("scribbles", folder, CATALOGUE)
     assert (notice.topic, notice.count) == ("scribbles_without_image", 1)
     assert "1 files belong to no image of catalogue 'mine' and are left out: Q1x.png." in notice.text
     (folder / "q1.png").rename(folder / "q_1.png")
@@ -163,8 +163,8 @@ def test_files_of_another_size_or_of_colours_name_what_helps(tmp_path: Path) -> 
     path = tmp_path / "q0.png"
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
     with pytest.raises(DataError, match=r"of size \(6, 8\) \(H x W\), found size \(3, 4\).*Remedy: draw on the image"):
-        read(path, (6, 8))
+        read_scribble(path, (6, 8))
     Image.fromarray(np.full((6, 8, 3), (255, 0, 9), np.uint8)).save(path)
     with pytest.raises(DataError, match=r"Write the number of each class in place of its colour") as error:
-        read(path, (6, 8))
+        read_scribble(path, (6, 8))
     assert "labelmap" not in str(error.value)

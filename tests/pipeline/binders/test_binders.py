@@ -12,7 +12,7 @@ from PIL import Image
 from models.errors import DataError
 from pipeline.binders import evaluate, prepare
 from pipeline.binders.common import Workspace
-from pipeline.binders.prepare import told
+from pipeline.binders.prepare import left_out_notice
 from pipeline.book.artifacts import VERBS
 from pipeline.book.params import load_book
 from pipeline.tracking.log import Log
@@ -29,11 +29,11 @@ def test_an_input_that_has_not_been_made_is_named(tmp_path: Path) -> None:
 
 def test_a_warning_says_what_was_left_out() -> None:
     left_out = {f"i{k}": f"i{k}.jpg: expected an image, found 0 bytes" for k in range(5)}
-    lines = told(left_out, 35).splitlines()
+    lines = left_out_notice(left_out, 35).splitlines()
     assert lines[0].startswith("5 of 40 images are left out")
     assert lines[1] == "  i0: i0.jpg: expected an image, found 0 bytes"
     assert lines[-1] == "  ... and 2 more"
-    assert "more" not in told({"a": "why"}, 1)
+    assert "more" not in left_out_notice({"a": "why"}, 1)
 
 
 def test_prepare_warns_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

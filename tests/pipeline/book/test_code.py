@@ -29,7 +29,7 @@ def test_bookkeeping_and_doors_do_not_count() -> None:
     assert not {"pipeline.tracking.log", "pipeline.book.params", "models.backbones", "models.methods"} & found
 
 
-def test_fingerprint_depends_on_the_named_parts() -> None:
+def test_fingerprint_depends_on_the_named_components() -> None:
     first = fingerprint("train", ("models.backbones.resnet",))
     assert first == fingerprint("train", ("models.backbones.resnet",))
     assert first != fingerprint("train", ("models.backbones.mobilenet_v2",))
@@ -52,11 +52,11 @@ def test_comments_docstrings_and_layout_do_not_count(before: str, after: str, sa
 PROJECT = Path(__file__).parents[3]
 FINGERPRINTS = """
 import json, sys
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.fingerprints import fingerprint
 from pipeline.book.params import load_book
 book = load_book(sys.argv[1])
-print(json.dumps({f"{verb}@{name}": fingerprint(verb, parts(book, verb, name)) for verb, name in book.entries()}))
+print(json.dumps({f"{verb}@{name}": fingerprint(verb, components(book, verb, name)) for verb, name in book.entries()}))
 """
 
 
@@ -104,14 +104,14 @@ def test_a_function_that_moves_to_another_module_re_runs_nothing(
     copy: Path, before: dict[str, str], tmp_path: Path
 ) -> None:
     moved = shutil.copytree(copy, tmp_path / "moved")
-    old, new = moved / "pipeline" / "binders" / "common.py", moved / "pipeline" / "id_parts.py"
+    old, new = moved / "pipeline" / "binders" / "common.py", moved / "pipeline" / "id_chunks.py"
     text = old.read_text()
-    found = re.search(r"^def id_parts.*?(?=^def )", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^def id_chunks.*?(?=^def )", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     new.write_text(f"from __future__ import annotations\n\nfrom collections.abc import Sequence\n\n\n{found[0]}")
     old.write_text(
         text.replace(found[0], "").replace(
-            "from pipeline.compute.chunks", "from pipeline.id_parts import id_parts\nfrom pipeline.compute.chunks"
+            "from pipeline.compute.chunks", "from pipeline.id_chunks import id_chunks\nfrom pipeline.compute.chunks"
         )
     )
     assert prints(moved) == before

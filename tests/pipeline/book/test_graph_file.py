@@ -46,7 +46,7 @@ def test_a_copy_a_link_other_comments_and_stages_beside_are_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("stages:\n  code: {cmd: a}\n  train: {cmd: old}\n", r"differs in: train\."),
         ("stages:\n  code: {cmd: a}\n", r"differs in: train \(missing\)\."),
@@ -56,9 +56,9 @@ def test_a_copy_a_link_other_comments_and_stages_beside_are_fine() -> None:
         ("", "found none"),
     ],
 )
-def test_an_older_copy_is_refused_and_refreshed(text: str, said: str) -> None:
+def test_an_older_copy_is_refused_and_refreshed(text: str, message: str) -> None:
     graph(text)
-    with pytest.raises(ConfigurationError, match=said) as refused:
+    with pytest.raises(ConfigurationError, match=message) as refused:
         check_graph_file(BOOK)
     assert "python -m pipeline refresh recipes/mine" in str(refused.value)
     assert write_graph(BOOK)

@@ -12,7 +12,7 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.check import check
 from pipeline.book.check_inputs import check_files
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.params import load_book
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +24,7 @@ def content() -> dict[str, Any]:
     return loaded
 
 
-def said(folder: Path, content: dict[str, Any] | str) -> str:
+def message_of(folder: Path, content: dict[str, Any] | str) -> str:
     """The message that a book with this content ends in."""
     text = content if isinstance(content, str) else yaml.safe_dump(content)
     (folder / "params.yaml").write_text(text)
@@ -53,7 +53,7 @@ def test_a_copy_that_still_names_the_original(
 
 
 def test_not_yaml(tmp_path: Path) -> None:
-    assert "line 1" in said(tmp_path, "train: {classifier: [1, 2\n")
+    assert "line 1" in message_of(tmp_path, "train: {classifier: [1, 2\n")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_not_yaml(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_book_is_said_in_one_line(tmp_path: Path, text: str, found: str) -> None:
-    message = said(tmp_path, text)
+    message = message_of(tmp_path, text)
     assert re.search(found, message)
     assert len(message) < 400
     assert "\n" not in message
@@ -88,7 +88,7 @@ def test_other_bytes_and_a_folder_in_the_files_place(tmp_path: Path) -> None:
 
 
 def test_many_problems_fill_one_screen(tmp_path: Path, content: dict[str, Any]) -> None:
-    lines = said(tmp_path, content | {f"key{k}": k for k in range(900)}).splitlines()
+    lines = message_of(tmp_path, content | {f"key{k}": k for k in range(900)}).splitlines()
     assert len(lines) == 22
     assert lines[-1] == "  and 880 more"
 
@@ -106,24 +106,24 @@ def test_in_the_folder_of_a_book(tmp_path: Path, content: dict[str, Any], monkey
 
 
 def test_key_that_stands_twice(tmp_path: Path) -> None:
-    assert "'seed' stands twice" in said(tmp_path, "train:\n  a:\n    seed: 1\n    seed: 2\n")
+    assert "'seed' stands twice" in message_of(tmp_path, "train:\n  a:\n    seed: 1\n    seed: 2\n")
 
 
 def test_unknown_section(tmp_path: Path, content: dict[str, Any]) -> None:
     content["trian"] = content.pop("train")
-    assert "unknown key 'trian'. Did you mean 'train'?" in said(tmp_path, content)
+    assert "unknown key 'trian'. Did you mean 'train'?" in message_of(tmp_path, content)
 
 
 def test_unknown_key(tmp_path: Path, content: dict[str, Any]) -> None:
     content["train"]["classifier"]["supervison"] = "tags"
-    message = said(tmp_path, content)
+    message = message_of(tmp_path, content)
     assert "train.classifier.supervison: unknown key 'supervison'. Did you mean 'supervision'?" in message
 
 
 def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, Any]) -> None:
     content["train"]["classifier"]["seed"] = "seven"
     del content["evaluate"]["cam"]["of"]
-    message = said(tmp_path, content)
+    message = message_of(tmp_path, content)
     assert "train.classifier.seed" in message
     assert "'seven'" in message
     assert "evaluate.cam.of: missing" in message
@@ -168,7 +168,7 @@ def test_every_name_resolves(
     tmp_path: Path, content: dict[str, Any], section: str, entry: str, key: str, value: Any, expected: str
 ) -> None:
     content[section][entry][key] = value
-    assert expected in said(tmp_path, content)
+    assert expected in message_of(tmp_path, content)
 
 
 def test_a_published_network_does_what_its_page_can(tmp_path: Path, content: dict[str, Any]) -> None:
@@ -179,22 +179,22 @@ def test_a_published_network_does_what_its_page_can(tmp_path: Path, content: dic
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     check(load_book(tmp_path))
     content["export_cams"]["cam"]["checkpoint"] = "affinity_official"
-    assert "trained by 'affinity_net', which cannot localise; methods that can: " in said(tmp_path, content)
+    assert "trained by 'affinity_net', which cannot localise; methods that can: " in message_of(tmp_path, content)
     entries["seam_official"]["official"] = "saem"
-    assert "import_weights.seam_official.official: unknown official 'saem'. Did you mean 'seam'?" in said(
+    assert "import_weights.seam_official.official: unknown official 'saem'. Did you mean 'seam'?" in message_of(
         tmp_path, content
     )
 
 
 def test_two_makers_of_one_artefact(tmp_path: Path, content: dict[str, Any]) -> None:
     content["refine_cams"]["cam"] = dict(content["refine_cams"]["cam_crf"])
-    assert "already makes cams 'cam'" in said(tmp_path, content)
+    assert "already makes cams 'cam'" in message_of(tmp_path, content)
 
 
 def test_data_of_two_kinds(tmp_path: Path, content: dict[str, Any]) -> None:
     content["prepare"]["other"] = dict(content["prepare"]["toy"])
     content["train"]["classifier"]["data"] = "other"
-    assert "'tags' belongs to data 'toy', not to 'other'" in said(tmp_path, content)
+    assert "'tags' belongs to data 'toy', not to 'other'" in message_of(tmp_path, content)
 
 
 def test_missing_input_file_names_key_and_remedy(tmp_path: Path, content: dict[str, Any]) -> None:
@@ -229,15 +229,15 @@ def test_only_the_files_of_the_targets_are_asked_for(tmp_path: Path, content: di
             check_files(book, targets)
 
 
-def test_parts_of_an_entry() -> None:
+def test_components_of_an_entry() -> None:
     book = load_book(ROOT)
-    assert "models.backbones.resnet" in parts(book, "train", "classifier")
-    assert "models.heads.aspp" in parts(book, "train", "segmenter")
-    assert "models.methods.classifier" in parts(book, "export_cams", "cam")
+    assert "models.backbones.resnet" in components(book, "train", "classifier")
+    assert "models.heads.aspp" in components(book, "train", "segmenter")
+    assert "models.methods.classifier" in components(book, "export_cams", "cam")
     boosted = book.train["classifier"].model_copy(update={"add_ons": {"hfpl": {}}})
     book = book.model_copy(update={"train": book.train | {"classifier": boosted}})
-    assert "models.methods.hfpl" in parts(book, "train", "classifier")
-    assert parts(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
+    assert "models.methods.hfpl" in components(book, "train", "classifier")
+    assert components(book, "refine_cams", "cam_crf") == ("models.refiners.dense_crf",)
 
 
 def mixture(**options: Any) -> dict[str, Any]:
@@ -302,20 +302,20 @@ RTC = {
         ("book.work", "../elsewhere", "a folder in the project"),
     ],
 )
-def test_values_that_no_part_takes(tmp_path: Path, content: dict[str, Any], path: str, value: Any, says: str) -> None:
+def test_values_that_nothing_takes(tmp_path: Path, content: dict[str, Any], path: str, value: Any, says: str) -> None:
     *sections, key = path.split(".")
     place = content
     for section in sections:
         place = place[section]
     place[key] = value
-    message = said(tmp_path, content)
+    message = message_of(tmp_path, content)
     assert path.rpartition(".")[0] in message
     assert says in message
 
 
 def test_an_entry_that_needs_what_it_makes(tmp_path: Path, content: dict[str, Any]) -> None:
     content["train"]["classifier"]["init"] = "segmenter"
-    message = said(tmp_path, content)
+    message = message_of(tmp_path, content)
     assert "train.classifier: needs what it makes itself" in message
     assert "train.segmenter: needs what it makes itself" in message
     assert "train.full" not in message
@@ -323,13 +323,13 @@ def test_an_entry_that_needs_what_it_makes(tmp_path: Path, content: dict[str, An
 
 def test_splits_that_a_data_set_does_not_have(tmp_path: Path, content: dict[str, Any]) -> None:
     content["predict_masks"]["full"]["split"] = "vall"
-    message = said(tmp_path, content)
+    message = message_of(tmp_path, content)
     assert "predict_masks.full.split: data 'toy' has no split 'vall'. Did you mean 'val'?" in message
 
 
 def test_tags_teach_no_segmenter(tmp_path: Path, content: dict[str, Any]) -> None:
     content["train"]["full"]["supervision"] = "tags"
-    assert "train.full.supervision: 'tags' holds image tags, which label no pixel" in said(tmp_path, content)
+    assert "train.full.supervision: 'tags' holds image tags, which label no pixel" in message_of(tmp_path, content)
 
 
 def test_label_files_must_be_there(tmp_path: Path, content: dict[str, Any]) -> None:
@@ -342,7 +342,7 @@ def test_label_files_must_be_there(tmp_path: Path, content: dict[str, Any]) -> N
 @pytest.mark.parametrize("section", ["train", "prepare"])
 def test_a_section_without_keys(tmp_path: Path, content: dict[str, Any], section: str) -> None:
     content[section] = None
-    assert f"{section}: expected keys below it, found none. Write {{}}" in said(tmp_path, content)
+    assert f"{section}: expected keys below it, found none. Write {{}}" in message_of(tmp_path, content)
 
 
 def test_numbers_with_an_exponent_are_numbers(tmp_path: Path, content: dict[str, Any]) -> None:
@@ -361,7 +361,7 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 def test_targets_of_a_book_are_stages(tmp_path: Path, content: dict[str, Any]) -> None:
     content["book"]["targets"] = ["evaluate@cam", "evaluate@cma"]
-    assert "book.targets: no stage 'evaluate@cma'. Did you mean 'evaluate@cam'?" in said(tmp_path, content)
+    assert "book.targets: no stage 'evaluate@cma'. Did you mean 'evaluate@cam'?" in message_of(tmp_path, content)
 
 
 @pytest.mark.parametrize(
@@ -374,4 +374,4 @@ def test_a_walk_needs_links_and_instances_displacements(
     content["train"]["links"] = {**content["train"]["classifier"], "method": method, "model": {}}
     walk = {"data": "toy", "cams": "cam", "checkpoint": "links", "instances": True}
     content["propagate_cams"]["walk"] = walk
-    assert says in said(tmp_path, content)
+    assert says in message_of(tmp_path, content)

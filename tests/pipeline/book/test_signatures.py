@@ -1,4 +1,4 @@
-"""What a part says of itself in its source: every option has a type and a range, base classes count."""
+"""What a component says of itself in its source: every option has a type and a range, base classes count."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pipeline.book.signatures import constant_beside, has_method, options_model,
 from pipeline.datasets import READERS
 
 DOORS = (METHODS, ADD_ONS, RULES, REFINERS, ANNOTATORS, READERS)
-PARTS = sorted({target for door in DOORS for target in door.values()} | {t for t in OPTIONS.values() if ":" in t})
+COMPONENTS = sorted({target for door in DOORS for target in door.values()} | {t for t in OPTIONS.values() if ":" in t})
 
 
-@pytest.mark.parametrize("target", PARTS)
+@pytest.mark.parametrize("target", COMPONENTS)
 def test_every_option_has_a_type_that_check_knows_and_a_default_in_its_range(target: str) -> None:
     model = options_model(target)
     for name, field in model.model_fields.items():
@@ -47,14 +47,14 @@ def test_every_option_has_a_type_that_check_knows_and_a_default_in_its_range(tar
         (ADD_ONS["hfpl"], "mu", -21),
     ],
 )
-def test_one_name_has_the_range_of_its_own_part(target: str, option: str, value: object) -> None:
+def test_one_name_has_the_range_of_its_component(target: str, option: str, value: object) -> None:
     with pytest.raises(ValidationError):
         options_model(target).model_validate({option: value})
     options_model(ANNOTATORS["points"]).model_validate({"background": 2})
 
 
 def test_what_check_builds_imports_no_torch() -> None:
-    built = [target for target in PARTS if trait(target, "built_by_check")]
+    built = [target for target in COMPONENTS if trait(target, "built_by_check")]
     assert {*RULES.values(), *REFINERS.values(), "models.settings:TrainSettings"} < set(built)
     modules = ", ".join(sorted({target.partition(":")[0] for target in built}))
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
@@ -106,7 +106,7 @@ def test_base_classes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"share": 1.5}, r"page.share: expected a share in \[0,1\], found 1.5"),
         ({"share": float("nan")}, "page.share: expected a finite number, found nan"),
@@ -116,8 +116,8 @@ def test_base_classes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"stride": 12}, "page.stride: expected 8, 16 or 32, found 12"),
     ],
 )
-def test_a_constructor_refuses_what_its_signature_excludes(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_a_constructor_refuses_what_its_signature_excludes(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         options.require("page", _page, values)
     options.require("page", _page, {"share": 1, "maybe": None, "scales": (0.5,), "other": -1, "unknown": -1})
 

@@ -17,7 +17,7 @@ import pipeline.__main__ as command_line
 from models.errors import ConfigurationError
 from pipeline.__main__ import app
 from pipeline.book.artifacts import VERBS
-from pipeline.book.links import link
+from pipeline.book.links import make_link
 from pipeline.book.params import load_book
 from pipeline.commands.app import PANELS, complete_book
 from pipeline.commands.stages import EXAMPLES
@@ -38,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_link_is_made_and_replaced(project: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        link(Path("data/photos"), tmp_path / name)
+        make_link(Path("data/photos"), tmp_path / name)
         assert Path("data/photos").resolve() == tmp_path / name
 
 
@@ -46,9 +46,9 @@ def test_a_link_is_made_and_replaced(project: Path, tmp_path: Path) -> None:
 def test_a_link_stays_in_the_project(project: Path, tmp_path: Path, source: str) -> None:
     (tmp_path / "photos").mkdir()
     (project / "file").touch()
-    link(Path("data/photos"), tmp_path / "photos")
+    make_link(Path("data/photos"), tmp_path / "photos")
     with pytest.raises(ConfigurationError, match="a path in the project"):
-        link(Path(source), tmp_path / "photos")
+        make_link(Path(source), tmp_path / "photos")
     assert list((tmp_path / "photos").iterdir()) == []
 
 
@@ -62,11 +62,11 @@ def test_what_the_machine_refuses_is_no_bug(
     monkeypatch.setattr(command_line, "app", refused)
     with pytest.raises(SystemExit) as left:
         command_line.main()
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert left.value.code == 1
-    assert "work/toy" in said
-    assert "Finished stages are kept" in said
-    assert "Traceback" not in said
+    assert "work/toy" in output
+    assert "Finished stages are kept" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("variable", ["WEAK2MASK_WORKERS", "WEAK2MASK_DEVICES", "WEAK2MASK_DEVICE"])
@@ -153,9 +153,9 @@ def test_books_complete_to_books(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_check_says_the_same_to_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     done = CliRunner().invoke(app, ["check", "--json"])
-    said = json.loads(done.stdout)
-    assert (done.exit_code, said["ok"], said["errors"]) == (0, True, [])
-    assert "train@classifier" in said["stages"]
+    output = json.loads(done.stdout)
+    assert (done.exit_code, output["ok"], output["errors"]) == (0, True, [])
+    assert "train@classifier" in output["stages"]
     done = CliRunner().invoke(app, ["check", "--json", "--book", "recipes/voc_min"])
     assert done.exit_code == 2
     assert "Did you mean 'recipes/voc_mini'" in json.loads(done.stdout)["errors"][0]
@@ -184,12 +184,12 @@ def test_an_unexpected_error_fills_one_screen(
     monkeypatch.setattr(command_line, "app", deep)
     with pytest.raises(SystemExit) as left:
         command_line.main()
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert left.value.code == 1
-    assert said.startswith("error: unexpected ValueError: xxx")
-    assert "This is a bug" in said
-    assert len(said.splitlines()) < 40
-    assert len(said) < 4000
+    assert output.startswith("error: unexpected ValueError: xxx")
+    assert "This is a bug" in output
+    assert len(output.splitlines()) < 40
+    assert len(output) < 4000
 
 
 def test_a_reader_that_goes_away_leaves_no_traceback() -> None:

@@ -33,7 +33,7 @@ def test_a_program_reads_how_far_a_loop_is(monkeypatch: pytest.MonkeyPatch, caps
 def test_a_bar_counts_what_the_items_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv(bars.CHANNEL, "lines")
     job = Job(str, ["abc", "d"], "reading", images=len)
-    assert list(job.bar(job.parts, lambda part: part)) == ["abc", "d"]
+    assert list(job.bar(job.chunks, lambda chunk: chunk)) == ["abc", "d"]
     read = [state for line in capsys.readouterr().err.splitlines() if (state := bars.read_progress(line))]
     assert (read[-1].what, read[-1].done, read[-1].total) == ("reading", 4, 4)
 

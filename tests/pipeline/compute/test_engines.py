@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from models.errors import ConfigurationError, DataError, TransientError, Weak2MaskError
-from pipeline.binders.common import write_parts
+from pipeline.binders.common import write_shards
 from pipeline.book import fingerprints as code
 from pipeline.book.artifacts import VERBS
-from pipeline.compute.chunks import spread_parts
+from pipeline.compute.chunks import run_chunks
 from pipeline.compute.engines import cluster, setting, worker
 from pipeline.compute.scratch import SCRATCH
 from pipeline.storage.stores import Header, MaskStore
@@ -42,7 +42,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A cluster of two worker processes; a part that has taken two workers with it is given up."""
+    """A cluster of two worker processes; a chunk that has taken two workers with it is given up."""
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}), cluster.served(2, _free_port()) as address:
         yield address
 
@@ -74,38 +74,38 @@ def _masks(ids: tuple[str, ...]) -> list[np.ndarray]:
     return masks
 
 
-def _square(part: int) -> int:
-    return part * part
+def _square(chunk: int) -> int:
+    return chunk * chunk
 
 
-def _where(part: int) -> tuple[int, str, str, int]:
+def _where(chunk: int) -> tuple[int, str, str, int]:
     import torch
 
     return os.getpid(), os.getcwd(), os.environ["OMP_NUM_THREADS"], torch.get_num_threads()
 
 
-def _tried(part: int) -> int:
+def _tried(chunk: int) -> int:
     """Note a try in the project's folder, and return which one it is."""
-    with Path(f"tries_{part}").open("a") as file:
+    with Path(f"tries_{chunk}").open("a") as file:
         file.write("x")
-    return Path(f"tries_{part}").stat().st_size
+    return Path(f"tries_{chunk}").stat().st_size
 
 
-def _die(times: int, part: int) -> int:
-    if part == 1 and _tried(part) <= times:
+def _die(times: int, chunk: int) -> int:
+    if chunk == 1 and _tried(chunk) <= times:
         os.kill(os.getpid(), signal.SIGKILL)
-    return part
+    return chunk
 
 
-def _fail(part: int) -> int:
-    if part == 1:
-        _tried(part)
+def _fail(chunk: int) -> int:
+    if chunk == 1:
+        _tried(chunk)
         raise DataError("image_1.png: expected an image, found a poem. Remedy: paint it.")
-    Path(f"done_{part}").touch()
-    return part
+    Path(f"done_{chunk}").touch()
+    return chunk
 
 
-def _kill(pid: int, part: int) -> None:
+def _kill(pid: int, chunk: int) -> None:
     os.kill(pid, signal.SIGKILL)
     time.sleep(1)
 
@@ -121,8 +121,8 @@ def test_a_store_is_the_same_bytes_whatever_the_engine(address: str, monkeypatch
     monkeypatch.setenv("WEAK2MASK_DASK", address)
     for engine in ("here", "processes", "dask"):
         monkeypatch.setenv("WEAK2MASK_ENGINE", engine)
-        writer = MaskStore.create(Path("masks") / engine, header, part_size=4)
-        write_parts(writer, _masks, engine)
+        writer = MaskStore.create(Path("masks") / engine, header, shard_size=4)
+        write_shards(writer, _masks, engine)
         digests[engine] = dvc_md5(writer.path)
     assert len(set(digests.values())) == 1, digests
     assert torch.get_num_threads() == 2
@@ -131,23 +131,23 @@ def test_a_store_is_the_same_bytes_whatever_the_engine(address: str, monkeypatch
 
 
 @pytest.mark.usefixtures("on_dask")
-def test_parts_run_in_the_projects_root_with_one_thread_and_come_in_order(project: Path) -> None:
-    assert spread_parts(_square, range(9), "squares") == [part * part for part in range(9)]
-    places = spread_parts(_where, range(6), "places")
+def test_chunks_run_in_the_projects_root_with_one_thread_and_come_in_order(project: Path) -> None:
+    assert run_chunks(_square, range(9), "squares") == [chunk * chunk for chunk in range(9)]
+    places = run_chunks(_where, range(6), "places")
     assert {place[1:] for place in places} == {(str(project), "1", 1)}
     assert os.getpid() not in {place[0] for place in places}
 
 
 @pytest.mark.usefixtures("on_dask")
-def test_the_part_of_a_killed_worker_is_done_again() -> None:
-    assert spread_parts(partial(_die, 1), range(6), "dying once") == list(range(6))
+def test_the_chunk_of_a_killed_worker_is_done_again() -> None:
+    assert run_chunks(partial(_die, 1), range(6), "dying once") == list(range(6))
     assert Path("tries_1").read_text() == "xx"
 
 
 @pytest.mark.usefixtures("on_dask")
-def test_a_part_that_kills_its_workers_is_named() -> None:
+def test_a_chunk_that_kills_its_workers_is_named() -> None:
     with pytest.raises(Weak2MaskError, match=r"part 1 \(images b\) was tried on 2 workers.*parts are kept") as caught:
-        spread_parts(partial(_die, 99), [0, 1, 2], "dying", describe=lambda part: f"images {'abc'[part]}")
+        run_chunks(partial(_die, 99), [0, 1, 2], "dying", describe=lambda chunk: f"images {'abc'[chunk]}")
     assert caught.value.exit_code == 1
 
 
@@ -157,7 +157,7 @@ def test_bad_data_is_the_same_message_tried_once(engine: str, address: str, monk
     monkeypatch.setenv("WEAK2MASK_DASK", address)
     monkeypatch.setenv("WEAK2MASK_WORKERS", "1")
     with pytest.raises(DataError) as caught:
-        spread_parts(_fail, [0, 1], "reading")
+        run_chunks(_fail, [0, 1], "reading")
     assert str(caught.value) == "image_1.png: expected an image, found a poem. Remedy: paint it."
     assert caught.value.__notes__ == ["reading: in part 1"]
     assert Path("tries_1").read_text() == "x"
@@ -167,13 +167,13 @@ def test_bad_data_is_the_same_message_tried_once(engine: str, address: str, monk
 @pytest.mark.usefixtures("on_dask")
 def test_a_mistake_in_the_code_comes_back_as_it_is() -> None:
     with pytest.raises(ValueError, match="math domain error"):
-        spread_parts(_root, [-1], "roots")
+        run_chunks(_root, [-1], "roots")
 
 
-def _root(part: int) -> float:
+def _root(chunk: int) -> float:
     import math
 
-    return math.sqrt(part)
+    return math.sqrt(chunk)
 
 
 @pytest.mark.usefixtures("on_dask")
@@ -197,8 +197,8 @@ def test_a_worker_that_cannot_take_part_is_named(
 
     monkeypatch.setattr(cluster._Crew, "__init__", changed)
     with pytest.raises(Weak2MaskError, match=rf"Worker tcp://127.0.0.1:\d+ of \S+ cannot take part: .*{message}"):
-        spread_parts(_square, [0], "squares")
-    late = worker.run_part(taken[0], 0)  # one that joined when the others had been asked
+        run_chunks(_square, [0], "squares")
+    late = worker.run_chunk(taken[0], 0)  # one that joined when the others had been asked
     assert late.error is not None
     assert "cannot take part" in str(late.error)
 
@@ -270,7 +270,7 @@ def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
     monkeypatch.setenv("WEAK2MASK_DASK", f"tcp://127.0.0.1:{_free_port()}")
     with pytest.raises(Weak2MaskError, match=r"No Dask scheduler answers at tcp://.*Start a scheduler and workers"):
-        spread_parts(_square, [0], "squares")
+        run_chunks(_square, [0], "squares")
 
 
 def test_something_else_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_something_else_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
         threading.Thread(target=_answer_http, args=(other,), daemon=True).start()
         monkeypatch.setenv("WEAK2MASK_DASK", f"tcp://127.0.0.1:{other.getsockname()[1]}")
         with pytest.raises(Weak2MaskError, match="No Dask scheduler answers at tcp://"):
-            spread_parts(_square, [0], "squares")
+            run_chunks(_square, [0], "squares")
 
 
 def _answer_http(listener: socket.socket) -> None:
@@ -301,7 +301,7 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     with cluster.served(0, _free_port()) as address:
         monkeypatch.setenv("WEAK2MASK_DASK", address)
         with pytest.raises(Weak2MaskError, match=r"has no worker .* dask worker tcp://"):
-            spread_parts(_square, [0], "squares")
+            run_chunks(_square, [0], "squares")
 
 
 def test_the_cluster_command_and_a_scheduler_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,18 +315,18 @@ def test_the_cluster_command_and_a_scheduler_that_goes(monkeypatch: pytest.Monke
     assert process.stdout.readline() == f"export WEAK2MASK_ENGINE=dask WEAK2MASK_DASK=tcp://127.0.0.1:{port}\n"
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
     monkeypatch.setenv("WEAK2MASK_DASK", f"tcp://127.0.0.1:{port}")
-    assert spread_parts(_square, [3], "squares") == [9]
+    assert run_chunks(_square, [3], "squares") == [9]
     with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} cannot be listened at"), cluster.served(1, port):
         pass
     with pytest.raises(TransientError, match=r"has gone\. Finished parts are kept"):
-        spread_parts(partial(_kill, process.pid), [0], "killing the scheduler")
+        run_chunks(partial(_kill, process.pid), [0], "killing the scheduler")
     process.wait(10)
 
 
-def test_two_writers_of_one_part_leave_one(tmp_path: Path) -> None:
-    """A worker that was thought lost may finish after the one that did its part again."""
+def test_two_writers_of_one_shard_leave_one(tmp_path: Path) -> None:
+    """A worker that was thought lost may finish after the one that did its chunk again."""
     header = Header(IDS[:4], (SIZE,) * 4, ("cat", "dog", "horse"), "digest")
-    writer = MaskStore.create(tmp_path / "masks", header, part_size=4)
+    writer = MaskStore.create(tmp_path / "masks", header, shard_size=4)
     writer.write(0, _masks(IDS[:4]))
     writer.write(0, _masks(IDS[:4]))
     assert sorted(path.name for path in writer.scratch.iterdir()) == ["part_00000", "zarr.json"]

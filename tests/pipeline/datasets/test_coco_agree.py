@@ -55,13 +55,13 @@ def data(root: Path, drawn: Callable[[tuple[int, ...]], Any], only: int | None =
 
 @pytest.mark.parametrize("drawn", [at, down_columns])
 def test_equal_places_are_silent(tmp_path: Path, drawn: Callable[[tuple[int, ...]], Any]) -> None:
-    _, truth, said = make(data(tmp_path, drawn))
-    assert said == {}
+    _, truth, notices = make(data(tmp_path, drawn))
+    assert notices == {}
     assert int((truth.mask("a") > 0).sum()) == 7 * 4
 
 
 @pytest.mark.parametrize(
-    ("drawn", "told"),
+    ("drawn", "fragment"),
     [
         (along_rows, "the run lengths go along the rows"),
         (exchanged, "x and y exchanged"),
@@ -70,17 +70,17 @@ def test_equal_places_are_silent(tmp_path: Path, drawn: Callable[[tuple[int, ...
     ],
 )
 def test_one_mistake_that_explains_most_is_refused(
-    tmp_path: Path, drawn: Callable[[tuple[int, ...]], Any], told: str
+    tmp_path: Path, drawn: Callable[[tuple[int, ...]], Any], fragment: str
 ) -> None:
     message = refused(data(tmp_path, drawn))
     assert "bbox and segmentation of" in message
-    assert told in message
+    assert fragment in message
     assert "Remedy:" in message
 
 
 def test_a_single_one_is_a_warning_and_its_region_is_taken(tmp_path: Path) -> None:
-    _, truth, said = make(data(tmp_path, lambda box: square(15, 8, 20, 12), only=2))
-    text = said["bbox_and_segmentation_differ"]
+    _, truth, notices = make(data(tmp_path, lambda box: square(15, 8, 20, 12), only=2))
+    text = notices["bbox_and_segmentation_differ"]
     assert "1 of 4 annotations" in text
     assert "annotation 2: bbox from (11, 2) to (14, 9), segmentation from (15, 8) to (20, 12)" in text
     assert truth.mask("b")[9, 16] == 1
@@ -88,5 +88,5 @@ def test_a_single_one_is_a_warning_and_its_region_is_taken(tmp_path: Path) -> No
 
 def test_what_no_mistake_explains_is_a_warning(tmp_path: Path) -> None:
     shifted = iter([(12, 6, 18, 12), (1, 9, 4, 12), (14, 0, 20, 2), (2, 8, 9, 11)])
-    _, _, said = make(data(tmp_path, lambda box: square(*next(shifted))))
-    assert "4 of 4 annotations" in said["bbox_and_segmentation_differ"]
+    _, _, notices = make(data(tmp_path, lambda box: square(*next(shifted))))
+    assert "4 of 4 annotations" in notices["bbox_and_segmentation_differ"]

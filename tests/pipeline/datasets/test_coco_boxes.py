@@ -26,12 +26,12 @@ def test_files_of_boxes_have_tags_and_boxes_and_no_masks(tmp_path: Path, segment
         if segmentation == "missing":
             del box["segmentation"]
     write(tmp_path, [*TWO, entry(3, "c.png")], boxes, files=("images/a.png", "images/b.png", "images/c.png"))
-    catalogue, truth, said = make(tmp_path)
+    catalogue, truth, notices = make(tmp_path)
     assert [one.tags for one in catalogue.entries.values()] == [(1,), (1, 2), ()]
     found = truth.boxes("a")
     assert found is not None
     assert found.tolist() == [[2, 2, 8, 8], [10.5, 2, 16.5, 8]]
-    text = said["annotations_without_segmentation"]
+    text = notices["annotations_without_segmentation"]
     assert "4 of 4 annotations have a bbox and no segmentation. 3 of 3 images have no mask" in text
     for id in ("a", "b", "c"):
         with pytest.raises(DataError, match="has no ground-truth mask"):
@@ -43,7 +43,7 @@ def test_boxes_beside_regions_are_void(tmp_path: Path) -> None:
     mixed = [boxed(1, 2, [1, 1, 4, 8]), *REGIONS, boxed(3, 2, [0, 0, 5, 5])]
     files = [f"images/{name}.png" for name in "abcd"]
     write(tmp_path, [*TWO, entry(3, "c.png"), entry(4, "d.png")], mixed, files=files)
-    catalogue, truth, said = make(tmp_path)
+    catalogue, truth, notices = make(tmp_path)
     assert truth.mask("a")[5].tolist() == [0, 255] + [LEAF] * 6 + [0] * 12
     assert truth.mask("a")[1].tolist() == [0] + [255] * 4 + [0] * 15
     instances = truth.instances("a")
@@ -53,7 +53,7 @@ def test_boxes_beside_regions_are_void(tmp_path: Path) -> None:
     assert catalogue.entry("c").tags == (STONE,)
     with pytest.raises(DataError, match="has no ground-truth mask"):
         truth.mask("c")
-    text = said["annotations_without_segmentation"]
+    text = notices["annotations_without_segmentation"]
     assert "2 of 4 annotations" in text
     assert "1 of 4 images have no mask" in text
     assert "In 1 images with other regions (images/a.png) the pixels of these boxes are void (255)" in text
@@ -63,9 +63,9 @@ def test_polygons_of_two_points_are_their_box_or_left_out(tmp_path: Path) -> Non
     line = region(1, 1, [[1, 1, 5, 5]], bbox=[1, 1, 4, 4])
     more = region(2, 2, [*square(4, 0, 10, 10), [1, 1, 5, 5]])
     write(tmp_path, annotations=[line, region(1, 2, square(8, 0, 10, 10)), more])
-    _, truth, said = make(tmp_path)
+    _, truth, notices = make(tmp_path)
     assert truth.mask("a")[2].tolist() == [0] + [255] * 4 + [0] * 3 + [STONE] * 2 + [0] * 10
-    assert "2 of 3 annotations have polygons of fewer than three points" in said["polygons_of_two_points"]
+    assert "2 of 3 annotations have polygons of fewer than three points" in notices["polygons_of_two_points"]
     write(tmp_path, annotations=[region(1, 1, [[1, 1, 5, 5]]), *REGIONS])
     assert "or a bbox, found a polygon without three points x, y" in refused(tmp_path)
     write(tmp_path, annotations=[region(1, 1, [[1, 1, 5, 5, 3, 3, 2]]), *REGIONS])
@@ -84,7 +84,7 @@ def test_other_ways_to_write_a_polygon(tmp_path: Path, segmentation: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("bbox", "said"),
+    ("bbox", "message"),
     [
         (["1", "2", "3", "4"], "expected a bbox of four numbers x, y, width, height in pixels, found [\"'1'\""),
         ([1, 2, 3], "expected a bbox of four numbers"),
@@ -96,9 +96,9 @@ def test_other_ways_to_write_a_polygon(tmp_path: Path, segmentation: Any) -> Non
         ([21, 2, 3, 4], "expected a bbox x, y, width, height within 10 x 20 (H x W), found [21, 2, 3, 4]"),
     ],
 )
-def test_boxes_that_are_none(tmp_path: Path, bbox: Any, said: str) -> None:
+def test_boxes_that_are_none(tmp_path: Path, bbox: Any, message: str) -> None:
     write(tmp_path, annotations=[boxed(1, 1, bbox), boxed(2, 2, [1, 1, 4, 4])])
-    assert said in refused(tmp_path)
+    assert message in refused(tmp_path)
 
 
 def test_corners_instead_of_sizes_are_found_out(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_whole_numbers_in_any_writing(tmp_path: Path) -> None:
     images = [entry("1", "a.png", height=10.0, width="20"), entry(2.0, "b.png", height="10", width=20.0)]  # type: ignore[arg-type]
     annotations = [region(1.0, "1", square(2, 2, 8, 8)), region("2", 2.0, square(4, 0, 10, 10), iscrowd="0")]
     write(tmp_path, images, annotations, [{"id": "1", "name": "leaf"}, {"id": 2.0, "name": "stone"}])
-    _, truth, said = make(tmp_path)
+    _, truth, notices = make(tmp_path)
     assert (truth.mask("a")[5, 5], truth.mask("b")[5, 5]) == (LEAF, STONE)
-    assert said == {}
+    assert notices == {}
 
 
 def test_text_as_ids_of_images(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_sizes_that_are_none(tmp_path: Path, size: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "message"),
     [
         (
             [20, 10],
@@ -167,8 +167,8 @@ def test_sizes_that_are_none(tmp_path: Path, size: Mapping[str, Any]) -> None:
         ("10x20", "found size 10x20"),
     ],
 )
-def test_the_size_of_run_lengths_is_checked(tmp_path: Path, size: Any, said: str) -> None:
+def test_the_size_of_run_lengths_is_checked(tmp_path: Path, size: Any, message: str) -> None:
     write(tmp_path, annotations=[region(1, 1, {**runs(2, 2, 8, 8), "size": size}), REGIONS[1]])
-    assert said in refused(tmp_path)
+    assert message in refused(tmp_path)
     write(tmp_path, annotations=[region(1, 1, {**runs(2, 2, 8, 8), "size": [10.0, "20"]}), REGIONS[1]])
     assert make(tmp_path)[1].mask("a")[5, 5] == LEAF

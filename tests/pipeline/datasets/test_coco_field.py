@@ -19,13 +19,13 @@ from tests.helpers.coco_folder import HEIGHT, WIDTH, runs, square
 def test_a_file_of_crowds_alone_is_told_and_painted_if_asked(tmp_path: Path) -> None:
     crowds = [region(1, 1, runs(2, 2, 8, 8), iscrowd=1), region(2, 2, runs(4, 0, 10, 10), iscrowd=True)]
     write(tmp_path, annotations=crowds)
-    _, truth, said = make(tmp_path)
+    _, truth, notices = make(tmp_path)
     assert set(np.unique(truth.mask("a"))) == {0, 255}
-    assert "All 2 annotations are crowds" in said["all_annotations_crowd"]
-    assert "`crowd: paint`" in said["all_annotations_crowd"]
-    _, truth, said = make(tmp_path, crowd="paint")
+    assert "All 2 annotations are crowds" in notices["all_annotations_crowd"]
+    assert "`crowd: paint`" in notices["all_annotations_crowd"]
+    _, truth, notices = make(tmp_path, crowd="paint")
     assert set(np.unique(truth.mask("a"))) == {0, LEAF}
-    assert said == {}
+    assert notices == {}
 
 
 def test_a_class_of_crowds_and_many_crowds_are_told(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_other_sizes_are_one_problem_each(tmp_path: Path) -> None:
 def test_a_category_without_annotation_is_named_with_the_line(tmp_path: Path) -> None:
     first = {"id": 0, "name": "garden", "supercategory": "none"}
     write(tmp_path, categories=[first, *CATEGORIES])
-    catalogue, _, said = make(tmp_path)
+    catalogue, _, notices = make(tmp_path)
     assert catalogue.class_names == ("garden", "leaf", "stone")
-    assert said == {
+    assert notices == {
         "categories_without_annotation": (
             "Category has no annotation: 'garden'. `classes: [leaf, stone]` leaves it out."
         )

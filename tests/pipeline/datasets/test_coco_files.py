@@ -24,7 +24,7 @@ DETECTION = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fragment"),
     [
         ([DETECTION], "a list of results, 1 detections without images and categories"),
         ([], "a JSON list of 0 entries"),
@@ -45,16 +45,16 @@ DETECTION = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9
          "2 annotations and not one with the id of an image: image_id are such as 7, ids of images such as 1"),
     ],
 )  # fmt: skip
-def test_other_json_is_one_sentence(tmp_path: Path, content: Any, said: str) -> None:
+def test_other_json_is_one_sentence(tmp_path: Path, content: Any, fragment: str) -> None:
     write(tmp_path)
     put(tmp_path, json.dumps(content))
     message = refused(tmp_path)
-    assert said in message
+    assert fragment in message
     assert message.count("\n") == 0
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "fragment"),
     [
         (b"", "an empty file (0 bytes)"),
         (b"\xef\xbb\xbf \n", "an empty file (5 bytes)"),
@@ -69,10 +69,10 @@ def test_other_json_is_one_sentence(tmp_path: Path, content: Any, said: str) -> 
         (b'{"images": []}\n{"images": []}', "damaged JSON (Extra data"),
     ],
 )
-def test_other_bytes_are_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
+def test_other_bytes_are_one_sentence(tmp_path: Path, data: bytes, fragment: str) -> None:
     put(tmp_path, data)
     message = refused(tmp_path)
-    assert said in message
+    assert fragment in message
     assert message.count("\n") == 0
 
 
@@ -86,9 +86,9 @@ def test_marks_of_the_encoding_are_read_over(tmp_path: Path) -> None:
 
 def test_images_without_annotations_are_counted(tmp_path: Path) -> None:
     write(tmp_path, annotations=[REGIONS[0]])
-    said = make(tmp_path)[2]
-    assert "1 of 2 images have no annotation (images/b.png)" in said["images_without_annotation"]
-    assert "`without_objects: skip`" in said["images_without_annotation"]
+    notices = make(tmp_path)[2]
+    assert "1 of 2 images have no annotation (images/b.png)" in notices["images_without_annotation"]
+    assert "`without_objects: skip`" in notices["images_without_annotation"]
     assert "images_without_annotation" not in make(tmp_path, without_objects="skip")[2]
     write(tmp_path, annotations=[])
     assert "expected annotations in the JSON of `splits`" in refused(tmp_path)

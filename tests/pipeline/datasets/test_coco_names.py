@@ -51,18 +51,18 @@ def test_names_lead_nowhere_but_down(file_name: str, plain: str) -> None:
 )
 def test_paths_of_another_machine_are_found_by_their_last_part(tmp_path: Path, pattern: str) -> None:
     write(tmp_path, [entry(1, pattern.format("a")), entry(2, pattern.format("b"))])
-    catalogue, truth, said = make(tmp_path)
+    catalogue, truth, notices = make(tmp_path)
     assert [one.image for one in catalogue.entries.values()] == ["images/a.png", "images/b.png"]
     assert catalogue.ids("train") == ("a", "b")
     assert truth.mask("a")[5, 5] == LEAF
-    assert ("images_found_by_name" in said) is (pattern != "images\\{}.png")
+    assert ("images_found_by_name" in notices) is (pattern != "images\\{}.png")
 
 
 def test_files_that_a_tool_has_renamed_are_found(tmp_path: Path) -> None:
     write(tmp_path, files=("set/0123abcd-a.png", "set/89abcdef-b.png"))
-    catalogue, _, said = make(tmp_path)
+    catalogue, _, notices = make(tmp_path)
     assert [one.image for one in catalogue.entries.values()] == ["set/0123abcd-a.png", "set/89abcdef-b.png"]
-    assert "2 of 2 images lie elsewhere" in said["images_found_by_name"]
+    assert "2 of 2 images lie elsewhere" in notices["images_found_by_name"]
 
 
 def test_masks_are_not_taken_for_images(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_images_that_no_list_has_are_counted(tmp_path: Path) -> None:
 def test_one_name_in_several_folders(tmp_path: Path) -> None:
     names = [entry(1, "cam_0/img.png"), entry(2, "cam_1/img.png"), entry(3, "cam_1/other.png")]
     write(tmp_path, names, files=[f"images/{one['file_name']}" for one in names])
-    catalogue, truth, said = make(tmp_path)
+    catalogue, truth, notices = make(tmp_path)
     assert catalogue.ids("train") == ("cam_0_img", "cam_1_img", "other")
     assert (truth.mask("cam_0_img")[5, 5], truth.mask("cam_1_img")[5, 5]) == (LEAF, STONE)
     assert catalogue.entry("cam_1_img").image == "images/cam_1/img.png"
-    assert "images_not_listed" not in said
+    assert "images_not_listed" not in notices
     (tmp_path / "list.txt").write_text("cam_1_img\ncam_0/img.png\nother\n")
     catalogue, _, _ = make(tmp_path, lists={"train": str(tmp_path / "list.txt")})
     assert sorted(catalogue.ids("train")) == ["cam_0_img", "cam_1_img", "other"]

@@ -34,7 +34,7 @@ def make(tmp_path: Path, bad: str = "stop", workers: int = 1, **options: object)
     return catalogue, GroundTruth(catalogue, places[1])
 
 
-def said(tmp_path: Path, **options: object) -> str:
+def message_of(tmp_path: Path, **options: object) -> str:
     with pytest.raises(DataError) as caught:
         make(tmp_path, **options)  # type: ignore[arg-type]
     return str(caught.value)
@@ -113,7 +113,7 @@ def test_images_without_objects_and_lists(tmp_path: Path) -> None:
     catalogue, _ = make(tmp_path, lists={"train": str(names)})
     assert catalogue.ids("train") == ("000000000025", "000000000009", "000000000030")
     names.write_text("9\n77\n")
-    assert "list.txt line 2: expected an image of" in said(tmp_path, lists={"train": str(names)})
+    assert "list.txt line 2: expected an image of" in message_of(tmp_path, lists={"train": str(names)})
     with pytest.raises(ConfigurationError, match="Did you mean 'train'"):
         make(tmp_path, lists={"trian": str(names)})
 
@@ -149,7 +149,7 @@ def test_everything_that_is_wrong_is_said_together(tmp_path: Path) -> None:
     change(root, 3, width=21)
     change(root, 4, file_name="../../evil.jpg")
     (root / "train2014" / "COCO_train2014_000000000025.jpg").unlink()
-    message = said(tmp_path, splits={"train": "train2014"})
+    message = message_of(tmp_path, splits={"train": "train2014"})
     for expected in (
         "annotation 1: expected a category of the file, found category_id 99",
         "annotation 2: expected an image of the file, found image_id 999",
@@ -183,16 +183,16 @@ def test_skip_leaves_images_with_bad_annotations_out(tmp_path: Path) -> None:
 
 
 def test_files_of_another_kind(tmp_path: Path) -> None:
-    assert "instances_train2014.json: expected COCO's annotations, found no such file" in said(tmp_path)
+    assert "instances_train2014.json: expected COCO's annotations, found no such file" in message_of(tmp_path)
     root = write_coco(tmp_path / "coco")
     path = root / "annotations" / "instances_val2014.json"
     whole = path.read_text()
     path.write_text(whole[:50])
-    assert "instances_val2014.json: expected COCO's annotations, found damaged JSON" in said(tmp_path)
+    assert "instances_val2014.json: expected COCO's annotations, found damaged JSON" in message_of(tmp_path)
     path.write_text('{"images": []}')
-    assert "found no list `annotations`, `categories` (keys: images)" in said(tmp_path)
+    assert "found no list `annotations`, `categories` (keys: images)" in message_of(tmp_path)
     path.write_text(whole.replace("person", "human"))
-    assert "expected the categories of the other splits" in said(tmp_path)
+    assert "expected the categories of the other splits" in message_of(tmp_path)
 
 
 def test_a_failed_download_names_the_local_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

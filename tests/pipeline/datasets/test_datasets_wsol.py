@@ -28,7 +28,7 @@ def make(
     return Catalogue.load(places[0]), GroundTruth(catalogue, places[1])
 
 
-def said(reader: str, tmp_path: Path, root: Path, **options: object) -> str:
+def message_of(reader: str, tmp_path: Path, root: Path, **options: object) -> str:
     with pytest.raises(DataError) as caught:
         make(reader, tmp_path, root, **options)
     return str(caught.value)
@@ -63,7 +63,7 @@ def test_everything_wrong_with_cub_is_said_together(tmp_path: Path) -> None:
     change(folder / "train_test_split.txt", "7 1\n", "")
     change(folder / "images.txt", "12 ", "13 ")
     (folder / "images/001.Bird_1/Bird_0000.jpg").write_bytes(b"")
-    message = said("cub", tmp_path, folder)
+    message = message_of("cub", tmp_path, folder)
     for expected in (
         "image_class_labels.txt line 2: expected a class 1..3, found '9'",
         "bounding_boxes.txt line 3: expected a box: left, top, width, height, found 'x 8.0 24.0 28.0'",
@@ -82,13 +82,13 @@ def test_everything_wrong_with_cub_is_said_together(tmp_path: Path) -> None:
 
 
 def test_lists_of_cub_that_are_missing_or_out_of_order(tmp_path: Path) -> None:
-    assert "expected the folder of CUB-200-2011" in said("cub", tmp_path, tmp_path)
+    assert "expected the folder of CUB-200-2011" in message_of("cub", tmp_path, tmp_path)
     folder = write_cub(tmp_path / "cub")
     change(folder / "classes.txt", "2 002", "4 002")
-    assert "classes.txt line 2: expected '2 NAME', found '4 002.Bird_2'" in said("cub", tmp_path, folder)
+    assert "classes.txt line 2: expected '2 NAME', found '4 002.Bird_2'" in message_of("cub", tmp_path, folder)
     (folder / "bounding_boxes.txt").unlink()
     change(folder / "classes.txt", "4 002", "2 002")
-    assert "bounding_boxes.txt: expected a list" in said("cub", tmp_path, folder)
+    assert "bounding_boxes.txt: expected a list" in message_of("cub", tmp_path, folder)
 
 
 DEVKIT: dict[str, Any] = {"images": "Data/CLS-LOC", "annotations": "Annotations/CLS-LOC"}
@@ -116,7 +116,7 @@ def test_everything_wrong_with_ilsvrc_is_said_together(tmp_path: Path) -> None:
     (xml / "ILSVRC2012_val_00000004.xml").write_text("<annotation>")
     write_xml(xml / "ILSVRC2012_val_00000005.xml", "n01443537", [(70, 1, 90, 9)])
     (images / "train/n01440764/n01440764_0.JPEG").write_text("no image")
-    message = said("ilsvrc", tmp_path, folder, **DEVKIT)
+    message = message_of("ilsvrc", tmp_path, folder, **DEVKIT)
     for expected in (
         "val_00000001.JPEG: expected a known class, found 'n09999999'",
         "val_00000003.JPEG: expected one class, found no class folder and no",
@@ -127,7 +127,8 @@ def test_everything_wrong_with_ilsvrc_is_said_together(tmp_path: Path) -> None:
         assert expected in message, expected
     with pytest.raises(ConfigurationError, match="annotations or metadata, found both"):
         make("ilsvrc", tmp_path, folder, metadata="metadata", **DEVKIT)
-    assert "Set `root` and `images`" in said("ilsvrc", tmp_path, folder) or "splits" in said("ilsvrc", tmp_path, folder)
+    message = message_of("ilsvrc", tmp_path, folder)
+    assert "Set `root` and `images`" in message or "splits" in message
 
 
 LISTS: dict[str, Any] = {"splits": {"train": "train", "test": "test"}, "metadata": "metadata"}
@@ -151,7 +152,7 @@ def test_everything_wrong_with_the_lists_is_said_together(tmp_path: Path) -> Non
     change(test / "class_labels.txt", "test/2/0.jpeg,2\n", "")
     change(test / "localization.txt", "test/0/0.jpeg,4,6,30,30", "test/2/0.jpeg,4,6,30")
     change(test / "image_sizes.txt", "test/0/0.jpeg,50,40", "test/0/0.jpeg,500,400")
-    message = said("ilsvrc", tmp_path, folder, **LISTS)
+    message = message_of("ilsvrc", tmp_path, folder, **LISTS)
     for expected in (
         "class_labels.txt: expected a class number from 0 for test/2/0.jpeg, found no line",
         "localization.txt line 3: expected path,x0,y0,x1,y1, found '4,6,30'",
@@ -159,7 +160,7 @@ def test_everything_wrong_with_the_lists_is_said_together(tmp_path: Path) -> Non
         "image_ids.txt line 2: expected an image of the listed size (400, 500) (H x W), found 40 x 50",
     ):
         assert expected in message, expected
-    assert "metadata/tset: expected a folder" in said(
+    assert "metadata/tset: expected a folder" in message_of(
         "ilsvrc", tmp_path, folder, splits={"test": "tset"}, metadata="metadata"
     )
 

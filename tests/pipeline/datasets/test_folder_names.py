@@ -31,7 +31,7 @@ def make(root: Path, images: Sequence[str], rows: Sequence[str] | None = None, m
     return root
 
 
-def said(listing: Listing, topic: str) -> str:
+def notice_of(listing: Listing, topic: str) -> str:
     """The text of a notice; "" where there is none."""
     return next((notice.text for notice in listing.notices if notice.topic == topic), "")
 
@@ -58,7 +58,7 @@ def test_masks_called_by_one_rule_are_taken_and_it_is_said(tmp_path: Path, patte
     listing = folder(str(make(tmp_path, IMAGES, masks=[pattern.format(stem) for stem in STEMS])), masks="masks")
     assert found(listing) == {stem: f"masks/{pattern.format(stem)}" for stem in STEMS}
     assert not listing.problems
-    assert said(listing, "masks_called_otherwise") or said(listing, "masks_of_other_suffix")
+    assert notice_of(listing, "masks_called_otherwise") or notice_of(listing, "masks_of_other_suffix")
 
 
 def test_masks_as_documented_are_taken_without_a_word(tmp_path: Path) -> None:
@@ -78,9 +78,11 @@ def test_some_masks_without_an_image_and_images_without_a_mask_are_counted(tmp_p
     root = make(tmp_path, IMAGES, masks=[*(f"{stem}.png" for stem in STEMS[1:]), "frog.png", "s0_front.png"])
     listing = folder(str(root), masks="masks", val_fraction=0)
     assert found(listing)["s0"] is None
-    assert "2 of 7 files" in said(listing, "masks_without_image")
-    assert "frog.png, s0_front.png (nearest image: s0)" in said(listing, "masks_without_image")
-    assert said(listing, "images_without_mask").startswith("train is not measured: 1 of 6 images has no mask (s0).")
+    assert "2 of 7 files" in notice_of(listing, "masks_without_image")
+    assert "frog.png, s0_front.png (nearest image: s0)" in notice_of(listing, "masks_without_image")
+    assert notice_of(listing, "images_without_mask").startswith(
+        "train is not measured: 1 of 6 images has no mask (s0)."
+    )
 
 
 def test_images_that_masks_are_not_asked_for_get_no_word(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_second_file_of_an_image_is_counted_and_the_documented_name_comes_firs
     names = [name.format(stem) for stem in STEMS for name in ("{}.png", "{}_mask.png", "{}.tif")]
     listing = folder(str(make(tmp_path, IMAGES, masks=names)), masks="masks")
     assert found(listing) == {stem: f"masks/{stem}.png" for stem in STEMS}
-    assert "12 of 18 files" in said(listing, "masks_without_image")
+    assert "12 of 18 files" in notice_of(listing, "masks_without_image")
 
 
 def test_two_rules_that_fit_equally_well_are_refused(tmp_path: Path) -> None:
@@ -121,16 +123,16 @@ def test_lossy_files_beside_masks_are_counted(tmp_path: Path) -> None:
     names = [name.format(stem) for stem in STEMS for name in ("{}.png", "{}.jpg")]
     listing = folder(str(make(tmp_path, IMAGES, masks=names)), masks="masks")
     assert found(listing) == {stem: f"masks/{stem}.png" for stem in STEMS}
-    assert "6 of 12 files" in said(listing, "masks_without_image")
+    assert "6 of 12 files" in notice_of(listing, "masks_without_image")
 
 
 def test_other_files_among_masks_are_counted_and_an_empty_folder_is_said(tmp_path: Path) -> None:
     root = make(tmp_path, IMAGES, masks=[f"{stem}.png" for stem in STEMS])
     (root / "masks" / "s0.json").touch()
     (root / "masks" / ".DS_Store").touch()
-    assert "1 files of" in said(folder(str(root), masks="masks"), "files_beside_masks")
+    assert "1 files of" in notice_of(folder(str(root), masks="masks"), "files_beside_masks")
     (root / "empty").mkdir()
-    assert "no image has a mask" in said(folder(str(root), masks="empty"), "masks_missing")
+    assert "no image has a mask" in notice_of(folder(str(root), masks="empty"), "masks_missing")
 
 
 def test_subfolders_are_read_and_masks_mirror_them(tmp_path: Path) -> None:
@@ -200,13 +202,13 @@ def test_cells_that_can_mean_one_image_only_are_taken(tmp_path: Path, cells: lis
     listing = folder(str(make(tmp_path, ["s0.jpg", "s1.jpg"], ["image,tags", *(f"{c},cat" for c in cells)])))
     assert list(found(listing)) == ["s0", "s1"]
     assert not listing.problems
-    assert ("2 of 2 rows" in said(listing, "rows_name_images_otherwise")) is not exactly
+    assert ("2 of 2 rows" in notice_of(listing, "rows_name_images_otherwise")) is not exactly
 
 
 def test_numbers_that_lost_their_zeros(tmp_path: Path) -> None:
     listing = folder(str(make(tmp_path, ["0001.jpg", "0010.jpg"], ["image,tags", "1,cat", "10.0,dog"])))
     assert list(found(listing)) == ["0001", "0010"]
-    assert said(listing, "rows_name_images_otherwise")
+    assert notice_of(listing, "rows_name_images_otherwise")
 
 
 def test_cells_that_can_mean_several_images_are_problems(tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_files_of_other_kinds_are_counted_by_suffix(tmp_path: Path) -> None:
     (root / "images" / ".ipynb_checkpoints").mkdir()
     Image.new("RGB", (6, 4)).save(root / "images" / ".ipynb_checkpoints" / "s0-checkpoint.jpg")
     listing = folder(str(root))
-    text = said(listing, "files_passed_over")
+    text = notice_of(listing, "files_passed_over")
     assert text.startswith("6 files in")
     assert "2 .nef, 1 .pdf, 1 .txt, 1 without suffix" in text.replace("1 .mp4, ", "")
     assert [str(problem).split(" expected ")[1] for problem in listing.problems] == [

@@ -87,7 +87,7 @@ def test_a_file_that_was_cut_off_is_one_error(tmp_path: Path, kind: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.heic", b"\x00\x00\x00\x18ftypheic" + bytes(40), r"HEIC photo.*JPEG"),
         ("a.jpg", b"\x00\x00\x00\x18ftypmp42" + bytes(40), r"a video\. .*ffmpeg"),
@@ -105,9 +105,9 @@ def test_a_file_that_was_cut_off_is_one_error(tmp_path: Path, kind: str) -> None
         ("a.jpg", b"no image at all, but words", "a file that is no image"),
     ],
 )
-def test_other_files_are_named_with_a_remedy(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_other_files_are_named_with_a_remedy(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadFileError, match=said):
+    with pytest.raises(BadFileError, match=message):
         read_image(tmp_path / name)
 
 
@@ -188,17 +188,17 @@ def topics(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["png", "tif"])
 @pytest.mark.parametrize(
-    ("top", "said"),
+    ("top", "message"),
     [(255, "8 bits: "), (4095, "12 bits"), (10_000, "14 bits"), (38_000, ""), (65_535, "")],
 )
-def test_few_of_sixteen_bits_are_told(tmp_path: Path, kind: str, top: int, said: str) -> None:
+def test_few_of_sixteen_bits_are_told(tmp_path: Path, kind: str, top: int, message: str) -> None:
     grey = (gradient()[..., 2].astype(np.float64) / gradient()[..., 2].max() * top).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / f"a.{kind}")
     found = topics(tmp_path / f"a.{kind}")
-    assert set(found) == ({"low_depth"} if said else set())
-    if said:
+    assert set(found) == ({"low_depth"} if message else set())
+    if message:
         text = SENTENCES["low_depth"]([("a", found["low_depth"])], 3)
-        assert said in text
+        assert message in text
         assert f"brightest value is {top // 256} of 255" in text
         assert f"-scale 0 {2 ** int(text.partition('fit into ')[2].split()[0]) - 1} 0 255" in text
 
@@ -239,7 +239,7 @@ def test_transparency_that_is_one_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("array", "said"),
+    ("array", "message"),
     [
         (np.zeros((5, 12, 16), np.uint8), r"a TIFF with 5 bands of uint8.*gdal_translate -b 1 -b 2 -b 3"),
         (np.zeros((4, 12, 16), np.uint16), r"a TIFF with 4 bands of uint16"),
@@ -251,10 +251,10 @@ def test_transparency_that_is_one_stays(tmp_path: Path) -> None:
         (np.arange(192, dtype=np.uint32).reshape(12, 16), r"32-bit integer pixels \(mode I\), 0 to 191"),
     ],
 )
-def test_tiffs_that_are_no_photos_say_what_they_are(tmp_path: Path, array: Any, said: str) -> None:
+def test_tiffs_that_are_no_photos_say_what_they_are(tmp_path: Path, array: Any, message: str) -> None:
     planar = {"planarconfig": "separate", "photometric": "minisblack"} if array.ndim == 3 and len(array) < 6 else {}
     tifffile.imwrite(tmp_path / "a.tif", array, **planar)
-    with pytest.raises(BadFileError, match=said):
+    with pytest.raises(BadFileError, match=message):
         read_image(tmp_path / "a.tif")
 
 

@@ -41,6 +41,6 @@ def test_prepare_says_it(tmp_path: Path) -> None:
         lines.append(f"s{k}.png,{('cat', 'dog')[k % 2]},{'val' if k in (0, 5) else 'train'}")
     (tmp_path / "tags.csv").write_text("\n".join(lines))
     make_catalogue("folder", tmp_path / "out" / "mine", tmp_path / "truth" / "mine", {"root": str(tmp_path)})
-    said = {notice.topic: notice for notice in read_notices(tmp_path / "out" / "mine")}
-    assert said["images_learnt_and_tested"].count == 1
-    assert "s0, which is s1 in train" in said["images_learnt_and_tested"].text
+    notices = {notice.topic: notice for notice in read_notices(tmp_path / "out" / "mine")}
+    assert notices["images_learnt_and_tested"].count == 1
+    assert "s0, which is s1 in train" in notices["images_learnt_and_tested"].text

@@ -300,9 +300,9 @@ def test_columns_of_splits_are_no_class_and_said(tmp_path: Path, header: str) ->
     more = "dog,True" if "labels" in header else "0,1,False"
     read = table(tmp_path, f"{header}\ns0,{cells}\ns1,{more}\n")
     assert read.classes == ("cat", "dog")
-    said = next(notice.text for notice in read.notices if notice.topic == "column_of_splits_passed_over")
-    assert "the column 'is_valid' is passed over" in said
-    assert "column 'split' with train and val" in said
+    message = next(notice.text for notice in read.notices if notice.topic == "column_of_splits_passed_over")
+    assert "the column 'is_valid' is passed over" in message
+    assert "column 'split' with train and val" in message
 
 
 def test_a_label_column_of_numbers_is_said(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_label_column_of_numbers_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "found an empty file"),
         ("image,tags\n", "found the header alone"),
@@ -323,7 +323,7 @@ def test_a_label_column_of_numbers_is_said(tmp_path: Path) -> None:
         ("image,tags\ns0.jpg,cat,dog\n", "found 3. A cell that holds the separator itself stands in quotes"),
     ],
 )
-def test_tables_without_a_header_or_rows(tmp_path: Path, text: str, told: str) -> None:
+def test_tables_without_a_header_or_rows(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         table(tmp_path, text)
-    assert told in str(caught.value)
+    assert message in str(caught.value)

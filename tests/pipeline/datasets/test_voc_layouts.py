@@ -204,7 +204,7 @@ def test_colours_without_meaning_are_counted_with_the_nearest(coloured: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("cat:64,0\n", r"line 1: expected NAME:R,G,B"),
         ("cat:64,0,300\n", r"line 1: expected a colour of three values 0\.\.255"),
@@ -214,9 +214,9 @@ def test_colours_without_meaning_are_counted_with_the_nearest(coloured: Path, tm
         ("[1, 2]", "expected JSON"),
     ],
 )
-def test_a_label_map_that_is_none(coloured: Path, tmp_path: Path, text: str, said: str) -> None:
+def test_a_label_map_that_is_none(coloured: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "labelmap.txt").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         make(tmp_path, labelmap="labelmap.txt")
 
 

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from models.errors import ConfigurationError, DataError
-from pipeline.inference.coco import dataset, segments
+from pipeline.inference.coco import coco_dataset, coco_segments
 from pipeline.inference.coco_ids import read_ids, size_notices
 from pipeline.inference.inputs import Input
 from tests.helpers.coco_folder import HEIGHT, WIDTH, square
@@ -39,7 +39,7 @@ def inputs(*paths: str) -> list[Input]:
 def mask(label: int, left: int, top: int, right: int, bottom: int) -> Any:
     found = np.zeros((HEIGHT, WIDTH), np.uint8)
     found[top:bottom, left:right] = label
-    return segments(found, [0.1, 0.8, 0.9])
+    return coco_segments(found, [0.1, 0.8, 0.9])
 
 
 def test_pycocotools_evaluates_the_predictions(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_pycocotools_evaluates_the_predictions(tmp_path: Path) -> None:
     ids = read_ids(path, CLASSES, inputs("x/b.png", "x/a.png"))
     size = (HEIGHT, WIDTH)
     shown = [("x/b.png", size, mask(2, 4, 0, 10, 10)), ("x/a.png", size, mask(1, 2, 2, 8, 8))]
-    content = dataset(shown, CLASSES, ids)
+    content = coco_dataset(shown, CLASSES, ids)
     assert [(image["id"], image["file_name"]) for image in content["images"]] == [(41, "b.png"), (40, "a.png")]
     assert [(one["image_id"], one["category_id"]) for one in content["annotations"]] == [(41, 7), (40, 30)]
     assert content["categories"][1] == {"id": 30, "name": "leaf", "supercategory": "plant"}
@@ -58,7 +58,7 @@ def test_pycocotools_evaluates_the_predictions(tmp_path: Path) -> None:
     evaluation.accumulate()
     evaluation.summarize()
     assert evaluation.stats[0] == pytest.approx(1.0)
-    wrong = dataset(shown, CLASSES)["annotations"]
+    wrong = coco_dataset(shown, CLASSES)["annotations"]
     with pytest.raises(AssertionError, match="do not correspond"):
         truth.loadRes(wrong)
 

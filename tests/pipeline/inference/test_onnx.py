@@ -13,14 +13,14 @@ import torch
 from models.errors import ConfigurationError, DataError, Weak2MaskError
 from models.heads import HEADS
 from pipeline.inference import onnx_export
+from pipeline.inference.comparison import comparison_images
 from pipeline.inference.onnx_export import Exported, check_target, export_onnx, parse_size
-from pipeline.inference.samples import sample_images
 from pipeline.inference.trained import Place
 from pipeline.storage.checkpoints import build_method
 
 onnxruntime = pytest.importorskip("onnxruntime")
 CLASSES = ("Hündin", "cow")
-IMAGES = sample_images(Place(Path("nowhere")), [])
+IMAGES = comparison_images(Place(Path("nowhere")), [])
 
 
 def network(**options: Any) -> Any:

@@ -25,7 +25,7 @@ from pipeline.inference.inputs import find_images, passed_over
 from pipeline.inference.predict import check_out, predict
 from pipeline.inference.tags import read_tags
 from pipeline.inference.trained import Place, find_checkpoint, load_segmenter
-from pipeline.inference.worker import How
+from pipeline.inference.worker import PredictOptions
 from pipeline.problems.notices import read_notices
 from pipeline.storage.checkpoints import build_method, save_checkpoint
 from stages.predict_masks import predict_masks, predict_scored
@@ -62,7 +62,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (48, 40)) -> Image.Image:
 
 
 def run(photos: Path, checkpoint: Path, out: Path, **options: Any) -> Any:
-    return predict(find_images([str(photos)]), checkpoint, CLASSES, out, How(scales=(1.0, 1.5)), **options)
+    return predict(find_images([str(photos)]), checkpoint, CLASSES, out, PredictOptions(scales=(1.0, 1.5)), **options)
 
 
 def test_every_image_gets_its_files_and_they_agree(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_every_kind_of_image_is_read_and_bad_ones_are_reported_together(
     (folder / "empty.jpg").touch()
     (folder / "text.png").write_text("no picture")
     Image.new("1", (9000, 6000)).save(folder / "huge.png")
-    summary = predict(find_images([str(folder)]), checkpoint, CLASSES, tmp_path / "out", How())
+    summary = predict(find_images([str(folder)]), checkpoint, CLASSES, tmp_path / "out", PredictOptions())
     good = ["alpha", "bits16", "cmyk", "grey", "one", "turned"]
     assert sorted(path.stem for path in (tmp_path / "out/masks").iterdir()) == good
     assert Image.open(tmp_path / "out/masks/turned.png").size == (40, 48)
@@ -162,8 +162,8 @@ def test_every_kind_of_image_is_read_and_bad_ones_are_reported_together(
     for name in ("cut.jpg", "empty.jpg", "text.png", "huge.png"):
         assert name in str(error.value)
     assert "The masks of the other 6 images are in" in str(error.value)
-    for images, said in ((0, "No mask was made"), (1, "The mask of the other image is in")):
-        with pytest.raises(DataError, match=said):
+    for images, message in ((0, "No mask was made"), (1, "The mask of the other image is in")):
+        with pytest.raises(DataError, match=message):
             replace(summary, images=images).raise_problems()
 
 
@@ -180,26 +180,26 @@ def test_what_may_be_wrong_with_images_is_counted(
     Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) << 4).save(folder / "bits12.png")
     infrared = np.arange(40 * 48).reshape(40, 48, 1).astype(np.uint8)
     Image.fromarray(np.concatenate([np.asarray(rgb), infrared], -1)).save(folder / "infrared.tif")
-    summary = predict(find_images([str(folder)]), checkpoint, CLASSES, out, How())
+    summary = predict(find_images([str(folder)]), checkpoint, CLASSES, out, PredictOptions())
     assert summary.images == 4
-    told = {notice.topic: notice for notice in summary.notices}
-    assert set(told) == {"exif_orientation", "low_depth", "bands"}
+    notices = {notice.topic: notice for notice in summary.notices}
+    assert set(notices) == {"exif_orientation", "low_depth", "bands"}
     assert "2 of 4 images carry an EXIF orientation (also.jpg, turned.jpg): they are turned upright" in (
-        told["exif_orientation"].text
+        notices["exif_orientation"].text
     )
-    assert "12 bits" in told["low_depth"].text
+    assert "12 bits" in notices["low_depth"].text
     assert read_notices(out) == summary.notices
     for name in ("turned.jpg", "also.jpg", "bits12.png"):
         (folder / name).unlink()
     rgb.save(folder / "infrared.tif")
-    predict(find_images([str(folder)]), checkpoint, CLASSES, out, How())
+    predict(find_images([str(folder)]), checkpoint, CLASSES, out, PredictOptions())
     assert read_notices(out) == (), "warnings of an earlier prediction do not stay"
 
 
 def test_a_large_image_is_refused_before_it_is_read(checkpoint: Path, tmp_path: Path) -> None:
     Image.new("1", (10000, 6000)).save(tmp_path / "large.png")
     summary = predict(
-        find_images([str(tmp_path / "large.png")]), checkpoint, CLASSES, tmp_path / "out", How((1.0, 2.0))
+        find_images([str(tmp_path / "large.png")]), checkpoint, CLASSES, tmp_path / "out", PredictOptions((1.0, 2.0))
     )
     [problem] = summary.problems
     assert problem.expected == "at most 12 million pixels (at scale 2)"
@@ -251,7 +251,7 @@ def test_equal_stems_are_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("named", "message"),
     [
         ([], "No images were named"),
         (["gone/"], "no such file or folder"),
@@ -261,12 +261,14 @@ def test_equal_stems_are_kept_apart(tmp_path: Path) -> None:
         (["nested"], r"name 'nested/\*\*/\*.jpg'"),
     ],
 )
-def test_what_is_not_there_is_said(photos: Path, tmp_path: Path, monkeypatch: Any, named: list[str], said: str) -> None:
+def test_what_is_missing_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: Any, named: list[str], message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     Path("nested/below").mkdir(parents=True)
     Path("nested/below/a.jpg").touch()
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         find_images(named)
 
 
@@ -324,11 +326,11 @@ def project(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_checkpoint_is_a_name_or_a_place(project: Path, checkpoint: Path) -> None:
     place = find_checkpoint("segmenter")
     assert place.folder == Path("work/toy/checkpoints/segmenter")
-    assert str(options.how(place, None, None, None)) == "scales 0.5, 1, with mirror image, CRF irn"
-    assert str(options.how(place, (1.0,), False, "none")) == "scales 1, without mirror image, no CRF"
+    assert str(options.predict_options(place, None, None, None)) == "scales 0.5, 1, with mirror image, CRF irn"
+    assert str(options.predict_options(place, (1.0,), False, "none")) == "scales 1, without mirror image, no CRF"
     for named in (checkpoint, checkpoint / "model.safetensors"):
         assert find_checkpoint(str(named)).folder == checkpoint
-    assert str(options.how(find_checkpoint(str(checkpoint)), None, None, None)).startswith("scales 1,")
+    assert str(options.predict_options(find_checkpoint(str(checkpoint)), None, None, None)).startswith("scales 1,")
     with pytest.raises(ConfigurationError, match="Did you mean 'segmenter'"):
         find_checkpoint("segmentr")
     with pytest.raises(ConfigurationError, match="weights to start from"):
@@ -356,7 +358,7 @@ def test_a_checkpoint_that_cannot_segment_is_refused_with_one_that_can(project: 
 @pytest.mark.parametrize("text", ["", "0", "-1,1", "a,b", "nan", "9"])
 def test_scales_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="--scales"):
-        options.scales(text)
+        options.parse_scales(text)
 
 
 def test_the_command_writes_and_says_json(project: Path, photos: Path) -> None:

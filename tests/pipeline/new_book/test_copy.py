@@ -26,8 +26,8 @@ def test_a_copy_has_the_same_entries_and_a_place_of_its_own() -> None:
     first, copy = load_book("."), load_book(folder)
     assert not (folder / "dvc.yaml").is_symlink()
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
-    own = ("../..", "recipes/mine", "recipes/mine/params.yaml", "work/mine")
-    assert (copy.book.root, copy.book.path, copy.book.params, copy.book.work) == own
+    place = ("../..", "recipes/mine", "recipes/mine/params.yaml", "work/mine")
+    assert (copy.book.root, copy.book.path, copy.book.params, copy.book.work) == place
     assert (copy.train, copy.evaluate, copy.book.targets) == (first.train, first.evaluate, first.book.targets)
     comments = [line for line in Path("params.yaml").read_text().splitlines() if line.startswith("#")]
     assert [line for line in (folder / "params.yaml").read_text().splitlines() if line.startswith("#")] == comments
@@ -36,7 +36,7 @@ def test_a_copy_has_the_same_entries_and_a_place_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "book", "said"),
+    ("source", "book", "message"),
     [
         ("recipes/none", "recipes/mine", "No recipe book at"),
         (".", "recipes/My Book", r"recipes/my_book\), found 'recipes/My Book'"),
@@ -45,9 +45,9 @@ def test_a_copy_has_the_same_entries_and_a_place_of_its_own() -> None:
         (".", "recipes/busy", r"work/busy is in use"),
     ],
 )
-def test_a_place_that_is_taken_or_unfit(source: str, book: str, said: str) -> None:
+def test_a_place_that_is_taken_or_unfit(source: str, book: str, message: str) -> None:
     Path("work/busy").mkdir(parents=True)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         copy_book(source, book)
     assert not Path("recipes").exists()
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from models.errors import ConfigurationError, DataError
 from pipeline.__main__ import app
 from pipeline.book.params import load_book
-from pipeline.new_book.plan import minutes, plan
+from pipeline.new_book.plan import minutes, plan_book
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import quoted
 from pipeline.new_book.write import init
@@ -138,17 +138,17 @@ def survey_of(count: int, size: tuple[int, int]) -> Survey:
 
 
 def test_numbers_follow_the_size() -> None:
-    voc, large = plan(survey_of(474, (375, 500)), "small"), plan(survey_of(474, (3000, 4000)), "small")
+    voc, large = plan_book(survey_of(474, (375, 500)), "small"), plan_book(survey_of(474, (3000, 4000)), "small")
     assert voc.scales == (0.75, 1.0, 1.25)
     assert [round(scale * 4000) for scale in large.scales] == pytest.approx([336, 448, 560], abs=5)
     assert large.grid > voc.grid
-    assert plan(survey_of(5000, (375, 500)), "small").epochs == (6, 10)
-    assert plan(survey_of(20, (375, 500)), "small").epochs[0] > voc.epochs[0]
-    tiny = plan(survey_of(20, (40, 60)), "small")
+    assert plan_book(survey_of(5000, (375, 500)), "small").epochs == (6, 10)
+    assert plan_book(survey_of(20, (375, 500)), "small").epochs[0] > voc.epochs[0]
+    tiny = plan_book(survey_of(20, (40, 60)), "small")
     assert (tiny.crop, tiny.scales) == (64, (0.75, 1.0, 1.25))
     found = survey_of(474, (375, 500))
     assert 5 <= minutes(found, voc, cores=2, gpu=False) <= 40
-    assert minutes(found, plan(found, "fast"), 2, False) < minutes(found, voc, 2, False)
+    assert minutes(found, plan_book(found, "fast"), 2, False) < minutes(found, voc, 2, False)
     assert minutes(found, voc, 2, True) < minutes(found, voc, 2, False)
 
 
@@ -191,7 +191,7 @@ def no_pictures(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (no_images, "expected images in"),
         (no_csv, "expected a CSV of tags"),
@@ -205,11 +205,11 @@ def no_pictures(data: Path) -> None:
     ],
 )
 def test_what_cannot_teach_is_refused_and_nothing_is_left(
-    data: Path, project: Path, spoil: Callable[[Path], None], said: str
+    data: Path, project: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     before = set(project.rglob("*"))
     spoil(data)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         init(data, weights="random")
     assert set(project.rglob("*")) == before
 
@@ -218,10 +218,10 @@ def test_odd_but_usable_folders_get_notes(data: Path) -> None:
     rows = (data / "tags.csv").read_text().splitlines()
     (data / "tags.csv").write_text("\n".join([*rows[:-1], "gone.jpg,Cat"]))
     Image.new("RGB", (600, 400)).save(data / "images" / "i 0é.jpg")
-    said = "\n".join(survey(data).notes)
+    message = "\n".join(survey(data).notes)
     left_out = ("2 of 13 images and rows will be left out", "found 'gone.jpg'")
     for words in (*left_out, "'Cat' (1) and 'cat' (6)", "Long sides go from 60 to 600"):
-        assert words in said
+        assert words in message
 
 
 def test_nothing_that_is_there_is_replaced(data: Path, tmp_path: Path) -> None:

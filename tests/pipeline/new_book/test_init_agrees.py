@@ -172,7 +172,7 @@ def test_a_note_for_each_class_that_tags_cannot_teach(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (["image,tags", *(f"s{k}.jpg,none" for k in range(12))], "found no class"),
         (["image,tags", "s0.jpg,cat", *(f"s{k}.jpg,nan" for k in range(1, 12))], "4 training images.*'nan'"),
@@ -181,10 +181,10 @@ def test_a_note_for_each_class_that_tags_cannot_teach(data: Path) -> None:
         (["image,tags,split", *(f"s{k}.jpg,cat,train" for k in range(12)), "x,cat,val"], "No good image is left"),
     ],
 )  # fmt: skip
-def test_nothing_usable_is_refused(data: Path, lines: list[str], said: str) -> None:
+def test_nothing_usable_is_refused(data: Path, lines: list[str], message: str) -> None:
     shutil.rmtree(data / "masks")
     tags(data, lines)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         init(data, weights="random")
     assert not Path("recipes").exists()
 
@@ -234,12 +234,12 @@ def test_only_images_of_other_kinds(data: Path) -> None:
 def test_more_classes_than_masks_hold_end_at_the_cams(data: Path) -> None:
     shutil.rmtree(data / "masks")
     tags(data, ["image,tags", *(f"s{k}.jpg,{';'.join(f'c{25 * k + n:03}' for n in range(25))}" for k in range(12))])
-    said = CliRunner().invoke(app, ["init", str(data), "--weights", "random"])
-    assert said.exit_code == 0, said.output
-    assert "300 classes: c000, c001" in said.stdout
-    assert "so the chain ends at the class activation maps (CAMs)" in said.stdout
-    assert "predict NEW_IMAGES" not in said.stdout
-    assert len(said.stdout) < 3000
+    output = CliRunner().invoke(app, ["init", str(data), "--weights", "random"])
+    assert output.exit_code == 0, output.output
+    assert "300 classes: c000, c001" in output.stdout
+    assert "so the chain ends at the class activation maps (CAMs)" in output.stdout
+    assert "predict NEW_IMAGES" not in output.stdout
+    assert len(output.stdout) < 3000
     book = load_book("recipes/farm")
     assert set(book.export_cams) == {"cam"}
     assert not any((book.make_pseudo_masks, book.predict_masks, book.refine_cams))
@@ -251,8 +251,8 @@ def test_names_that_hold_commas_are_in_quotes(data: Path) -> None:
     tags(data, [line.replace("cow", "cow, brown") if "cat" not in line else line for line in rows(data)])
     tags(data, [line.replace(",cow, brown", ',"cow, brown"') for line in rows(data)])
     shutil.rmtree(data / "masks")
-    said = CliRunner().invoke(app, ["init", str(data), "--weights", "random"]).stdout
-    assert "Classes: 'cat', 'cow', 'cow, brown'." in said
+    output = CliRunner().invoke(app, ["init", str(data), "--weights", "random"]).stdout
+    assert "Classes: 'cat', 'cow', 'cow, brown'." in output
 
 
 def test_of_many_bytes_the_first_images_are_opened(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,15 +279,15 @@ def test_remedies_can_be_given_to_init_as_messages_say_them(data: Path) -> None:
     done = CliRunner().invoke(app, ["init", str(data), "--weights", "random", "--option", line])
     assert done.exit_code == 0, done.output
     assert load_book("recipes/farm").prepare["mine"].options["mask_values"] == {"cat": 127, "cow": 255}
-    for wrong, told in (("mask_value: {}", "Did you mean 'mask_values'"), ("upright", "expected 'NAME: VALUE'")):
-        said = CliRunner().invoke(app, ["init", str(data), "--book", "recipes/other", "--option", wrong])
-        assert told in str(said.exception)
+    for wrong, hint in (("mask_value: {}", "Did you mean 'mask_values'"), ("upright", "expected 'NAME: VALUE'")):
+        output = CliRunner().invoke(app, ["init", str(data), "--book", "recipes/other", "--option", wrong])
+        assert hint in str(output.exception)
 
 
 def test_a_stage_with_an_option_that_no_reader_has_is_no_bug(data: Path) -> None:
     done = init(data, weights="random")
     path = Path(done.path, "params.yaml")
     path.write_text(path.read_text().replace("images: images", "imagess: images"))
-    said = CliRunner().invoke(app, ["prepare", "mine", "--book", done.path])
-    assert isinstance(said.exception, ConfigurationError)
-    assert "Did you mean 'images'" in str(said.exception)
+    output = CliRunner().invoke(app, ["prepare", "mine", "--book", done.path])
+    assert isinstance(output.exception, ConfigurationError)
+    assert "Did you mean 'images'" in str(output.exception)

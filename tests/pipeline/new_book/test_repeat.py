@@ -60,7 +60,7 @@ def test_what_is_there_stays_and_rows_that_lack_the_new_ones_are_told() -> None:
     text = FILE.read_text()
     assert repeat(".", ["evaluate@cam"], [1]).entries == ()
     assert FILE.read_text() == text
-    assert repeat(".", ["evaluate@cam"], [2]).rows_there == ("cam",)
+    assert repeat(".", ["evaluate@cam"], [2]).existing_rows == ("cam",)
     changed = yaml.safe_load(FILE.read_text())
     changed["train"]["classifier_1"]["seed"] = 5
     FILE.write_text(yaml.safe_dump(changed, sort_keys=False))
@@ -69,7 +69,7 @@ def test_what_is_there_stays_and_rows_that_lack_the_new_ones_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "seeds", "first", "said"),
+    ("targets", "seeds", "first", "message"),
     [
         (["evaluate@cam"], [0], [], "train.classifier has the seed 0 itself"),
         (["evaluate@cma"], [1], [], "Did you mean 'evaluate@cam'"),
@@ -78,9 +78,9 @@ def test_what_is_there_stays_and_rows_that_lack_the_new_ones_are_told() -> None:
         (["evaluate@cam"], [1], ["export_cams@cam"], "--from: expected a training"),
     ],
 )
-def test_what_cannot_be_repeated(targets: list[str], seeds: list[int], first: list[str], said: str) -> None:
+def test_what_cannot_be_repeated(targets: list[str], seeds: list[int], first: list[str], message: str) -> None:
     before = FILE.read_text()
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         repeat(".", targets, seeds, first)
     assert FILE.read_text() == before
 

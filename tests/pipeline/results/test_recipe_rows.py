@@ -65,7 +65,7 @@ def test_without_a_segmenter_the_end_of_the_chain_has_the_row(tmp_path: Path, co
 
 
 @pytest.mark.parametrize(
-    ("recipe", "said"),
+    ("recipe", "message"),
     [
         ({"val": "segmenter_vall"}, "plain.val: no evaluation 'segmenter_vall'. Did you mean 'segmenter_val'"),
         ({"cam": "segmenter_val"}, "table.recipes.plain.cam: 'segmenter_val' judges masks/segmenter"),
@@ -76,11 +76,11 @@ def test_without_a_segmenter_the_end_of_the_chain_has_the_row(tmp_path: Path, co
         ({"vall": "segmenter_val"}, "table.recipes.plain.vall: unknown key 'vall'. Did you mean 'val'?"),
     ],
 )  # fmt: skip
-def test_the_check_names_what_was_meant(tmp_path: Path, content: Any, recipe: dict[str, str], said: str) -> None:
+def test_the_check_names_what_was_meant(tmp_path: Path, content: Any, recipe: dict[str, str], message: str) -> None:
     content["table"]["recipes"] = {"plain": recipe}
     with pytest.raises(ConfigurationError) as caught:
         check(write_book(tmp_path, content))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_misspelt_bound(tmp_path: Path, content: Any) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, DataError
 from pipeline.__main__ import app
-from pipeline.pictures.gallery import sample_sheet
+from pipeline.pictures.gallery import gallery_sheet
 from pipeline.results.report import rows as rows_module
 from pipeline.results.report.choosing import Choice, choose
 from pipeline.results.report.images import save_fill, save_heat, save_outline, save_photo
@@ -227,9 +227,9 @@ def test_what_is_damaged_or_of_other_images_is_named(folder: Path) -> None:
     catalogue = Path("work/made/catalogues/made/catalogue.json")
     page = Page(write_report(book))
     assert "cams/cam" not in [column["key"] for column in page.data["columns"]]
-    said = " ".join(page.words)
+    message = " ".join(page.words)
     for words in ("cams/cam: expected a whole store", "net.csv: expected a table of numbers", "2 unusable"):
-        assert words in said
+        assert words in message
     catalogue.write_text(catalogue.read_text().replace('"cat"', '"lynx"'))
     with pytest.raises(DataError, match="nothing yet"):  # the plots of evaluations would still be there
         write_report(made_book.book(evaluate={}, train={}))
@@ -338,7 +338,7 @@ def test_large_images_are_shown_smaller(tmp_path: Path) -> None:
 def test_a_sheet_for_a_stage(folder: Path, verb: str, name: str) -> None:
     book = made_book.book()
     made_book.make(book)
-    sheet = sample_sheet(book, verb, name)
+    sheet = gallery_sheet(book, verb, name)
     if verb == "evaluate":
         assert sheet is None
     else:

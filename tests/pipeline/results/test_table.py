@@ -15,13 +15,13 @@ from pipeline.book.entries import RecipeRow
 from pipeline.book.params import Book
 from pipeline.results.tables import paper as paper_module
 from pipeline.results.tables.evaluations import read_metrics
-from pipeline.results.tables.files import long_csv, markdown, recipe_results, to_json, write_table
+from pipeline.results.tables.files import long_csv, markdown, recipe_table, to_json, write_table
 from pipeline.results.tables.latex import escaped, latex
-from pipeline.results.tables.notes import todo
+from pipeline.results.tables.notes import todo_lines
 from pipeline.results.tables.paper import paper_table
-from pipeline.results.tables.results import book_results, print_runs, print_table
+from pipeline.results.tables.results import book_table, print_runs, print_table
 from pipeline.results.tables.rows import PaperTable
-from pipeline.results.tables.text import Results
+from pipeline.results.tables.text import TextTable
 from pipeline.tracking import runs as runs_module
 from pipeline.tracking.runs import RecordedStage
 from tests.helpers.toy_results import MIOU, metrics, toy_content, write_book, write_lock, write_results
@@ -58,7 +58,7 @@ def table(book: Book) -> PaperTable:
 
 
 def test_a_row_has_a_number_for_each_column_and_the_published_ones_apart(table: PaperTable) -> None:
-    shown = recipe_results(table)
+    shown = recipe_table(table)
     assert shown.columns == (
         "recipe", "CAM (train)", "pseudo-masks (train)", "prediction, raw (val)", "prediction, CRF / multi-scale (val)",
         "boundary F (val)", "% of full", "published method", "published CAM (VOC 2012 train)",
@@ -80,7 +80,7 @@ def test_full_supervision_is_compared_under_the_same_test_settings_only(table: P
 def test_where_a_number_comes_from(table: PaperTable) -> None:
     cam, pseudo, raw = (table.numbers[name].provenance for name in ("cam", "pseudo_masks", "segmenter_val"))
     tested = table.numbers["val_crf"].provenance
-    assert [said["labels_at_inference"] for said in (cam, pseudo, raw)] == ["image tags", "image tags", "none"]
+    assert [source["labels_at_inference"] for source in (cam, pseudo, raw)] == ["image tags", "image tags", "none"]
     assert (cam["scales"], raw["scales"], tested["scales"]) == ([0.75, 1.0, 1.5], [1.0], [0.5, 1.0])
     assert cam["crf"] is raw["crf"] is None
     assert (pseudo["crf"]["bilateral_sxy"], tested["crf"]["preset"]) == (40, "irn")
@@ -165,8 +165,8 @@ def test_out_of_date_is_marked_everywhere(book: Book, tmp_path: Path) -> None:
     changed = content()
     changed["export_cams"]["cam"]["options"]["flip"] = False
     table = paper_table(write_book(tmp_path, changed), {})
-    assert recipe_results(table).cells[0][1:4] == ("60.7†", "79.2†", "75.5†")
-    assert recipe_results(table).cells[1][3] == "84.9"
+    assert recipe_table(table).cells[0][1:4] == ("60.7†", "79.2†", "75.5†")
+    assert recipe_table(table).cells[1][3] == "84.9"
     assert "60.7†[^cam]" in markdown(table)
     assert "Out of date: export\\_cams@cam ran with other settings: options.flip" in markdown(table)
     assert r"60.7$^\dagger$" in latex(table)
@@ -181,7 +181,7 @@ def test_what_is_missing_is_named_with_what_to_run(book: Book) -> None:
     for name in ("val_crf", "cam"):
         (Path(book.book.work) / "evaluations" / name / "metrics.json").unlink()
     table = paper_table(book, {})
-    assert recipe_results(table).cells[0][:5] == ("Plain CAM + dense CRF", "-", "79.2", "75.5", "-")
+    assert recipe_table(table).cells[0][:5] == ("Plain CAM + dense CRF", "-", "79.2", "75.5", "-")
     assert table.todo == ("Not evaluated yet: cam, val_crf. Run: python -m pipeline run evaluate@cam evaluate@val_crf",)
 
 
@@ -197,7 +197,7 @@ def test_what_no_target_wants_is_summed_up(book: Book) -> None:
     settings = settings.model_copy(update={"path": "recipes/x"})
     book = book.model_copy(update={"book": settings, "evaluate": book.evaluate | more})
     done = {name: SimpleNamespace(stale=()) for name in ("cam", "pseudo_masks")}
-    (line,) = todo(book, done)  # type: ignore[arg-type]
+    (line,) = todo_lines(book, done)  # type: ignore[arg-type]
     assert line.startswith("12 more can be made: python -m pipeline run evaluate@NAME --book recipes/x (")
     assert line.endswith(", ...).")
     assert line.count(",") == 5
@@ -254,7 +254,7 @@ def test_no_store_of_runs_is_made_to_look_into_it(
 
 
 def test_the_evaluations_of_a_book(book: Book) -> None:
-    found = book_results(book)
+    found = book_table(book)
     assert found.columns == (
         "evaluation", "of", "split", "mIoU", "at", "boundary F", "pixel acc.", "at fixed", "% of full", "md5",
     )  # fmt: skip
@@ -280,7 +280,7 @@ def test_numbers_are_whole_on_120_columns(table: PaperTable, capsys: pytest.Capt
 
 
 def test_results_as_markdown() -> None:
-    found = Results("", ("what", "of", "split", "mIoU"), (("a", "b", "c", "1.0"),))
+    found = TextTable("", ("what", "of", "split", "mIoU"), (("a", "b", "c", "1.0"),))
     assert found.markdown() == "| what | of | split | mIoU |\n| --- | --- | --- | ---: |\n| a | b | c | 1.0 |\n"
 
 
@@ -340,4 +340,4 @@ def test_lists_of_the_benchmarks_size_compare(book: Book, monkeypatch: pytest.Mo
     for name, images in {**dict.fromkeys(MIOU, 1449), "val_crf": 1449}.items():
         path = Path(book.book.work) / "evaluations" / name / "metrics.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "images": images}))
-    assert not any("do not compare" in note for note in recipe_results(paper_table(book, {})).notes)
+    assert not any("do not compare" in note for note in recipe_table(paper_table(book, {})).notes)

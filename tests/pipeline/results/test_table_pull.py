@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def said(folder: Path, *command: str | Path) -> str:
+def output_of(folder: Path, *command: str | Path) -> str:
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -64,39 +64,39 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lab")
     for room in ROOMS:
         (folder / room).symlink_to(ROOT / room)
-    said(folder, "git", "init", "-q")
-    said(folder, "dvc", "init", "-q")
-    said(folder, "dvc", "remote", "add", "-q", "-d", "shelf", shelf)
+    output_of(folder, "git", "init", "-q")
+    output_of(folder, "dvc", "init", "-q")
+    output_of(folder, "dvc", "remote", "add", "-q", "-d", "shelf", shelf)
     with chdir(folder):
         finish(write_book(folder, toy_content()))
     (folder / ".gitignore").write_text("/work\n/report\n")
-    said(folder, "dvc", "commit", "-q", "-f")
-    said(folder, "dvc", "push", "-q")
-    said(folder, "git", "add", "-A")
-    said(folder, "git", "commit", "-qm", "Results")
+    output_of(folder, "dvc", "commit", "-q", "-f")
+    output_of(folder, "dvc", "push", "-q")
+    output_of(folder, "git", "add", "-A")
+    output_of(folder, "git", "commit", "-qm", "Results")
     return folder
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_pulled_cache_gives_the_same_table(published: Path, tmp_path: Path, whole: bool) -> None:
     clone = tmp_path / "clone"
-    said(tmp_path, "git", "clone", "-q", published, clone)
+    output_of(tmp_path, "git", "clone", "-q", published, clone)
     if whole:
-        said(clone, "dvc", "pull", "-q")
+        output_of(clone, "dvc", "pull", "-q")
     lock = (clone / "dvc.lock").read_bytes()
     made = {path: path.stat().st_mtime_ns for path in (clone / "work").rglob("*")}
     table = ("python", "-m", "pipeline", "table")
-    printed = said(clone, *table, *(() if whole else ("--pull",)))
+    printed = output_of(clone, *table, *(() if whole else ("--pull",)))
     assert "60.7" in printed
     assert "†" not in printed, "nothing is out of date"
-    said(published, *table)
+    output_of(published, *table)
     for ending in ("md", "csv", "tex", "json"):
         file = f"report/toy/table.{ending}"
         assert (clone / file).read_bytes() == (published / file).read_bytes(), ending
     assert (clone / "dvc.lock").read_bytes() == lock
     if whole:
         assert {path: path.stat().st_mtime_ns for path in (clone / "work").rglob("*")} == made
-        assert "up to date" in said(clone, "dvc", "status")
+        assert "up to date" in output_of(clone, "dvc", "status")
     else:
         assert {path.name for path in (clone / "work" / "toy").iterdir()} == {"evaluations"}
 
@@ -109,8 +109,8 @@ def test_json_is_all_that_is_printed(published: Path) -> None:
 
 
 def test_a_pull_without_a_remote_says_what_to_do(published: Path, tmp_path: Path) -> None:
-    said(tmp_path, "git", "clone", "-q", published, tmp_path / "clone")
-    said(tmp_path / "clone", "dvc", "remote", "remove", "shelf")
+    output_of(tmp_path, "git", "clone", "-q", published, tmp_path / "clone")
+    output_of(tmp_path / "clone", "dvc", "remote", "remove", "shelf")
     command = [sys.executable, "-m", "pipeline", "table", "--pull"]
     done = subprocess.run(command, cwd=tmp_path / "clone", env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -120,21 +120,21 @@ def test_a_pull_without_a_remote_says_what_to_do(published: Path, tmp_path: Path
 
 def test_what_was_run_of_a_book_is_pulled_and_the_rest_stays_empty(published: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
-    said(tmp_path, "git", "clone", "-q", published, clone)
+    output_of(tmp_path, "git", "clone", "-q", published, clone)
     lock = yaml.safe_load((clone / "dvc.lock").read_text())
     del lock["stages"]["evaluate@full_val"]
     (clone / "dvc.lock").write_text(yaml.safe_dump(lock))
-    printed = said(clone, "python", "-m", "pipeline", "table", "--pull")
+    printed = output_of(clone, "python", "-m", "pipeline", "table", "--pull")
     assert "60.7" in printed
     assert "Not evaluated yet: full_val" in printed
 
 
 def test_a_cache_is_enough(published: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
-    said(tmp_path, "git", "clone", "-q", published, clone)
-    said(clone, "dvc", "remote", "remove", "shelf")
-    said(clone, "dvc", "cache", "dir", "--local", published / ".dvc" / "cache")
-    assert "60.7" in said(clone, "python", "-m", "pipeline", "table", "--pull")
+    output_of(tmp_path, "git", "clone", "-q", published, clone)
+    output_of(clone, "dvc", "remote", "remove", "shelf")
+    output_of(clone, "dvc", "cache", "dir", "--local", published / ".dvc" / "cache")
+    assert "60.7" in output_of(clone, "python", "-m", "pipeline", "table", "--pull")
 
 
 @pytest.mark.parametrize("options", [(), ("--pull",)])
@@ -142,9 +142,9 @@ def test_a_book_that_nobody_ran_shows_what_was_published(
     published: Path, tmp_path: Path, options: Sequence[str]
 ) -> None:
     clone = tmp_path / "clone"
-    said(tmp_path, "git", "clone", "-q", published, clone)
+    output_of(tmp_path, "git", "clone", "-q", published, clone)
     (clone / "dvc.lock").unlink()
-    printed = said(clone, "python", "-m", "pipeline", "table", *options)
+    printed = output_of(clone, "python", "-m", "pipeline", "table", *options)
     assert "48.3" in printed, "IRN's CAMs"
     assert "60.7" not in printed
     assert ("Nothing to pull" in printed) == bool(options)

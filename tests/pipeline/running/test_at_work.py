@@ -19,11 +19,11 @@ import yaml
 from models.errors import TransientError
 from pipeline.running import at_work as places
 from pipeline.running import repro
-from pipeline.running.at_work import at_work, being_written, busy
+from pipeline.running.at_work import at_work, being_written, busy_message
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.stage_process import read_killed, repro_command, under_way
 from tests.helpers.tiny_graph import DIAMOND, ENVIRONMENT, dvc, project, stage
-from tests.pipeline.running.test_walk import states, walk_through
+from tests.pipeline.running.test_walk import run_plan, states
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def book() -> Any:
 
 def test_the_stage_and_its_process_are_known(first: subprocess.Popen[bytes]) -> None:
     assert at_work(read_graph()) == {"left": first.pid}
-    assert places.told_by(plan(read_graph(), ["right"]), [first.pid]) == {"left.txt": first.pid}
-    assert places.told_by(read_graph(), [1]) == {"another stage": 1}
-    said = busy(at_work(read_graph()))
-    assert f"left (process {first.pid})" in said
-    assert "rwlock" not in said
+    assert places.stages_made_by(plan(read_graph(), ["right"]), [first.pid]) == {"left.txt": first.pid}
+    assert places.stages_made_by(read_graph(), [1]) == {"another stage": 1}
+    message = busy_message(at_work(read_graph()))
+    assert f"left (process {first.pid})" in message
+    assert "rwlock" not in message
 
 
 def test_locks_of_the_dead_and_half_of_a_file_count_for_nothing(folder: Path) -> None:
@@ -71,14 +71,14 @@ def test_locks_of_the_dead_and_half_of_a_file_count_for_nothing(folder: Path) ->
 
 
 def test_what_is_up_to_date_needs_no_lock(first: subprocess.Popen[bytes]) -> None:
-    walk = walk_through(plan(read_graph(), ["right", "apart"]))
-    assert states(walk) == {"code": "cached", "right": "cached", "apart": "cached"}
-    walk = walk_through(plan(read_graph(), ["join"]))
-    assert states(walk) == {"code": "cached", "right": "cached", "left": "interrupted", "join": "blocked"}
-    assert walk.outcomes["left"].code == TransientError.exit_code
-    assert walk.outcomes["left"].message == busy({"left": first.pid})
-    assert "\n" not in walk.outcomes["join"].message
-    assert walk.summary().count("Wait until") == 1
+    plan_run = run_plan(plan(read_graph(), ["right", "apart"]))
+    assert states(plan_run) == {"code": "cached", "right": "cached", "apart": "cached"}
+    plan_run = run_plan(plan(read_graph(), ["join"]))
+    assert states(plan_run) == {"code": "cached", "right": "cached", "left": "interrupted", "join": "blocked"}
+    assert plan_run.outcomes["left"].code == TransientError.exit_code
+    assert plan_run.outcomes["left"].message == busy_message({"left": first.pid})
+    assert "\n" not in plan_run.outcomes["join"].message
+    assert plan_run.summary().count("Wait until") == 1
 
 
 def test_run_ends_with_one_message(
@@ -88,11 +88,11 @@ def test_run_ends_with_one_message(
     repro.run(book(), ["apart"])
     with pytest.raises(TransientError) as refused:
         repro.run(book(), ["join"])
-    assert str(refused.value) == busy({"left": first.pid})
+    assert str(refused.value) == busy_message({"left": first.pid})
     with pytest.raises(TransientError):
         repro.run(book(), ["apart"], force=True)
-    said = capfd.readouterr()
-    assert said.out + said.err == ""
+    message = capfd.readouterr()
+    assert message.out + message.err == ""
 
 
 def test_a_killed_stage_can_be_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,8 @@ def test_a_killed_stage_can_be_run_again(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_a_stage_that_ends_by_itself_was_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "told"
-    monkeypatch.setenv("WEAK2MASK_EXIT_FILE", str(told))
+    exit_file = tmp_path / "exit_file"
+    monkeypatch.setenv("WEAK2MASK_EXIT_FILE", str(exit_file))
     with under_way("train@x"):
-        assert read_killed(told) == "train@x"
-    assert read_killed(told) is None
+        assert read_killed(exit_file) == "train@x"
+    assert read_killed(exit_file) is None

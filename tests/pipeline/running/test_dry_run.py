@@ -23,8 +23,8 @@ from pipeline.book.links import sources_for_now
 from pipeline.book.params import Book, load_book
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.running.dry_run.derive import derive
-from pipeline.running.dry_run.ended import Ended
 from pipeline.running.dry_run.limits import SMALL_RATE, Limits
+from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.running.dry_run.run import _why, dry_run
 from tests.helpers import made_book
 
@@ -75,7 +75,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     return written(content())
 
 
-def go(book: Book, limits: Limits, *targets: str, everything: bool = False) -> dict[str, Ended]:
+def go(book: Book, limits: Limits, *targets: str, everything: bool = False) -> dict[str, DryRunOutcome]:
     ended, summary = dry_run(book, targets, limits, everything=everything, say=lambda line: None)
     assert [one["stage"] for one in json.loads(summary.read_text())["stages"]] == [one.stage for one in ended]
     return {one.stage: one for one in ended}
@@ -94,10 +94,10 @@ def test_every_stage_runs_on_few_images_and_steps_beside_the_book(book: Book, tm
     history = list(csv.DictReader((SCRATCH / "histories" / "net.csv").open()))
     assert [row["step"] for row in history] == ["1", "2"]
     assert float(history[0]["cross_prototype"]) > 0, "what begins late takes part"
-    said = json.loads((SCRATCH / "dry_run.json").read_text())
-    assert "weights.pth is not there; random weights stand for resnet18" in said["notices"][0]
-    assert said["counts"] == {"ran": 6, "left": 0}
-    assert said["limits"] == {"max_steps": 2, "images": 3, "batch": None, "precision": None}
+    output = json.loads((SCRATCH / "dry_run.json").read_text())
+    assert "weights.pth is not there; random weights stand for resnet18" in output["notices"][0]
+    assert output["counts"] == {"ran": 6, "left": 0}
+    assert output["limits"] == {"max_steps": 2, "images": 3, "batch": None, "precision": None}
     after = {path for path in tmp_path.rglob("*") if "dry_run" not in path.parts and ".scratch" not in path.parts}
     assert after - before == {tmp_path / "work"}
 
@@ -139,10 +139,10 @@ def test_the_command_says_how_it_went(book: Book) -> None:
     found = content()
     found["import_annotations"]["boxes"] = MADE | {"split": "train", "kind": "boxes", "file": "params.yaml"}
     written(found)
-    said = CliRunner().invoke(app, ["run", "--limit", "2", "import_annotations@boxes"])
-    assert said.exit_code == 1, said.output
-    assert "import_annotations@boxes failed" in said.output
-    assert "1 ran, 1 failed. Written: work/dry_run/made/dry_run.json" in said.output
+    output = CliRunner().invoke(app, ["run", "--limit", "2", "import_annotations@boxes"])
+    assert output.exit_code == 1, output.output
+    assert "import_annotations@boxes failed" in output.output
+    assert "1 ran, 1 failed. Written: work/dry_run/made/dry_run.json" in output.output
 
 
 def test_annotations_of_images_beyond_the_limit_do_not_count(book: Book) -> None:
@@ -303,10 +303,10 @@ def test_a_list_of_reasons_begins_with_its_first() -> None:
 
 def test_a_resumed_run_keeps_what_ran_and_is_as_it_was(book: Book) -> None:
     def run(resume: bool = True, images: int = 2) -> list[str]:
-        said: list[str] = []
+        output: list[str] = []
         targets = ("annotate@tags", "import_weights@start")
-        dry_run(load_book(), targets, Limits(images=images), resume=resume, say=said.append)
-        return [line.partition("] ")[2].removesuffix(" ...") for line in said if line.endswith(("kept", " ..."))]
+        dry_run(load_book(), targets, Limits(images=images), resume=resume, say=output.append)
+        return [line.partition("] ")[2].removesuffix(" ...") for line in output if line.endswith(("kept", " ..."))]
 
     weights, tags, catalogue = "import_weights@start", "annotate@tags", "prepare@made"
     assert run(resume=False) == [catalogue, tags, weights]
@@ -322,6 +322,6 @@ def test_a_resumed_run_keeps_what_ran_and_is_as_it_was(book: Book) -> None:
 
 
 def test_resume_belongs_to_a_dry_run(book: Book) -> None:
-    said = CliRunner().invoke(app, ["run", "--resume"])
-    assert said.exit_code != 0
-    assert "--resume belongs to a dry run" in str(said.exception or said.output)
+    output = CliRunner().invoke(app, ["run", "--resume"])
+    assert output.exit_code != 0
+    assert "--resume belongs to a dry run" in str(output.exception or output.output)

@@ -17,7 +17,7 @@ from pipeline.compute.bars import CHANNEL
 from pipeline.running import flow as flows
 from pipeline.running import flow_log
 from pipeline.running.graph import Graph, read_graph
-from pipeline.running.plan import Walk
+from pipeline.running.plan import PlanRun
 from pipeline.running.stage_process import repro_command
 from tests.helpers.tiny_graph import DIAMOND, ENVIRONMENT, project, stage
 
@@ -50,27 +50,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(graph: Graph, **options: Any) -> tuple[Walk, dict[str, Any]]:
-    """The walk after a flow run, and the last state of each of its tasks."""
+def run(graph: Graph, **options: Any) -> tuple[PlanRun, dict[str, Any]]:
+    """The plan as run, after a flow run, and the last state of each of its tasks."""
     from prefect import flow, get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.runtime import flow_run
 
-    walk = Walk(graph, **options)
+    plan_run = PlanRun(graph, **options)
 
     @flow
     def tiny() -> str:
-        flows.run_all(walk, NoNotes(), "tiny")  # type: ignore[arg-type]
+        flows.run_all(plan_run, NoNotes(), "tiny")  # type: ignore[arg-type]
         return str(flow_run.id)
 
     ran = FlowRunFilter(id=FlowRunFilterId(any_=[tiny()]))
     with get_client(sync_client=True) as client:
-        return walk, {task.name: task.state for task in client.read_task_runs(flow_run_filter=ran)}
+        return plan_run, {task.name: task.state for task in client.read_task_runs(flow_run_filter=ran)}
 
 
 def test_states_say_what_dvc_did_and_why_a_stage_did_not_run(folder: Path) -> None:
     project(folder, DIAMOND | {"left": stage("left.txt", "source.txt", command="echo no light; exit 7")})
-    walk, states = run(read_graph(), jobs=2)
+    plan_run, states = run(read_graph(), jobs=2)
     named = {name: state.name for name, state in states.items()}
     assert named == {
         "code": "Completed",
@@ -82,7 +82,7 @@ def test_states_say_what_dvc_did_and_why_a_stage_did_not_run(folder: Path) -> No
     assert "no light" in states["left"].message
     assert states["join"].is_failed()
     assert states["join"].message.startswith("left failed: ")
-    assert [outcome.code for outcome in walk.failures.values()] == [7]
+    assert [outcome.code for outcome in plan_run.failures.values()] == [7]
     _, states = run(read_graph(), jobs=2)
     assert {states[name].name for name in ("code", "right", "apart")} == {"Cached"}
     (folder / "params.txt").write_text("2\n")
@@ -97,11 +97,11 @@ def test_only_what_the_machine_ended_is_tried_again(folder: Path) -> None:
     wrong = "echo x >> b.count; echo 3 > $WEAK2MASK_EXIT_FILE; exit 3"
     stages = {"killed": stage("a", "params.txt", command=killed), "wrong": stage("b", "params.txt", command=wrong)}
     project(folder, stages)
-    walk, states = run(read_graph(), jobs=1)
+    plan_run, states = run(read_graph(), jobs=1)
     assert (states["killed"].name, states["wrong"].name) == ("Completed", "Failed")
     assert len((folder / "a.count").read_text().split()) == 2
     assert len((folder / "b.count").read_text().split()) == 1
-    assert list(walk.failures) == ["wrong"]
+    assert list(plan_run.failures) == ["wrong"]
 
 
 def test_progress_becomes_an_artifact(folder: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.errors import Weak2MaskError
 from pipeline.book.params import Book, load_book
-from pipeline.results.tables.text import Results
+from pipeline.results.tables.text import TextTable
 from pipeline.running import stage_notes
 from pipeline.running.graph import Stage
 from pipeline.running.stage_notes import Notes, data_uri
@@ -34,8 +34,8 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     loaded = load_book(ROOT)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.lock").write_text(LOCK)
-    results = Results("", ("evaluation", "mIoU", "at"), (("cam†", "60.7", "-"), ("other", "1.0", "0.5")))
-    monkeypatch.setattr("pipeline.results.tables.results.book_results", lambda of: results)
+    results = TextTable("", ("evaluation", "mIoU", "at"), (("cam†", "60.7", "-"), ("other", "1.0", "0.5")))
+    monkeypatch.setattr("pipeline.results.tables.results.book_table", lambda of: results)
     return loaded
 
 

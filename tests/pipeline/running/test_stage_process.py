@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.running import stage_process
 from pipeline.running.stage_process import (
-    Outcome,
+    StageOutcome,
     StageProcesses,
     changed_stages,
     judge,
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(name: str, force: bool = False) -> tuple[Outcome, list[str]]:
+def run(name: str, force: bool = False) -> tuple[StageOutcome, list[str]]:
     lines: list[str] = []
     return StageProcesses().run(f"dvc.yaml:{name}", lines.append, {}, force), lines
 
@@ -73,7 +73,7 @@ def test_a_killed_stage_is_worth_trying_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("returncode", "told", "said", "state", "code"),
+    ("returncode", "reported", "lines", "state", "code"),
     [
         (0, None, ["Stage 'a' didn't change, skipping"], "cached", 0),
         (0, None, ["Stage 'a' is cached - skipping run, checking out outputs"], "restored", 0),
@@ -92,18 +92,18 @@ def test_a_killed_stage_is_worth_trying_again(folder: Path) -> None:
     ],
 )
 def test_how_a_stage_ended(
-    returncode: int, told: tuple[int, str] | None, said: list[str], state: str, code: int
+    returncode: int, reported: tuple[int, str] | None, lines: list[str], state: str, code: int
 ) -> None:
-    outcome = judge(returncode, told, said)
+    outcome = judge(returncode, reported, lines)
     assert (outcome.state, outcome.code) == (state, code)
 
 
 def test_exit_code_and_message_pass_through_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with listening() as told:
-        assert read_exit(told) is None
-        monkeypatch.setenv(stage_process.EXIT_FILE, str(told))
+    with listening() as reported:
+        assert read_exit(reported) is None
+        monkeypatch.setenv(stage_process.EXIT_FILE, str(reported))
         tell_exit(3, "error: two\nlines")
-        assert read_exit(told) == (3, "two\nlines")
+        assert read_exit(reported) == (3, "two\nlines")
     tell_exit(3, "the run has gone")
 
 
@@ -111,7 +111,7 @@ def test_stopping_ends_the_whole_tree(folder: Path) -> None:
     child = "sleep 60 & echo $! > child; wait"
     project(folder, {"code": stage("a.txt", "params.txt", command=f"sh -c '{child}'")})
     processes = StageProcesses()
-    outcomes: list[Outcome] = []
+    outcomes: list[StageOutcome] = []
     thread = Thread(target=lambda: outcomes.append(processes.run("dvc.yaml:code", lambda line: None, {})))
     thread.start()
     while not (folder / "child").is_file() or not (folder / "child").read_text().strip():

@@ -21,9 +21,9 @@ SIZES = ((8, 6), (4, 4), (5, 7), (6, 6), (3, 9))
 
 
 def write(path: Path, scale: float = 1.0) -> None:
-    writer = CamStore.create(path, Header(IDS, SIZES, ("cat", "dog"), "digest"), KEYS, part_size=2)
+    writer = CamStore.create(path, Header(IDS, SIZES, ("cat", "dog"), "digest"), KEYS, shard_size=2)
     for k in range(writer.count):
-        writer.write(k, [cam(IDS.index(name), scale) for name in writer.part(k)])
+        writer.write(k, [cam(IDS.index(name), scale) for name in writer.shard_ids(k)])
     writer.finish()
 
 
@@ -79,7 +79,7 @@ def test_a_store_that_changed_is_read_anew_and_the_old_arrays_go(store: Path) ->
     assert kept() != before
 
 
-def test_a_lost_part_is_said(store: Path) -> None:
+def test_a_lost_shard_is_an_error(store: Path) -> None:
     CamStore(store)
     os.rename(store / "part_00001", store.parent / "gone")
     with pytest.raises(DataError, match="expected a whole store of 3 parts, found part_00001 missing"):

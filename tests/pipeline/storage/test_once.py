@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
-from pipeline.compute.chunks import spread_parts
+from pipeline.compute.chunks import run_chunks
 from pipeline.storage.once import open_once
-from pipeline.storage.reader import OPEN_PARTS
+from pipeline.storage.reader import OPEN_SHARDS
 from pipeline.storage.stores import Header, MaskStore
 
 
-def write(path: Path, count: int, value: int = 1, part_size: int = 2) -> None:
+def write(path: Path, count: int, value: int = 1, shard_size: int = 2) -> None:
     ids = tuple(f"i{k}" for k in range(count))
-    writer = MaskStore.create(path, Header(ids, ((2, 3),) * count, ("cat", "dog"), "digest"), part_size)
+    writer = MaskStore.create(path, Header(ids, ((2, 3),) * count, ("cat", "dog"), "digest"), shard_size)
     for k in range(writer.count):
-        writer.write(k, [np.full((2, 3), value, np.uint8) for _ in writer.part(k)])
+        writer.write(k, [np.full((2, 3), value, np.uint8) for _ in writer.shard_ids(k)])
     writer.finish()
 
 
@@ -57,7 +57,7 @@ def test_chunks_of_a_process_share_what_it_opened(engine: str, tmp_path: Path, m
     monkeypatch.setenv("WEAK2MASK_ENGINE", engine)
     monkeypatch.setenv("WEAK2MASK_WORKERS", "2")
     (tmp_path / "mark").write_text("one")
-    assert spread_parts(partial(_read, tmp_path), range(8), "reading") == [f"{k} one" for k in range(8)]
+    assert run_chunks(partial(_read, tmp_path), range(8), "reading") == [f"{k} one" for k in range(8)]
     processes = (tmp_path / "opened").read_text().split()
     assert len(processes) == len(set(processes)) <= 2
 
@@ -75,10 +75,10 @@ def test_a_store_is_opened_once_and_again_when_it_was_written_anew(tmp_path: Pat
         MaskStore.opened(tmp_path / "none")
 
 
-def test_a_store_keeps_few_parts_open(tmp_path: Path) -> None:
+def test_a_store_keeps_few_shards_open(tmp_path: Path) -> None:
     path = tmp_path / "masks"
-    write(path, OPEN_PARTS + 3, part_size=1)
+    write(path, OPEN_SHARDS + 3, shard_size=1)
     store = MaskStore.opened(path)
     assert all(store[id].shape == (2, 3) for id in store.ids)
-    assert len(store._parts) == OPEN_PARTS
+    assert len(store._shards) == OPEN_SHARDS
     assert store["i0"].shape == (2, 3)

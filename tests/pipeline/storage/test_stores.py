@@ -57,25 +57,25 @@ def digest(folder: Path) -> str:
 
 
 def write_all(writer: Any, make: Any, order: list[int] | None = None) -> Path:
-    for k in order if order is not None else range(len(writer.parts)):
-        writer.write(k, [make(int(name.removeprefix("image_"))) for name in writer.parts[k]])
+    for k in order if order is not None else range(writer.count):
+        writer.write(k, [make(int(name.removeprefix("image_"))) for name in writer.shard_ids(k)])
     return Path(writer.finish())
 
 
-def write_cam_part(writer: CamWriter, k: int) -> None:
-    writer.write(k, [make_cam(int(name.removeprefix("image_"))) for name in writer.parts[k]])
+def write_cam_shard(writer: CamWriter, k: int) -> None:
+    writer.write(k, [make_cam(int(name.removeprefix("image_"))) for name in writer.shard_ids(k)])
 
 
 @pytest.fixture
 def cams(tmp_path: Path) -> CamStore:
-    write_all(CamStore.create(tmp_path / "cams", HEADER, KEYS, part_size=2), make_cam)
+    write_all(CamStore.create(tmp_path / "cams", HEADER, KEYS, shard_size=2), make_cam)
     return CamStore(tmp_path / "cams")
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2**-11), ("uint8", 0.5 / 255 + 1e-7)])
-@pytest.mark.parametrize("part_size", [1, 2, 64])
-def test_cams_come_back(tmp_path: Path, dtype: Any, tolerance: float, part_size: int) -> None:
-    write_all(CamStore.create(tmp_path / "cams", HEADER, KEYS, dtype, part_size), make_cam)
+@pytest.mark.parametrize("shard_size", [1, 2, 64])
+def test_cams_come_back(tmp_path: Path, dtype: Any, tolerance: float, shard_size: int) -> None:
+    write_all(CamStore.create(tmp_path / "cams", HEADER, KEYS, dtype, shard_size), make_cam)
     store = CamStore(tmp_path / "cams")
     assert (store.ids, store.class_names, store.keys, len(store)) == (HEADER.ids, NAMES, KEYS, 5)
     assert [name for name, _ in store] == list(HEADER.ids)
@@ -89,16 +89,16 @@ def test_cams_come_back(tmp_path: Path, dtype: Any, tolerance: float, part_size:
 
 
 def test_masks_come_back(tmp_path: Path) -> None:
-    write_all(MaskStore.create(tmp_path / "masks", HEADER, part_size=3), make_mask)
+    write_all(MaskStore.create(tmp_path / "masks", HEADER, shard_size=3), make_mask)
     store = MaskStore(tmp_path / "masks")
     for position, (name, mask) in enumerate(store):
         np.testing.assert_array_equal(mask, make_mask(position))
         np.testing.assert_array_equal(store[name], mask)
 
 
-@pytest.mark.parametrize("part_size", [1, 2, 64])
-def test_supervision_comes_back(tmp_path: Path, part_size: int) -> None:
-    write_all(SupervisionStore.create(tmp_path / "supervision", HEADER, part_size), make_supervision)
+@pytest.mark.parametrize("shard_size", [1, 2, 64])
+def test_supervision_comes_back(tmp_path: Path, shard_size: int) -> None:
+    write_all(SupervisionStore.create(tmp_path / "supervision", HEADER, shard_size), make_supervision)
     store = SupervisionStore(tmp_path / "supervision")
     for position, (name, found) in enumerate(store):
         expected = make_supervision(position)
@@ -115,18 +115,18 @@ def test_supervision_comes_back(tmp_path: Path, part_size: int) -> None:
 def test_tags_read_no_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(SupervisionStore.create(tmp_path / "supervision", HEADER), make_supervision)
     store = SupervisionStore(tmp_path / "supervision")
-    monkeypatch.setattr(shards, "read_part", lambda *_: pytest.fail("an array was opened"))
+    monkeypatch.setattr(shards, "read_shard", lambda *_: pytest.fail("an array was opened"))
     assert store.tags("image_3").tolist() == [True, True, True]
 
 
-def test_iteration_decodes_each_part_once(cams: CamStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[shards.Part] = []
+def test_iteration_decodes_each_shard_once(cams: CamStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[shards.Shard] = []
 
-    def loaded(part: shards.Part, load: Any = shards.Part.loaded) -> Any:
-        loads.append(part)
-        return load(part)
+    def loaded(shard: shards.Shard, load: Any = shards.Shard.loaded) -> Any:
+        loads.append(shard)
+        return load(shard)
 
-    monkeypatch.setattr(shards.Part, "loaded", loaded)
+    monkeypatch.setattr(shards.Shard, "loaded", loaded)
     assert len(list(cams)) == 5
     assert len(loads) == 3
 
@@ -145,17 +145,17 @@ def test_a_store_and_its_items_outlive_pickling(cams: CamStore) -> None:
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_same_bytes_for_any_number_of_processes(cams: CamStore, tmp_path: Path, processes: int) -> None:
-    writer = CamStore.create(tmp_path / "other", HEADER, KEYS, part_size=2)
+    writer = CamStore.create(tmp_path / "other", HEADER, KEYS, shard_size=2)
     with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-        list(pool.map(write_cam_part, [writer] * 3, [2, 0, 1]))
+        list(pool.map(write_cam_shard, [writer] * 3, [2, 0, 1]))
     assert digest(writer.finish()) == digest(cams.path)
 
 
 def test_interrupted_writing_resumes_to_the_same_bytes(cams: CamStore, tmp_path: Path) -> None:
     def create(fingerprint: str) -> CamWriter:
-        return CamStore.create(tmp_path / "other", HEADER, KEYS, part_size=2, fingerprint=fingerprint)
+        return CamStore.create(tmp_path / "other", HEADER, KEYS, shard_size=2, fingerprint=fingerprint)
 
-    write_cam_part(create("a"), 1)
+    write_cam_shard(create("a"), 1)
     (tmp_path / "other.partial" / "writing_part_00002").mkdir()
     (tmp_path / "other.partial" / "zarr.json.0123abcd.partial").write_text("torn")
     resumed = create("a")
@@ -167,21 +167,21 @@ def test_interrupted_writing_resumes_to_the_same_bytes(cams: CamStore, tmp_path:
 
 
 @pytest.mark.parametrize("second", ["b", None])
-def test_parts_of_other_parameters_are_not_resumed(tmp_path: Path, second: str | None) -> None:
+def test_shards_of_other_parameters_are_not_resumed(tmp_path: Path, second: str | None) -> None:
     first = "a" if second else None
-    write_cam_part(CamStore.create(tmp_path / "cams", HEADER, KEYS, part_size=2, fingerprint=first), 1)
-    assert not CamStore.create(tmp_path / "cams", HEADER, KEYS, part_size=2, fingerprint=second).done(1)
+    write_cam_shard(CamStore.create(tmp_path / "cams", HEADER, KEYS, shard_size=2, fingerprint=first), 1)
+    assert not CamStore.create(tmp_path / "cams", HEADER, KEYS, shard_size=2, fingerprint=second).done(1)
 
 
-def test_parts_of_another_header_are_not_resumed(tmp_path: Path) -> None:
-    write_cam_part(CamStore.create(tmp_path / "cams", HEADER, KEYS, part_size=2, fingerprint="a"), 1)
+def test_shards_of_another_header_are_not_resumed(tmp_path: Path) -> None:
+    write_cam_shard(CamStore.create(tmp_path / "cams", HEADER, KEYS, shard_size=2, fingerprint="a"), 1)
     other = replace(HEADER, catalogue="another")
-    assert not CamStore.create(tmp_path / "cams", other, KEYS, part_size=2, fingerprint="a").done(1)
+    assert not CamStore.create(tmp_path / "cams", other, KEYS, shard_size=2, fingerprint="a").done(1)
 
 
 def test_unfinished_stores_are_absent(tmp_path: Path) -> None:
-    writer = CamStore.create(tmp_path / "cams", HEADER, KEYS, part_size=2)
-    write_cam_part(writer, 0)
+    writer = CamStore.create(tmp_path / "cams", HEADER, KEYS, shard_size=2)
+    write_cam_shard(writer, 0)
     with pytest.raises(DataError, match="not yet written: 1, 2"):
         writer.finish()
     with pytest.raises(DataError, match=r"found nothing.*Remedy"):
@@ -191,10 +191,10 @@ def test_unfinished_stores_are_absent(tmp_path: Path) -> None:
 
 
 def test_finishing_replaces_an_older_store(cams: CamStore) -> None:
-    writer = CamStore.create(cams.path, HEADER, KEYS, "uint8", part_size=5)
+    writer = CamStore.create(cams.path, HEADER, KEYS, "uint8", shard_size=5)
     assert len(CamStore(cams.path)) == 5
     write_all(writer, make_cam)
-    assert CamStore(cams.path).part_size == 5
+    assert CamStore(cams.path).shard_size == 5
     assert not (cams.path / "part_00001").exists()
 
 
@@ -210,7 +210,7 @@ def test_finishing_replaces_an_older_store(cams: CamStore) -> None:
     ],
 )
 def test_wrong_cams_are_refused(tmp_path: Path, cam: Cam, message: str) -> None:
-    writer = CamStore.create(tmp_path / "cams", HEADER, KEYS, part_size=1)
+    writer = CamStore.create(tmp_path / "cams", HEADER, KEYS, shard_size=1)
     with pytest.raises(DataError, match=message):
         writer.write(0, [cam])
     assert not writer.done(0)
@@ -245,7 +245,7 @@ def test_unknown_score_type(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_masks_are_refused(tmp_path: Path, mask: Any, message: str) -> None:
-    writer: MaskWriter = MaskStore.create(tmp_path / "masks", HEADER, part_size=1)
+    writer: MaskWriter = MaskStore.create(tmp_path / "masks", HEADER, shard_size=1)
     with pytest.raises(DataError, match=message):
         writer.write(0, [mask])
 
@@ -263,7 +263,7 @@ def test_wrong_masks_are_refused(tmp_path: Path, mask: Any, message: str) -> Non
     ],
 )
 def test_wrong_supervision_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    writer = SupervisionStore.create(tmp_path / "supervision", HEADER, part_size=1)
+    writer = SupervisionStore.create(tmp_path / "supervision", HEADER, shard_size=1)
     with pytest.raises(DataError, match="image 'image_1': expected"):
         writer.write(1, [replace(make_supervision(1), **change)])
 
@@ -309,16 +309,16 @@ def _shard(store: CamStore) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (lambda store: _shard(store).unlink(), "the shard of part_00000 is missing"),
         (lambda store: _shard(store).write_bytes(_shard(store).read_bytes()[:40]), "is damaged"),
         (lambda store: (store.path / "part_00000" / "zarr.json").write_text("{"), "is damaged"),
     ],
 )
-def test_damaged_files_are_named_and_never_read_as_empty(cams: CamStore, harm: Any, said: str) -> None:
+def test_damaged_files_are_named_and_never_read_as_empty(cams: CamStore, harm: Any, message: str) -> None:
     harm(cams)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         list(CamStore(cams.path))
     assert str(cams.path) in str(caught.value)
 

@@ -58,8 +58,8 @@ def test_a_project_that_is_another_or_in_the_workspace(
 ) -> None:
     """A variable that is left over from elsewhere sends nobody's runs there."""
     monkeypatch.chdir(project)
-    for told in (project, made(tmp_path / "other")):
-        monkeypatch.setenv("DVC_ROOT", str(told))
+    for stated in (project, made(tmp_path / "other")):
+        monkeypatch.setenv("DVC_ROOT", str(stated))
         assert project_root() == project
     assert lost_project() is None
 
@@ -70,8 +70,8 @@ def test_a_project_that_has_gone_is_said(project: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("DVC_EXP_NAME", "one")
     monkeypatch.delenv("WEAK2MASK_TRACKING", raising=False)
     monkeypatch.setattr(tracking, "open_channel", Silent)
-    said = r"/gone, is not there: its run is recorded in sqlite:///mlflow\.db"
-    with pytest.warns(UserWarning, match=said), tracking.run("train@a", "toy", {}):
+    message = r"/gone, is not there: its run is recorded in sqlite:///mlflow\.db"
+    with pytest.warns(UserWarning, match=message), tracking.run("train@a", "toy", {}):
         pass
 
 

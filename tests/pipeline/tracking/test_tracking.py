@@ -68,8 +68,8 @@ def ended(project: Path) -> dict[str, tuple[int, str]]:
         )
         for name in ("good", "fails", "killed")
     }
-    said = {name: process.communicate(timeout=120)[0] for name, process in started.items()}
-    return {name: (process.returncode, said[name]) for name, process in started.items()}
+    output = {name: process.communicate(timeout=120)[0] for name, process in started.items()}
+    return {name: (process.returncode, output[name]) for name, process in started.items()}
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_run_that_made_only_one_of_the_outputs_is_not_the_one(
     monkeypatch.chdir(tmp_path)
     Path("out").mkdir()
     Path("out/sweep.csv").write_text("")
-    lines = told("evaluate@sweep").getvalue().replace('"outputs": []', '"outputs": ["out"]')
+    lines = stage_messages("evaluate@sweep").getvalue().replace('"outputs": []', '"outputs": ["out"]')
     found = []
     for miou in ("1", "2", "3"):
         Path("out/metrics.json").write_text(miou)
@@ -163,13 +163,13 @@ def test_what_is_recorded_is_committed_as(tmp_path: Path, runs: Any, monkeypatch
     commit = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
     monkeypatch.chdir(tmp_path)
     for stage, dirty in (("evaluate@a", "false"), ("evaluate@b", "true")):
-        assert record(told(stage))
+        assert record(stage_messages(stage))
         (run,) = connect().search_runs(["1"], f"attributes.run_name = '{stage}'")
         assert (run.data.tags["mlflow.source.git.commit"], run.data.tags["git.dirty"]) == (commit, dirty)
         (tmp_path / "file").write_text("b")
 
 
-def told(stage: str) -> io.StringIO:
+def stage_messages(stage: str) -> io.StringIO:
     events = [
         {"event": "start", "name": stage, "book": "toy", "parameters": {}, "tags": {}, "time": 1},
         {"event": "metrics", "values": {"loss": 1.0}, "step": 0, "time": 1},
@@ -206,22 +206,22 @@ def test_stages_share_a_recorder(
 
 def test_a_shared_recorder_that_has_gone_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(recording.SHARED, str(tmp_path / "socket"))
-    own = object()
-    monkeypatch.setattr(recording, "OwnRecorder", lambda: own)
-    assert recording.open_channel() is own
+    recorder_here = object()
+    monkeypatch.setattr(recording, "OwnRecorder", lambda: recorder_here)
+    assert recording.open_channel() is recorder_here
 
 
 def test_an_unreachable_server_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    said = io.StringIO()
-    assert not record(told("train@a"), said)
-    assert said.getvalue().startswith("warning: MLflow at http://127.0.0.1:9 does not record this run: ")
-    assert said.getvalue().count("\n") == 1
+    output = io.StringIO()
+    assert not record(stage_messages("train@a"), output)
+    assert output.getvalue().startswith("warning: MLflow at http://127.0.0.1:9 does not record this run: ")
+    assert output.getvalue().count("\n") == 1
 
 
 def test_a_torn_line_ends_a_killed_run(runs: Any) -> None:
-    told_in_part = told("train@torn").getvalue()[:-30]
+    told_in_part = stage_messages("train@torn").getvalue()[:-30]
     assert record(io.StringIO(told_in_part))
     (run,) = connect().search_runs(["1"], "attributes.run_name = 'train@torn'")
     assert (run.info.status, run.data.metrics) == ("KILLED", {"loss": 1.0})

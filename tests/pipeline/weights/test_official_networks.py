@@ -15,7 +15,7 @@ from models.losses.class_score import class_scores
 from models.method import layers
 from models.ops.affinity import feature_affinity
 from models.ops.pixel_pairs import fitting_radius, pair_offsets
-from pipeline.weights.official.importing import Published, from_entries
+from pipeline.weights.official.importing import OfficialNetwork, from_entries
 from tests.helpers.network_oracle import NetworkOracle, available
 
 Page = Any
@@ -26,7 +26,7 @@ def enlarged(maps: Tensor, image: Tensor, align_corners: bool = True) -> Tensor:
     return F.interpolate(maps, image.shape[2:], mode="bilinear", align_corners=align_corners)
 
 
-def seam(page: Page, published: Published, image: Tensor) -> Answers:
+def seam(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     outputs = page.look(image)
     return {
         "cam": enlarged(outputs["logits"], image),
@@ -35,17 +35,17 @@ def seam(page: Page, published: Published, image: Tensor) -> Answers:
     }
 
 
-def ppc(page: Page, published: Published, image: Tensor) -> Answers:
+def ppc(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     outputs = page.look(image)
     projected = published.method.projection(outputs["features"]).relu()  # type: ignore[operator, union-attr]
     return {**seam(page, published, image), "f_proj": projected, "cam_rv_down": outputs["refined"]}
 
 
-def psa_cls(page: Page, published: Published, image: Tensor) -> Answers:
+def psa_cls(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     return {"scores": page.tag_scores(image), "forward_cam": page.maps(image).relu()}
 
 
-def affinity(page: Page, published: Published, image: Tensor) -> Answers:
+def affinity(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     features = page.head(page.backbone(image))
     height, width = features.shape[2:]
     radius = fitting_radius((height, width), page.radius)
@@ -59,13 +59,13 @@ def affinity(page: Page, published: Published, image: Tensor) -> Answers:
     return {"feature": features, "aff": links.flatten(2), "aff_dense": dense}
 
 
-def irn_cam(page: Page, published: Published, image: Tensor) -> Answers:
+def irn_cam(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     pair = torch.cat([image, image.flip(-1)])
     maps = page.maps(pair).relu()
     return {"scores": page.tag_scores(pair), "cam": maps[0] + maps[1].flip(-1)}
 
 
-def irn(page: Page, published: Published, image: Tensor) -> Answers:
+def irn(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     features = page.backbone(torch.cat([image, image.flip(-1)]))
     return {
         "edge": page.boundaries(image),
@@ -75,7 +75,7 @@ def irn(page: Page, published: Published, image: Tensor) -> Answers:
     }
 
 
-def spml(page: Page, published: Published, image: Tensor) -> Answers:
+def spml(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     embedding = page.embed(image)
     full = enlarged(embedding, image, align_corners=False)
     height, width = embedding.shape[2:]
@@ -89,7 +89,7 @@ def spml(page: Page, published: Published, image: Tensor) -> Answers:
     }
 
 
-def rtc(page: Page, published: Published, image: Tensor) -> Answers:
+def rtc(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     outputs = page.look(image)
     return {
         "cam": enlarged(outputs["logits"], image),
@@ -100,15 +100,15 @@ def rtc(page: Page, published: Published, image: Tensor) -> Answers:
     }
 
 
-def deeplab_v1(page: Page, published: Published, image: Tensor) -> Answers:
+def deeplab_v1(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     return {"logits": enlarged(page.scores(image), image, page.align_corners)}
 
 
-def deeplab_v2(page: Page, published: Published, image: Tensor) -> Answers:
+def deeplab_v2(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     return {"logits_msc": page.scores(image), "logits_single_scale": page.head(page.backbone(image))}
 
 
-def one_stage(page: Page, published: Published, image: Tensor) -> Answers:
+def one_stage(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     logits = page.scores(image)
     return {
         "cls": class_scores(logits),
@@ -117,7 +117,7 @@ def one_stage(page: Page, published: Published, image: Tensor) -> Answers:
     }
 
 
-def afa(page: Page, published: Published, image: Tensor) -> Answers:
+def afa(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     outputs = page.look(image)
     _, attention = page.backbone.with_attention(image)
     return {
@@ -129,7 +129,7 @@ def afa(page: Page, published: Published, image: Tensor) -> Answers:
     }
 
 
-NETWORKS: dict[str, tuple[str, Callable[[Page, Published, Tensor], Answers]]] = {
+NETWORKS: dict[str, tuple[str, Callable[[Page, OfficialNetwork, Tensor], Answers]]] = {
     "seam": ("seam", seam),
     "hfpl_seam_voc": ("hfpl_seam", seam),
     "hfpl_seam_coco": ("hfpl_seam", seam),

@@ -18,7 +18,7 @@ from pipeline.inference.trained import Place
 COUNT = 4
 
 
-def sample_images(place: Place, named: Sequence[str]) -> list[Image]:
+def comparison_images(place: Place, named: Sequence[str]) -> list[Image]:
     """Up to :data:`COUNT` images uint8 RGB [H,W,3]: of those that are named, else of the book's data, else made.
 
     Raises:
