@@ -55,8 +55,10 @@ def test_no_decimal_number_of_a_table_is_typed(page: Path) -> None:
     assert not found, f"{page.name}: no file of results/ has {found}; write a block of docs/tables.py, or backticks"
 
 
-def test_the_readme_shows_what_was_measured() -> None:
-    blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_readme_is_short_and_shows_what_was_measured() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    blocks = BLOCK.findall(text)
     assert [block[1:3] for block in blocks] == [("toy", "evaluations"), ("all", "recipes")]
     assert all(block[3].count("\n|") > 2 for block in blocks)
 
