@@ -19,12 +19,13 @@ import numpy as np
 from PIL import Image as Pictures
 
 from models.doors import resolve
-from models.pseudo_masks import RULES
 from models.refiners import REFINERS
+from models.rules import RULES
 from models.structures import Cam, Image, Mask
 from pipeline.book.artifacts import artifact
 from pipeline.book.load import checked_book
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.pictures.overlays import Caption, cam_heat, contact_sheet, overlay
 from pipeline.storage.stores import CamStore, MaskStore
 from stages.make_pseudo_masks import make_pseudo_masks
