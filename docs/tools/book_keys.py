@@ -140,18 +140,19 @@ def _official() -> Iterator[str]:
 
 def _part(target: str, common: str | None = None) -> Iterator[str]:
     part = _object(target)
-    yield summary(part)
+    if not target.startswith("stages.evaluate:"):  # what it does is said above
+        yield summary(part)
     yield _options(target, common) or "It has no options."
     if common and issubclass(part, _object(common)):
         yield "And the [options of every method on a backbone](#every-method-on-a-backbone)."
 
 
 def _fields(model: type[BaseModel]) -> str:
-    said = attributes(model)
+    meaning = attributes(model)
     rows = []
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else f"`{as_yaml(field.get_default(call_default_factory=True))}`"
-        rows.append((f"`{name}`", _values(name, in_words(field), model), default, said.get(name, "")))
+        rows.append((f"`{name}`", _values(name, in_words(field), model), default, meaning.get(name, "")))
     return table(("key", "value", "default", "meaning"), rows)
 
 
@@ -161,11 +162,11 @@ def _values(name: str, words: str, model: type[BaseModel]) -> str:
         return "rows, below"
     if words == "text" and name in DOORS:
         return f"name of {'an' if name[0] in 'aeio' else 'a'} {name}"
-    return {"list of text": "list of text"}.get(words, words)
+    return words
 
 
 def _options(target: str, common: str | None = None) -> str:
-    part, said = _object(target), meanings(_object(target))
+    part, meaning = _object(target), meanings(_object(target))
     base = options_model(common).model_fields if common and issubclass(part, _object(common)) else {}
     rows = []
     for name, field in options_model(target).model_fields.items():
@@ -174,7 +175,7 @@ def _options(target: str, common: str | None = None) -> str:
             continue
         shown = "required" if default is PydanticUndefined else f"`{as_yaml(default)}`"
         words = f"name of a {name}" if name in ("backbone", "head") else in_words(field)
-        rows.append((f"`{name}`", words, shown, said.get(name, "")))
+        rows.append((f"`{name}`", words, shown, meaning.get(name, "")))
     return table(("option", "value", "default", "meaning"), rows) if rows else ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 SECTION = re.compile(r"^(?:Args|Attributes):\n((?:(?: +.*)?\n?)*)", re.M)
 OTHER = re.compile(r"^(?:Args|Attributes|Raises|Returns|Yields|Source|Sources):", re.M)
-AS_IN = re.compile(r"^as in :class:`(?:[\w.]*\.)?(\w+)`\.?$")
+AS_IN = re.compile(r"^as in :(?:class|func):`(?:[\w.]*\.)?(\w+)`\.?$")
 KEY_OF = re.compile(r"\bkey of :data:`(?:[\w.]*\.)?(\w+)`")
 ROLE = re.compile(r":\w+:`~?([^`]*)`")
 
@@ -21,12 +21,15 @@ def meanings(part: Any) -> dict[str, str]:
     """Option -> what the docstrings of a function or of a class and its bases say of it, as Markdown."""
     found: dict[str, str] = {}
     for owner in reversed(inspect.getmro(part)) if isinstance(part, type) else (part,):
-        texts = (
-            [owner.__doc__, vars(owner).get("__init__", owner).__doc__] if isinstance(part, type) else [part.__doc__]
-        )
-        for text in filter(None, texts):
-            found |= {name: _followed(name, said, owner) for name, said in _options(inspect.cleandoc(text))}
-    return {name: markdown(said) for name, said in found.items()}
+        for documented in dict.fromkeys((owner, getattr(owner, "__dict__", {}).get("__init__", owner))):
+            options = _options(inspect.cleandoc(documented.__doc__ or ""))
+            found |= {name: _followed(name, meaning, owner) for name, meaning in options}
+    return {name: _sentence(markdown(meaning)) for name, meaning in found.items()}
+
+
+def _sentence(text: str) -> str:
+    """What a cell says: it begins with a capital, and says null for None, as YAML does."""
+    return re.sub(r"\bNone\b", "null", text[:1].upper() + text[1:])
 
 
 def attributes(model: type) -> dict[str, str]:
@@ -38,16 +41,16 @@ def attributes(model: type) -> dict[str, str]:
         body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
         assert isinstance(body, ast.ClassDef)
         for node, after in zip(body.body, body.body[1:], strict=False):
-            said = after.value if isinstance(after, ast.Expr) else None
-            if isinstance(node, ast.AnnAssign) and isinstance(said, ast.Constant) and isinstance(said.value, str):
-                found[ast.unparse(node.target)] = markdown(said.value)
+            below = after.value if isinstance(after, ast.Expr) else None
+            if isinstance(node, ast.AnnAssign) and isinstance(below, ast.Constant) and isinstance(below.value, str):
+                found[ast.unparse(node.target)] = markdown(below.value)
     return found
 
 
 def summary(part: Any) -> str:
     """A docstring up to its first section, as Markdown."""
     text = inspect.cleandoc(part.__doc__ or "")
-    return markdown(OTHER.split(text)[0].strip(), keep_lines=True)
+    return markdown(OTHER.split(text)[0].replace("Picklable.", "").strip(), keep_lines=True)
 
 
 def markdown(text: str, *, keep_lines: bool = False) -> str:
@@ -60,15 +63,15 @@ def _options(text: str) -> Iterator[tuple[str, str]]:
     """(option, text) of the sections; an entry of several names counts for each."""
     for section in SECTION.findall(text):
         for entry in re.split(r"\n(?=\S)", textwrap.dedent(section).strip()):
-            names, colon, said = entry.partition(":")
+            names, colon, meaning = entry.partition(":")
             if colon:
-                yield from ((name.strip(), " ".join(said.split())) for name in names.split(","))
+                yield from ((name.strip(), " ".join(meaning.split())) for name in names.split(","))
 
 
-def _followed(name: str, said: str, owner: Any) -> str:
+def _followed(name: str, meaning: str, owner: Any) -> str:
     """A text that refers to another class, or to the keys of a table, with what these say."""
     module = vars(sys.modules[owner.__module__])
-    if (match := AS_IN.match(said)) and match[1] in module:
+    if (match := AS_IN.match(meaning)) and match[1] in module:
         other = module[match[1]]
-        return meanings(other).get(name) or attributes(other).get(name) or said
-    return KEY_OF.sub(lambda match: "one of " + ", ".join(f"``{key}``" for key in module.get(match[1], {})), said)
+        return meanings(other).get(name) or attributes(other).get(name) or meaning
+    return KEY_OF.sub(lambda match: "one of " + ", ".join(f"``{key}``" for key in module.get(match[1], {})), meaning)

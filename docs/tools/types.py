@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -16,19 +17,20 @@ from pydantic_core import PydanticUndefined
 from models.options import description
 
 PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number", Any: "anything", type(None): "null"}
+BOUNDS = ((Gt, "gt", "above"), (Ge, "ge", "from"), (Lt, "lt", "below"), (Le, "le", "up to"))
 
 
 def in_words(declared: Any) -> str:
-    """What a value of an annotation, or of a pydantic field, must be: ``a share in [0,1]``, ``list of text``, ..."""
+    """What a value of an annotation, or of a pydantic field, must be: ``share in [0,1]``, ``list of text``, ..."""
     if isinstance(declared, FieldInfo):
-        annotation, metadata, said = declared.annotation, declared.metadata, description(declared)
+        annotation, metadata = declared.annotation, declared.metadata
     elif get_origin(declared) is typing.Annotated:
         annotation, *metadata = get_args(declared)
-        said = description(declared)
     else:
-        annotation, metadata, said = declared, [], None
-    if said:
-        return said + (" or null" if type(None) in get_args(annotation) and "null" not in said else "")
+        return _kind(declared)
+    if described := description(declared):
+        words = re.sub(r"^an? ", "", described)
+        return words + (" or null" if type(None) in get_args(annotation) else "")
     return _kind(annotation) + _bounds(metadata)
 
 
@@ -58,19 +60,11 @@ def _listed(words: str) -> str:
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
-    said = []
-    for one in metadata:
-        for kind, attribute, word in (
-            (Gt, "gt", "above"),
-            (Ge, "ge", "from"),
-            (Lt, "lt", "below"),
-            (Le, "le", "up to"),
-        ):
-            if isinstance(one, kind):
-                said.append(f"{word} {getattr(one, attribute)}")
-        if isinstance(one, MinLen) and one.min_length:
-            said.append("not empty")
-    return f", {' '.join(said)}" if said else ""
+    words = [
+        f" {word} {getattr(one, sign)}" for one in metadata for kind, sign, word in BOUNDS if isinstance(one, kind)
+    ]
+    filled = any(isinstance(one, MinLen) and one.min_length for one in metadata)
+    return "".join(words) + (", not empty" if filled else "")
 
 
 def as_yaml(value: Any) -> str:
