@@ -1,9 +1,8 @@
-"""Hooks of mkdocs: citations become links, TeX becomes MathML, roles of docstrings become code. No script, no network.
+"""Hooks of mkdocs: citations become links, equations are drawn. No script, no network.
 
 - ``docs/methods/seam.md, section 3`` in running text leads to that section.
 - ``$x$`` and ``$$x$$`` are converted while building: every current browser draws MathML.
-- Indented lines that begin with ``(1)`` are numbered equations in plain text; they get an anchor and a frame.
-- ``:class:`Cam``` in a docstring is shown as code.
+- Indented lines of a page of methods are equations in plain text: they are drawn, and numbers get an anchor.
 """
 
 from __future__ import annotations
@@ -15,13 +14,15 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
+from docs.tools.equations import drawn
+
 CITED = re.compile(r"(?<![\w/`(\[-])docs/([\w/]+\.md)(?:, section (\d+)|, \((\d+)\))?(?![\w/`])")
 CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]*`|\[[^\]\n]*\]\([^)\n]*\))", re.M | re.S)
 """What no citation is read in: fences, indented blocks, inline code, links."""
 MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
-ROLE = re.compile(r":(?:class|func|meth|data|attr|mod|exc):<code>~?([^<]*)</code>")
-EQUATIONS = re.compile(r'<div class="highlight"><pre><span></span><code>\((\d+)\).*?</code></pre></div>', re.S)
-NUMBER = re.compile(r"^\((\d+)\)", re.M)
+EQUATIONS = re.compile(r'<div class="highlight"><pre><span></span><code>(.*?)</code></pre></div>', re.S)
+NUMBER = re.compile(r"^\((\d+)\) ?", re.M)
+ANCHOR = r'<a id="equation-\1"></a><span class="number">(\1)</span> '
 
 
 def on_page_markdown(markdown: str, page: Any, files: Any, **_: Any) -> str:
@@ -33,11 +34,12 @@ def on_page_markdown(markdown: str, page: Any, files: Any, **_: Any) -> str:
     )
 
 
-def on_page_content(content: str, **_: Any) -> str:
-    """Draw equations, and tidy what docstrings say."""
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Draw equations."""
     content = MATH.sub(_mathml, content)
-    content = ROLE.sub(lambda match: f"<code>{match[1].removeprefix('models.')}</code>", content)
-    return EQUATIONS.sub(_numbered, content)
+    if page.file.src_uri.startswith("methods/"):
+        content = EQUATIONS.sub(_equations, content)
+    return content
 
 
 def _link(match: re.Match[str], page: str, known: dict[str, Any]) -> str:
@@ -65,6 +67,10 @@ def _mathml(match: re.Match[str]) -> str:
     return str(convert(html.unescape(match[3]).strip(), display=display))
 
 
-def _numbered(match: re.Match[str]) -> str:
-    block = NUMBER.sub(r'<span id="equation-\1">(\1)</span>', match[0].replace("<code>(", "<code>\n(", 1))
-    return f'<div class="equation">{block.replace("<code>" + chr(10), "<code>", 1)}</div>'
+def _equations(match: re.Match[str]) -> str:
+    """An indented block of a page of methods: lines, each with a number or without."""
+    lines = html.unescape(match[1]).rstrip().splitlines()
+    if not any(" = " in line or NUMBER.match(line) for line in lines):
+        return match[0]  # an example, or a list of cases
+    shown = (NUMBER.sub(ANCHOR, line[:6]) + drawn(line[6:]) if NUMBER.match(line) else drawn(line) for line in lines)
+    return f'<div class="equation">{chr(10).join(shown)}</div>'
