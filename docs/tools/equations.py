@@ -20,7 +20,7 @@ TOKEN = re.compile(
     r"|(?P<power>\b1e-\d+)"
     r"|(?P<times>(?<=\d)x(?=\d))"
     r"|(?P<code>`[^`]*`)"
-    r"|(?P<word>[A-Za-z]+)(?P<mark>~|'(?![a-z]))?"
+    r"|(?P<word>[A-Za-z]+(?:'[a-z]+)?)(?P<mark>[~'])?"
     r"|(?P<sign><-|\|\||(?<= )\*(?= ))"
     r"|(?P<dot>(?<=[\w)]) \. (?=[\w(])|(?<=[A-Za-z])\.(?=[A-Z]_))"
     r"|(?P<minus>-(?=[\s\w(|\[])(?<![A-Za-z]-(?=[A-Za-z])))"
@@ -64,5 +64,5 @@ def _word(word: str, mark: str, words: Mapping[str, str]) -> str:
     elif len(word) == 1:
         shown = f"<i>{word}</i>"
     else:
-        shown = words.get(word, word)
+        shown = html.escape(words.get(word, word))
     return shown + {"~": "\N{COMBINING TILDE}", "'": "′", "": ""}[mark]

@@ -2,6 +2,7 @@
 
 - ``docs/methods/seam.md, section 3`` in running text leads to that section.
 - ``$x$`` and ``$$x$$`` are converted while building: every current browser draws MathML.
+- ``lab`` in the nav stands for the dated pages of that folder.
 - Indented lines of a page of methods are equations in plain text: they are drawn, and numbers get an anchor.
 """
 
@@ -10,19 +11,30 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
 
 from docs.tools.equations import drawn
 
-CITED = re.compile(r"(?<![\w/`(\[-])docs/([\w/]+\.md)(?:, section (\d+)|, \((\d+)\))?(?![\w/`])")
+LAB = "lab"
+"""In the nav: a folder of dated pages."""
+CITED = re.compile(r"(?<![\w/`\[-])docs/([\w/]+\.md)(?:, section (\d+)|, \((\d+)\))?(?![\w/`])")
 CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]*`|\[[^\]\n]*\]\([^)\n]*\))", re.M | re.S)
 """What no citation is read in: fences, indented blocks, inline code, links."""
 MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 EQUATIONS = re.compile(r'<div class="highlight"><pre><span></span><code>(.*?)</code></pre></div>', re.S)
-NUMBER = re.compile(r"^\((\d+)\) ?", re.M)
-ANCHOR = r'<a id="equation-\1"></a><span class="number">(\1)</span> '
+NUMBER = re.compile(r"\((\d+)\) ?")
+ANCHOR = '<a id="equation-{0}"></a><span class="number">({0})</span> '
+
+
+def on_config(config: Any) -> Any:
+    """List the dated pages of docs/lab/, the newest first."""
+    notes = sorted((path.name for path in Path(config.docs_dir, LAB).glob("*.md")), reverse=True)
+    pages = [f"{LAB}/{name}" for name in sorted(notes, key=lambda name: name != "index.md")]
+    config.nav = [{name: pages} if value == LAB else entry for entry in config.nav for name, value in entry.items()]
+    return config
 
 
 def on_page_markdown(markdown: str, page: Any, files: Any, **_: Any) -> str:
@@ -72,5 +84,9 @@ def _equations(match: re.Match[str]) -> str:
     lines = html.unescape(match[1]).rstrip().splitlines()
     if not any(" = " in line or NUMBER.match(line) for line in lines):
         return match[0]  # an example, or a list of cases
-    shown = (NUMBER.sub(ANCHOR, line[:6]) + drawn(line[6:]) if NUMBER.match(line) else drawn(line) for line in lines)
+    found = ((NUMBER.match(line), line) for line in lines)
+    shown = (
+        ANCHOR.format(*number.groups()) + drawn(line[number.end() :]) if number else drawn(line)
+        for number, line in found
+    )
     return f'<div class="equation">{chr(10).join(shown)}</div>'
