@@ -115,15 +115,15 @@ def test_meanings_of_several_options_and_of_bases() -> None:
 
 def _variables_read() -> set[str]:
     """Names of the project's variables in its code and books, but for what docstrings and help say."""
-    found: set[str] = set()
+    names: set[str] = set()
     for path in (path for room in ("models", "stages", "pipeline") for path in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= set(VARIABLE.findall(node.value))
+                names |= set(VARIABLE.findall(node.value))
     for path in [ROOT / "params.yaml", *(ROOT / "recipes").glob("*/params.yaml")]:
         book = yaml.safe_load(path.read_text(encoding="utf-8"))["book"]
-        found |= {name for name in book.get("sources", {}).values() if name.startswith("WEAK2MASK_")}
-    return found
+        names |= {name for name in book.get("sources", {}).values() if name.startswith("WEAK2MASK_")}
+    return names
 
 
 def test_the_page_of_variables_has_all_that_are_read_and_no_other() -> None:

@@ -1,4 +1,4 @@
-"""The page of the keys of a book: sections from the models, options from the signatures and docstrings of the parts."""
+"""The page of the keys of a book: sections from the models, options from signatures and docstrings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ a verb are names of your choice (lower case, digits, underscores): each is one s
 these names.
 """
 ON_A_BACKBONE = "models.backbone_method:BackboneMethod"
-PARTS = {
+COMPONENTS = {
     "reader": ("Readers", "Values of `prepare.NAME.reader`; the options stand in `prepare.NAME.options`."),
     "kind": (
         "Kinds of supervision",
@@ -46,14 +46,14 @@ PARTS = {
     "refiner": ("Refiners", "Values of `refine_cams.NAME.refiner`; the options stand in `refine_cams.NAME.options`."),
     "rule": ("Rules", "Values of `make_pseudo_masks.NAME.rule`; the options stand in `options` beside it."),
 }
-"""Doors of which each part has options of its own: heading, and where they stand."""
+"""Doors of which each component has options of its own: heading, and where they stand."""
 NAMES = {
     "backbone": ("Backbones", "Values of `backbone` of a method, and of `import_weights.NAME.architecture`."),
     "head": ("Heads", "Values of `head` of a method."),
 }
-"""Doors whose parts have no options in a book."""
+"""Doors whose components have no options in a book."""
 PAGES = {"method": "", "add_on": "", "refiner": "", "rule": "pseudo_masks"}
-"""Doors whose parts have a page of prose: the part's name, unless it is said here."""
+"""Doors whose components have a page of prose: the component's name, unless it is said here."""
 
 
 def page() -> str:
@@ -63,7 +63,7 @@ def page() -> str:
         HEAD,
         *_general(),
         *(block for verb in VERBS for block in _section(verb)),
-        *(block for door, (heading, text) in PARTS.items() for block in _door(door, doors[door], heading, text)),
+        *(block for door, (heading, text) in COMPONENTS.items() for block in _door(door, doors[door], heading, text)),
         *(block for door, (heading, text) in NAMES.items() for block in _names(doors[door], heading, text)),
         *_official(),
     ]
@@ -92,36 +92,36 @@ def _section(verb: str) -> Iterator[str]:
     for field, target in ((field, target) for (owner, field), target in OPTIONS.items() if owner == verb):
         if ":" in target and not (field == "regions" and verb != "annotate"):
             yield f"### `{verb}.NAME.{field}`"
-            yield from _part(target)
+            yield from _component(target)
     if verb == "evaluate":
         yield "Of CAMs (`of: cams/NAME`):"
         yield _options("stages.evaluate:score_cams")
 
 
-def _door(door: str, parts: Mapping[str, str], heading: str, text: str) -> Iterator[str]:
+def _door(door: str, components: Mapping[str, str], heading: str, text: str) -> Iterator[str]:
     yield f"## {heading}"
     yield text
     if door == "method":
         yield "### Every method on a backbone"
         yield "Each method below has these too, with these defaults unless its table names others."
         yield _options(ON_A_BACKBONE)
-    for name, target in parts.items():
+    for name, target in components.items():
         yield f"### {heading_of(door)} `{name}`"
-        yield from _part(target, common=ON_A_BACKBONE if door == "method" else None)
+        yield from _component(target, common=ON_A_BACKBONE if door == "method" else None)
         if door in PAGES:
-            own = PAGES[door] or name
-            yield f"Equations, constants and sources: [{own}.md](../methods/{own}.md)."
+            prose = PAGES[door] or name
+            yield f"Equations, constants and sources: [{prose}.md](../methods/{prose}.md)."
 
 
 def heading_of(door: str) -> str:
-    """What a part of a door is called: ``Add-on``."""
+    """What a component of a door is called: ``Add-on``."""
     return door.replace("_", "-").capitalize()
 
 
-def _names(parts: Mapping[str, str], heading: str, text: str) -> Iterator[str]:
+def _names(components: Mapping[str, str], heading: str, text: str) -> Iterator[str]:
     yield f"## {heading}"
     yield text
-    rows = [(f"`{name}`", summary(_object(target)).partition("\n\n")[0]) for name, target in parts.items()]
+    rows = [(f"`{name}`", summary(_object(target)).partition("\n\n")[0]) for name, target in components.items()]
     yield table(("name", "is"), rows)
 
 
@@ -138,12 +138,12 @@ def _official() -> Iterator[str]:
     yield table(("name", "method", "source", "files"), rows)
 
 
-def _part(target: str, common: str | None = None) -> Iterator[str]:
-    part = _object(target)
-    if not target.startswith("stages.evaluate:"):  # what it does is said above
-        yield summary(part)
+def _component(target: str, common: str | None = None) -> Iterator[str]:
+    component = _object(target)
+    if not target.startswith("stages.evaluate:"):  # the verb's help has it
+        yield summary(component)
     yield _options(target, common) or "It has no options."
-    if common and issubclass(part, _object(common)):
+    if common and issubclass(component, _object(common)):
         yield "And the [options of every method on a backbone](#every-method-on-a-backbone)."
 
 
@@ -157,7 +157,7 @@ def _fields(model: type[BaseModel]) -> str:
 
 
 def _values(name: str, words: str, model: type[BaseModel]) -> str:
-    """A name's kind where the key names a part or another artefact."""
+    """A name's kind where the key names a component or another artefact."""
     if name in {"recipes", "repeats"}:
         return "rows, below"
     if words == "text" and name in DOORS:
@@ -166,11 +166,11 @@ def _values(name: str, words: str, model: type[BaseModel]) -> str:
 
 
 def _options(target: str, common: str | None = None) -> str:
-    part, meaning = _object(target), meanings(_object(target))
-    base = options_model(common).model_fields if common and issubclass(part, _object(common)) else {}
+    component, meaning = _object(target), meanings(_object(target))
+    base = options_model(common).model_fields if common and issubclass(component, _object(common)) else {}
     rows = []
     for name, field in options_model(target).model_fields.items():
-        default = _default(part, name, field.default)
+        default = _default(component, name, field.default)
         if name in base and default == base[name].default:
             continue
         shown = "required" if default is PydanticUndefined else f"`{as_yaml(default)}`"
@@ -179,9 +179,9 @@ def _options(target: str, common: str | None = None) -> str:
     return table(("option", "value", "default", "meaning"), rows) if rows else ""
 
 
-def _default(part: Any, name: str, parsed: Any) -> Any:
+def _default(component: Any, name: str, parsed: Any) -> Any:
     """The default of an option as Python has it: what was parsed has none where it is no literal."""
-    for owner in inspect.getmro(part) if isinstance(part, type) else (part,):
+    for owner in inspect.getmro(component) if isinstance(component, type) else (component,):
         if dataclasses.is_dataclass(owner):
             field = {one.name: one for one in dataclasses.fields(owner)}.get(name)
             if field is not None and field.default_factory is not dataclasses.MISSING:
@@ -189,9 +189,9 @@ def _default(part: Any, name: str, parsed: Any) -> Any:
             if field is not None:
                 return PydanticUndefined if field.default is dataclasses.MISSING else field.default
         called = vars(owner).get("__init__") if isinstance(owner, type) else owner
-        found = inspect.signature(called).parameters.get(name) if callable(called) else None
-        if found is not None:
-            return PydanticUndefined if found.default is inspect.Parameter.empty else found.default
+        parameter = inspect.signature(called).parameters.get(name) if callable(called) else None
+        if parameter is not None:
+            return PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
     return parsed
 
 

@@ -62,8 +62,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
         hints = get_type_hints(command.callback, include_extras=True)
         rows = [_row(one, hints[one.name]) for one in shown]
         yield table(("argument or option", "value", "default", "meaning"), rows)
-    if found := [" ".join(code.split()) for code in CODE.findall(examples)]:
-        yield "```sh\n" + "\n".join(found) + "\n```"
+    if lines := [" ".join(code.split()) for code in CODE.findall(examples)]:
+        yield "```sh\n" + "\n".join(lines) + "\n```"
 
 
 def _word(one: Any) -> str:
@@ -83,8 +83,8 @@ def _row(one: Any, declared: Any) -> tuple[str, str, str, str]:
     argument = one.param_type_name == "argument"
     names = f"`{one.name.upper()}`" if argument else ", ".join(f"`{name}`" for name in one.opts)
     default = "required" if one.required else "" if one.default in (None, [], ()) else f"`{_plain(one.default)}`"
-    kind, *told = get_args(declared)
-    value = "" if getattr(one, "is_flag", False) and kind is bool else _value(kind, told[0])
+    kind, *information = get_args(declared)
+    value = "" if getattr(one, "is_flag", False) and kind is bool else _value(kind, information[0])
     return names, value, "" if not value else default, one.help or ""
 
 
@@ -92,11 +92,11 @@ def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _value(kind: Any, told: Any) -> str:
+def _value(kind: Any, information: Any) -> str:
     """What a value must be; a command that may be called without one says so by its default."""
     choices = [one for one in get_args(kind) if one is not type(None)] if type(None) in get_args(kind) else [kind]
     words = in_words(choices[0]).replace("Path", "path")
-    words += f", from {told.min}" if told.min is not None else ""
-    words += f" to {told.max}" if told.max is not None else ""
+    words += f", from {information.min}" if information.min is not None else ""
+    words += f" to {information.max}" if information.max is not None else ""
     several = words.startswith("list of ")
     return f"{words.removeprefix('list of ')}, several" if several else words

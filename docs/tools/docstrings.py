@@ -17,14 +17,14 @@ KEY_OF = re.compile(r"\bkey of :data:`(?:[\w.]*\.)?(\w+)`")
 ROLE = re.compile(r":\w+:`~?([^`]*)`")
 
 
-def meanings(part: Any) -> dict[str, str]:
+def meanings(component: Any) -> dict[str, str]:
     """Option -> what the docstrings of a function or of a class and its bases say of it, as Markdown."""
-    found: dict[str, str] = {}
-    for owner in reversed(inspect.getmro(part)) if isinstance(part, type) else (part,):
+    texts: dict[str, str] = {}
+    for owner in reversed(inspect.getmro(component)) if isinstance(component, type) else (component,):
         for documented in dict.fromkeys((owner, getattr(owner, "__dict__", {}).get("__init__", owner))):
             options = _options(inspect.cleandoc(documented.__doc__ or ""))
-            found |= {name: _followed(name, meaning, owner) for name, meaning in options}
-    return {name: _sentence(markdown(meaning)) for name, meaning in found.items()}
+            texts |= {name: _followed(name, meaning, owner) for name, meaning in options}
+    return {name: _sentence(markdown(meaning)) for name, meaning in texts.items()}
 
 
 def _sentence(text: str) -> str:
@@ -34,7 +34,7 @@ def _sentence(text: str) -> str:
 
 def attributes(model: type) -> dict[str, str]:
     """Field -> the string that stands below it in the class, and in its bases, as Markdown."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         if owner.__module__.partition(".")[0] not in ("models", "stages", "pipeline"):
             continue
@@ -43,13 +43,13 @@ def attributes(model: type) -> dict[str, str]:
         for node, after in zip(body.body, body.body[1:], strict=False):
             below = after.value if isinstance(after, ast.Expr) else None
             if isinstance(node, ast.AnnAssign) and isinstance(below, ast.Constant) and isinstance(below.value, str):
-                found[ast.unparse(node.target)] = markdown(below.value)
-    return found
+                texts[ast.unparse(node.target)] = markdown(below.value)
+    return texts
 
 
-def summary(part: Any) -> str:
+def summary(component: Any) -> str:
     """A docstring up to its first section, as Markdown."""
-    text = inspect.cleandoc(part.__doc__ or "")
+    text = inspect.cleandoc(component.__doc__ or "")
     return markdown(OTHER.split(text)[0].replace("Picklable.", "").strip(), keep_lines=True)
 
 

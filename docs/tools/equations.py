@@ -36,25 +36,25 @@ def drawn(text: str) -> str:
 
 
 def _drawn(token: re.Match[str]) -> str:
-    found = token.group()
+    text = token.group()
     match token.lastgroup:
         case "option":
-            return f"<sup>{found}</sup>"
+            return f"<sup>{text}</sup>"
         case "script":
-            inside = found[2:-1] if found[1] in "{(" else found[1:]
-            kind = "sub" if found[0] == "_" else "sup"
+            inside = text[2:-1] if text[1] in "{(" else text[1:]
+            kind = "sub" if text[0] == "_" else "sup"
             return f"<{kind}>{drawn(inside)}</{kind}>"
         case "power":
-            return f"10<sup>−{found[3:]}</sup>"
+            return f"10<sup>−{text[3:]}</sup>"
         case "code":
-            return f"<code>{html.escape(found[1:-1])}</code>"
+            return f"<code>{html.escape(text[1:-1])}</code>"
         case "mark" | "word":
             at_end = token.end() == len(token.string)  # "divided by their sum" is prose
             return _word(token["word"], token["mark"] or "", WORDS if not at_end else {})
         case "sign":
-            return SIGNS[found]
-    plain = {"times": "×", "dot": found.replace(".", "·"), "minus": "−", "raised": ""}
-    return plain.get(token.lastgroup or "", html.escape(found))
+            return SIGNS[text]
+    plain = {"times": "×", "dot": text.replace(".", "·"), "minus": "−", "raised": ""}
+    return plain.get(token.lastgroup or "", html.escape(text))
 
 
 def _word(word: str, mark: str, words: Mapping[str, str]) -> str:

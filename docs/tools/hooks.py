@@ -70,8 +70,8 @@ def _anchor(markdown: str, section: str) -> str:
     """The anchor of the heading ``## 3. Equations``, as mkdocs makes it."""
     from markdown.extensions.toc import slugify
 
-    found = re.search(rf"^## ({section}\. .*)$", markdown, re.M)
-    return slugify(found[1], "-") if found else f"section-{section}"
+    heading = re.search(rf"^## ({section}\. .*)$", markdown, re.M)
+    return slugify(heading[1], "-") if heading else f"section-{section}"
 
 
 def _mathml(match: re.Match[str]) -> str:
@@ -84,9 +84,9 @@ def _equations(match: re.Match[str]) -> str:
     lines = html.unescape(match[1]).rstrip().splitlines()
     if not any(" = " in line or NUMBER.match(line) for line in lines):
         return match[0]  # an example, or a list of cases
-    found = ((NUMBER.match(line), line) for line in lines)
+    numbered = ((NUMBER.match(line), line) for line in lines)
     shown = (
         ANCHOR.format(*number.groups()) + drawn(line[number.end() :]) if number else drawn(line)
-        for number, line in found
+        for number, line in numbered
     )
     return f'<div class="equation">{chr(10).join(shown)}</div>'
