@@ -49,7 +49,7 @@ serve: $(STAMP)  ## Wait for runs started from Prefect's UI or a schedule (needs
 
 docs: $(STAMP)  ## Build the documentation into site/ (strict, offline): open site/index.html
 	@python -m docs.tools.generate
-	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "Open site/index.html"
 
 docs-serve: $(STAMP)  ## The documentation on 127.0.0.1:8000, built again at every change

@@ -165,16 +165,32 @@ def test_citations_become_links() -> None:
 
 
 def test_numbers_of_equations_are_anchors() -> None:
-    code = '<div class="highlight"><pre><span></span><code>(1)  a = b\n     c = d\n(12) e\n</code></pre></div>'
+    files = SimpleNamespace(documentation_pages=lambda: [])
+    text = "Text:\n\n    (1)  a = b\n         c = d\n    (12) e\n\nMore text, (3).\n"
+    page = hooks.on_page_markdown(text, page=_page("methods/seam.md"), files=files)
+    assert re.findall(r'<div id="([\w-]+)"></div>', page) == ["equation-1", "equation-12"]
+    assert page.replace('<div id="equation-1"></div>\n<div id="equation-12"></div>\n\n', "") == text
+
+
+def test_equations_of_methods_are_drawn_and_examples_stay() -> None:
+    code = '<div class="highlight"><pre><span></span><code>(1)  a = b\n(12) e\n</code></pre></div>'
     content = hooks.on_page_content(code, page=_page("methods/seam.md"))
-    assert re.findall(r'id="([\w-]+)"', content) == ["equation-1", "equation-12"]
+    assert content.startswith('<div class="equation"><span class="number">(1)</span>  <i>a</i> = <i>b</i>\n')
     assert hooks.on_page_content(code, page=_page("howto/gpu.md")) == code
-    assert "<math" in hooks.on_page_content('<div class="arithmatex">\\[a^2\\]</div>', page=_page("howto/gpu.md"))
+    cases = '<div class="highlight"><pre><span></span><code>255  elsewhere\n</code></pre></div>'
+    assert hooks.on_page_content(cases, page=_page("methods/pseudo_masks.md")) == cases
+
+
+def test_tex_becomes_mathml() -> None:
+    display, inline = r'<div class="arithmatex">\[a^2\]</div>', r'<span class="arithmatex">\(a &lt; b\)</span>'
+    content = hooks.on_page_content(display + inline, page=_page("howto/gpu.md"))
+    assert re.findall(r'<math [^>]*display="(\w+)"', content) == ["block", "inline"]
+    assert "&lt;" in content or "&#x0003C;" in content
 
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_asks_nobody_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     variables = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -25,8 +25,9 @@ CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]*`|\[[^
 """What no citation is read in: fences, indented blocks, inline code, links."""
 MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 EQUATIONS = re.compile(r'<div class="highlight"><pre><span></span><code>(.*?)</code></pre></div>', re.S)
-NUMBER = re.compile(r"\((\d+)\) ?")
-ANCHOR = '<a id="equation-{0}"></a><span class="number">({0})</span> '
+NUMBER = re.compile(r"\((\d+)\) (.*)")
+BLOCK = re.compile(r"(?<=\n\n) {4}\(\d+\).*\n(?:(?: {4}.*)?\n)*")
+"""An indented block that begins with a number."""
 
 
 def on_config(config: Any) -> Any:
@@ -38,7 +39,8 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, files: Any, **_: Any) -> str:
-    """Make links of what a page cites."""
+    """Make links of what a page cites, and anchors for its numbered equations."""
+    markdown = BLOCK.sub(_anchored, markdown)
     known = {file.src_uri: file for file in files.documentation_pages()}
     return "".join(
         text if index % 2 else CITED.sub(lambda match: _link(match, page.file.src_uri, known), text)
@@ -52,6 +54,12 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     if page.file.src_uri.startswith("methods/"):
         content = EQUATIONS.sub(_equations, content)
     return content
+
+
+def _anchored(block: re.Match[str]) -> str:
+    """The block behind its anchors: mkdocs checks links against those that are there before it is drawn."""
+    numbers = re.findall(r"^ {4}\((\d+)\)", block[0], re.M)
+    return "".join(f'<div id="equation-{number}"></div>\n' for number in numbers) + "\n" + block[0]
 
 
 def _link(match: re.Match[str], page: str, known: dict[str, Any]) -> str:
@@ -84,9 +92,9 @@ def _equations(match: re.Match[str]) -> str:
     lines = html.unescape(match[1]).rstrip().splitlines()
     if not any(" = " in line or NUMBER.match(line) for line in lines):
         return match[0]  # an example, or a list of cases
-    numbered = ((NUMBER.match(line), line) for line in lines)
-    shown = (
-        ANCHOR.format(*number.groups()) + drawn(line[number.end() :]) if number else drawn(line)
-        for number, line in numbered
-    )
+    shown = (NUMBER.sub(_number, line) if NUMBER.match(line) else drawn(line) for line in lines)
     return f'<div class="equation">{chr(10).join(shown)}</div>'
+
+
+def _number(match: re.Match[str]) -> str:
+    return f'<span class="number">({match[1]})</span> {drawn(match[2])}'
