@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help run test lint setup voc_mini mlflow server serve clean
+.PHONY: help run test lint setup voc_mini mlflow server serve docs docs-serve clean
 
 help:  ## Show what can be made
-	@grep -E '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(STAMP)  ## Make .venv and install the pinned dependencies (repeatable)
 
@@ -47,5 +47,13 @@ server: $(STAMP)  ## Prefect's server and UI on 127.0.0.1:4200
 serve: $(STAMP)  ## Wait for runs started from Prefect's UI or a schedule (needs `make server`)
 	@python -m pipeline serve
 
+docs: $(STAMP)  ## Build the documentation into site/ (strict, offline): open site/index.html
+	@python -m docs.tools.generate
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "Open site/index.html"
+
+docs-serve: $(STAMP)  ## The documentation on 127.0.0.1:8000, built again at every change
+	@NO_MKDOCS_2_WARNING=1 mkdocs serve --dev-addr 127.0.0.1:8000
+
 clean:  ## Remove what runs made (the DVC cache and .venv stay)
-	rm -rf work .scratch report
+	rm -rf work .scratch report site
