@@ -23,11 +23,13 @@ def checked_book(folder: str, files: bool = False, targets: Sequence[str] | None
     from pipeline.book.check_inputs import check_files, check_targets
     from pipeline.book.graph_file import check_graph_file
     from pipeline.book.links import link_sources
+    from pipeline.book.mark import refresh_mark
     from pipeline.book.params import load_book
 
     book = load_book(folder)
     check_names(book)
     if files:
+        refresh_mark()
         check_graph_file(Path(book.book.path))
         check_targets(book, targets or ())
         link_sources(book)

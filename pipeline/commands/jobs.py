@@ -197,16 +197,17 @@ def refresh(
 
     Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
     """
-    from pipeline.book.graph_file import GRAPH, write_graph
+    from pipeline.book.graph_file import GRAPH, PACKAGED, write_graph, write_packaged
     from pipeline.book.graph_file import books as all_books
-    from pipeline.compute.project import is_root
+    from pipeline.compute.project import ROOT_EXPECTED, is_root
 
     if not is_root(Path()):
-        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+        raise ConfigurationError(f"{Path.cwd()}: {ROOT_EXPECTED}. Run this there.")
     folders = [Path(book) for book in books or ()] or all_books()
     for folder in folders:
         if not (folder / "params.yaml").is_file():
             known = [".", *(path.as_posix() for path in all_books())]
             raise ConfigurationError(f"No recipe book at {folder}/params.yaml.{closest(folder.as_posix(), known)}")
-    written = [folder / GRAPH.name for folder in folders if write_graph(folder)]
+    written = [PACKAGED.relative_to(Path.cwd())] if write_packaged() else []
+    written += [folder / GRAPH.name for folder in folders if write_graph(folder)]
     print("\n".join(f"Written: {path.as_posix()}" for path in written) or f"Nothing to do, books: {len(folders)}.")
