@@ -72,7 +72,9 @@ def run(
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
     ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
     """
+    from pipeline.compute.runtime import workers
     from pipeline.running import repro
+    from pipeline.running.times import announcement
 
     if max_steps is not None or limit is not None or max_batch is not None:
         from pipeline.running.dry_run.limits import Limits
@@ -90,7 +92,9 @@ def run(
     if everything:
         _no_targets(targets)
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
-    repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
+    checked = checked_book(book, files=True, targets=targets or [])
+    print(announcement(checked, targets or checked.book.targets, max(1, workers())), flush=True)
+    repro.run(checked, targets or [], force=force)
     table(book, filled=True)
 
 
