@@ -8,7 +8,7 @@ TORCH ?= default
 TORCH_FLAGS_default :=
 TORCH_FLAGS_cpu := --torch-backend cpu
 SIZE_default := about 3 GB
-SIZE_cpu := about 0.5 GB
+SIZE_cpu := less than 1 GB
 UV_FLAGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -35,6 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(STAMP)  ## The main job: the toy recipe book, from made images to the results table
+	@echo "The toy recipe book: makes images, trains a classifier, turns its CAMs into masks, trains a segmenter, scores it."
 	@python -m pipeline run
 
 voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (README: Real images)

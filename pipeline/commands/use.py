@@ -215,7 +215,8 @@ def init(
     print(f"{_listed(found.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
     for note in found.notes:
         print(f"Note: {note}")
-    print(f"\nNext, about {done.minutes} minutes on {done.device}:\n  {program()} run --book {done.path}")
+    about = "a minute" if done.minutes == 1 else f"{done.minutes} minutes"
+    print(f"\nNext, about {about} on {done.device}:\n  {program()} run --book {done.path}")
     if found.makes_masks:
         use = f"{program()} predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
         print(f"and then, as often as you like:\n  {use}")
