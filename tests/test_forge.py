@@ -83,8 +83,9 @@ def test_one_version_and_one_licence() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_make_targets_and_files_that_are_named_are_there(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    targets = re.findall(r"^make ([a-z_]+)|`make ([a-z_]+)", text, re.MULTILINE)
-    assert {first or second for first, second in targets} <= TARGETS | MADE_ELSEWHERE
+    code = [*re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL), *re.findall(r"`([^`\n]+)`", text)]
+    targets = [name for part in code for name in re.findall(r"^make ([a-z_]+)", part, re.MULTILINE)]
+    assert set(targets) <= TARGETS | MADE_ELSEWHERE
     paths = re.findall(r"`((?:docs|tests|models|pipeline|recipes)/[\w/.]+\.[a-z]+)`", text)
     assert [path for path in paths if "NAME" not in path and not (ROOT / path).is_file()] == []
     assert targets or paths or name == "SECURITY.md"
