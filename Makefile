@@ -65,11 +65,11 @@ serve: $(STAMP)  ## Wait for runs started from Prefect's UI or a schedule (needs
 
 docs: $(STAMP)  ## Build the documentation into site/ (strict, offline): open site/index.html
 	@python -m docs.tools.generate
-	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "Open site/index.html"
 
 docs-serve: $(STAMP)  ## The documentation on 127.0.0.1:8000, built again at every change
-	@NO_MKDOCS_2_WARNING=1 mkdocs serve --dev-addr 127.0.0.1:8000
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
 clean:  ## Remove what runs made (the DVC cache and .venv stay)
 	rm -rf work .scratch report site
