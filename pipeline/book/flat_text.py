@@ -11,8 +11,8 @@ import yaml
 from pipeline.book.yaml_text import FLOAT
 
 HEAD = "# Written by `python -m pipeline expand` from book.yaml: edit that one.\n"
-_NUMBER_LIKE = re.compile(r"^[-+]?\.?[0-9][0-9a-fA-FxXoO_.:+-]*$")
-"""Texts that a reader of YAML 1.1 or 1.2 may take for a number or a date: 0o17, 1_000, 1:30."""
+_NUMBER_LIKE = re.compile(r"^[-+.0-9_][-+.0-9_:a-fA-FxXoO]*$")
+"""Texts that a reader of YAML 1.1 or 1.2 may take for a number or a date: 0o17, 1_000, 1:30, -_."""
 
 
 class _Flat(yaml.SafeDumper):
@@ -20,6 +20,11 @@ class _Flat(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def check_simple_key(self) -> bool:
+        """``key: value`` for long and empty keys too, not ``? key : value``, which takes a line for each."""
+        simple = super().check_simple_key()
+        return simple or isinstance(self.event, yaml.ScalarEvent)
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
