@@ -14,7 +14,7 @@ from typing import NoReturn
 
 try:
     from models.errors import Weak2MaskError
-    from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
+    from pipeline.commands import jobs, results, services, show, stages, use  # noqa: F401 (importing adds the commands)
     from pipeline.commands.app import app
     from pipeline.running.stage_process import tell_exit
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet

@@ -48,6 +48,13 @@ def with_line(file: Path, key: str) -> str:
     return f"{path} line {number}" if number else path
 
 
+def places_of(file: Path | None, keys: Sequence[str]) -> dict[str, str]:
+    """File name and line of each key that stands in the book: ``book.yaml line 41``; the files are read once."""
+    where, name = _finder(file, None)
+    name = name or (f"{file.name} " if file else "")
+    return {key: f"{name}line {number}" for key in keys if (number := where(tuple(key.split(".")))) is not None}
+
+
 def _finder(file: Path | None, expansion: Expansion | None) -> tuple[Callable[[_Key], int | None], str]:
     """What gives the line of a key, and the name of the file before it; "" for the params.yaml."""
     expansion = expansion or (agreeing(file) if file else None)

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from models.errors import ConfigurationError
 from pipeline.book.agreement import differences
 from pipeline.book.artifacts import SECTIONS, VERBS
+from pipeline.book.check import check
 from pipeline.book.expansion import expand
 from pipeline.book.flat_text import HEAD, flat_text
 from pipeline.book.judge import COLUMN
@@ -140,6 +141,14 @@ def test_what_varies_multiplies_in_sections_tables_and_blocks_within_blocks() ->
     assert made["train"]["b_x_1"] == {"seed": 1, "model": {"b": 3, "list": [1, "a1"]}}
     assert made["table"]["recipes"] == {"a": {"val": "a_x_0_val"}, "b": {"val": "b_x_0_val"}}
     assert made["table"]["repeats"] == {"a": {"of": ["a_x_0_val", "a_x_1_val"]}}
+
+
+def test_the_example_of_the_page_on_books() -> None:
+    page = (ROOT / "docs" / "books.md").read_text(encoding="utf-8")
+    book, params = (text.split("```")[0] for text in page.split('.yaml"\n')[1:3])
+    stated = parse_yaml(params)
+    assert expand(book).content == {**{verb: {} for verb in SECTIONS}, **stated}
+    check(Book.model_validate(expand(book).content))
 
 
 @pytest.mark.parametrize("verb", COLUMN)
