@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.book.lineage import Node, ancestors, inputs
+from pipeline.book.lineage import Node, ancestors, entry_inputs
 from pipeline.book.lines import lines_of
 from pipeline.book.params import Book
 from pipeline.results.chain.files import GraphFile
-from pipeline.results.chain.settings import Setting, part, settings
+from pipeline.results.chain.settings import Setting, component, settings
 from pipeline.results.chain.state import State, states
 from pipeline.results.chain.work import Counting
 from pipeline.tracking.times import Measured, recorded_times
@@ -34,7 +34,7 @@ class ChainStage:
 
     Attributes:
         stage: ``VERB@NAME``.
-        part: what it runs, in a few words.
+        component: what it runs, in a few words.
         line: of its entry in params.yaml, from 1; None where that is not known.
         settings: its options, defaults filled in.
         reads: what it reads.
@@ -47,7 +47,7 @@ class ChainStage:
     """
 
     stage: str
-    part: str
+    component: str
     line: int | None
     settings: tuple[Setting, ...]
     reads: tuple[Input, ...]
@@ -97,7 +97,7 @@ def chain(book: Book, target: Node, busy: Mapping[str, int]) -> Chain:
         stages.append(
             ChainStage(
                 stage=stage,
-                part=part(book, verb, entry),
+                component=component(book, verb, entry),
                 line=lines.get(f"{verb}.{name}"),
                 settings=settings(verb, entry),
                 reads=tuple(_input(path, makers.get(path)) for path in files[node].reads),
@@ -128,7 +128,7 @@ def drawn_inputs(book: Book, order: Sequence[Node]) -> dict[Node, tuple[str, ...
     above: dict[Node, set[Node]] = {}
     drawn: dict[Node, tuple[str, ...]] = {}
     for node in order:
-        direct = list(dict.fromkeys(inputs(book, *node).values()))
+        direct = list(dict.fromkeys(entry_inputs(book, *node).values()))
         further = set().union(*(above[below] for below in direct))
         above[node] = further.union(direct)
         drawn[node] = tuple("@".join(below) for below in direct if below[0] != "prepare" or below not in further)

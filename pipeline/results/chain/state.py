@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.book.lineage import Node, inputs
+from pipeline.book.lineage import Node, entry_inputs
 from pipeline.book.params import Book
 from pipeline.results.tables.freshness import Record
 
@@ -66,7 +66,7 @@ def _state(
         return State("not known", (f"{(Path(book.book.path) / 'dvc.lock').as_posix()} is not there",))
     if reasons := record.reasons(node):
         return State("would run", reasons)
-    waits = ["@".join(below) for below in dict.fromkeys(inputs(book, *node).values()) if _may_run(above[below])]
+    waits = ["@".join(below) for below in dict.fromkeys(entry_inputs(book, *node).values()) if _may_run(above[below])]
     if waits:
         return State("depends", (f"runs if another output comes of {', '.join(waits)}",))
     if missing := [path for path in writes if not Path(path).exists()]:

@@ -100,7 +100,7 @@ def _heading(stage: ChainStage, params: str) -> RenderableType:
     from rich.text import Text
 
     where = f"{params} line {stage.line}" if stage.line else params
-    words = [stage.part, where, *(["on the device"] if stage.gpu else [])]
+    words = [stage.component, where, *(["on the device"] if stage.gpu else [])]
     return Text.assemble((stage.stage, "bold"), "  ", "; ".join(words))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.book.artifacts import artifact
-from pipeline.book.lineage import Node, inputs
+from pipeline.book.lineage import Node, entry_inputs
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import FILE, Catalogue
@@ -48,7 +48,7 @@ class Counting:
         split: str | None = getattr(self._book.entry(*node), "split", None)
         if split is not None:
             return split
-        below = inputs(self._book, *node)
+        below = entry_inputs(self._book, *node)
         return next((self._split(below[key]) for key in FOLLOWED if key in below), None)
 
     def _catalogue(self, data: str) -> Catalogue | None:
