@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP)  ## The main job: the toy recipe book, from made images to the results table
 	@python -m pipeline run
 
-voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (README: Real images)
+voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (docs/howto/data.md)
 	@python -m pipeline run --book recipes/voc_mini
 
 lint: $(STAMP)

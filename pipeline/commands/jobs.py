@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DRY = "Dry run"
 SHOWN = 5
 """Missing inputs that ``check`` lists."""
+CHANGES = 12
+"""Changed entries that ``expand`` lists."""
 OTHERS = "  and {} more (--json has all)"
 MaxStepsOption = Annotated[
     int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
@@ -170,6 +172,35 @@ def _print_warnings(book: Book) -> None:
     if warned:
         lines = first_lines([f"  {stage}: {notice.text}" for stage, notice in warned], SHOWN, OTHERS)
         print(f"Warnings of what has been made ({len(warned)}):\n" + "\n".join(lines))
+
+
+@app.command(rich_help_panel=JOBS)
+def expand(
+    book: BookOption = ".",
+    stale: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if params.yaml is out of date.")
+    ] = False,
+) -> None:
+    """Write the params.yaml of a book from its book.yaml: one line for each entry that `each:` and `judge:` stand for.
+
+    A book without book.yaml has nothing to expand: its params.yaml is what one edits.
+
+    Examples: ``python -m pipeline expand --book recipes/mine``; in a pre-commit hook
+    ``python -m pipeline expand --check --book recipes/mine``.
+    """
+    from pipeline.book.agreement import book_option
+    from pipeline.new_book.expanding import expand_book
+
+    differing = expand_book(book, write=not stale)
+    file = (Path(book) / "params.yaml").as_posix()
+    if not differing:
+        print(f"{file}: as it was.")
+        return
+    print(f"{file}: {'out of date' if stale else 'written'}.")
+    print("\n".join(first_lines([f"  {one}" for one in differing], CHANGES, "  and {} more")))
+    if stale:
+        print(f"Remedy: python -m pipeline expand{book_option(book)}")
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=JOBS)

@@ -235,7 +235,9 @@ def copy(
     from pipeline.new_book.copy import copy_book
 
     written = copy_book(source, book)
-    print(f"{written}/params.yaml is yours to edit. Then: python -m pipeline run --book {written}")
+    edited = next(file for file in (written / "book.yaml", written / "params.yaml") if file.is_file())
+    expand = f"python -m pipeline expand --book {written} && " if edited.name == "book.yaml" else ""
+    print(f"{edited} is yours to edit. Then: {expand}python -m pipeline run --book {written}")
 
 
 @app.command(rich_help_panel=USE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.book.lineage import Node, ancestors, entry_inputs
-from pipeline.book.lines import lines_of
+from pipeline.book.lines import places_of
 from pipeline.book.params import Book
 from pipeline.results.chain.files import GraphFile
 from pipeline.results.chain.settings import Setting, component, settings
@@ -35,7 +35,7 @@ class ChainStage:
     Attributes:
         stage: ``VERB@NAME``.
         component: what it runs, in a few words.
-        line: of its entry in params.yaml, from 1; None where that is not known.
+        place: file and line of its entry (``book.yaml line 41``); "" where that is not known.
         settings: its options, defaults filled in.
         reads: what it reads.
         writes: project-relative paths of what it makes.
@@ -48,7 +48,7 @@ class ChainStage:
 
     stage: str
     component: str
-    line: int | None
+    place: str
     settings: tuple[Setting, ...]
     reads: tuple[Input, ...]
     writes: tuple[str, ...]
@@ -88,7 +88,7 @@ def chain(book: Book, target: Node, busy: Mapping[str, int]) -> Chain:
     graph = GraphFile(book)
     files = {node: graph.files(node) for node in order}
     makers = {path: "@".join(node) for node in order for path in files[node].writes}
-    lines = lines_of(book.file, [".".join(node) for node in order])
+    lines = places_of(book.file, [".".join(node) for node in order])
     state = states(book, order, {node: files[node].writes for node in order}, busy)
     times, counting, after = recorded_times(book.name), Counting(book), drawn_inputs(book, order)
     stages = []
@@ -98,7 +98,7 @@ def chain(book: Book, target: Node, busy: Mapping[str, int]) -> Chain:
             ChainStage(
                 stage=stage,
                 component=component(book, verb, entry),
-                line=lines.get(f"{verb}.{name}"),
+                place=lines.get(f"{verb}.{name}", ""),
                 settings=settings(verb, entry),
                 reads=tuple(_input(path, makers.get(path)) for path in files[node].reads),
                 writes=files[node].writes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -99,7 +100,7 @@ def _overview(found: Chain, signs: bool) -> Table:
 def _heading(stage: ChainStage, params: str) -> RenderableType:
     from rich.text import Text
 
-    where = f"{params} line {stage.line}" if stage.line else params
+    where = Path(params).with_name(stage.place).as_posix() if stage.place else params
     words = [stage.component, where, *(["on the device"] if stage.gpu else [])]
     return Text.assemble((stage.stage, "bold"), "  ", "; ".join(words))
 
