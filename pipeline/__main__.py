@@ -31,7 +31,7 @@ UNUSABLE = {
 """What a machine may refuse, and the remedy: no bug of this project."""
 
 
-MOST_SAID, FRAMES = 400, 10
+LONGEST_MESSAGE, FRAMES = 400, 10
 """Characters of an unexpected error, and its innermost calls, that are shown: one screen."""
 
 
@@ -67,13 +67,14 @@ def _format_warning(
 
 
 def _leave_bug(error: Exception) -> NoReturn:
-    said = str(error)
-    if len(said) > MOST_SAID:
-        said = f"{said[:MOST_SAID]} ... ({len(said)} characters)"
+    text = str(error)
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[:LONGEST_MESSAGE]} ... ({len(text)} characters)"
     frames = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-FRAMES, chain=False))
-    frames = frames.replace(str(error), said)
+    frames = frames.replace(str(error), text)
     _leave(
-        1, f"error: unexpected {type(error).__name__}: {said}\nThis is a bug: report it with the lines below.\n{frames}"
+        1,
+        f"error: unexpected {type(error).__name__}: {text}\nThis is a bug: report it with the lines below.\n{frames}",
     )
 
 

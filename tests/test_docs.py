@@ -14,8 +14,8 @@ import pytest
 from models.backbones import BACKBONES
 from models.heads import HEADS
 from models.methods import ADD_ONS, METHODS
-from models.pseudo_masks import RULES
 from models.refiners import REFINERS
+from models.rules import RULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "methods"

@@ -28,31 +28,31 @@ def located(file: Path | None, problems: Sequence[str]) -> list[str]:
     lines = []
     for problem in problems:
         text = problem.lstrip()
-        number = line(root, text.partition(":")[0])
+        number = line_of(root, text.partition(":")[0])
         lines.append(f"{problem[: -len(text)]}line {number}: {text}" if number else problem)
     return lines
 
 
 def with_line(file: Path, key: str) -> str:
     """The file's path and the line of a key: ``recipes/x/params.yaml line 41``."""
-    number = line(_root(file), key)
+    number = line_of(_root(file), key)
     return f"{file.as_posix()} line {number}" if number else file.as_posix()
 
 
-def line(root: yaml.Node | None, key: str) -> int | None:
+def line_of(root: yaml.Node | None, key: str) -> int | None:
     """The line of a key, or of what of it there is, from 1; what is merged (``<<``) stands where it was written."""
-    found = [place for place, _ in places(root, key.split("."))]
-    return found[-1].start_mark.line + 1 if found else None
+    nodes = [place for place, _ in places(root, key.split("."))]
+    return nodes[-1].start_mark.line + 1 if nodes else None
 
 
 def places(node: yaml.Node | None, path: Sequence[str]) -> Iterator[Place]:
     """The places on the way down ``path``, as far as it is there."""
     for name in path:
-        found = _below(node, name)
-        if found is None:
+        below = _below(node, name)
+        if below is None:
             return
-        yield found
-        node = found[1]
+        yield below
+        node = below[1]
 
 
 def _below(node: yaml.Node | None, name: str) -> Place | None:
@@ -65,7 +65,7 @@ def _below(node: yaml.Node | None, name: str) -> Place | None:
             return key, value
     merged = [value for key, value in node.value if key.tag == MERGE]
     several = [one for value in merged for one in (value.value if isinstance(value, yaml.SequenceNode) else [value])]
-    return next((found for one in several if (found := _below(one, name))), None)
+    return next((below for one in several if (below := _below(one, name))), None)
 
 
 def _root(file: Path | None) -> yaml.Node | None:

@@ -153,18 +153,18 @@ def load_book(folder: str | Path = ".") -> Book:
 
 def _require_own_place(book: Book, folder: Path) -> None:
     """A copy that still names the original would run the original."""
-    found, root = folder.resolve(), Path.cwd()
-    project = (found / book.book.root).resolve()
-    if found == root != project and (project / book.book.path).resolve() == found and is_root(project):
+    resolved, root = folder.resolve(), Path.cwd()
+    project = (resolved / book.book.root).resolve()
+    if resolved == root != project and (project / book.book.path).resolve() == resolved and is_root(project):
         raise ConfigurationError(
             f"This is the folder of a book. Run in the project's root: cd {project}, with --book {book.book.path}."
         )
-    if found.is_relative_to(root) and found != (root / book.book.path).resolve():
-        place = found.relative_to(root).as_posix()
+    if resolved.is_relative_to(root) and resolved != (root / book.book.path).resolve():
+        place = resolved.relative_to(root).as_posix()
         raise ConfigurationError(
             f"{with_line(folder / 'params.yaml', 'book.path')}: book.path says that it lies in {book.book.path}. Is it "
             f"a copy? Then write under `book:` path: {place}, params: {place}/params.yaml, and a `work:` of its own: "
-            f"work/{found.name}. "
+            f"work/{resolved.name}. "
             "`python -m pipeline copy` makes a copy that has them."
         )
 
@@ -218,8 +218,8 @@ def explain(
         homes: for keys that belong elsewhere in the entry, where.
     """
     lines = []
-    for key, found in groupby(error.errors(), key=lambda problem: problem["loc"][:1]):
-        problems = list(found)
+    for key, of_key in groupby(error.errors(), key=lambda problem: problem["loc"][:1]):
+        problems = list(of_key)
         if expected := wanted(problems, description(model.model_fields.get(str(*key)))):
             lines.append(_out_of_range(problems, expected, prefix))
         else:

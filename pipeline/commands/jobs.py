@@ -103,7 +103,7 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     from rich.console import Console
 
     from pipeline.book.links import sources_for_now
-    from pipeline.running.dry_run.run import counts, dry_run, summary_table
+    from pipeline.running.dry_run.run import dry_run, state_counts, summary_table
 
     with sources_for_now(book):
         say = partial(print, flush=True)
@@ -112,9 +112,9 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     if not console.is_terminal:  # 80 columns by default, which folds the names
         console = Console(width=120, highlight=False)
     console.print(summary_table(ended))
-    found = counts(ended)
-    print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
-    if found.get("failed"):
+    by_state = state_counts(ended)
+    print(", ".join(f"{count} {state}" for state, count in by_state.items()) + f". Written: {summary.as_posix()}")
+    if by_state.get("failed"):
         print("The same command with --resume keeps what ran.")
         raise typer.Exit(1)
 
@@ -183,7 +183,7 @@ def link(
     """
     from pipeline.book import links
 
-    links.link(Path(source), Path(target))
+    links.make_link(Path(source), Path(target))
 
 
 @app.command(rich_help_panel=JOBS)

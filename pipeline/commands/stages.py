@@ -57,10 +57,10 @@ def _stage(verb: str, name: str, folder: str) -> None:
 
 def _show(book: Book, verb: str, name: str, log: Log) -> None:
     """Give the tracker a few pictures of what a stage made."""
-    from pipeline.pictures.gallery import sample_sheet
+    from pipeline.pictures.gallery import gallery_sheet
     from pipeline.tracking.log import enabled
 
-    sheet = sample_sheet(book, verb, name) if enabled() else None
+    sheet = gallery_sheet(book, verb, name) if enabled() else None
     if sheet is not None:
         log.picture(f"{name}.png", sheet)
 

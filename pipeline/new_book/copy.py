@@ -20,7 +20,7 @@ def copy_book(source: str, book: str) -> Path:
     folder = Path(book)
     name = free_place(folder, "as the second argument")
     place = folder.as_posix()
-    own = {
+    places = {
         "root": "/".join([".."] * len(folder.parts)),
         "path": place,
         "params": f"{place}/params.yaml",
@@ -28,7 +28,7 @@ def copy_book(source: str, book: str) -> Path:
     }
     file = Path(source) / "params.yaml"
     text = BookText(file.read_text(encoding="utf-8"))
-    for key, value in own.items():
+    for key, value in places.items():
         if not text.replace(("book", key), value):
             raise ConfigurationError(f"{file}: expected `book:` and below it a line `  {key}: ...`, found none.")
     write_book(folder, str(text))

@@ -130,9 +130,9 @@ class Recorder:
     def _experiment(self, book: str) -> str:
         """The id of the book's experiment, created once."""
         with _first_use():
-            found = self.client.get_experiment_by_name(book)
-            if found is not None:
-                return str(found.experiment_id)
+            experiment = self.client.get_experiment_by_name(book)
+            if experiment is not None:
+                return str(experiment.experiment_id)
             pictures = None if store_path() is None else (project_root() / "mlruns" / book).as_uri()
             return str(self.client.create_experiment(book, pictures))
 

@@ -41,7 +41,7 @@ def known_runs(lock: Path) -> dict[str, RecordedStage]:
     store = store_path()
     if not enabled() or not lock.is_file() or (store is not None and not store.is_file()):
         return {}
-    return {found.stage: found for found in find_runs(lock)}
+    return {recorded.stage: recorded for recorded in find_runs(lock)}
 
 
 def find_runs(lock: Path) -> list[RecordedStage]:

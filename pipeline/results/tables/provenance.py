@@ -67,10 +67,10 @@ def split_list(book: Book, data: str, split: str) -> str:
 
 def run_of(runs: Mapping[str, RecordedStage], stage: str) -> dict[str, str] | None:
     """Id and address of the run that made a stage's output."""
-    found = runs.get(stage)
-    if found is None or found.run_id is None:
+    recorded = runs.get(stage)
+    if recorded is None or recorded.run_id is None:
         return None
-    return {"run": found.run_id, "url": found.url or ""}
+    return {"run": recorded.run_id, "url": recorded.url or ""}
 
 
 def _judged(book: Book, name: str) -> Node:
@@ -126,12 +126,12 @@ def _refiner(book: Book, node: tuple[str, str]) -> str:
 
 def _cam_chain(book: Book, node: Node) -> list[Node]:
     """From an output down to the CAMs it was made from: pseudo-masks, refined CAMs, exported CAMs."""
-    found = [node]
-    while cams := getattr(book.entry(*found[-1]), "cams", None):
+    nodes = [node]
+    while cams := getattr(book.entry(*nodes[-1]), "cams", None):
         made = book.producer("cams", cams)
         assert made is not None, "check() resolves every name"
-        found.append((made[0], cams))
-    return found
+        nodes.append((made[0], cams))
+    return nodes
 
 
 def _labels(book: Book, chain: list[Node]) -> list[str]:
@@ -143,12 +143,12 @@ def _labels(book: Book, chain: list[Node]) -> list[str]:
 
 
 def _thresholds(book: Book, chain: list[Node], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: metrics[key] for key in ("best_threshold", "fixed_threshold") if key in metrics}
+    thresholds = {key: metrics[key] for key in ("best_threshold", "fixed_threshold") if key in metrics}
     for verb, name in chain:
         if verb == "make_pseudo_masks":
             entry = book.make_pseudo_masks[name]
-            found |= {"rule": entry.rule, **(_short(effective_options(verb, entry)) or {})}
-    return found
+            thresholds |= {"rule": entry.rule, **(_short(effective_options(verb, entry)) or {})}
+    return thresholds
 
 
 def _entry(book: Book, node: Node) -> tuple[str, Any]:
