@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.tutorial import Typed, Written, missing, steps
+from tests.helpers.tutorial import Typed, Written, missing, steps
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
