@@ -20,7 +20,9 @@ from models.rules import RULES
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "methods"
 SOURCES = sorted(p for room in ("models", "stages", "pipeline", "benchmarks") for p in (ROOT / room).rglob("*.py"))
-BOOKS = sorted([ROOT / "params.yaml", *(ROOT / "recipes").glob("*/params.yaml")])
+BOOKS = sorted(
+    [ROOT / "params.yaml", *(ROOT / "recipes").glob("*/params.yaml"), *(ROOT / "recipes").glob("*/book.yaml")]
+)
 TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 PAGE = r"docs/methods/(\w+)\.md"
