@@ -27,6 +27,7 @@ def checked_book(
     from pipeline.book.check_inputs import check_files, check_targets
     from pipeline.book.graph_file import check_graph_file
     from pipeline.book.links import link_sources
+    from pipeline.book.mark import refresh_mark
     from pipeline.book.params import load_book
 
     if not committed:
@@ -34,6 +35,7 @@ def checked_book(
     book = load_book(folder)
     check_names(book)
     if files:
+        refresh_mark()
         check_graph_file(Path(book.book.path))
         check_targets(book, targets or ())
         link_sources(book)

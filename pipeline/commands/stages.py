@@ -38,7 +38,9 @@ def _stage(verb: str, name: str, folder: str) -> None:
     """Run one binder as one tracked run."""
     from pipeline.book.artifacts import artifact, kind_of
     from pipeline.book.params import load_book
+    from pipeline.compute.runtime import workers
     from pipeline.running.stage_process import under_way
+    from pipeline.running.times import expected, measured
     from pipeline.tracking import log as tracking
 
     book = load_book(folder)
@@ -46,7 +48,9 @@ def _stage(verb: str, name: str, folder: str) -> None:
     binder = import_module(f"pipeline.binders.{verb}")
     outputs = [artifact(book.book.work, kind_of(verb), name)]
     stage = f"{verb}@{name}"
-    with under_way(stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
+    if (known := expected(book, stage, max(1, workers()))) is not None:
+        print(f"{stage}: {known}.", flush=True)
+    with under_way(stage), measured(book, stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
         try:
             binder.run(book, name, log)
         except TypeError:  # perhaps an option that no part has: who runs a stage alone has not checked the book

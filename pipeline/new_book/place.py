@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.errors import ConfigurationError
 from pipeline.book.graph_file import write_graph
-from pipeline.compute.project import is_root
+from pipeline.compute.project import ROOT_EXPECTED, is_root, project_root
 from pipeline.new_book.survey import slug
 
 
@@ -20,7 +20,9 @@ def free_place(folder: Path, named: str) -> str:
         ConfigurationError: no project here, no fitting name, or a folder or work folder that is there.
     """
     if not is_root(Path()):
-        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+        above = project_root()
+        where = f"there: cd {above}" if above != Path.cwd() else "in a clone, or where `weak2mask init` made a project"
+        raise ConfigurationError(f"{Path.cwd()}: {ROOT_EXPECTED}. Run this {where}.")
     name = folder.name
     inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
     if not inside or name != slug(name):

@@ -10,7 +10,7 @@ from pipeline.book.lineage import Node, ancestors, entry_inputs
 from pipeline.book.lines import places_of
 from pipeline.book.params import Book
 from pipeline.results.chain.files import GraphFile
-from pipeline.results.chain.settings import Setting, part, settings
+from pipeline.results.chain.settings import Setting, component, settings
 from pipeline.results.chain.state import State, states
 from pipeline.results.chain.work import Counting
 from pipeline.tracking.times import Measured, recorded_times
@@ -34,7 +34,7 @@ class ChainStage:
 
     Attributes:
         stage: ``VERB@NAME``.
-        part: what it runs, in a few words.
+        component: what it runs, in a few words.
         place: file and line of its entry (``book.yaml line 41``); "" where that is not known.
         settings: its options, defaults filled in.
         reads: what it reads.
@@ -47,7 +47,7 @@ class ChainStage:
     """
 
     stage: str
-    part: str
+    component: str
     place: str
     settings: tuple[Setting, ...]
     reads: tuple[Input, ...]
@@ -97,7 +97,7 @@ def chain(book: Book, target: Node, busy: Mapping[str, int]) -> Chain:
         stages.append(
             ChainStage(
                 stage=stage,
-                part=part(book, verb, entry),
+                component=component(book, verb, entry),
                 place=lines.get(f"{verb}.{name}", ""),
                 settings=settings(verb, entry),
                 reads=tuple(_input(path, makers.get(path)) for path in files[node].reads),

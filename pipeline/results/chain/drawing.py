@@ -47,7 +47,7 @@ def write_drawing(found: Chain, path: Path) -> None:
 def mermaid(found: Chain) -> str:
     """The graph as a Mermaid flowchart, which GitHub draws in a fenced block ``mermaid``."""
     number = {stage.stage: f"n{index}" for index, stage in enumerate(found.stages)}
-    boxes = [f'  {number[stage.stage]}["{stage.stage}<br/>{escape(stage.part)}"]' for stage in found.stages]
+    boxes = [f'  {number[stage.stage]}["{stage.stage}<br/>{escape(stage.component)}"]' for stage in found.stages]
     arrows = [f"  {number[above]} --> {number[stage.stage]}" for stage in found.stages for above in stage.after]
     return "\n".join(["flowchart TD", *boxes, *arrows]) + "\n"
 
@@ -76,7 +76,7 @@ FORMATS: Mapping[str, Callable[[Chain], str]] = {".svg": svg, ".mmd": mermaid}
 
 def _words(stage: ChainStage) -> tuple[str, str]:
     verb, _, name = stage.stage.partition("@")
-    return name, f"{verb}: {stage.part}"
+    return name, f"{verb}: {stage.component}"
 
 
 def _width(stage: ChainStage) -> float:
@@ -89,9 +89,9 @@ def _style() -> str:
     dark = "".join(f".{kind}{{fill:{colours[1]}}}" for kind, colours in COLOURS.items())
     return (
         ".page{fill:#fff;stroke:#c3cad2}.name{fill:#1c2126;font-size:13px;font-weight:600}"
-        ".part{fill:#59636e;font-size:11.5px}.edge{fill:none;stroke:#8a949f;stroke-width:1.4}.tip{fill:#8a949f}"
+        ".component{fill:#59636e;font-size:11.5px}.edge{fill:none;stroke:#8a949f;stroke-width:1.4}.tip{fill:#8a949f}"
         f"{light}@media (prefers-color-scheme: dark){{.page{{fill:#191d23;stroke:#4a5562}}.name{{fill:#e7eaee}}"
-        f".part{{fill:#a2acb8}}.edge{{stroke:#77828e}}.tip{{fill:#77828e}}{dark}}}"
+        f".component{{fill:#a2acb8}}.edge{{stroke:#77828e}}.tip{{fill:#77828e}}{dark}}}"
     )
 
 
@@ -104,7 +104,7 @@ def _box(stage: ChainStage, x: float, row: int) -> str:
         f'<g><rect class="page" x="{left:.1f}" y="{top}" width="{width:.1f}" height="{HEIGHT}" rx="6"/>'
         f'<rect class="{kind}" x="{left:.1f}" y="{top}" width="5" height="{HEIGHT}" rx="2.5"/>'
         f'<text class="name" x="{left + 14:.1f}" y="{top + 18}">{escape(name)}</text>'
-        f'<text class="part" x="{left + 14:.1f}" y="{top + 34}">{escape(below)}</text></g>'
+        f'<text class="component" x="{left + 14:.1f}" y="{top + 34}">{escape(below)}</text></g>'
     )
 
 

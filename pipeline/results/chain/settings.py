@@ -14,7 +14,7 @@ from pipeline.book.options import OPTIONS, effective_options
 from pipeline.book.params import Book
 from pipeline.book.signatures import options_model
 
-PARTS = {
+COMPONENTS = {
     "prepare": "reader",
     "annotate": "kind",
     "import_annotations": "kind",
@@ -22,7 +22,7 @@ PARTS = {
     "refine_cams": "refiner",
     "make_pseudo_masks": "rule",
 }
-"""The key of an entry that names the part it runs."""
+"""The key of an entry that names the component it runs."""
 PLACES = {*REFERENCES, "of", "root", "file"}
 """Keys that name what an entry reads: they stand among its files."""
 
@@ -37,7 +37,7 @@ class Setting:
 
 
 def settings(verb: str, entry: Entry) -> tuple[Setting, ...]:
-    """Every option of a checked entry with its value, as JSON has it, in the order in which the part declares them."""
+    """Every option of a checked entry with its value, as JSON has it, in the order of their declaration."""
     return tuple(_settings(verb, entry))
 
 
@@ -45,7 +45,7 @@ def _settings(verb: str, entry: Any) -> Iterator[Setting]:
     plain = entry.model_dump(mode="json")
     for key in type(entry).model_fields:
         value = getattr(entry, key)
-        if key in PLACES or key == PARTS.get(verb):
+        if key in PLACES or key == COMPONENTS.get(verb):
             continue
         if key == "add_ons":
             for name, options in value.items():
@@ -63,11 +63,11 @@ def _group(key: str, whole: dict[str, Any], given: dict[str, Any]) -> Iterator[S
     yield from (Setting(f"{key}.{name}", value, name in given) for name, value in whole.items())
 
 
-def part(book: Book, verb: str, entry: Any) -> str:
+def component(book: Book, verb: str, entry: Any) -> str:
     """What an entry runs, in a few words: ``method segmenter``, ``refiner dense_crf``, ``masks of segmenter``."""
-    if verb in PARTS:
+    if verb in COMPONENTS:
         add_ons = "".join(f" + {name}" for name in getattr(entry, "add_ons", {}))
-        return f"{PARTS[verb]} {getattr(entry, PARTS[verb])}{add_ons}"
+        return f"{COMPONENTS[verb]} {getattr(entry, COMPONENTS[verb])}{add_ons}"
     if verb == "import_weights":
         return f"official {entry.official}" if entry.official else f"architecture {entry.architecture}"
     if verb == "evaluate":

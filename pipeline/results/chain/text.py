@@ -101,7 +101,7 @@ def _heading(stage: ChainStage, params: str) -> RenderableType:
     from rich.text import Text
 
     where = Path(params).with_name(stage.place).as_posix() if stage.place else params
-    words = [stage.part, where, *(["on the device"] if stage.gpu else [])]
+    words = [stage.component, where, *(["on the device"] if stage.gpu else [])]
     return Text.assemble((stage.stage, "bold"), "  ", "; ".join(words))
 
 

@@ -117,7 +117,7 @@ CHAIN = made({"prepare@toy": (), "train@net": ("prepare@toy",), "evaluate@net": 
 def test_svg_has_a_box_for_each_stage_and_a_path_for_each_edge() -> None:
     root = ElementTree.fromstring(svg(CHAIN))
     names = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "name"]
-    parts = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "part"]
+    parts = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "component"]
     assert names == ["toy", "net", "net"]
     assert parts[1] == "train: method <train@net> & co"
     assert len([path for path in root.iter(f"{SVG}path") if path.get("class") == "edge"]) == 3
