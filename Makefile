@@ -17,10 +17,10 @@ ifeq ($(filter $(TORCH),default cpu),)
 $(error TORCH=$(TORCH): expected TORCH=cpu (no CUDA) or TORCH=default)
 endif
 
-.PHONY: help run test lint check setup voc_mini mlflow server serve clean
+.PHONY: help run test lint check setup voc_mini mlflow server serve docs docs-serve clean
 
 help:  ## Show what can be made
-	@grep -E '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(STAMP)  ## Make .venv and install the pinned dependencies (repeatable; TORCH=cpu: without CUDA)
 
@@ -38,7 +38,7 @@ run: $(STAMP)  ## The main job: the toy recipe book, from made images to the res
 	@echo "The toy recipe book: makes images, trains a classifier, turns its CAMs into masks, trains a segmenter, scores it."
 	@python -m pipeline run
 
-voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (README: Real images)
+voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (docs/howto/data.md)
 	@python -m pipeline run --book recipes/voc_mini
 
 lint: $(STAMP)
@@ -63,5 +63,13 @@ server: $(STAMP)  ## Prefect's server and UI on 127.0.0.1:4200
 serve: $(STAMP)  ## Wait for runs started from Prefect's UI or a schedule (needs `make server`)
 	@python -m pipeline serve
 
+docs: $(STAMP)  ## Build the documentation into site/ (strict, offline): open site/index.html
+	@python -m docs.tools.generate
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+	@echo "Open site/index.html"
+
+docs-serve: $(STAMP)  ## The documentation on 127.0.0.1:8000, built again at every change
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs serve --dev-addr 127.0.0.1:8000
+
 clean:  ## Remove what runs made (the DVC cache and .venv stay)
-	rm -rf work .scratch report
+	rm -rf work .scratch report site

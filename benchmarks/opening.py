@@ -2,7 +2,7 @@
 
     python -m benchmarks.opening [--small 100000] [--large 1000000]
 
-The stores are made: one part has scores, the others are marks. Each is opened once before, which keeps its arrays.
+The stores are made: one shard has scores, the others are marks. Each is opened once before, which keeps its arrays.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-PART = 64
+SHARD_SIZE = 64
 RUNS = 3
 OPENING = """
 import sys, time
@@ -30,7 +30,7 @@ print(time.process_time() - start)
 
 
 def make(path: Path, count: int) -> None:
-    """A store of ``count`` images of which the first part can be read."""
+    """A store of ``count`` images of which the first shard can be read."""
     from models.structures import Cam
     from pipeline.storage import shards
     from pipeline.storage.stores import CamStore, Header
@@ -40,7 +40,7 @@ def make(path: Path, count: int) -> None:
     keys = [(1 + k % 20,) for k in range(count)]
     writer = CamStore.create(path, Header(ids, ((375, 500),) * count, names, "digest"), keys)
     scores = np.zeros((1, 24, 32), np.float32)
-    writer.write(0, [Cam(np.array(keys[k]), scores, (375, 500)) for k in range(PART)])
+    writer.write(0, [Cam(np.array(keys[k]), scores, (375, 500)) for k in range(SHARD_SIZE)])
     for k in range(1, writer.count):
         mark = writer.scratch / shards.array_name("part", k) / shards.METADATA
         mark.parent.mkdir()

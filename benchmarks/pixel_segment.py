@@ -27,13 +27,15 @@ from models.losses.pixel_segment import pixel_segment_loss
 KAPPA = 8.0
 
 
-def plain(embeddings: Tensor, prototypes: Tensor, own: Tensor, group: Tensor, relation: Tensor, kappa: float) -> Tensor:
+def plain(
+    embeddings: Tensor, prototypes: Tensor, segment: Tensor, group: Tensor, relation: Tensor, kappa: float
+) -> Tensor:
     """Masked log-sum-exp over all pairs at once."""
     logits = kappa * embeddings @ prototypes.T
     signs = relation[group]
-    others = (signs > 0).scatter(1, own[:, None], False)
+    others = (signs > 0).scatter(1, segment[:, None], False)
     lonely = ~others.any(1, keepdim=True)
-    others = others.scatter(1, own[:, None], lonely)
+    others = others.scatter(1, segment[:, None], lonely)
     positive = logits.masked_fill(~others, float("-inf")).logsumexp(1)
     negative = logits.masked_fill(signs >= 0, float("-inf")).logsumexp(1)
     return F.softplus(negative - positive).mean()
@@ -47,9 +49,9 @@ def inputs(pixels: int, prototypes: int, width: int, groups: int) -> tuple[Tenso
     generator = torch.Generator().manual_seed(0)
     vectors, centres = (F.normalize(torch.randn(n, width, generator=generator), dim=1) for n in (pixels, prototypes))
     kind = torch.randint(groups, (prototypes,), generator=generator)
-    own = torch.randint(prototypes, (pixels,), generator=generator)
+    segment = torch.randint(prototypes, (pixels,), generator=generator)
     relation = (torch.arange(groups)[:, None] == kind).to(torch.int8) * 2 - 1
-    return vectors.requires_grad_(), centres.requires_grad_(), own, kind[own], relation
+    return vectors.requires_grad_(), centres.requires_grad_(), segment, kind[segment], relation
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""Doors: every folder of interchangeable parts maps names to ``"module:attribute"`` strings."""
+"""Doors: every folder of interchangeable components maps names to ``"module:attribute"`` strings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from models.errors import ConfigurationError, closest
 
 
 def resolve(door: Mapping[str, str], name: str, what: str) -> Any:
-    """Import the part that ``name`` stands for.
+    """Import the component that ``name`` stands for.
 
     Args:
         door: names to ``"module:attribute"``.
         name: a key of ``door``.
-        what: the kind of part, for the message ("backbone").
+        what: the kind of component, for the message ("backbone").
 
     Raises:
         ConfigurationError: the name is not in the door; the message has the closest one.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Self
 
@@ -38,16 +37,6 @@ class Ema:
                 self.average[name].lerp_(value, 1.0 - decay)
             else:
                 self.average[name].copy_(value)
-
-    @contextmanager
-    def applied_to(self, module: nn.Module) -> Iterator[None]:
-        """Within the block ``module`` has the averaged weights; afterwards its own again."""
-        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        module.load_state_dict(self.average)
-        try:
-            yield
-        finally:
-            module.load_state_dict(own)
 
     def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
         """What :meth:`load_state_dict` needs to go on with the same bytes."""

@@ -50,14 +50,14 @@ class Method(nn.Module):
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """Option -> default, of the constructor and of those of base classes to which it hands further keywords on."""
-        found: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for owner in cls.__mro__:
             if "__init__" in vars(owner):
                 parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
-                found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | found
+                options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | options
                 if all(p.kind is not p.VAR_KEYWORD for p in parameters):
                     break
-        return found
+        return options
 
     def forward(self, batch: Batch) -> Outputs:
         raise NotImplementedError
@@ -143,9 +143,9 @@ class AddOn(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The base's groups, and the add-on's own parameters as new ones."""
         groups: list[ParameterGroup] = self.base.parameter_groups()
-        own = [(k, p) for k, p in self.named_parameters() if not k.startswith("base.") and p.requires_grad]
-        weights = [p for k, p in own if not k.endswith("bias")]
-        biases = [p for k, p in own if k.endswith("bias")]
+        parameters = [(k, p) for k, p in self.named_parameters() if not k.startswith("base.") and p.requires_grad]
+        weights = [p for k, p in parameters if not k.endswith("bias")]
+        biases = [p for k, p in parameters if k.endswith("bias")]
         added = [
             ParameterGroup(f"{self.name}_weights", weights, 10.0, 1.0),
             ParameterGroup(f"{self.name}_biases", biases, 20.0, 0.0),

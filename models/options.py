@@ -60,9 +60,9 @@ def description(declared: Any) -> str | None:
     """What a type of this module, or that or None, says that a value must be; None for a type that says nothing."""
     if isinstance(declared, FieldInfo):
         return declared.description or description(declared.annotation)
-    said = [part.description for part in getattr(declared, "__metadata__", ()) if isinstance(part, FieldInfo)]
-    if any(said):
-        return said[-1]
+    infos = [part.description for part in getattr(declared, "__metadata__", ()) if isinstance(part, FieldInfo)]
+    if any(infos):
+        return infos[-1]
     choices = get_args(declared) if type(None) in get_args(declared) else ()
     return next(filter(None, map(description, choices)), None)
 
@@ -76,7 +76,7 @@ def wanted(problems: Sequence[ErrorDetails], described: str | None) -> str | Non
 
 
 def require(part: str, declared: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """Refuse values out of the ranges that a signature declares, for whoever calls a part from Python.
+    """Refuse values out of the ranges that a signature declares, for whoever calls a component from Python.
 
     Args:
         part: whose options they are, for the message.
@@ -100,4 +100,4 @@ def require(part: str, declared: Callable[..., Any], values: Mapping[str, Any]) 
 def _ranges(declared: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any], str]]:
     hints = get_type_hints(declared, include_extras=True)
     described = {name: description(hint) for name, hint in hints.items()}
-    return {name: (TypeAdapter(hints[name]), said) for name, said in described.items() if said}
+    return {name: (TypeAdapter(hints[name]), infos) for name, infos in described.items() if infos}

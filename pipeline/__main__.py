@@ -13,7 +13,7 @@ from typing import NoReturn
 
 try:
     from models.errors import Weak2MaskError
-    from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
+    from pipeline.commands import jobs, results, services, show, stages, use  # noqa: F401 (importing adds the commands)
     from pipeline.commands.app import app, program
     from pipeline.running.stage_process import tell_exit
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet
@@ -30,7 +30,7 @@ UNUSABLE = {
 """What a machine may refuse, and the remedy: no bug of this project."""
 
 
-MOST_SAID, FRAMES = 400, 10
+LONGEST_MESSAGE, FRAMES = 400, 10
 """Characters of an unexpected error, and its innermost calls, that are shown: one screen."""
 
 
@@ -66,13 +66,14 @@ def _format_warning(
 
 
 def _leave_bug(error: Exception) -> NoReturn:
-    said = str(error)
-    if len(said) > MOST_SAID:
-        said = f"{said[:MOST_SAID]} ... ({len(said)} characters)"
+    text = str(error)
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[:LONGEST_MESSAGE]} ... ({len(text)} characters)"
     frames = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-FRAMES, chain=False))
-    frames = frames.replace(str(error), said)
+    frames = frames.replace(str(error), text)
     _leave(
-        1, f"error: unexpected {type(error).__name__}: {said}\nThis is a bug: report it with the lines below.\n{frames}"
+        1,
+        f"error: unexpected {type(error).__name__}: {text}\nThis is a bug: report it with the lines below.\n{frames}",
     )
 
 

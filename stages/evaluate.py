@@ -1,6 +1,6 @@
 """evaluate: Masks or Cams against ground truth -> metrics and plot tables.
 
-The scores of a part of the images can be made in another process (``score_masks``, ``score_cams``) and merged.
+The scores of a chunk of the images can be made in another process (``score_masks``, ``score_cams``) and merged.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MaskScore:
         self.images += 1
 
     def merge(self, other: Self) -> Self:
-        """Add what another part counted."""
+        """Add what another chunk counted."""
         self.confusion.merge(other.confusion)
         self.contour.merge(other.contour)
         self.images += other.images
@@ -108,7 +108,7 @@ class CamScore:
         self.fixed.update(class_map(winner(scores, self.fixed_threshold), cam.classes), truth)
 
     def merge(self, other: Self) -> Self:
-        """Add what another part counted."""
+        """Add what another chunk counted."""
         self.sweep.merge(other.sweep)
         self.fixed.merge(other.fixed)
         return self
@@ -142,7 +142,12 @@ class CamScore:
 def score_masks(
     pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: float = BOUND_TH
 ) -> MaskScore:
-    """Count over (id, prediction, truth), to be merged with other parts.
+    """Count over (id, prediction, truth), to be merged with other chunks.
+
+    Args:
+        pairs: prediction and truth, uint8 [H,W] each.
+        class_names: the C foreground classes.
+        bound_th: how far two contours may be apart that match: a share of the image's diagonal, or pixels from 1 on.
 
     Raises:
         DataError: a mask of another size than its truth or with a label that is no class, named by its id.
@@ -160,29 +165,18 @@ def score_cams(
     *,
     bound_th: float = BOUND_TH,
 ) -> CamScore:
-    """Count over (id, cam, truth), to be merged with other parts. Raises as :func:`score_masks`."""
+    """Count over (id, cam, truth), to be merged with other chunks. Raises as :func:`score_masks`.
+
+    Args:
+        triples: CAM and truth uint8 [H,W].
+        class_names: the C foreground classes.
+        fixed_threshold: background score of ``miou_fixed`` and of ``boundary_f``.
+        bound_th: as in :func:`score_masks`.
+    """
     score = CamScore(class_names, fixed_threshold, bound_th=bound_th)
     for name, cam, truth in triples:
         _update(score, name, cam, truth)
     return score
-
-
-def evaluate_masks(
-    pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: float = BOUND_TH
-) -> Evaluation:
-    """Judge masks uint8 [H,W] against the truth: :func:`score_masks` over all the images."""
-    return score_masks(pairs, class_names, bound_th=bound_th).evaluation()
-
-
-def evaluate_cams(
-    triples: Iterable[tuple[str, Cam, Mask]],
-    class_names: Sequence[str],
-    fixed_threshold: float = 0.25,
-    *,
-    bound_th: float = BOUND_TH,
-) -> Evaluation:
-    """Judge CAMs against the truth over the background thresholds 0.00 to 0.59: :func:`score_cams` over all images."""
-    return score_cams(triples, class_names, fixed_threshold, bound_th=bound_th).evaluation()
 
 
 def confusion_table(confusion: ConfusionMatrix, class_names: Sequence[str]) -> Table:

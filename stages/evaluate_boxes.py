@@ -1,6 +1,6 @@
 """evaluate_boxes: Cams against ground-truth boxes, with a network's ranking of the classes -> metrics and a curve.
 
-The scores of a part of the images can be made in another process (``score_boxes``) and merged.
+The scores of a chunk of the images can be made in another process (``score_boxes``) and merged.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class BoxScore:
             self.right[k] += rank < k
 
     def merge(self, other: Self) -> Self:
-        """Add what another part counted."""
+        """Add what another chunk counted."""
         self.left_out += other.left_out
         self.largest.merge(other.largest)
         self.every.merge(other.every)
@@ -139,7 +139,7 @@ def score_boxes(
     batch_size: PositiveCount = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> BoxScore:
-    """Count over images, to be merged with other parts.
+    """Count over images, to be merged with other chunks.
 
     The protocol of wsolevaluation, but for the maps' enlargement, which is bilinear here and bicubic there.
 
@@ -164,7 +164,7 @@ def score_boxes(
         with evaluating(ranker, device, precision):
             views = torch.cat([squared(to_batch([image], device), square) for _, image in batch])
             logits = ranker.tag_scores(views).float().cpu().numpy()
-        return [(sample, own) for (sample, _), own in zip(batch, logits, strict=True)]
+        return [(sample, logit) for (sample, _), logit in zip(batch, logits, strict=True)]
 
     pairs = ((sample, sample.image()) for sample in _kept(samples, images, score))
     for sample, logits in in_batches(pairs, lambda pair: square or pair[1].shape, ranked, batch_size):

@@ -18,11 +18,11 @@ from models.ops.posteriors import posteriors
 from models.options import Grid, PositiveCount, Scales, Side
 from models.structures import Cam, Image, Localizer, Segmenter
 
-Sample: TypeAlias = tuple[str, Image, npt.NDArray[np.bool_]]
+ImageSample: TypeAlias = tuple[str, Image, npt.NDArray[np.bool_]]
 
 
 def export_cams(
-    samples: Iterable[Sample],
+    samples: Iterable[ImageSample],
     localizer: Localizer | Segmenter,
     *,
     device: Any = "cpu",
@@ -77,7 +77,7 @@ def export_cams(
 
 
 def _export(
-    samples: list[Sample],
+    samples: list[ImageSample],
     *,
     see: Callable[..., Tensor],
     localizer: Localizer | Segmenter,
@@ -92,8 +92,8 @@ def _export(
         image = squared(to_batch([image for _, image, _ in samples], device), square)
         tags = torch.from_numpy(np.stack([tags for _, _, tags in samples])).to(device)
         return [
-            (name, _cam(own, tags, (height, width)))
-            for (name, _, tags), own in zip(samples, see(image, tags, target), strict=True)
+            (name, _cam(cam, tags, (height, width)))
+            for (name, _, tags), cam in zip(samples, see(image, tags, target), strict=True)
         ]
 
 

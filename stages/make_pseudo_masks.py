@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from models.pseudo_masks import Rule
+from models.rules.pseudo_masks import Rule
 from models.structures import Cam, Image, Supervision
 
-Sample = tuple[str, Callable[[], Image], Cam, npt.NDArray[np.bool_]]
+CamSample = tuple[str, Callable[[], Image], Cam, npt.NDArray[np.bool_]]
 
 
-def make_pseudo_masks(samples: Iterable[Sample], rule: Rule) -> Iterator[tuple[str, Supervision]]:
+def make_pseudo_masks(samples: Iterable[CamSample], rule: Rule) -> Iterator[tuple[str, Supervision]]:
     """Label the pixels of each image from its CAM.
 
     Args:
         samples: (id, function that reads the image uint8 RGB [H,W,3], cam, tags bool [C]). The image is read only
             for a rule that needs it.
-        rule: from the door ``models.pseudo_masks.RULES``.
+        rule: from the door ``models.rules.RULES``.
 
     Yields:
         (id, supervision with the given tags, the rule's seeds, and the CAM's instances as segments), in order.

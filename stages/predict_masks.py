@@ -19,7 +19,7 @@ from models.options import InnerShare, PositiveCount, Scales
 from models.structures import Image, Mask, Segmenter
 
 Tags: TypeAlias = npt.NDArray[np.bool_]
-Sample: TypeAlias = tuple[str, Image, Tags | None]
+ImageSample: TypeAlias = tuple[str, Image, Tags | None]
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 Crf: TypeAlias = Callable[[Image, Probabilities], Probabilities]
 Result = TypeVar("Result")
@@ -39,7 +39,7 @@ class Scored:
 
 
 def predict_masks(
-    samples: Iterable[Sample],
+    samples: Iterable[ImageSample],
     segmenter: Segmenter,
     *,
     device: Any = "cpu",
@@ -89,7 +89,7 @@ def predict_masks(
 
 
 def predict_scored(
-    sample: Sample,
+    sample: ImageSample,
     segmenter: Segmenter,
     *,
     device: Any = "cpu",
@@ -112,7 +112,7 @@ def predict_scored(
 
 
 def _predict(
-    samples: list[Sample],
+    samples: list[ImageSample],
     *,
     finish: Callable[[Image, Tensor], Result],
     segmenter: Segmenter,

@@ -64,18 +64,20 @@ def prepare(
     Raises:
         DataError: there are problems and ``on_bad_image`` is "stop"; or no image is left in some split.
     """
-    found = list(problems)
-    if found and on_bad_image == "stop":
+    all_problems = list(problems)
+    if all_problems and on_bad_image == "stop":
         raise DataError(
-            report(found) + "\nRepair or remove them, or set `on_bad_image: skip` to go on without these images."
+            report(all_problems) + "\nRepair or remove them, or set `on_bad_image: skip` to go on without these images."
         )
     reasons: dict[str, list[str]] = {}
-    for problem in found:
+    for problem in all_problems:
         reasons.setdefault(problem.id, []).append(str(problem))
     kept = {name: tuple(dict.fromkeys(id for id in ids if id not in reasons)) for name, ids in splits.items()}
     empty = [name for name, ids in kept.items() if not ids]
     if empty or not kept:
-        raise DataError(f"No good image is left in split {', '.join(empty) or '(none)'}.\n{report(found)}".rstrip())
+        raise DataError(
+            f"No good image is left in split {', '.join(empty) or '(none)'}.\n{report(all_problems)}".rstrip()
+        )
     return kept, {id: "; ".join(reasons[id]) for id in sorted(reasons)}
 
 

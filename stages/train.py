@@ -21,10 +21,10 @@ from models.optim import build_optimizer, lr_factor, set_lr
 from models.settings import TrainSettings
 from models.structures import Batch, Outputs, StepContext
 
-State: TypeAlias = dict[str, Any]
+TrainingState: TypeAlias = dict[str, Any]
 """All that a training needs to go on: tensors, numbers and strings in dicts and lists."""
 
-Row: TypeAlias = dict[str, float]
+HistoryRow: TypeAlias = dict[str, float]
 """A line of the history: step, epoch, lr, total and each loss part."""
 
 
@@ -32,7 +32,7 @@ Row: TypeAlias = dict[str, float]
 class TrainResult:
     """What a training leaves beside the weights in its method: the history and the number of optimiser steps."""
 
-    history: list[Row]
+    history: list[HistoryRow]
     steps: int
 
 
@@ -72,9 +72,9 @@ def train(
     settings: TrainSettings,
     *,
     seed: int,
-    state: State | None = None,
-    on_row: Callable[[Row], None] = lambda row: None,
-    on_step: Callable[[int, Callable[[], State]], None] = lambda done, snapshot: None,
+    state: TrainingState | None = None,
+    on_row: Callable[[HistoryRow], None] = lambda row: None,
+    on_step: Callable[[int, Callable[[], TrainingState]], None] = lambda done, snapshot: None,
 ) -> TrainResult:
     """Minimise the sum of ``method``'s losses; the result is the method itself, changed in place.
 
@@ -135,7 +135,7 @@ class _Run:
         self.optimizer = fabric.setup_optimizers(built)
         self.ema = Ema(method, settings.ema) if settings.ema else None
         self.meter = _Meter()
-        self.history: list[Row] = []
+        self.history: list[HistoryRow] = []
 
     def set_learning_rate(self, step: int, total: int, per_epoch: int) -> float:
         """Set every group's rate for this step; returns the base rate."""
@@ -167,7 +167,7 @@ class _Run:
         if self.ema is not None:
             self.ema.update(self.method)
 
-    def snapshot(self, done: int) -> State:
+    def snapshot(self, done: int) -> TrainingState:
         """Everything that the next step depends on; the tensors are not copied."""
         return {
             "done": done,
@@ -184,7 +184,7 @@ class _Run:
         self.method.begin()
         return 0
 
-    def restore(self, state: State) -> int:
+    def restore(self, state: TrainingState) -> int:
         """Take over a snapshot; returns the number of steps done."""
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -207,9 +207,9 @@ class _Meter:
         values = dict(zip(losses, numbers, strict=True))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            numbers_text = ", ".join(f"{name} {value:g}" for name, value in values.items())
             raise TrainingError(
-                f"Step {step}: loss part '{bad[0]}' is not finite ({found}; images: {', '.join(ids)}). "
+                f"Step {step}: loss part '{bad[0]}' is not finite ({numbers_text}; images: {', '.join(ids)}). "
                 "Remedy: a smaller lr, clip_norm, warmup_steps, or precision 32-true."
             )
         for name, value in {"total": sum(values.values()), **values}.items():
@@ -217,7 +217,7 @@ class _Meter:
             summed[0] += value
             summed[1] += 1
 
-    def averages(self, fabric: Runtime) -> Row:
+    def averages(self, fabric: Runtime) -> HistoryRow:
         """Means since the last call, over all processes."""
         names, sums = list(self.sums), list(self.sums.values())
         self.sums = {}

@@ -90,8 +90,8 @@ def test_every_door_opens() -> None:
             assert callable(resolve(door, name, what)), name
 
 
-def test_no_door_imports_its_parts() -> None:
-    """A door is strings: opening one part must not import, or fingerprint, its neighbours."""
+def test_no_door_imports_its_components() -> None:
+    """A door is strings: opening one component must not import, or fingerprint, its neighbours."""
     for path in SOURCES:
         if path.name == "__init__.py":
             assert imported(path) <= {"__future__", "typing", "collections"}, path

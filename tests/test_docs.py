@@ -14,14 +14,14 @@ import pytest
 from models.backbones import BACKBONES
 from models.heads import HEADS
 from models.methods import ADD_ONS, METHODS
-from models.pseudo_masks import RULES
 from models.refiners import REFINERS
+from models.rules import RULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "methods"
 SOURCES = sorted(p for room in ("models", "stages", "pipeline", "benchmarks") for p in (ROOT / room).rglob("*.py"))
 BOOKS = sorted([ROOT / "params.yaml", *(ROOT / "recipes").glob("*/params.yaml")])
-TEXTS = sorted([*PAGES.glob("*.md"), ROOT / "docs" / "walks.md"])
+TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 PAGE = r"docs/methods/(\w+)\.md"
 SECTION = re.compile(PAGE + r"(?:, sections? (\d+)(?: (?:and|to) (\d+))?|, \((\d+)\)(?: (?:and|to) \((\d+)\))?)?")
@@ -130,7 +130,7 @@ def test_the_list_of_pages_has_all_of_them() -> None:
     assert sorted(listed) == sorted(page.name for page in PAGES.glob("*.md") if page.name != "README.md")
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_pages_name_exist(path: Path) -> None:
     """Those of this repository, which stand in backticks."""
     named = re.findall(r"`((?:models|stages|pipeline|recipes|tests|docs)/[\w./]*)`", path.read_text(encoding="utf-8"))

@@ -60,10 +60,10 @@ def repro(folder: Path) -> tuple[set[str], str]:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
-    return ran, said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    return ran, output
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def test_every_stage_runs_and_the_table_is_printed(finished: tuple[Path, str]) -
 
 
 def test_a_second_time_nothing_runs(finished: tuple[Path, str]) -> None:
-    ran, said = repro(finished[0])
+    ran, output = repro(finished[0])
     assert ran == set()
-    assert "up to date" in said
+    assert "up to date" in output
 
 
 def test_a_scalar_re_runs_what_depends_on_it_and_changing_it_back_runs_nothing(finished: tuple[Path, str]) -> None:
@@ -139,7 +139,7 @@ def test_same_inputs_give_the_same_bytes(finished: tuple[Path, str], tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("break_it", "code", "said"),
+    ("break_it", "code", "message"),
     [
         (lambda book: book["train"]["classifier"].update(method="classifer"), 2, "Did you mean 'classifier'?"),
         (lambda book: book["train"]["classifier"]["settings"].update(lr="big"), 2, "train.classifier.settings.lr"),
@@ -147,12 +147,14 @@ def test_same_inputs_give_the_same_bytes(finished: tuple[Path, str], tmp_path: P
         (lambda book: book["prepare"]["toy"]["options"].update(min_size=8), 2, "32"),
     ],
 )
-def test_configuration_errors_come_first_with_exit_code_2(tmp_path: Path, break_it: Any, code: int, said: str) -> None:
+def test_configuration_errors_come_first_with_exit_code_2(
+    tmp_path: Path, break_it: Any, code: int, message: str
+) -> None:
     book = small_book()
     break_it(book)
     done = weak2mask(project(tmp_path / "broken", book), "run")
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -46,7 +46,7 @@ def feature_similarity(
 class _FeatureSimilarity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, image: Tensor, mu: float, sigma: float, reach: float) -> Tensor:
-        pulls = [_pull(one, own, mu, sigma, reach) for one, own in zip(image, scores, strict=True)]
+        pulls = [_pull(one, score, mu, sigma, reach) for one, score in zip(image, scores, strict=True)]
         gradient = torch.stack(pulls) * (-2 / scores[:, 0].numel())
         ctx.save_for_backward(gradient)
         return (scores.double() * gradient).sum().to(scores.dtype) / 2

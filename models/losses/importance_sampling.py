@@ -62,10 +62,3 @@ def multinomial_sampling_loss(probabilities: Tensor, tags: Tensor, indices: Tens
     """
     drawn = probability_logit(probabilities.flatten(2).gather(2, indices), eps)
     return F.binary_cross_entropy_with_logits(drawn, tags.to(drawn.dtype).unsqueeze(2).expand_as(drawn))
-
-
-def label_conditioned(probabilities: Tensor, tags: Tensor) -> Tensor:
-    """``p t / max(1e-8, sum_c p t)`` over [N,1+C,h,w], the background's tag being 1 (ICAM's CAMs)."""
-    there = F.pad(tags.to(probabilities.dtype), (1, 0), value=1)[:, :, None, None]
-    kept = probabilities * there
-    return kept / kept.sum(1, keepdim=True).clamp(min=1e-8)

@@ -21,7 +21,7 @@ BLOCK = 2**19
 def pixel_segment_loss(
     embeddings: Tensor,
     prototypes: Tensor,
-    own: Tensor,
+    segment: Tensor,
     group: Tensor,
     relation: Tensor,
     kappa: float,
@@ -35,7 +35,7 @@ def pixel_segment_loss(
     Args:
         embeddings: float [n,D], unit length. Both they and the prototypes get a gradient.
         prototypes: float [m,D], unit length.
-        own: int64 [n], the prototype of the pixel's own segment, 0..m-1.
+        segment: int64 [n], the prototype of the pixel's own segment, 0..m-1.
         group: int64 [n], 0..G-1.
         relation: integer [G,m]; above 0 positive for the group's pixels, below 0 negative, 0 neither.
         kappa: concentration.
@@ -50,17 +50,9 @@ def pixel_segment_loss(
     if weights is None:
         weights = embeddings.new_full((len(embeddings),), 1 / max(len(embeddings), 1))
     loss: Tensor = _PixelSegment.apply(
-        embeddings, prototypes, own, group, relation, weights.to(embeddings.dtype), float(kappa)
+        embeddings, prototypes, segment, group, relation, weights.to(embeddings.dtype), float(kappa)
     )
     return loss
-
-
-@torch.no_grad()
-def pixel_losses(
-    embeddings: Tensor, prototypes: Tensor, own: Tensor, group: Tensor, relation: Tensor, kappa: float
-) -> Tensor:
-    """The loss of each pixel, [n], without gradient; arguments as for :func:`pixel_segment_loss`."""
-    return _evaluate(embeddings, prototypes, own, group, relation, torch.ones_like(embeddings[:, 0]), kappa, False)[0]
 
 
 class _PixelSegment(torch.autograd.Function):
@@ -69,7 +61,7 @@ class _PixelSegment(torch.autograd.Function):
         ctx: Any,
         embeddings: Tensor,
         prototypes: Tensor,
-        own: Tensor,
+        segment: Tensor,
         group: Tensor,
         relation: Tensor,
         weights: Tensor,
@@ -77,7 +69,7 @@ class _PixelSegment(torch.autograd.Function):
     ) -> Tensor:
         sloped = any(ctx.needs_input_grad[:2])
         with torch.autocast(embeddings.device.type, enabled=False):
-            losses, *slopes = _evaluate(embeddings, prototypes, own, group, relation, weights, kappa, sloped)
+            losses, *slopes = _evaluate(embeddings, prototypes, segment, group, relation, weights, kappa, sloped)
         ctx.save_for_backward(*slopes)
         return losses @ weights
 
@@ -91,7 +83,7 @@ class _PixelSegment(torch.autograd.Function):
 def _evaluate(
     embeddings: Tensor,
     prototypes: Tensor,
-    own: Tensor,
+    segment: Tensor,
     group: Tensor,
     relation: Tensor,
     weights: Tensor,
@@ -110,7 +102,7 @@ def _evaluate(
         near, far = prototypes[positive], prototypes[negative]
         of_near, of_far = torch.zeros_like(near), torch.zeros_like(far)
         for part in members.split(max(1, BLOCK // (len(positive) + len(negative)))):
-            pixels, at = embeddings[part], own[part]
+            pixels, at = embeddings[part], segment[part]
             # without a positive the own segment stands in for it, for each pixel another one
             lonely = not len(positive)
             candidates = prototypes[at] if lonely else near

@@ -48,12 +48,12 @@ def relation_weights(preset: str) -> RelationWeights:
 
 
 def annotation_loss(
-    embeddings: Tensor, own: Tensor, label: Tensor, prototypes: Tensor, labels: Tensor, kappa: float
+    embeddings: Tensor, segment: Tensor, label: Tensor, prototypes: Tensor, labels: Tensor, kappa: float
 ) -> Tensor:
     """Segments of the pixel's label against those of other labels; what is unlabelled is neither.
 
     Args:
-        embeddings: float [n,D], unit length. own: int64 [n], each pixel's segment among the prototypes.
+        embeddings: float [n,D], unit length. segment: int64 [n], each pixel's segment among the prototypes.
         label: int64 [n]; 0..C count, 254 and 255 do not.
         prototypes: float [m,D], unit length, of the batch and of the memory. labels: int64 [m], likewise.
         kappa: concentration (SPML 6).
@@ -66,12 +66,12 @@ def annotation_loss(
     labelled = (label < UNLABELLED).nonzero()[:, 0]
     classes, group = torch.unique(label[labelled], return_inverse=True)
     relation = _signs(classes[:, None] == labels) * (labels < UNLABELLED)
-    return pixel_segment_loss(embeddings[labelled], prototypes, own[labelled], group, relation, kappa)
+    return pixel_segment_loss(embeddings[labelled], prototypes, segment[labelled], group, relation, kappa)
 
 
 def co_occurrence_loss(
     embeddings: Tensor,
-    own: Tensor,
+    segment: Tensor,
     image: Tensor,
     image_tags: Tensor,
     prototypes: Tensor,
@@ -86,7 +86,7 @@ def co_occurrence_loss(
     network does. By default they are no anchors; in the published code they are.
 
     Args:
-        embeddings: float [n,D], unit length. own: int64 [n], each pixel's segment among the prototypes.
+        embeddings: float [n,D], unit length. segment: int64 [n], each pixel's segment among the prototypes.
         image: int64 [n] in 0..B-1. image_tags: bool [B,C], of the foreground classes.
         prototypes: float [m,D], unit length, of the batch and of the memory. tags: bool [m,C], of their images.
         kappa: concentration (SPML 8; scribbles 12).
@@ -100,7 +100,7 @@ def co_occurrence_loss(
     """
     anchors = (image_tags.any(1) | untagged_anchors)[image].nonzero()[:, 0]
     relation = _signs(_share(image_tags, tags))
-    return pixel_segment_loss(embeddings[anchors], prototypes, own[anchors], image[anchors], relation, kappa)
+    return pixel_segment_loss(embeddings[anchors], prototypes, segment[anchors], image[anchors], relation, kappa)
 
 
 def image_similarity_loss(vectors: Tensor, segment: Tensor, image: Tensor, region: Tensor, kappa: float) -> Tensor:
@@ -117,25 +117,25 @@ def image_similarity_loss(vectors: Tensor, segment: Tensor, image: Tensor, regio
 
     Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py.
     """
-    own, (segment_image, _, segment_region) = split(image, segment, region)
-    prototypes = segment_prototypes(vectors, own, len(segment_image))
+    segment_of, (segment_image, _, segment_region) = split(image, segment, region)
+    prototypes = segment_prototypes(vectors, segment_of, len(segment_image))
     group, (group_image, group_region) = split(image, region)
     same_image = group_image[:, None] == segment_image
     relation = _signs(group_region[:, None] == segment_region) * same_image
     sizes = torch.bincount(image)
     weights = 1 / (sizes[image] * (sizes > 0).sum()).to(vectors.dtype)
-    return pixel_segment_loss(vectors, prototypes, own, group, relation, kappa, weights)
+    return pixel_segment_loss(vectors, prototypes, segment_of, group, relation, kappa, weights)
 
 
 def feature_affinity_loss(
-    embeddings: Tensor, own: Tensor, sets: Tensor, prototypes: Tensor, their_sets: Tensor, kappa: float
+    embeddings: Tensor, segment: Tensor, sets: Tensor, prototypes: Tensor, their_sets: Tensor, kappa: float
 ) -> Tensor:
     """Segments whose labels may be the pixel's against those that have none in common.
 
     For images that all have the same tag, such as body parts, where co-occurrence says nothing.
 
     Args:
-        embeddings: float [n,D], unit length. own: int64 [n], each pixel's segment among the prototypes.
+        embeddings: float [n,D], unit length. segment: int64 [n], each pixel's segment among the prototypes.
         sets: bool [n,L], the labels that a pixel may have; pixels without any are left out.
         prototypes: float [m,D], unit length. their_sets: bool [m,L].
         kappa: concentration (SPML 12).
@@ -143,10 +143,10 @@ def feature_affinity_loss(
     Returns:
         Mean over the pixels, float scalar.
     """
-    told = sets.any(1).nonzero()[:, 0]
-    kinds, group = torch.unique(sets[told], dim=0, return_inverse=True)
+    with_set = sets.any(1).nonzero()[:, 0]
+    kinds, group = torch.unique(sets[with_set], dim=0, return_inverse=True)
     relation = _signs(_share(kinds, their_sets))
-    return pixel_segment_loss(embeddings[told], prototypes, own[told], group, relation, kappa)
+    return pixel_segment_loss(embeddings[with_set], prototypes, segment[with_set], group, relation, kappa)
 
 
 def _share(one: Tensor, other: Tensor) -> Tensor:

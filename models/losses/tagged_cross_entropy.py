@@ -19,5 +19,5 @@ def tagged_cross_entropy(logits: Tensor, tags: Tensor) -> Tensor:
 
     Source: docs/methods/recam.md, (3).
     """
-    own = -torch.diagonal(logits.float().log_softmax(2), dim1=1, dim2=2)
-    return ((own * tags).sum(1) / tags.sum(1).clamp(min=1)).mean()
+    diagonal = -torch.diagonal(logits.float().log_softmax(2), dim1=1, dim2=2)
+    return ((diagonal * tags).sum(1) / tags.sum(1).clamp(min=1)).mean()

@@ -131,22 +131,6 @@ def _cross_entropy(features: Tensor, against: Tensor, labels: Tensor, tau: float
     return F.cross_entropy(logits, labels)
 
 
-def class_relation(against: tuple[Tensor, Tensor], present: Tensor) -> Tensor:
-    """Prototypes of different classes apart: half the mean of ``-log(1 - P_i . P'_j)`` over ordered pairs.
-
-    Args:
-        against: prototypes [1+C,D] of the first and of the second view.
-        present: bool [1+C], the classes that take part.
-
-    Returns:
-        Scalar; no gradient, as prototypes have none: the release logs it.
-    """
-    one, two = (prototypes[present] for prototypes in against)
-    apart = -torch.log(1 - one @ two.T)
-    pairs = apart[~torch.eye(len(apart), dtype=torch.bool, device=apart.device)]
-    return pairs.mean() / 2 if len(pairs) else apart.new_zeros(())
-
-
 @torch.no_grad()
 def compensate(view: TransformView, other: TransformView, classes: Tensor, temperature: float = 1.0) -> Tensor:
     """Scores plus what the most confident cells of their class vote for, by similarity in the other view: [K,n].
@@ -198,7 +182,7 @@ def mutual_compensation(
     """
     classes = tags.any(0).nonzero()[:, 0] + 1
     losses = [
-        compensator_loss(compensate(own, other, classes, temperature), classes, cam, tags, share)
-        for own, other, cam in zip(grids, grids[::-1], cams, strict=True)
+        compensator_loss(compensate(grid, other, classes, temperature), classes, cam, tags, share)
+        for grid, other, cam in zip(grids, grids[::-1], cams, strict=True)
     ]
     return torch.stack(losses).sum()

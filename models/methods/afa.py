@@ -24,7 +24,6 @@ from models.ops.multiscale import scaled_views
 from models.ops.online_labels import refined_share_labels, two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.options import (
-    InnerShare,
     PositiveCount,
     Scales,
     ShareBelowOne,
@@ -43,8 +42,7 @@ class Afa(BackboneMethod):
         head_width: channels of the decoder (256).
         dropout: before its classifier.
         cam_scales: of the image, whose CAMs, with those of mirror images, become labels.
-        background, high, low: scores of the background: for what the affinity learns (.45), and the two between which
-            pixels are left out (.55, .35).
+        high, low: scores of the background between which pixels are left out (.55, .35).
         radius: cells between which pairs learn and spread (8).
         segmentation, affinity: weights of these losses (0.1).
         pretrain: epochs of tags alone before them (2,000 of 20,000 steps).
@@ -69,7 +67,6 @@ class Afa(BackboneMethod):
         head_width: PositiveCount = 256,
         dropout: ShareBelowOne = 0.1,
         cam_scales: Scales = (1.0, 0.5, 1.5),
-        background: InnerShare = 0.45,
         high: ShareBelowOne = 0.55,
         low: ShareBelowOne = 0.35,
         radius: PositiveCount = 8,
@@ -86,7 +83,7 @@ class Afa(BackboneMethod):
         nn.init.xavier_uniform_(self.affinity_head.weight)
         nn.init.zeros_(self.affinity_head.bias)  # type: ignore[arg-type]
         self.cam_scales, self.radius = tuple(cam_scales), radius
-        self.background, self.high, self.low = background, high, low
+        self.high, self.low = high, low
         self.segmentation, self.affinity, self.pretrain = segmentation, affinity, pretrain
         self.refine = PixelAdaptive("par")
 

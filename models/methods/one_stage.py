@@ -109,11 +109,11 @@ class OneStage(BackboneMethod):
     @torch.no_grad()
     def pseudo_labels(self, logits: Tensor, batch: Batch) -> Tensor:
         """What the masks of ``logits`` [B,1+C,h,w] are sure of once they are refined: int64 [B,H,W], 254 elsewhere."""
-        found = tagged_masks(logits.softmax(1), batch.tags)  # [B,1+K,h,w], K the most tags of an image
+        taken = tagged_masks(logits.softmax(1), batch.tags)  # [B,1+K,h,w], K the most tags of an image
         image = F.interpolate(batch.image, logits.shape[2:], mode="bilinear", align_corners=True)
-        refined = self.refine(image, found.masks) * found.allowed[:, :, None, None]
+        refined = self.refine(image, taken.masks) * taken.allowed[:, :, None, None]
         refined = F.interpolate(refined, batch.image.shape[2:], mode="bilinear", align_corners=True)
-        labels = original_labels(cut_off_labels(refined, *self.cut_offs), found.channels)  # (4)
+        labels = original_labels(cut_off_labels(refined, *self.cut_offs), taken.channels)  # (4)
         # released: pixels beyond the image are labelled too
         return labels.where(batch.seeds != IGNORE, IGNORE)
 

@@ -164,11 +164,11 @@ class RcmMam(BackboneMethod):
         # (5); published: pixels of a class that no other image has count too (``empty: faithful``)
         return regional_contrast(outputs["embedded"].float(), prototypes, regions, self.temperature, self.empty)
 
-    def _others(self, own: Tensor) -> Tensor:
+    def _others(self, of_images: Tensor) -> Tensor:
         """The prototypes that each image's pixels are compared with: of the batch's others, or of the queue."""
         if self.queued is None:
-            return leave_one_out(own)  # (4)
-        return queue_prototypes(enqueue(self.queued, own)).expand_as(own)
+            return leave_one_out(of_images)  # (4)
+        return queue_prototypes(enqueue(self.queued, of_images)).expand_as(of_images)
 
     def _multiscale_attention(self, outputs: Outputs, batch: Batch) -> Tensor:
         count = self._attended(len(batch.tags))

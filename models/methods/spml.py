@@ -113,14 +113,14 @@ class Spml(BackboneMethod):
         self.head = resolve(HEADS, head, "head")(self.backbone.channels, embedding, output_stride=stride)
         self.classifier = PixelClassifier(embedding, 1 + num_classes, dropout=dropout)
         self.bank = PrototypeBank(bank, embedding, num_classes)
-        told = {
+        shares = {
             "annotation": annotation,
             "co_occurrence": co_occurrence,
             "similarity": similarity,
             "affinity": affinity,
         }
         published = relation_weights(preset)
-        self.weights = replace(published, **{name: value for name, value in told.items() if value is not None})
+        self.weights = replace(published, **{name: value for name, value in shares.items() if value is not None})
         self.num_classes, self.frozen, self.inference = num_classes, frozen, inference
         self.clusters, self.iterations, self.inference_clusters = clusters, iterations, inference_clusters
         self.located_similarity, self.anchors = located_similarity, anchors
@@ -176,8 +176,8 @@ class Spml(BackboneMethod):
         with torch.autocast(embeddings.device.type, enabled=False):
             regions = None if batch.regions is None else cell_values(batch.regions, STRIDE)  # [B,h,w]
             seeds = cell_seeds(batch.seeds, STRIDE)  # released: the nearest pixel alone, which may lose a point
-            found = labelled_segments(embeddings.float(), seeds, regions, self.clusters, self.iterations)
-        return {f"segments_{field.name}": getattr(found, field.name) for field in fields(found)}
+            segments = labelled_segments(embeddings.float(), seeds, regions, self.clusters, self.iterations)
+        return {f"segments_{field.name}": getattr(segments, field.name) for field in fields(segments)}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """(3): L = w_C (CE + L_C) + w_O L_O + w_I L_I + w_A L_A; frozen: the cross-entropy alone."""
@@ -193,8 +193,8 @@ class Spml(BackboneMethod):
     def remember(self, outputs: Outputs, batch: Batch) -> None:
         """Keep the prototypes, for the memory of the contrast and as neighbours."""
         if self._kept:
-            found = _read_segments(outputs)
-            self.bank.add(found.prototypes.detach(), found.segment_label, batch.tags[found.segment_image])
+            segments = _read_segments(outputs)
+            self.bank.add(segments.prototypes.detach(), segments.segment_label, batch.tags[segments.segment_image])
 
     def _relations(self, segments: LabelledSegments, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         w, s = self.weights, segments
@@ -204,23 +204,23 @@ class Spml(BackboneMethod):
         if w.annotation:
             at = self._draw((s.label < UNLABELLED).nonzero()[:, 0], batch, context)
             labels = torch.cat([s.segment_label, old_labels])
-            loss = annotation_loss(s.embeddings[at], s.own[at], s.label[at], prototypes, labels, w.kappa_annotation)
+            loss = annotation_loss(s.embeddings[at], s.segment[at], s.label[at], prototypes, labels, w.kappa_annotation)
             parts["annotation"] = w.annotation * loss
         if w.co_occurrence:
-            at = self._draw(torch.arange(len(s.own), device=s.own.device), batch, context)
+            at = self._draw(torch.arange(len(s.segment), device=s.segment.device), batch, context)
             tags = torch.cat([batch.tags[s.segment_image], old_tags])  # [S+m,C]
-            pixels = (s.embeddings[at], s.own[at], s.image[at])
+            pixels = (s.embeddings[at], s.segment[at], s.image[at])
             parts["co_occurrence"] = w.co_occurrence * co_occurrence_loss(
                 *pixels, batch.tags, prototypes, tags, w.kappa_co_occurrence, self.untagged_anchors
             )
         if w.similarity:
             vectors = s.located if self.located_similarity else s.embeddings
-            loss = image_similarity_loss(vectors, s.own, s.image, s.region, w.kappa_similarity)
+            loss = image_similarity_loss(vectors, s.segment, s.image, s.region, w.kappa_similarity)
             parts["similarity"] = w.similarity * loss
         if w.affinity:  # released: built and never called; there parts need the co-occurrence slot
             sets = affinity_sets(s, batch.image, 1 + self.num_classes)
             parts["affinity"] = w.affinity * feature_affinity_loss(
-                s.embeddings, s.own, sets[s.own], s.prototypes, sets, w.kappa_affinity
+                s.embeddings, s.segment, sets[s.segment], s.prototypes, sets, w.kappa_affinity
             )
         return parts
 
@@ -248,10 +248,10 @@ class Spml(BackboneMethod):
                 "Remedy: train with a larger bank, longer, or with more labels; or `inference: softmax`."
             )
         with torch.autocast(embeddings.device.type, enabled=False):
-            own, prototypes = cluster_prototypes(embeddings, self.inference_clusters, self.iterations)
-            found = nearest(prototypes, vectors, self.neighbours)[1]
-            shares = label_shares(labels[found], 1 + self.num_classes)
-            return shares.clamp(min=1e-6).log()[own].permute(0, 3, 1, 2)
+            cluster, prototypes = cluster_prototypes(embeddings, self.inference_clusters, self.iterations)
+            neighbours = nearest(prototypes, vectors, self.neighbours)[1]
+            shares = label_shares(labels[neighbours], 1 + self.num_classes)
+            return shares.clamp(min=1e-6).log()[cluster].permute(0, 3, 1, 2)
 
     def links(self, image: Tensor) -> Links:
         """Cosines of the embeddings of an image [1,3,H,W] and its mirror, at stride 8, between all cells."""

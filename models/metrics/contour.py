@@ -62,11 +62,6 @@ class ContourScore:
         total = precision + recall
         return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0)
 
-    @property
-    def mean_f(self) -> float:
-        """Unweighted mean of F over the C foreground classes."""
-        return float(self.f().mean())
-
     def _totals(self) -> tuple[Counts, Counts, Counts, Counts]:
         return self.matched_prediction, self.matched_truth, self.prediction, self.truth
 
@@ -92,13 +87,13 @@ def match_radius(shape: tuple[int, ...], bound_th: float) -> int:
 def contour_matches(prediction: Binary, truth: Binary, bound_th: float) -> tuple[int, int, int, int]:
     """Matched prediction, matched truth, prediction and truth boundary pixels of one pair of masks [H,W]."""
     radius = match_radius(truth.shape, bound_th)
-    found, wanted = contour(prediction), contour(truth)
-    totals = int(np.count_nonzero(found)), int(np.count_nonzero(wanted))
+    predicted, wanted = contour(prediction), contour(truth)
+    totals = int(np.count_nonzero(predicted)), int(np.count_nonzero(wanted))
     if not all(totals):
         return (0, 0, *totals)
     return (
-        int(np.count_nonzero(found & _dilate(wanted, radius))),
-        int(np.count_nonzero(wanted & _dilate(found, radius))),
+        int(np.count_nonzero(predicted & _dilate(wanted, radius))),
+        int(np.count_nonzero(wanted & _dilate(predicted, radius))),
         *totals,
     )
 

@@ -102,9 +102,9 @@ class Contours:
         order = np.lexsort((self.tree.leader[index], least[index], level))  # the last of a level is its largest
         level, index = level[order], index[order]
         last = np.flatnonzero(np.diff(level, append=LEVELS))
-        found = np.zeros((LEVELS, 4), np.int64)
-        found[level[last]] = self.pieces.boxes[index[last]]
-        return found
+        boxes = np.zeros((LEVELS, 4), np.int64)
+        boxes[level[last]] = self.pieces.boxes[index[last]]
+        return boxes
 
     def every(self) -> Pieces:
         """Around each piece and each hole: the boxes of all contours of ``cv2.findContours`` with RETR_TREE."""
@@ -154,9 +154,9 @@ class _Tree:
         first[0] = 0
         return Pieces(self.boxes, first, self.value)
 
-    def summed(self, own: Numbers) -> Numbers:
+    def summed(self, counts: Numbers) -> Numbers:
         """Sums over each piece of what belongs to its nodes, int64 [N]."""
-        total: list[int] = own.tolist()
+        total: list[int] = counts.tolist()
         parent: list[int] = self.parent.tolist()
         for node in range(len(total) - 1, 0, -1):
             total[parent[node]] += total[node]

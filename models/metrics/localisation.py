@@ -117,5 +117,5 @@ def scaled_boxes(boxes: Boxes, size: tuple[int, int], target: tuple[int, int]) -
 
 def rank_of(logits: npt.NDArray[np.floating], label: int) -> int:
     """How many classes come before ``label`` (1..C) in the logits [C]; of equal ones the first comes first."""
-    own = logits[label - 1]
-    return int((logits > own).sum() + (logits[: label - 1] == own).sum())
+    logit = logits[label - 1]
+    return int((logits > logit).sum() + (logits[: label - 1] == logit).sum())

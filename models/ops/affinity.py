@@ -47,8 +47,8 @@ class _PathMaximum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, boundary: Tensor, radius: int) -> Tensor:
         width = boundary.shape[-1]
-        found = [_strongest(boundary, path, radius, width) for path in pair_paths(radius)]
-        values, shifts = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
+        maxima = [_strongest(boundary, path, radius, width) for path in pair_paths(radius)]
+        values, shifts = (torch.stack(parts, 1) for parts in zip(*maxima, strict=True))
         sources = torch.arange(boundary[0].numel(), device=boundary.device).view(boundary.shape[1:])
         ctx.save_for_backward(pair_sources(sources, radius) + shifts)
         ctx.shape = boundary.shape

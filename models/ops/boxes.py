@@ -31,13 +31,13 @@ def within_boxes(cam: Cam, boxes: npt.NDArray[np.float32], classes: npt.NDArray[
     Source: docs/methods/spml.md, section 7 (the script that makes these labels is not published).
     """
     scores = resize_bilinear(cam.scores, cam.size)
-    found = np.zeros_like(scores)
+    kept = np.zeros_like(scores)
     place = {int(class_): row for row, class_ in enumerate(cam.classes)}
     for (x1, y1, x2, y2), class_ in zip(boxes, classes, strict=True):
         if int(class_) in place:
             window = (place[int(class_)], slice(int(y1), int(np.ceil(y2))), slice(int(x1), int(np.ceil(x2))))
-            found[window] = np.maximum(found[window], _stretched(scores[window]))
-    return replace(cam, scores=found)
+            kept[window] = np.maximum(kept[window], _stretched(scores[window]))
+    return replace(cam, scores=kept)
 
 
 def _stretched(part: Scores) -> Scores:

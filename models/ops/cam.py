@@ -62,14 +62,6 @@ def export_psa_norm(summed: Tensor, eps: float = EPS) -> Tensor:
     return summed / (_extrema(summed)[1] + eps)
 
 
-def peak_norm(probabilities: Tensor, eps: float = 0.0) -> Tensor:
-    """Divide each map by its largest value: [...,H,W] in [0,1]. SPML's seeds from a segmenter's softmax.
-
-    Source: twke18/SPML@0800afd:pyscripts/inference/pseudo_softmaxrw_crf.py.
-    """
-    return probabilities / (_extrema(probabilities)[1] + eps)
-
-
 EXPORT_NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {"max_norm": export_max_norm, "max": export_psa_norm}
 
 

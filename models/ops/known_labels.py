@@ -39,8 +39,8 @@ def filled_regions(seeds: Mask, regions: npt.NDArray[np.int32]) -> Mask:
         regions: int32 [H,W], ids from 0.
     """
     known = seeds < UNLABELLED
-    found = np.unique(np.stack([regions[known], seeds[known]]), axis=1)
-    numbers, first, classes = np.unique(found[0], return_index=True, return_counts=True)
+    pairs = np.unique(np.stack([regions[known], seeds[known]]), axis=1)
+    numbers, first, classes = np.unique(pairs[0], return_index=True, return_counts=True)
     label = np.full(int(regions.max(initial=0)) + 1, UNLABELLED, np.uint8)
-    label[numbers[classes == 1]] = found[1, first[classes == 1]]
+    label[numbers[classes == 1]] = pairs[1, first[classes == 1]]
     return np.where(seeds == UNLABELLED, label[regions], seeds)

@@ -28,7 +28,7 @@ class LabelledSegments:
         kept: bool [B,h,w], the n pixels.
         embeddings: float [n,D], unit length. located: float [n,D+2], unit length, with y and x.
         image, label, region: int64 [n].
-        own: int64 [n], the segment of each pixel, 0..S-1.
+        segment: int64 [n], the segment of each pixel, 0..S-1.
         segment_image, segment_label: int64 [S].
         prototypes: float [S,D], unit length, of the embeddings.
     """
@@ -39,7 +39,7 @@ class LabelledSegments:
     image: Tensor
     label: Tensor
     region: Tensor
-    own: Tensor
+    segment: Tensor
     segment_image: Tensor
     segment_label: Tensor
     prototypes: Tensor
@@ -62,13 +62,13 @@ def labelled_segments(
     unit = F.normalize(embeddings, dim=1)
     placed = located(unit)
     kept = seeds != IGNORE
-    found = image_clusters(placed, kept, clusters, iterations)
+    clustered = image_clusters(placed, kept, clusters, iterations)
     image = torch.arange(len(seeds), device=seeds.device)[:, None, None].expand_as(seeds)[kept]
     label = seeds[kept]
     region = torch.zeros_like(label) if regions is None else regions[kept].clamp(min=0)
-    own, (segment_image, _, segment_label, _) = split(image, found[kept], label, region)
+    segment, (segment_image, _, segment_label, _) = split(image, clustered[kept], label, region)
     pixels = unit.permute(0, 2, 3, 1)[kept]
-    prototypes = segment_prototypes(pixels, own, len(segment_image))
+    prototypes = segment_prototypes(pixels, segment, len(segment_image))
     return LabelledSegments(
         kept,
         pixels,
@@ -76,7 +76,7 @@ def labelled_segments(
         image,
         label,
         region,
-        own,
+        segment,
         segment_image,
         segment_label,
         prototypes,
@@ -100,10 +100,10 @@ def cluster_prototypes(embeddings: Tensor, clusters: int, iterations: int) -> tu
         (int64 [B,h,w], the segment of each pixel; its prototypes float [B*clusters^2,D], zero for empty ones).
     """
     unit = F.normalize(embeddings, dim=1)
-    found = image_clusters(located(unit), torch.ones_like(unit[:, 0], dtype=torch.bool), clusters, iterations)
-    own = found + clusters**2 * torch.arange(len(unit), device=unit.device)[:, None, None]
+    clustered = image_clusters(located(unit), torch.ones_like(unit[:, 0], dtype=torch.bool), clusters, iterations)
+    cluster = clustered + clusters**2 * torch.arange(len(unit), device=unit.device)[:, None, None]
     pixels = unit.permute(0, 2, 3, 1).flatten(0, 2)
-    return own, segment_prototypes(pixels, own.flatten(), len(unit) * clusters**2)
+    return cluster, segment_prototypes(pixels, cluster.flatten(), len(unit) * clusters**2)
 
 
 def cell_seeds(seeds: Tensor, stride: int) -> Tensor:
@@ -148,10 +148,10 @@ def affinity_sets(segments: LabelledSegments, image: Tensor, labels: int, thresh
         place = segments.located[:, -2:] / segments.located[:, :-2].norm(dim=1, keepdim=True).clamp(min=1e-12)
         colour = colour_features(image, segments.kept.shape[1:]).permute(0, 2, 3, 1)[segments.kept]
         features = F.normalize(torch.cat([SHRINK * segments.embeddings, place, colour], 1), dim=1)
-        alike = segment_prototypes(features, segments.own, len(segments.segment_image))
+        alike = segment_prototypes(features, segments.segment, len(segments.segment_image))
         where = segments.segment_image
-        told = multiset_labels(alike, alike, segments.segment_label, where, where, labels, 1, threshold)
-        return told | ~told.any(1, keepdim=True)
+        sets = multiset_labels(alike, alike, segments.segment_label, where, where, labels, 1, threshold)
+        return sets | ~sets.any(1, keepdim=True)
 
 
 def colour_features(image: Tensor, size: torch.Size) -> Tensor:

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.ops.prototypes import first_largest
-
 BLOCK = 2**22
 """Cosines that exist at a time, 16 MiB in float32."""
 GROUP = 64
@@ -35,10 +33,10 @@ def nearest(queries: Tensor, prototypes: Tensor, k: int, block: int = BLOCK) -> 
         raise ValueError(f"expected at least {k} prototypes, found {len(prototypes)}")
     columns = min(len(prototypes), max(k, block // 256))
     rows = max(1, block // columns)
-    found = [_nearest(part, prototypes, k, columns) for part in queries.split(rows)]
-    if not found:
+    blocks = [_nearest(part, prototypes, k, columns) for part in queries.split(rows)]
+    if not blocks:
         return queries.new_zeros(0, k), torch.zeros(0, k, dtype=torch.int64, device=queries.device)
-    scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
+    scores, indices = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     return scores, indices
 
 
@@ -58,8 +56,8 @@ def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """``topk`` of each row [n,m], by way of the maxima of groups of columns."""
     whole = values.shape[1] // GROUP
     if whole <= k:
-        found = values.topk(k, dim=1)
-        return found.values, found.indices
+        largest = values.topk(k, dim=1)
+        return largest.values, largest.indices
     grouped = values[:, : whole * GROUP].unflatten(1, (whole, GROUP))
     groups = grouped.amax(2).topk(k, dim=1, sorted=False).indices
     within = torch.arange(GROUP, device=values.device)
@@ -76,11 +74,6 @@ def label_shares(labels: Tensor, count: int) -> Tensor:
     Source: twke18/SPML@0800afd:spml/utils/segsort/eval.py (majority_label_from_topk).
     """
     return F.one_hot(labels, count).float().mean(1)
-
-
-def majority(labels: Tensor, count: int) -> Tensor:
-    """The most frequent label of each row, the lowest of equals: int64 [n] of int64 [n,k]."""
-    return first_largest(F.one_hot(labels, count).sum(1))
 
 
 def multiset_labels(
@@ -109,11 +102,11 @@ def multiset_labels(
     Source: twke18/SPML@0800afd:spml/models/utils.py (gather_multiset_labels_per_batch_by_nearest_neighbor).
     """
     asked = (labels < count).nonzero()[:, 0]
-    found = torch.zeros(len(queries), count, dtype=torch.bool, device=queries.device)
+    sets = torch.zeros(len(queries), count, dtype=torch.bool, device=queries.device)
     if not len(asked):
-        return found
+        return sets
     cosines = queries @ prototypes[asked].T
     cosines = cosines.masked_fill(query_image[:, None] != image[asked], float("-inf"))
     best, place = cosines.topk(min(top_k, len(asked)), dim=1)
-    told = F.one_hot(labels[asked][place], count).bool() & (best >= threshold)[:, :, None]
-    return told.any(1)
+    votes = F.one_hot(labels[asked][place], count).bool() & (best >= threshold)[:, :, None]
+    return votes.any(1)

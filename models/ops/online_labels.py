@@ -5,7 +5,7 @@ Confident on either side, 255 between. The rules of make_pseudo_masks are their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -97,25 +97,3 @@ def _best(stack: Tensor) -> Tensor:
         better = maps > best
         best, index = maps.where(better, best), index.masked_fill(better, number)
     return index
-
-
-@torch.no_grad()
-def threshold_labels(maps: Tensor, tags: Tensor, size: Sequence[int], high: float, low: float | None = None) -> Tensor:
-    """The best tagged class where its score is above ``high``, background up to ``low``, 255 between.
-
-    Args:
-        maps: [N,C,h,w], enlarged to ``size`` (corners not aligned).
-        tags: bool [N,C].
-        size: (H, W).
-        high: least score of a class.
-        low: largest score of the background; None for ``high``: nothing is void.
-
-    Returns:
-        int64 [N,H,W].
-
-    Source: rulixiang/afa@adcfa29:utils/camutils.py (cam_to_label).
-    """
-    maps = maps * tags[:, :, None, None]
-    best, index = F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False).max(1)
-    labels = (index + 1).where(best > high, IGNORE)
-    return labels.where(best > (high if low is None else low), BACKGROUND)

@@ -108,18 +108,18 @@ def _felzenszwalb(image: Image, options: RegionOptions) -> Regions:
 
     scale = options.scale
     for _ in range(STEPS):
-        found = felzenszwalb(image, scale=scale, sigma=FINE, min_size=max(20, image[..., 0].size // 600))
-        if found.max() < options.count:
+        regions = felzenszwalb(image, scale=scale, sigma=FINE, min_size=max(20, image[..., 0].size // 600))
+        if regions.max() < options.count:
             break
         scale *= 1.5
-    return merge_regions(found.astype(np.int32), edge_strength(image, FINE), options.count, area=options.area)
+    return merge_regions(regions.astype(np.int32), edge_strength(image, FINE), options.count, area=options.area)
 
 
 def _slic(image: Image, options: RegionOptions) -> Regions:
     from skimage.segmentation import slic
 
-    found = slic(image, n_segments=options.count, compactness=10, sigma=FINE, start_label=0, channel_axis=2)
-    return merge_regions(found.astype(np.int32), edge_strength(image, FINE), options.count, area=options.area)
+    regions = slic(image, n_segments=options.count, compactness=10, sigma=FINE, start_label=0, channel_axis=2)
+    return merge_regions(regions.astype(np.int32), edge_strength(image, FINE), options.count, area=options.area)
 
 
 def _none(image: Image, options: RegionOptions) -> Regions:

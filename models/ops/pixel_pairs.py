@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,14 +24,6 @@ def pair_offsets(radius: int) -> tuple[Offset, ...]:
     ahead = [(0, dx) for dx in range(1, radius)]
     below = [(dy, dx) for dy in range(1, radius) for dx in range(1 - radius, radius)]
     return tuple(ahead + [(dy, dx) for dy, dx in below if dy * dy + dx * dx < radius * radius])
-
-
-@cache
-def circle_offsets(radius: int) -> tuple[Offset, ...]:
-    """The whole disc but its centre, row by row (arvijj/hfpl@1038a68:tool/pyutils.py)."""
-    span = range(1 - radius, radius)
-    disc = [(dy, dx) for dy in span for dx in span if 0 < dy * dy + dx * dx < radius * radius]
-    return tuple(disc)
 
 
 @cache
@@ -63,35 +53,19 @@ def fitting_radius(size: tuple[int, int], radius: int) -> int:
     return max(1, min(radius, (min(size) - 1) // 2))
 
 
-def pair_sources(maps: Tensor, radius: int, *, around: bool = False) -> Tensor:
-    """Values of the sources, a view [...,h-r+1,w-2r+2] of ``maps`` [...,h,w].
-
-    Args:
-        around: for :func:`circle_offsets`: sources keep away from the upper border too, [...,h-2r+2,w-2r+2].
-    """
-    margin = radius - 1
-    return _shifted(maps, (0, 0), margin, around)
+def pair_sources(maps: Tensor, radius: int) -> Tensor:
+    """Values of the sources, a view [...,h-r+1,w-2r+2] of ``maps`` [...,h,w]. ValueError where there is none."""
+    return _shifted(maps, (0, 0), radius - 1)
 
 
-def pair_targets(maps: Tensor, offsets: tuple[Offset, ...], radius: int, *, around: bool = False) -> Tensor:
+def pair_targets(maps: Tensor, offsets: tuple[Offset, ...], radius: int) -> Tensor:
     """Values of the targets, a new axis of pairs before the map's: [...,P,h',w'] from ``maps`` [...,h,w]."""
-    return torch.stack([_shifted(maps, offset, radius - 1, around) for offset in offsets], -3)
+    return torch.stack([_shifted(maps, offset, radius - 1) for offset in offsets], -3)
 
 
-def _shifted(maps: Tensor, offset: Offset, margin: int, around: bool) -> Tensor:
+def _shifted(maps: Tensor, offset: Offset, margin: int) -> Tensor:
     height, width = maps.shape[-2:]
-    if height <= margin or width <= 2 * margin or (around and height <= 2 * margin):
+    if height <= margin or width <= 2 * margin:
         raise ValueError(f"a map of {height}x{width} has no pairs of radius {margin + 1}: see fitting_radius")
     dy, dx = offset
-    top = margin if around else 0
-    return maps[..., top + dy : height - margin + dy, margin + dx : width - margin + dx]
-
-
-def pair_indices(
-    size: tuple[int, int], offsets: tuple[Offset, ...], radius: int, *, around: bool = False
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Flat row-major indices of the sources, int64 [S], and of their targets, int64 [P,S]."""
-    cells = torch.arange(size[0] * size[1]).view(size)
-    sources = pair_sources(cells, radius, around=around).flatten()
-    targets = pair_targets(cells, offsets, radius, around=around).flatten(1)
-    return sources.numpy(), targets.numpy()
+    return maps[..., dy : height - margin + dy, margin + dx : width - margin + dx]

@@ -62,13 +62,13 @@ def spherical_kmeans(vectors: Tensor, start: Tensor, kept: Tensor, clusters: int
 
     Source: twke18/SPML@0800afd:spml/utils/segsort/common.py (kmeans_with_initial_labels).
     """
-    found = start.expand(vectors.shape[:2])
+    cluster = start.expand(vectors.shape[:2])
     weights = kept.to(vectors.dtype).unsqueeze(2)
     for _ in range(iterations):
-        members = F.one_hot(found, clusters).to(vectors.dtype) * weights
+        members = F.one_hot(cluster, clusters).to(vectors.dtype) * weights
         prototypes = F.normalize(members.transpose(1, 2) @ vectors, dim=2)
-        found = (vectors @ prototypes.transpose(1, 2)).argmax(2)
-    return found
+        cluster = (vectors @ prototypes.transpose(1, 2)).argmax(2)
+    return cluster
 
 
 def split(*codes: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -84,9 +84,9 @@ def split(*codes: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     key = torch.zeros_like(codes[0])
     for code, size in zip(codes, sizes, strict=True):
         key = key * size + code
-    found, ids = torch.unique(key, return_inverse=True)
+    keys, ids = torch.unique(key, return_inverse=True)
     values = []
     for size in reversed(sizes):
-        values.append(found % size)
-        found = found // size
+        values.append(keys % size)
+        keys = keys // size
     return ids, tuple(reversed(values))

@@ -47,10 +47,3 @@ def unary_from_labels(labels: npt.NDArray[np.integer[Any]], num_labels: int, cer
     unary = np.full((num_labels, flat.size), -np.log((1 - certainty) / (num_labels - 1)), np.float32)
     unary[flat, np.arange(flat.size)] = -np.log(certainty)
     return unary
-
-
-def unary_from_labels_unsure0(labels: npt.NDArray[np.integer[Any]], num_labels: int, certainty: float = 0.7) -> Scores:
-    """As :func:`unary_from_labels` with labels 1..L; 0 says nothing, so that its unary is uniform."""
-    unary = unary_from_labels(np.maximum(labels.ravel() - 1, 0), num_labels, certainty)
-    unary[:, labels.ravel() == 0] = -np.log(1 / num_labels)
-    return unary

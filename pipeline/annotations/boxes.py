@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,8 @@ class Boxes:
             0 labels nothing. 0.45 is a fifth of the area, as in Khoreva et al. 2017 (Box^i).
     """
 
+    may_hold_boxes: ClassVar[bool] = True
+
     file: str | None = None
     background: bool = True
     min_area: Count = 16
@@ -49,21 +52,21 @@ class Boxes:
         """What may be wrong with the annotation file. Raises DataError with everything that surely is."""
         if self.file is None:
             return []
-        found = read_boxes(Path(self.file), catalogue, ids)
-        return [*found.notices, *tag_notices(self.file, "boxes", found.classes, catalogue, ids)]
+        boxes = read_boxes(Path(self.file), catalogue, ids)
+        return [*boxes.notices, *tag_notices(self.file, "boxes", boxes.classes, catalogue, ids)]
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Read the annotation file. Raises DataError with everything that is wrong with it."""
         if self.file is None:
             return self.derive
-        found = read_boxes(Path(self.file), catalogue, ids, whole=False).items
-        return lambda source: self.supervise(source, found[source.id])
+        boxes = read_boxes(Path(self.file), catalogue, ids, whole=False).items
+        return lambda source: self.supervise(source, boxes[source.id])
 
     def derive(self, source: AnnotationSource) -> Supervision:
         """Boxes around the objects of the ground truth. Outside of them, its void pixels are no background."""
         mask = source.mask()
-        found = objects(mask, source.instances(), self.min_area)
-        return self.supervise(source, [around(region) for region in found], mask == IGNORE)
+        regions = objects(mask, source.instances(), self.min_area)
+        return self.supervise(source, [around(region) for region in regions], mask == IGNORE)
 
     def supervise(
         self, source: AnnotationSource, boxes: Sequence[Box], void: npt.NDArray[np.bool_] | None = None

@@ -11,7 +11,8 @@ from models.errors import ConfigurationError
 from models.structures import Supervision
 from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.common import check_kind
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, annotate
 

@@ -90,11 +90,11 @@ class ClassNames:
 
     def _counted(self) -> str:
         often = sorted(self.unknown.items(), key=lambda item: (-item[1][0], item[0]))
-        told = []
+        lines = []
         for name, (count, _) in often[:MOST]:
             near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.6)
-            told.append(f"'{name[:60]}' ({count}{f', like {near[0]!r}' if near else ''})")
-        return first_of([*told, *(name for name, _ in often[MOST:])], MOST)
+            lines.append(f"'{name[:60]}' ({count}{f', like {near[0]!r}' if near else ''})")
+        return first_of([*lines, *(name for name, _ in often[MOST:])], MOST)
 
 
 def _plain(name: str) -> str:

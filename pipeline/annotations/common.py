@@ -68,9 +68,9 @@ def regions(source: AnnotationSource, min_area: int) -> list[Region]:
 
 def objects(mask: Mask, instances: npt.NDArray[np.int32] | None, min_area: int) -> list[Region]:
     """As :func:`regions`, of a mask uint8 [H,W] and its instance numbers int32 [H,W] or None."""
-    found = _pieces(mask) if instances is None else _objects(mask, instances)
-    largest = {region.class_: region for region in sorted(found, key=lambda region: region.area)}
-    return [region for region in found if region.area >= min_area or largest[region.class_] is region]
+    pieces = _pieces(mask) if instances is None else _objects(mask, instances)
+    largest = {region.class_: region for region in sorted(pieces, key=lambda region: region.area)}
+    return [region for region in pieces if region.area >= min_area or largest[region.class_] is region]
 
 
 def _pieces(mask: Mask) -> list[Region]:
@@ -80,15 +80,15 @@ def _pieces(mask: Mask) -> list[Region]:
 
 def _objects(mask: Mask, instances: npt.NDArray[np.int32]) -> list[Region]:
     """An object has the class of most of its pixels; objects of no kept class are none."""
-    found = []
+    pieces = []
     for number in np.unique(instances[instances > 0]):
         pixels = instances == number
         votes = np.bincount(mask[pixels], minlength=256)
         votes[[BACKGROUND, IGNORE]] = 0
         if votes.any():
             class_ = int(votes.argmax())
-            found.append(Region(pixels & (mask == class_), class_))
-    return found
+            pieces.append(Region(pixels & (mask == class_), class_))
+    return pieces
 
 
 def window(pixels: npt.NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice]:

@@ -10,7 +10,7 @@ from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.image_names import ImageNames
-from pipeline.datasets.tables import Row, clipped, read_table
+from pipeline.datasets.tables import TableLine, clipped, read_table
 from pipeline.problems.notices import Notice, first_of
 
 OTHER_NAMES = {
@@ -59,7 +59,7 @@ def marks_of_csv(path: Path, catalogue: Catalogue, columns: Sequence[str]) -> Ma
     return marks
 
 
-def _add(row: Row, id: str, classes: ClassNames, columns: Sequence[str], marks: Marks) -> None:
+def _add(row: TableLine, id: str, classes: ClassNames, columns: Sequence[str], marks: Marks) -> None:
     class_ = classes.number(row.cells["class"], row.where)
     if class_ is None:
         return
@@ -83,7 +83,7 @@ def _both(marks: Marks) -> Iterator[Notice]:
         yield Notice("background_and_boxes", len(both), f"{text} The boxes count.")
 
 
-def _number(row: Row, key: str) -> float:
+def _number(row: TableLine, key: str) -> float:
     text = row.cells[key]
     try:
         return float(text)
@@ -94,7 +94,7 @@ def _number(row: Row, key: str) -> float:
         ) from None
 
 
-def _size(row: Row) -> tuple[int, int] | None:
+def _size(row: TableLine) -> tuple[int, int] | None:
     """(H, W) of the image that was annotated, where the row says it."""
     try:
         width, height = (int(float(row.cells[name])) for name in SIZE)

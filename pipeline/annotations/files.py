@@ -9,7 +9,7 @@ from pathlib import Path
 from models.errors import DataError
 from pipeline.annotations.csv_files import marks_of_csv
 from pipeline.annotations.geometry import Checked, as_box, as_point, checked_boxes, checked_points
-from pipeline.annotations.items import Box, Found, Item, Known, Marks, Point, raise_together
+from pipeline.annotations.items import Box, FileItems, Item, Known, Marks, Point, raise_together
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
 from pipeline.annotations.xml_files import marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
@@ -23,7 +23,7 @@ POINT_FILES = "a CSV of points (columns image, class, x, y), or the JSON of What
 POINT_REMEDY = "write a CSV with columns image, class, x, y in pixels"
 
 
-def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Found[Box]:
+def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> FileItems[Box]:
     """Boxes of a CSV, of COCO's JSON, or of a folder of VOC XML files; each of these images must be there.
 
     Args:
@@ -38,30 +38,30 @@ def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool
     if path.is_dir():
         marks = marks_of_xml(path, catalogue, ids, whole)
         checked = checked_boxes(marks, catalogue, whole)
-        found = _found(marks, checked, [as_box(*kept) for kept in checked.kept])
-        other = None if found.items else foreign_folder(path)
+        boxes = _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
+        other = None if boxes.items else foreign_folder(path)
         if other and EXPORTS["pascal"].name not in other:
             raise DataError(f"{path}: expected a folder of VOC XML files, found {other}")
     else:
-        found = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
-    require(ids, found.items, path, "boxes", catalogue, found.strangers)
-    return found
+        boxes = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
+    require_items(ids, boxes.items, path, "boxes", catalogue, boxes.strangers)
+    return boxes
 
 
-def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplementary: bool = False) -> Found[Point]:
+def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplementary: bool = False) -> FileItems[Point]:
     """Points of a CSV or JSON; each of these images must be there. As :func:`read_boxes`."""
     if path.is_dir():
         other = foreign_folder(path) or "a folder. Remedy: name the file itself."
         raise DataError(f"{path}: expected {POINT_FILES}, found {with_remedy(other, POINT_REMEDY)}")
     try:
-        found = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
+        points = _points_of_file(path, Path.cwd(), _written(path, POINT_FILES), Known.of(catalogue), supplementary)
     except DataError as error:
         raise DataError(with_remedy(str(error), POINT_REMEDY)) from None
-    require(ids, found.items, path, "points", catalogue, found.strangers)
-    return found
+    require_items(ids, points.items, path, "points", catalogue, points.strangers)
+    return points
 
 
-def require(
+def require_items(
     ids: Sequence[str],
     there: Collection[str],
     where: Path,
@@ -88,7 +88,7 @@ def require(
 
 
 @lru_cache(maxsize=2)
-def _boxes_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known) -> Found[Box]:
+def _boxes_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known) -> FileItems[Box]:
     """Read and checked once a process, and not once a part."""
     kind = _kind(path)
     if kind == "other":
@@ -96,11 +96,13 @@ def _boxes_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known
     columns = ("x1", "y1", "x2", "y2")
     marks = marks_of_coco(path, known.catalogue) if kind == "json" else marks_of_csv(path, known.catalogue, columns)
     checked = checked_boxes(marks, known.catalogue)
-    return _found(marks, checked, [as_box(*kept) for kept in checked.kept])
+    return _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
 
 
 @lru_cache(maxsize=2)
-def _points_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Known, supplementary: bool) -> Found[Point]:
+def _points_of_file(
+    path: Path, cwd: Path, written: tuple[int, int], known: Known, supplementary: bool
+) -> FileItems[Point]:
     kind = _kind(path)
     if kind == "other":
         raise DataError(f"{path}: expected {POINT_FILES}, found {foreign_text(path)}")
@@ -111,16 +113,16 @@ def _points_of_file(path: Path, cwd: Path, written: tuple[int, int], known: Know
         else marks_of_csv(path, known.catalogue, ("x", "y"))
     )
     checked = checked_points(marks, known.catalogue, published)
-    return _found(marks, checked, [as_point(*kept) for kept in checked.kept])
+    return _kept_items(marks, checked, [as_point(*kept) for kept in checked.kept])
 
 
-def _found(marks: Marks, checked: Checked, items: Sequence[Item]) -> Found[Item]:
+def _kept_items(marks: Marks, checked: Checked, items: Sequence[Item]) -> FileItems[Item]:
     """By image, in the file's order; everything that is wrong is raised together."""
     raise_together([*marks.problems, *checked.problems])
     by_id: dict[str, list[Item]] = {id: [] for id in marks.images}
     for (mark, _), item in zip(checked.kept, items, strict=True):
         by_id[mark.id].append(item)
-    return Found(by_id, marks.classes, (*marks.notices, *checked.notices), tuple(marks.strangers))
+    return FileItems(by_id, marks.classes, (*marks.notices, *checked.notices), tuple(marks.strangers))
 
 
 def _kind(path: Path) -> str:

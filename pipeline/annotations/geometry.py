@@ -45,28 +45,28 @@ def checked_boxes(given: Marks, catalogue: Catalogue, whole: bool = True) -> Che
         catalogue: of their images.
         whole: these are all marks; else nothing is concluded from how many are odd.
     """
-    source, found = given.source, Checked()
-    marks, numbers, sizes = _finite(given, 4, catalogue, found)
-    if not marks or (whole and _wrong_units(source, numbers, sizes, found)):
-        return found
+    source, checked = given.source, Checked()
+    marks, numbers, sizes = _finite(given, 4, catalogue, checked)
+    if not marks or (whole and _wrong_units(source, numbers, sizes, checked)):
+        return checked
     inverted = (numbers[:, 0] >= numbers[:, 2]) | (numbers[:, 1] >= numbers[:, 3])
     limits = np.stack([sizes[:, 1], sizes[:, 0]] * 2, axis=1)
     clipped = np.clip(numbers, 0, limits)
     outside = ~inverted & (_area(clipped) < MOSTLY * _area(numbers))
     beyond = np.maximum(-numbers, numbers - limits).max(axis=1)
     reaches = ~inverted & ~outside & (beyond > SLACK)
-    found.problems += fits_as(source, numbers, limits, inverted, outside)
-    found.problems += _lines(marks, numbers, sizes, inverted, "x1 < x2 and y1 < y2 in")
-    found.problems += _lines(marks, numbers, sizes, outside, "a box within")
+    checked.problems += fits_as(source, numbers, limits, inverted, outside)
+    checked.problems += _lines(marks, numbers, sizes, inverted, "x1 < x2 and y1 < y2 in")
+    checked.problems += _lines(marks, numbers, sizes, outside, "a box within")
     far = reaches & (np.maximum(-numbers, numbers - limits) > FAR * limits).any(axis=1)
     if whole and far.sum() > max(2, MANY * len(marks)):
-        found.problems.append(
+        checked.problems.append(
             f"{source}: {far.sum()} of {len(marks)} boxes reach beyond their image by more than {FAR:.0%} of its side "
             f"({_first_places(marks, numbers, sizes, far)}). Remedy: give the boxes of the images as they are, not of "
             "their originals of another size."
         )
     elif reaches.any():
-        found.notices.append(
+        checked.notices.append(
             Notice(
                 "boxes_clipped",
                 int(reaches.sum()),
@@ -75,12 +75,12 @@ def checked_boxes(given: Marks, catalogue: Catalogue, whole: bool = True) -> Che
                 f"{_first_places(marks, numbers, sizes, reaches)}.",
             )
         )
-    found.kept = [
+    checked.kept = [
         (mark, tuple(corners))
         for mark, corners, bad in zip(marks, clipped.tolist(), (inverted | outside).tolist(), strict=True)
         if not bad
     ]
-    return found
+    return checked
 
 
 def checked_points(given: Marks, catalogue: Catalogue, published: bool = False) -> Checked:
@@ -92,17 +92,17 @@ def checked_points(given: Marks, catalogue: Catalogue, published: bool = False) 
         published: the file is one that is published with a few points outside of their images: those within a pixel
             move to the border, and others are left out, with a notice. In people's own files they are problems.
     """
-    source, found = given.source, Checked()
-    marks, numbers, sizes = _finite(given, 2, catalogue, found)
-    if not marks or _wrong_units(source, numbers, sizes, found):
-        return found
+    source, checked = given.source, Checked()
+    marks, numbers, sizes = _finite(given, 2, catalogue, checked)
+    if not marks or _wrong_units(source, numbers, sizes, checked):
+        return checked
     pixels = np.floor(numbers)
     limits = np.stack([sizes[:, 1], sizes[:, 0]], axis=1)
     inside = np.clip(pixels, 0, limits - 1)
     outside = np.abs(inside - pixels).max(axis=1) > (SLACK if published else 0)
     few = published and outside.sum() <= max(2, LEFT_OUT_AT_MOST * len(marks))
     if outside.any() and few:
-        found.notices.append(
+        checked.notices.append(
             Notice(
                 "points_outside",
                 int(outside.sum()),
@@ -111,12 +111,12 @@ def checked_points(given: Marks, catalogue: Catalogue, published: bool = False) 
             )
         )
     elif outside.any():
-        found.problems += fits_as(source, numbers, limits, np.zeros(len(marks), bool), outside)
-        found.problems += _lines(marks, numbers, sizes, outside, "a point within")
-    found.kept = [
+        checked.problems += fits_as(source, numbers, limits, np.zeros(len(marks), bool), outside)
+        checked.problems += _lines(marks, numbers, sizes, outside, "a point within")
+    checked.kept = [
         (mark, tuple(xy)) for mark, xy, bad in zip(marks, inside.tolist(), outside.tolist(), strict=True) if not bad
     ]
-    return found
+    return checked
 
 
 def as_box(mark: Mark, numbers: Numbers) -> Box:
@@ -138,12 +138,19 @@ def check_sizes(marks: Marks, catalogue: Catalogue, stated: Sequence[tuple[str, 
         catalogue: of the images.
         stated: (id, where, stated (H, W)) of each image.
     """
-    wrong = [(where, said, catalogue.size(id)) for id, where, said in stated if said != catalogue.size(id)]
+    wrong = [
+        (where, stated_size, catalogue.size(id))
+        for id, where, stated_size in stated
+        if stated_size != catalogue.size(id)
+    ]
     if not wrong:
         return
-    marks.other_size = {id for id, _, said in stated if said != catalogue.size(id)}
-    turned = all(size == (said[1], said[0]) for _, said, size in wrong)
-    told = [f"{where} is of an image of {_wh(said)}, this one has {_wh(size)}" for where, said, size in wrong[:3]]
+    marks.other_size = {id for id, _, stated_size in stated if stated_size != catalogue.size(id)}
+    turned = all(size == (stated_size[1], stated_size[0]) for _, stated_size, size in wrong)
+    examples = [
+        f"{where} is of an image of {_wh(stated_size)}, this one has {_wh(size)}"
+        for where, stated_size, size in wrong[:3]
+    ]
     remedy = (
         "Width and height are exchanged: the annotations were made on the images as their EXIF orientation turns them, "
         "or on the pixels as they are stored. Remedy: read the images in the same orientation (`upright`); of images "
@@ -154,17 +161,17 @@ def check_sizes(marks: Marks, catalogue: Catalogue, stated: Sequence[tuple[str, 
     marks.problems.insert(
         0,
         f"{marks.source}: {len(wrong)} of {len(stated)} are of images of another size: "
-        f"{first_of(told, between='; ', of=len(wrong))}. {remedy}",
+        f"{first_of(examples, between='; ', of=len(wrong))}. {remedy}",
     )
 
 
-def _finite(given: Marks, count: int, catalogue: Catalogue, found: Checked) -> tuple[list[Mark], Floats, Floats]:
+def _finite(given: Marks, count: int, catalogue: Catalogue, checked: Checked) -> tuple[list[Mark], Floats, Floats]:
     """Marks of finite numbers, those numbers [N,count], and (H, W) of their images [N,2]."""
     marks = [mark for mark in given.marks if mark.id not in given.other_size]
     numbers = np.array([mark.numbers for mark in marks], np.float64).reshape(-1, count)
     good: Yes = np.asarray(np.isfinite(numbers).all(axis=1))
-    found.problems += [
-        f"{mark.where}: expected finite numbers, found {_told(mark.numbers)}"
+    checked.problems += [
+        f"{mark.where}: expected finite numbers, found {_shown(mark.numbers)}"
         for mark, fine in zip(marks, good.tolist(), strict=True)
         if not fine
     ]
@@ -173,27 +180,27 @@ def _finite(given: Marks, count: int, catalogue: Catalogue, found: Checked) -> t
     return kept, numbers[good], sizes
 
 
-def _wrong_units(source: str, numbers: Floats, sizes: Floats, found: Checked) -> bool:
+def _wrong_units(source: str, numbers: Floats, sizes: Floats, checked: Checked) -> bool:
     """Whether all numbers are shares or percents; a doubt about it becomes a notice."""
     problem = unit_problem(source, numbers, sizes)
     if problem is not None:
-        found.problems.append(problem)
+        checked.problems.append(problem)
         return True
     doubt = unit_doubt(source, numbers, sizes)
-    found.notices += [] if doubt is None else [Notice("numbers_within_100", len(numbers), doubt)]
+    checked.notices += [] if doubt is None else [Notice("numbers_within_100", len(numbers), doubt)]
     return False
 
 
 def _lines(marks: Sequence[Mark], numbers: Floats, sizes: Floats, which: Yes, expected: str) -> list[str]:
     return [
-        f"{marks[at].where}: expected {expected} an image of {_wh(sizes[at])}, found {_told(numbers[at].tolist())}"
+        f"{marks[at].where}: expected {expected} an image of {_wh(sizes[at])}, found {_shown(numbers[at].tolist())}"
         for at in np.flatnonzero(which).tolist()
     ]
 
 
 def _first_places(marks: Sequence[Mark], numbers: Floats, sizes: Floats, which: Yes) -> str:
     places = [
-        f"{marks[at].where} ('{marks[at].id}', {_wh(sizes[at])}): {_told(numbers[at].tolist())}"
+        f"{marks[at].where} ('{marks[at].id}', {_wh(sizes[at])}): {_shown(numbers[at].tolist())}"
         for at in np.flatnonzero(which)[:3].tolist()
     ]
     return first_of(places, between="; ", of=int(which.sum()))
@@ -204,7 +211,7 @@ def _area(corners: Floats) -> Floats:
     return area
 
 
-def _told(numbers: Sequence[float]) -> str:
+def _shown(numbers: Sequence[float]) -> str:
     if len(numbers) == 2:
         return f"x={numbers[0]:g}, y={numbers[1]:g}"
     return f"({', '.join(f'{number:g}' for number in numbers)})"

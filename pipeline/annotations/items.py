@@ -97,7 +97,7 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Found(Generic[Item]):
+class FileItems(Generic[Item]):
     """The checked content of a file of boxes or points: by id, with what may be wrong.
 
     Attributes:

@@ -78,9 +78,9 @@ def _sorted(
     names = ImageNames(known.catalogue)
     by_id: dict[str, list[Path]] = {}
     strangers = []
-    for relative in _walk(folder, suffixes):
+    for relative in _files_below(folder, suffixes):
         stem = relative.rpartition(".")[0]
-        id = names.find(stem) or next((found for short in _shorter(stem) if (found := names.find(short))), None)
+        id = names.find(stem) or next((match for short in _shorter(stem) if (match := names.find(short))), None)
         if id is None:
             strangers.append(relative)
         else:
@@ -88,7 +88,7 @@ def _sorted(
     return by_id, strangers
 
 
-def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+def _files_below(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
     """Paths below the folder with one of the suffixes, in order."""
     for place, below, files in os.walk(folder):
         below.sort()

@@ -28,6 +28,7 @@ class Mixture:
     """
 
     built_by_check: ClassVar[bool] = True
+    may_hold_boxes: ClassVar[bool] = True
 
     parts: dict[str, float]
     options: dict[str, Any] = field(default_factory=dict)
@@ -44,11 +45,11 @@ class Mixture:
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the files of the parts, each for the images that have it."""
-        found = []
+        notices = []
         for kind in self.parts:
             chosen = [id for id in ids if self.kind(id) == kind]
-            found += check_kind(self._part(kind), catalogue, chosen, workers) if chosen else []
-        return found
+            notices += check_kind(self._annotator(kind), catalogue, chosen, workers) if chosen else []
+        return notices
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Each kind for the images that have it."""
@@ -66,8 +67,8 @@ class Mixture:
         return next(reversed(self.parts))
 
     def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        annotator: Annotator = self._part(kind).bind(catalogue, ids)
+        annotator: Annotator = self._annotator(kind).bind(catalogue, ids)
         return annotator
 
-    def _part(self, kind: str) -> Any:
+    def _annotator(self, kind: str) -> Any:
         return resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))

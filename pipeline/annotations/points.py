@@ -56,23 +56,23 @@ class Points:
         """What may be wrong with the annotation file. Raises DataError with everything that surely is."""
         if self.file is None:
             return []
-        found = read_points(Path(self.file), catalogue, ids, self.supplementary)
-        about_tags = tag_notices(self.file, "points", found.classes, catalogue, ids)
-        return [*found.notices, *_together(self.file, found.items, ids), *about_tags]
+        points = read_points(Path(self.file), catalogue, ids, self.supplementary)
+        about_tags = tag_notices(self.file, "points", points.classes, catalogue, ids)
+        return [*points.notices, *_together(self.file, points.items, ids), *about_tags]
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
         """Read the annotation file. Raises DataError with everything that is wrong with it."""
         if self.file is None:
             return self.derived
-        found = read_points(Path(self.file), catalogue, ids, self.supplementary).items
-        return lambda source: self.supervise(source, found[source.id])
+        points = read_points(Path(self.file), catalogue, ids, self.supplementary).items
+        return lambda source: self.supervise(source, points[source.id])
 
     def derived(self, source: AnnotationSource) -> Supervision:
         """Derived points as a Supervision; around them, void pixels of the truth stay unlabelled."""
-        found = self.supervise(source, self.derive(source))
+        supervision = self.supervise(source, self.derive(source))
         if self.radius:
-            found.seeds[source.mask() == IGNORE] = UNLABELLED
-        return found
+            supervision.seeds[source.mask() == IGNORE] = UNLABELLED
+        return supervision
 
     def derive(self, source: AnnotationSource) -> list[Point]:
         """Points on the objects and on the background of the ground truth."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from models.ops.oversegmentation import FILES, RegionOptions, oversegment
-from pipeline.annotations.files import require
+from pipeline.annotations.files import require_items
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.label_folder import Files, LabelFolder
 from pipeline.compute.scratch import SCRATCH
@@ -57,8 +57,8 @@ class RegionSource:
         kept = SCRATCH / "regions" / _identity(self.options) / f"{self.catalogue.entry(id).sha256}.npz"
         if kept.is_file():
             with np.load(kept) as arrays:
-                found: Regions = arrays["regions"]
-                return found
+                regions: Regions = arrays["regions"]
+                return regions
         made = oversegment(self.catalogue.image(id), self.options)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(kept, shared=True) as scratch:
@@ -84,7 +84,7 @@ class RegionSource:
         folder = Path(self.options.folder)
         files = LabelFolder(folder, self.catalogue, (".png", ".tif", ".tiff")).find(ids, all_files)
         raise_together(files.problems)
-        require(ids, files.paths, folder, "maps of regions", self.catalogue, files.strangers)
+        require_items(ids, files.paths, folder, "maps of regions", self.catalogue, files.strangers)
         return files
 
     def _read(self, id: str) -> Regions:

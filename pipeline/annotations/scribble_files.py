@@ -10,7 +10,7 @@ import numpy as np
 
 from models.errors import ConfigurationError, DataError
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask
-from pipeline.annotations.files import require
+from pipeline.annotations.files import require_items
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.label_folder import Files, LabelFolder
 from pipeline.datasets.catalogue import Catalogue
@@ -69,7 +69,7 @@ class Look:
     problem: str | None = None
 
 
-def find(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool = False) -> Files:
+def find_scribbles(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool = False) -> Files:
     """The files of these images.
 
     Raises:
@@ -88,33 +88,33 @@ def find(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool
             f"{folder}: expected scribble PNGs, found JPEGs for {len(lossy)} images ({lossy[0]}.jpg). JPEG changes the "
             "values of pixels. Remedy: save the scribbles as PNG."
         )
-    require(ids, files.paths, folder, "scribble PNGs", catalogue, files.strangers)
+    require_items(ids, files.paths, folder, "scribble PNGs", catalogue, files.strangers)
     return files
 
 
-def read(path: Path, size: tuple[int, int]) -> Mask:
+def read_scribble(path: Path, size: tuple[int, int]) -> Mask:
     """The values of a file, uint8 [H,W].
 
     Raises:
         DataError: it cannot be read, or is of another size than its image.
     """
     try:
-        found = read_indices(path)
+        indices = read_indices(path)
     except BadFileError as bad:
-        said, of_colours, _ = str(bad).partition(". Set `labelmap`")  # an option of masks alone
+        reason, of_colours, _ = str(bad).partition(". Set `labelmap`")  # an option of masks alone
         remedy = ". Write the number of each class in place of its colour (0 background, 1, 2, ..., 255 unlabelled)."
-        raise DataError(f"{path}: {said}{remedy if of_colours else ''}") from None
-    if found.shape != size or found.max(initial=0) > 255:
-        turned = " Width and height are exchanged: EXIF orientation?" if found.shape == size[::-1] else ""
+        raise DataError(f"{path}: {reason}{remedy if of_colours else ''}") from None
+    if indices.shape != size or indices.max(initial=0) > 255:
+        turned = " Width and height are exchanged: EXIF orientation?" if indices.shape == size[::-1] else ""
         raise DataError(
-            f"{path}: expected values 0..255 of size {size} (H x W), found size {found.shape}, up to "
-            f"{found.max(initial=0)}.{turned} Remedy: draw on the image as it is, in 8 bits, or scale what was drawn "
+            f"{path}: expected values 0..255 of size {size} (H x W), found size {indices.shape}, up to "
+            f"{indices.max(initial=0)}.{turned} Remedy: draw on the image as it is, in 8 bits, or scale what was drawn "
             "with the nearest neighbour."
         )
-    return found.astype(np.uint8)
+    return indices.astype(np.uint8)
 
 
-def check(
+def check_scribbles(
     folder: Path, values: Values, catalogue: Catalogue, ids: Sequence[str], workers: int
 ) -> tuple[dict[str, set[int]], list[Notice]]:
     """Look at every file once.
@@ -133,22 +133,22 @@ def check(
         DataError: everything that surely is wrong.
     """
     lookup = values.lookup(catalogue)
-    files = find(folder, catalogue, ids, all_files=True)
+    files = find_scribbles(folder, catalogue, ids, all_files=True)
     items = [(path, catalogue.size(id)) for id, path in files.paths.items()]
     looks = in_processes(_look, items, workers, f"looking at {folder.name}")
     raise_together([look.problem for look in looks if look.problem])
-    found = {id: look.pixels for id, look in zip(files.paths, looks, strict=True)}
+    counted = {id: look.pixels for id, look in zip(files.paths, looks, strict=True)}
     drawn = {
         id: {int(lookup[value]) for value in pixels if 1 <= lookup[value] <= catalogue.num_classes}
-        for id, pixels in found.items()
+        for id, pixels in counted.items()
     }
-    notices = [*_strangers(folder, files, catalogue), *_values(folder, found, files.paths, values, lookup, catalogue)]
+    notices = [*_strangers(folder, files, catalogue), *_values(folder, counted, files.paths, values, lookup, catalogue)]
     return drawn, notices
 
 
 def _look(item: tuple[Path, tuple[int, int]]) -> Look:
     try:
-        counts = np.bincount(read(*item).ravel(), minlength=256)
+        counts = np.bincount(read_scribble(*item).ravel(), minlength=256)
     except DataError as error:
         return Look({}, str(error))
     return Look({int(value): int(counts[value]) for value in np.flatnonzero(counts)})
@@ -158,7 +158,7 @@ def _strangers(folder: Path, files: Files, catalogue: Catalogue) -> Iterator[Not
     if not files.strangers or catalogue.limit is not None:
         return
     names = ImageNames(catalogue)
-    told = [
+    lines = [
         f"{name}{f' ({hint})' if place < 3 and (hint := names.hint(name.rpartition('.')[0])) else ''}"
         for place, name in enumerate(files.strangers)
     ]
@@ -167,46 +167,48 @@ def _strangers(folder: Path, files: Files, catalogue: Catalogue) -> Iterator[Not
         "scribbles_without_image",
         count,
         f"{folder}: {count} files belong to no image of catalogue '{catalogue.name}' and are left out: "
-        f"{first_of(told)}.",
+        f"{first_of(lines)}.",
     )
 
 
 def _values(
     folder: Path,
-    found: Mapping[str, Mapping[int, int]],
+    counted: Mapping[str, Mapping[int, int]],
     paths: Mapping[str, Path],
     values: Values,
     lookup: Mask,
     catalogue: Catalogue,
 ) -> Iterator[Notice]:
     totals: dict[int, int] = {}
-    for pixels in found.values():
+    for pixels in counted.values():
         for value, count in pixels.items():
             totals[value] = totals.get(value, 0) + count
     everything = max(sum(totals.values()), 1)
     most = max(totals, key=lambda value: totals[value], default=values.unlabelled)
     share = totals.get(most, 0) / everything
-    if found and values.unlabelled not in totals:
-        yield Notice("scribbles_without_unlabelled", len(found), _all_labelled(folder, len(found), most, share, values))
+    if counted and values.unlabelled not in totals:
+        yield Notice(
+            "scribbles_without_unlabelled", len(counted), _all_labelled(folder, len(counted), most, share, values)
+        )
     classes = [f"{value} {name}" for value, name in zip(catalogue.mask_values, catalogue.class_names, strict=True)]
-    if found and not any(1 <= lookup[value] <= catalogue.num_classes for value in totals):
+    if counted and not any(1 <= lookup[value] <= catalogue.num_classes for value in totals):
         held = first_of([str(value) for value in sorted(totals)], 8)
         yield Notice(
             "scribbles_without_class",
-            len(found),
-            f"{folder}: no pixel of {len(found)} files has the value of a class ({first_of(classes, 8)}); "
+            len(counted),
+            f"{folder}: no pixel of {len(counted)} files has the value of a class ({first_of(classes, 8)}); "
             f"they hold {held}.",
         )
     strange = sorted(value for value in totals if lookup[value] == IGNORE)
     if strange and catalogue.mask_values == tuple(range(1, catalogue.num_classes + 1)):
-        with_them = [id for id, pixels in found.items() if any(value in pixels for value in strange)]
-        first = next(value for value in strange if value in found[with_them[0]])
+        with_them = [id for id, pixels in counted.items() if any(value in pixels for value in strange)]
+        first = next(value for value in strange if value in counted[with_them[0]])
         ground = "no value" if values.background is None else values.background
         yield Notice(
             "scribbles_of_no_class",
             len(with_them),
             f"Scribbles with values of no class are void: {first_of([str(v) for v in strange], 8)}, in "
-            f"{len(with_them)} of {len(found)} files, such as {first} in {paths[with_them[0]]}. "
+            f"{len(with_them)} of {len(counted)} files, such as {first} in {paths[with_them[0]]}. "
             f"Expected {ground} background, {first_of(classes, 8)}, {values.unlabelled} unlabelled.",
         )
 

@@ -66,7 +66,7 @@ class Scribbles:
         """Look at each file once: what may be wrong. Raises DataError with all files that are missing or wrong."""
         if self.file is None:
             return []
-        drawn, notices = scribble_files.check(Path(self.file), self.values, catalogue, ids, workers)
+        drawn, notices = scribble_files.check_scribbles(Path(self.file), self.values, catalogue, ids, workers)
         return [*notices, *tag_notices(self.file, "scribbles", drawn, catalogue, ids)]
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
@@ -74,24 +74,24 @@ class Scribbles:
         if self.file is None:
             return self.derive
         lookup = self.values.lookup(catalogue)
-        paths = scribble_files.find(Path(self.file), catalogue, ids).paths
+        paths = scribble_files.find_scribbles(Path(self.file), catalogue, ids).paths
         return lambda source: self.read(source, paths[source.id], lookup)
 
     def read(self, source: AnnotationSource, path: Path, lookup: Mask) -> Supervision:
         """A scribble file as a Supervision; strokes of classes that are not kept are void."""
-        seeds = lookup[scribble_files.read(path, source.size)]
+        seeds = lookup[scribble_files.read_scribble(path, source.size)]
         return Supervision(tags_with(source, np.unique(seeds)), seeds)
 
     def derive(self, source: AnnotationSource) -> Supervision:
         """Strokes on the objects and on the background of the ground truth."""
         rng = generator(self.seed, source.id)
         seeds = unlabelled(source)
-        found = regions(source, self.min_area)
-        for region in found:
+        drawn = regions(source, self.min_area)
+        for region in drawn:
             seeds[self.stroke(region.pixels, rng)] = region.class_
         if self.background:
             seeds[self.stroke(source.mask() == BACKGROUND, rng)] = BACKGROUND
-        return Supervision(tags_with(source, (region.class_ for region in found)), seeds)
+        return Supervision(tags_with(source, (region.class_ for region in drawn)), seeds)
 
     def stroke(self, pixels: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         """A part of the longest path through the region's skeleton, widened but inside the region, bool [H,W]."""

@@ -1,4 +1,4 @@
-"""What the binders share: where inputs lie, what identifies a stage's work, how parts are written."""
+"""What the binders share: where inputs lie, what identifies a stage's work, how shards are written."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
 from pipeline.book.artifacts import artifact, code_fingerprint
 from pipeline.book.params import Book
-from pipeline.compute.chunks import spread_parts
+from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.catalogue import FILE, Catalogue
 from pipeline.storage.once import open_once
 from pipeline.storage.stores import Header
 from pipeline.tracking.log import Log, dvc_md5
 
 __all__ = [
-    "Log", "PartTask", "PartWriter", "Workspace", "header", "id_parts", "require_mask_classes", "span", "split_of",
-    "write_parts",
+    "Log", "ShardTask", "ShardWriter", "Workspace", "header", "id_chunks", "require_mask_classes", "span", "split_of",
+    "write_shards",
 ]  # fmt: skip
 
 
-class PartWriter(Protocol):
-    """A store being written part by part."""
+class ShardWriter(Protocol):
+    """A store being written shard by shard."""
 
     header: Header
 
     @property
     def count(self) -> int: ...
 
-    def part(self, k: int) -> tuple[str, ...]: ...
+    def shard_ids(self, k: int) -> tuple[str, ...]: ...
 
     def done(self, k: int) -> bool: ...
 
@@ -110,42 +110,42 @@ def header(catalogue: Catalogue, ids: Iterable[str]) -> Header:
 
 
 @dataclass(frozen=True)
-class PartTask:
-    """Makes one part of a store, unless it is there; picklable, so that any process can."""
+class ShardTask:
+    """Makes one shard of a store, unless it is there; picklable, so that any process can."""
 
-    writer: PartWriter
+    writer: ShardWriter
     make: Callable[[tuple[str, ...]], Iterable[Any]]
 
     def __call__(self, k: int) -> None:
         if not self.writer.done(k):  # by a worker that was lost before it could say so
-            self.writer.write(k, list(self.make(self.writer.part(k))))
+            self.writer.write(k, list(self.make(self.writer.shard_ids(k))))
 
 
-def write_parts(
-    writer: PartWriter, make: Callable[[tuple[str, ...]], Iterable[Any]], desc: str, on_device: bool = False
+def write_shards(
+    writer: ShardWriter, make: Callable[[tuple[str, ...]], Iterable[Any]], desc: str, on_device: bool = False
 ) -> None:
-    """Make the parts that are not there yet, by the engine that the environment chose, and move the store into place.
+    """Make the shards that are not there yet, by the engine that the environment chose, and move the store into place.
 
     Args:
         writer: the store being written.
-        make: picklable; from the ids of a part to one item for each, in order.
+        make: picklable; from the ids of a shard to one item for each, in order.
         desc: for the progress bar.
         on_device: ``make`` computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
     """
     missing = [k for k in range(writer.count) if not writer.done(k)]
-    spread_parts(
-        PartTask(writer, make),
+    run_chunks(
+        ShardTask(writer, make),
         missing,
         desc,
         on_device=on_device,
         describe=lambda k: _described(writer, k),
-        images=lambda k: len(writer.part(k)),
+        images=lambda k: len(writer.shard_ids(k)),
     )
     writer.finish()
 
 
-def id_parts(ids: Sequence[str], size: int = 64) -> tuple[tuple[str, ...], ...]:
-    """Ids in parts of ``size``, the last one shorter."""
+def id_chunks(ids: Sequence[str], size: int = 64) -> tuple[tuple[str, ...], ...]:
+    """Ids in chunks of ``size``, the last one shorter."""
     return tuple(tuple(ids[start : start + size]) for start in range(0, len(ids), size))
 
 
@@ -166,13 +166,13 @@ def require_mask_classes(catalogue: Catalogue, where: str) -> None:
         )
 
 
-def _described(writer: PartWriter, k: int) -> str:
-    """The images of a part, and which of them wants most memory."""
-    ids, sizes = writer.part(k), dict(zip(writer.header.ids, writer.header.sizes, strict=True))
+def _described(writer: ShardWriter, k: int) -> str:
+    """The images of a chunk, and which of them wants most memory."""
+    ids, sizes = writer.shard_ids(k), dict(zip(writer.header.ids, writer.header.sizes, strict=True))
     largest = max(ids, key=lambda id: sizes[id][0] * sizes[id][1])
     return f"{span(ids)}, the largest '{largest}' of {sizes[largest][1]} x {sizes[largest][0]} pixels"
 
 
 def span(ids: Sequence[str]) -> str:
-    """The images of a part, as a message names them."""
+    """The images of a chunk, as a message names them."""
     return f"images {ids[0]} to {ids[-1]}"

@@ -10,10 +10,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
+from pipeline.binders.common import Log, Workspace, id_chunks, span, split_of
 from pipeline.book.params import Book
-from pipeline.compute.chunks import spread_parts
-from pipeline.datasets.catalogue import GroundTruth
+from pipeline.compute.chunks import run_chunks
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import first_of
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
@@ -23,18 +23,18 @@ STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": S
 
 @dataclass(frozen=True)
 class _Score:
-    """Counts one part of the images; picklable."""
+    """Counts one chunk of the images; picklable."""
 
     here: Workspace
     kind: str
-    parts: tuple[tuple[str, ...], ...]
+    chunks: tuple[tuple[str, ...], ...]
 
     def __call__(self, k: int) -> MaskScore | CamScore:
         here, entry = self.here, self.here.entry
         catalogue = here.catalogue
         truth = GroundTruth(catalogue, here.path("ground_truth", entry.data))
         store = STORES[self.kind].opened(here.path(*entry.of.split("/")))
-        ids = self.parts[k]
+        ids = self.chunks[k]
         if self.kind == "cams":
             triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
             return score_cams(triples, catalogue.class_names, **entry.options)
@@ -50,14 +50,14 @@ def run(book: Book, name: str, log: Log) -> None:
     store = STORES[kind].opened(here.path(kind, source))
     ids = store.ids if entry.split is None else catalogue.ids(entry.split)
     store.require(ids, f"evaluate.{name}", catalogue.digest)
-    parts = id_parts(ids)
+    chunks = id_chunks(ids)
     scores: list[Any] = [
-        *spread_parts(
-            _Score(here, kind, parts),
-            range(len(parts)),
+        *run_chunks(
+            _Score(here, kind, chunks),
+            range(len(chunks)),
             f"evaluate {name}",
-            describe=lambda k: span(parts[k]),
-            images=lambda k: len(parts[k]),
+            describe=lambda k: span(chunks[k]),
+            images=lambda k: len(chunks[k]),
         )
     ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from models.errors import DataError
 from pipeline.annotations.boxes import around
 from pipeline.annotations.common import objects
-from pipeline.binders.common import Log, Workspace, id_parts, span, split_of
+from pipeline.binders.common import Log, Workspace, id_chunks, span, split_of
 from pipeline.book.params import Book
-from pipeline.compute.chunks import spread_parts
-from pipeline.datasets.catalogue import Catalogue, GroundTruth
+from pipeline.compute.chunks import run_chunks
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.storage.stores import CamStore
 
 if TYPE_CHECKING:
@@ -31,18 +32,18 @@ MIN_AREA = 16
 
 @dataclass(frozen=True)
 class _Score:
-    """Counts one part of the images; picklable."""
+    """Counts one chunk of the images; picklable."""
 
     here: Workspace
-    parts: tuple[tuple[str, ...], ...]
+    chunks: tuple[tuple[str, ...], ...]
 
     def __call__(self, k: int) -> BoxScore:
         from pipeline.compute.runtime import device
         from stages.evaluate_boxes import score_boxes
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         method = self.here.network()
-        return score_boxes(self._samples(catalogue, self.parts[k]), method, device=own, **entry.options)
+        return score_boxes(self._samples(catalogue, self.chunks[k]), method, device=device_here, **entry.options)
 
     def _samples(self, catalogue: Catalogue, ids: tuple[str, ...]) -> Iterator[BoxSample]:
         from stages.evaluate_boxes import BoxSample
@@ -64,9 +65,9 @@ def true_boxes(
     """
     boxes = truth.boxes(id)
     if boxes is None:
-        found = [around(region) for region in objects(truth.mask(id), truth.instances(id), MIN_AREA)]
-        corners = np.array([box.corners for box in found], np.float32).reshape(-1, 4)
-        return np.array([box.class_ for box in found], np.int64), corners
+        regions = [around(region) for region in objects(truth.mask(id), truth.instances(id), MIN_AREA)]
+        corners = np.array([box.corners for box in regions], np.float32).reshape(-1, 4)
+        return np.array([box.class_ for box in regions], np.int64), corners
     tags = catalogue.entry(id).tags or ()
     if len(tags) != 1:
         raise DataError(f"Image '{id}' has boxes: expected one tag that says of what, found {list(tags)}.")
@@ -79,23 +80,23 @@ def run(book: Book, name: str, log: Log) -> None:
     entry, catalogue = here.entry, here.catalogue
     cams = CamStore.opened(here.path("cams", entry.cams))
     cams.require((), f"evaluate_boxes.{name}", catalogue.digest)
-    parts = id_parts(cams.ids)
-    scores: list[BoxScore] = spread_parts(
-        _Score(here, parts), range(len(parts)), f"evaluate_boxes {name}", on_device=True,
-        describe=lambda k: span(parts[k]), images=lambda k: len(parts[k]),
+    chunks = id_chunks(cams.ids)
+    scores: list[BoxScore] = run_chunks(
+        _Score(here, chunks), range(len(chunks)), f"evaluate_boxes {name}", on_device=True,
+        describe=lambda k: span(chunks[k]), images=lambda k: len(chunks[k]),
     )  # fmt: skip
-    found = reduce(lambda a, b: a.merge(b), scores).localisation()
+    localisation = reduce(lambda a, b: a.merge(b), scores).localisation()
     labels = {"cams": entry.cams, "checkpoint": entry.checkpoint, "split": split_of(catalogue.splits, cams.ids)}
-    _write(here.path("localisations", name), found, labels)
-    log.metrics(found.metrics)
+    _write(here.path("localisations", name), localisation, labels)
+    log.metrics(localisation.metrics)
     log.tags(labels)
 
 
-def _write(folder: Path, found: Localisation, labels: dict[str, str]) -> None:
+def _write(folder: Path, localisation: Localisation, labels: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({**labels, **found.metrics}, indent=1, sort_keys=True)
+    content = json.dumps({**labels, **localisation.metrics}, indent=1, sort_keys=True)
     (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
     with (folder / "thresholds.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(found.columns)
-        writer.writerows(found.rows)
+        writer.writerow(localisation.columns)
+        writer.writerows(localisation.rows)

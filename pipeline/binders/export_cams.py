@@ -11,7 +11,7 @@ from models.errors import DataError
 from models.ops.boxes import within_boxes
 from models.ops.known_labels import with_labels
 from models.structures import Cam
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import CamStore, SupervisionStore
 
@@ -24,11 +24,11 @@ class _Export:
         from pipeline.compute.runtime import device
         from stages.export_cams import export_cams
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         tags = SupervisionStore.opened(self.here.path("supervision", entry.supervision))
         method = self.here.network()
         samples = ((id, catalogue.image(id), tags.tags(id)) for id in ids)
-        for id, cam in export_cams(samples, method, device=own, **entry.options):
+        for id, cam in export_cams(samples, method, device=device_here, **entry.options):
             known = self._boxed(id, cam, tags) if entry.boxes else cam
             yield with_labels(known, tags[id].seeds) if entry.keep_labels else known
 
@@ -56,5 +56,5 @@ def run(book: Book, name: str, log: Log) -> None:
         dtype=entry.dtype,
         fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
     )
-    write_parts(writer, _Export(here), f"export_cams {name}", on_device=True)
+    write_shards(writer, _Export(here), f"export_cams {name}", on_device=True)
     log.metrics({"images": len(tags), "maps": sum(len(keys) for keys in CamStore.opened(here.path("cams", name)).keys)})

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from models.doors import resolve
-from models.pseudo_masks import RULES
+from models.rules import RULES
 from models.structures import Supervision
 from pipeline.annotations.regions import RegionSource
-from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import CamStore, SupervisionStore
 from stages.make_pseudo_masks import make_pseudo_masks
@@ -46,5 +46,5 @@ def run(book: Book, name: str, log: Log) -> None:
     writer = SupervisionStore.create(
         here.path("supervision", name), header(catalogue, cams.ids), fingerprint=here.fingerprint(source)
     )
-    write_parts(writer, _Make(here), f"make_pseudo_masks {name}")
+    write_shards(writer, _Make(here), f"make_pseudo_masks {name}")
     log.metrics({"images": len(cams)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.refiners.dense_crf import SegmentationCrf
 from models.structures import Mask
-from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import MaskStore
 
@@ -20,11 +20,11 @@ class _Predict:
         from pipeline.compute.runtime import device
         from stages.predict_masks import predict_masks
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         method = self.here.network()
         crf = SegmentationCrf(**entry.crf) if entry.crf is not None else None
         samples = ((id, catalogue.image(id), None) for id in ids)
-        for _, mask in predict_masks(samples, method, device=own, crf=crf, **entry.options):
+        for _, mask in predict_masks(samples, method, device=device_here, crf=crf, **entry.options):
             yield mask
 
 
@@ -40,5 +40,5 @@ def run(book: Book, name: str, log: Log) -> None:
             here.path("catalogues", entry.data) / "catalogue.json", here.path("checkpoints", entry.checkpoint)
         ),
     )
-    write_parts(writer, _Predict(here), f"predict_masks {name}", on_device=True)
+    write_shards(writer, _Predict(here), f"predict_masks {name}", on_device=True)
     log.metrics({"images": len(writer.header.ids)})

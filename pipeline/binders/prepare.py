@@ -31,12 +31,12 @@ def run(book: Book, name: str, log: Log) -> None:
     notices = read_notices(catalogue.folder)
     warn_of(notices)
     if catalogue.left_out:
-        warnings.warn(told(catalogue.left_out, len(catalogue.entries)), stacklevel=2)
+        warnings.warn(left_out_notice(catalogue.left_out, len(catalogue.entries)), stacklevel=2)
     log.metrics({"images": len(catalogue.entries), "left_out": len(catalogue.left_out), "warnings": len(notices)})
     log.metrics({f"images_{split}": len(ids) for split, ids in catalogue.splits.items()})
 
 
-def told(left_out: Mapping[str, str], kept: int) -> str:
+def left_out_notice(left_out: Mapping[str, str], kept: int) -> str:
     """How many images ``on_bad_image: skip`` left out, and what is wrong with the first of them."""
     named = first_lines([f"  {id}: {reason}" for id, reason in left_out.items()], NAMED)
     head = f"{len(left_out)} of {len(left_out) + kept} images are left out (on_bad_image: skip):"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.refiners.random_walk import RandomWalk
 from models.structures import Cam
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import CamStore
 
@@ -20,13 +20,13 @@ class _Propagate:
         from pipeline.compute.runtime import device
         from stages.propagate_cams import propagate_cams
 
-        entry, catalogue, own = self.here.entry, self.here.catalogue, device()
+        entry, catalogue, device_here = self.here.entry, self.here.catalogue, device()
         method = self.here.network()
         cams = CamStore.opened(self.here.path("cams", entry.cams))
         samples = ((id, catalogue.image(id), cam) for id, cam in cams.items(ids))
         walk = RandomWalk(**entry.options)
         propagated = propagate_cams(
-            samples, method, walk, device=own, precision=entry.precision, instances=entry.instances
+            samples, method, walk, device=device_here, precision=entry.precision, instances=entry.instances
         )
         yield from (cam for _, cam in propagated)
 
@@ -45,5 +45,5 @@ def run(book: Book, name: str, log: Log) -> None:
         dtype=entry.dtype,
         fingerprint=here.fingerprint(source, here.path("checkpoints", entry.checkpoint)),
     )
-    write_parts(writer, _Propagate(here), f"propagate_cams {name}", on_device=True)
+    write_shards(writer, _Propagate(here), f"propagate_cams {name}", on_device=True)
     log.metrics({"images": len(cams)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.doors import resolve
 from models.refiners import REFINERS
 from models.structures import Cam
-from pipeline.binders.common import Log, Workspace, header, write_parts
+from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
 from pipeline.storage.stores import CamStore
 from stages.refine_cams import refine_cams
@@ -41,5 +41,5 @@ def run(book: Book, name: str, log: Log) -> None:
         dtype=entry.dtype,
         fingerprint=here.fingerprint(source),
     )
-    write_parts(writer, _Refine(here), f"refine_cams {name}")
+    write_shards(writer, _Refine(here), f"refine_cams {name}")
     log.metrics({"images": len(cams)})

@@ -11,9 +11,9 @@ from models.ops.known_labels import filled_regions
 from models.structures import BACKGROUND, Supervision
 from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.regions import Regions, RegionSource
-from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_parts
+from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
 from pipeline.compute.runtime import workers
-from pipeline.datasets.catalogue import GroundTruth
+from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import Notice, save_notices, warn_of
 from pipeline.storage.stores import SupervisionStore
 
@@ -65,7 +65,7 @@ def write_supervision(
     regions = RegionSource.of(here.entry.regions, catalogue)
     notices += [] if regions is None else regions.check(ids)
     writer = SupervisionStore.create(here.path("supervision", name), header(catalogue, ids), fingerprint=fingerprint)
-    write_parts(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
+    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
     notices += _without_background(here, options)
     save_notices(here.path("supervision", name), notices)
     warn_of(notices)

@@ -20,7 +20,7 @@ def run(book: Book, name: str, log: Log) -> None:
     from pipeline.loading.loaders import TrainLoader
     from pipeline.storage.checkpoints import build_method, load_init, save_checkpoint
     from pipeline.storage.resume import Resume
-    from stages.train import Row, State, train
+    from stages.train import HistoryRow, TrainingState, train
 
     here = Workspace(book, "train", name)
     entry, catalogue = here.entry, here.catalogue
@@ -37,7 +37,7 @@ def run(book: Book, name: str, log: Log) -> None:
         SCRATCH / "checkpoints" / here.fingerprint(*sources), settings.save_every_seconds, fabric.is_global_zero
     )
 
-    def on_row(row: Row) -> None:
+    def on_row(row: HistoryRow) -> None:
         bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
         log.metrics({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
 
@@ -46,7 +46,7 @@ def run(book: Book, name: str, log: Log) -> None:
     total = settings.total_steps(loader.steps_per_epoch)
     bar = runtime.steps_bar(total, state["done"] if state else 0, f"train {name}", fabric.is_global_zero)
 
-    def on_step(done: int, snapshot: Callable[[], State]) -> None:
+    def on_step(done: int, snapshot: Callable[[], TrainingState]) -> None:
         bar.update()
         resume.on_step(done, snapshot)
 

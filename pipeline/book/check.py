@@ -80,7 +80,7 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
 
 
 def _extra_problems(where: str, entry: Any) -> Iterator[str]:
-    """Parts that need a package which the base installation lacks."""
+    """Components that need a package which the base installation lacks."""
     model = getattr(entry, "model", {})
     named = {"architecture": getattr(entry, "architecture", None), "model.backbone": model.get("backbone")}
     for key, value in named.items():
@@ -123,7 +123,7 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
             f"{'' if 'output_stride' in given else ' (the default)'}. Remedy: output_stride: {known[0]}."
         )
     if trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
-        able = ", ".join(name for name, part in BACKBONES.items() if has_method(part, "with_attention"))
+        able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
 
 
@@ -140,15 +140,15 @@ def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
 def _misfits(
     target: str, given: dict[str, Any], where: str, homes: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
-    """Options that a part does not take, of the wrong type, out of range, or that exclude each other.
+    """Options that a component does not take, of the wrong type, out of range, or that exclude each other.
 
-    A part that is ``built_by_check`` says the last itself, when it is built; it may import no torch.
+    A component that is ``built_by_check`` says the last itself, when it is built; it may import no torch.
     """
     model = options_model(target)
     try:
-        found = model.model_validate(given)
+        checked = model.model_validate(given)
         for low, high in trait(target, "bands", ()):
-            least, most = getattr(found, low), getattr(found, high)
+            least, most = getattr(checked, low), getattr(checked, high)
             if least > most:
                 yield f"{where}.{low}: expected at most {high} ({most!r:.20}), found {least!r:.20}."
         if trait(target, "built_by_check"):

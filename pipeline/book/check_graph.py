@@ -7,23 +7,17 @@ from graphlib import CycleError, TopologicalSorter
 
 from models.errors import closest
 from models.methods import METHODS
+from pipeline.annotations import ANNOTATORS
 from pipeline.book.entries import PrepareEntry
-from pipeline.book.lineage import Node, inputs
+from pipeline.book.lineage import Node, entry_inputs
 from pipeline.book.params import Book
-from pipeline.book.signatures import options_model, trait
+from pipeline.book.signatures import constant_beside, options_model, trait
 from pipeline.datasets import READERS
-
-FIXED_SPLITS = {"toy": ("train", "val"), "cub": ("train", "test")}
-"""Readers whose splits no option names."""
-
-
-WITH_BOXES = ("boxes", "mixture")
-"""Kinds of annotation that may hold boxes."""
 
 
 def circle_problems(book: Book) -> Iterator[str]:
     """Entries that need, in the end, what they make themselves."""
-    needs = {node: list(inputs(book, *node).values()) for node in book.entries()}
+    needs = {node: list(entry_inputs(book, *node).values()) for node in book.entries()}
     while circle := _circle(needs):
         for verb, name in circle:
             yield f"{verb}.{name}: needs what it makes itself. Name another artefact, or rename this entry."
@@ -53,9 +47,10 @@ def _known_splits(book: Book, data: str) -> list[str] | None:
     entry: PrepareEntry | None = book.prepare.get(data)
     if entry is None or entry.reader not in READERS:
         return None
-    if entry.reader in FIXED_SPLITS:
-        return list(FIXED_SPLITS[entry.reader])
-    field = options_model(READERS[entry.reader]).model_fields.get("splits")
+    reader = READERS[entry.reader]
+    if fixed := constant_beside(reader, "FIXED_SPLITS"):
+        return list(fixed)
+    field = options_model(reader).model_fields.get("splits")
     named = entry.options.get("splits", field.default if field else None)
     return list(named) if isinstance(named, dict | list | tuple) else None
 
@@ -81,7 +76,7 @@ def label_problems(book: Book) -> Iterator[str]:
                 yield f"{verb}.{name}.fill_regions: image tags label no pixel whose region could take it."
     for name, export in book.export_cams.items():
         source = book.annotate.get(export.supervision) or book.import_annotations.get(export.supervision)
-        if export.boxes and source is not None and source.kind not in WITH_BOXES:
+        if export.boxes and source is not None and not trait(ANNOTATORS.get(source.kind), "may_hold_boxes"):
             yield (
                 f"export_cams.{name}.boxes: '{export.supervision}' holds {source.kind}, not boxes. "
                 "Name a supervision of the kind 'boxes', or leave boxes out."

@@ -1,8 +1,8 @@
 """Code is a dependency: a fingerprint of the source that stands behind each stage of a book.
 
 DVC's ``code`` stage writes one small file per recipe entry; the entry's stage depends on it. A file changes only when
-the code that the entry runs does: the binder of its verb (``pipeline/binders/VERB.py``), the parts of the doors that
-the entry names, and every definition that these reach through names, in any module of the project.
+the code that the entry runs does: the binder of its verb (``pipeline/binders/VERB.py``), the components that the entry
+names, and every definition that these reach through names, in any module of the project.
 
 Code counts by its content, never by where it stands: a definition or a module that moves changes no fingerprint, nor
 do comments, docstrings and layout.
@@ -19,7 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pipeline.book.options import parts
+from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.compute.source import module_path
 
@@ -39,12 +39,12 @@ _BOOKKEEPING = (
 
 ``models.options`` says what a value may be: nothing is computed with it.
 
-An engine runs parts; what a part computes, and with how many threads, is said by ``pipeline.compute.chunks`` and what
+An engine runs chunks; what a chunk computes, and with how many threads, is said by ``pipeline.compute.chunks`` and what
 it calls.
 """
 
 _ADDRESS = re.compile(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+(?=:\w+$|$)")
-"""A module's name in a string, as doors have it ("models.methods.seam:Seam"): what it leads to is a part of its own."""
+"""A module's name in a string, as doors have it ("models.methods.seam:Seam"): what it leads to is another component."""
 
 Definition: TypeAlias = tuple[str, str]
 """(module, name) of a function, a class or a variable; the name is empty for what a module does when it is imported."""
@@ -55,7 +55,7 @@ def write_fingerprints(book: Book, folder: Path) -> None:
     for verb, name in book.entries():
         target = folder / verb / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(fingerprint(verb, parts(book, verb, name)) + "\n", encoding="utf-8")
+        target.write_text(fingerprint(verb, components(book, verb, name)) + "\n", encoding="utf-8")
 
 
 @cache
@@ -68,19 +68,19 @@ def fingerprint(verb: str, named: tuple[str, ...]) -> str:
 def reached(roots: Iterable[str]) -> set[Definition]:
     """All definitions of the modules ``roots``, and all that they use, directly or not.
 
-    Packages' ``__init__`` files are left out: they are empty, or doors of which only the named part counts.
+    Packages' ``__init__`` files are left out: they are empty, or doors of which only the named component counts.
     """
-    found: set[Definition] = set()
+    definitions: set[Definition] = set()
     queue = [definition for root in roots if _counts(root) for definition in _module(root).definitions]
     while queue:
         definition = queue.pop()
-        if definition in found:
+        if definition in definitions:
             continue
-        found.add(definition)
+        definitions.add(definition)
         module, name = definition
         queue += [used for used in _module(module).uses(name).values() if used is not None]
         queue += [(module, "")] if name and "" in _module(module).statements else []
-    return found
+    return definitions
 
 
 def closure(roots: Iterable[str]) -> set[str]:
@@ -101,13 +101,13 @@ class _Module:
     @cached_property
     def statements(self) -> dict[str, list[ast.stmt]]:
         """Name -> the statements that define it; the empty name has those that define none (effects of importing)."""
-        found: dict[str, list[ast.stmt]] = {}
+        statements: dict[str, list[ast.stmt]] = {}
         for statement in self.tree.body:
             if _is_docstring(statement) or _is_for_types_alone(statement) or _imports_project(statement):
                 continue
             for name, defining in _defined(statement):
-                found.setdefault(name, []).append(defining)
-        return found
+                statements.setdefault(name, []).append(defining)
+        return statements
 
     @property
     def definitions(self) -> list[Definition]:
@@ -123,24 +123,26 @@ class _Module:
     def content(self, name: str) -> str:
         """The source of a definition, with the hash of the source of each definition that it uses by name."""
         used = {
-            word: _source(found) for word, found in self.uses(name).items() if found not in (None, (self.name, name))
+            word: _source(definition)
+            for word, definition in self.uses(name).items()
+            if definition not in (None, (self.name, name))
         }
         return "\n".join([_source((self.name, name)), *(f"{word} {source}" for word, source in sorted(used.items()))])
 
     @cache  # noqa: B019
     def uses(self, name: str) -> dict[str, Definition | None]:
         """Name in the definition -> the definition that it means; None for what is not counted."""
-        found: dict[str, Definition | None] = {}
+        definitions: dict[str, Definition | None] = {}
         for statement in self.statements.get(name, ()):
             local = {word: source for node in ast.walk(statement) for word, source in _bound(node)}
             words = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
             for word in words | set(local):
                 source = local.get(word) or self.imported.get(word)
                 if source is not None:
-                    found.update(_resolved(word, *source))
+                    definitions.update(_resolved(word, *source))
                 elif word in self.statements and word != name:
-                    found[word] = (self.name, word)
-        return found
+                    definitions[word] = (self.name, word)
+        return definitions
 
 
 @cache
@@ -161,7 +163,7 @@ def _resolved(word: str, module: str, name: str) -> dict[str, Definition | None]
     inner = f"{module}.{name}" if name else module
     if _is_module(inner):
         whole = _module(inner).definitions if _counts(inner) else []
-        return {f"{word}.{found}": (inner, found) for inner, found in whole} or {word: None}
+        return {f"{word}.{inner_name}": (inner, inner_name) for inner, inner_name in whole} or {word: None}
     if not _counts(module):
         return {word: None}
     there = _module(module)

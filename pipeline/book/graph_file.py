@@ -55,9 +55,9 @@ def write_graph(folder: Path) -> bool:
     elif target.is_file():
         if target.read_bytes() == ours:
             return False
-        if own := _surplus(_parsed(target.read_bytes()), ours):
+        if surplus := _surplus(_parsed(target.read_bytes()), ours):
             raise ConfigurationError(
-                f"{target} has what the project's {GRAPH} lacks: {first_of(own)}. Move what is yours to a dvc.yaml "
+                f"{target} has what the project's {GRAPH} lacks: {first_of(surplus)}. Move what is yours to a dvc.yaml "
                 "in another folder (DVC reads them all together), delete what is not, then refresh again."
             )
     target.write_bytes(ours)
@@ -109,9 +109,9 @@ def _differing(theirs: Any, ours: bytes) -> Iterator[str]:
 
 def _surplus(theirs: Any, ours: bytes) -> list[str]:
     """What stands in a parsed dvc.yaml beside the project's stages."""
-    own = [f"stage {name}" for name in _stages(theirs) if name not in _stages(_parsed(ours))]
+    surplus = [f"stage {name}" for name in _stages(theirs) if name not in _stages(_parsed(ours))]
     sections = [f"section {name}" for name in theirs if name != "stages"] if isinstance(theirs, dict) else []
-    return own + sections
+    return surplus + sections
 
 
 def _stages(parsed: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ REFERENCES = {
 """Keys whose value names an artefact that another entry makes."""
 
 
-def inputs(book: Book, verb: str, name: str) -> dict[str, Node]:
+def entry_inputs(book: Book, verb: str, name: str) -> dict[str, Node]:
     """Key of the entry -> the entry that makes what it names; names that nothing makes are left out."""
     entry = book.entry(verb, name)
     named = {key: (kind, getattr(entry, key, None)) for key, kind in REFERENCES.items()}
@@ -33,16 +33,16 @@ def inputs(book: Book, verb: str, name: str) -> dict[str, Node]:
 
 def ancestors(book: Book, verb: str, name: str) -> list[Node]:
     """Every entry that this one stands on and itself last; inputs before what is made from them, each once."""
-    found: dict[Node, None] = {}
+    nodes: dict[Node, None] = {}
 
     def visit(node: Node) -> None:
-        if node not in found:
-            for below in inputs(book, *node).values():
+        if node not in nodes:
+            for below in entry_inputs(book, *node).values():
                 visit(below)
-            found[node] = None
+            nodes[node] = None
 
     visit((verb, name))
-    return list(found)
+    return list(nodes)
 
 
 def artefact_name(node: Node) -> str:

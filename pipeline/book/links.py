@@ -21,7 +21,7 @@ def link_sources(book: Book) -> None:
         if target := os.environ.get(variable):
             if not Path(target).exists():
                 raise ConfigurationError(f"{variable}={target}: no such file or folder. Set it to where {source} lies.")
-            link(Path(source), Path(target))
+            make_link(Path(source), Path(target))
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def sources_for_now(book: Book) -> Iterator[None]:
                     path.symlink_to(target)
 
 
-def link(source: Path, target: Path) -> None:
+def make_link(source: Path, target: Path) -> None:
     """Make ``source`` a symbolic link to ``target``; an older link is replaced, real files never.
 
     Raises:

@@ -1,8 +1,8 @@
-"""What a part says of itself, read from its source without importing it: its options, its functions, its traits.
+"""What a component declares, read from its source without importing it: its options, its functions, its traits.
 
 ``check`` must end in a second or two, and importing torch alone takes three; so the constructor
-(or the dataclass fields) of a part is parsed, not imported, and becomes a pydantic model. Base classes count, as they
-do in Python: a constructor that passes keywords on (``**more``) has the options of the base's constructor too.
+(or the dataclass fields) of a component is parsed, not imported, and becomes a pydantic model. Base classes count, as
+they do in Python: a constructor that passes keywords on (``**more``) has the options of the base's constructor too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.compute.source import module_path
 
 _NAMES: dict[str, Any] = {
     **{kind.__name__: kind for kind in (str, list, tuple, dict)},
-    **{"bool": options.Flag, "int": options.Whole, "float": options.Number},  # a part is given '1' as it is: text
+    **{"bool": options.Flag, "int": options.Whole, "float": options.Number},  # a component is given '1' as it is: text
     **{"Any": Any, "None": None, "Sequence": Sequence, "Mapping": dict, "Path": str},
     **{"Literal": typing.Literal, "Optional": typing.Optional, "Annotated": Annotated, "Field": Field},
 }
@@ -80,20 +80,20 @@ def _parse(name: str) -> _Module:
 
 def _definition(target: str) -> tuple[_Module, Parsed]:
     module, _, name = target.partition(":")
-    found = _parse(module)
-    if name not in found.definitions:
+    parsed = _parse(module)
+    if name not in parsed.definitions:
         raise LookupError(f"{module} defines no class or function '{name}'")
-    return found, found.definitions[name]
+    return parsed, parsed.definitions[name]
 
 
 @cache
 def _lineage(target: str) -> tuple[tuple[_Module, Parsed], ...]:
-    """A part, then its base classes as far as they are of this project, or of the part's own package, nearest first."""
+    """A component, then its base classes as far as they are of this project, or of its package, nearest first."""
     module, node = _definition(target)
-    found = [(module, node)]
+    classes = [(module, node)]
     for base in node.bases if isinstance(node, ast.ClassDef) else ():
-        found += [one for one in _lineage_of_base(base, module) if one not in found]
-    return tuple(found)
+        classes += [one for one in _lineage_of_base(base, module) if one not in classes]
+    return tuple(classes)
 
 
 def _lineage_of_base(base: ast.expr, module: _Module) -> tuple[tuple[_Module, Parsed], ...]:
@@ -127,6 +127,15 @@ def trait(target: str | None, name: str, default: Any = None) -> Any:
     return default
 
 
+def constant_beside(target: str, name: str) -> Any:
+    """The constant ``name`` of the module in which ``"module:attribute"`` is defined; None where there is none.
+
+    It is what a function has for a trait.
+    """
+    module = _parse(target.partition(":")[0])
+    return _value(module.values[name], module) if name in module.values else None
+
+
 @cache
 def options_model(target: str) -> type[BaseModel]:
     """A pydantic model of the options of ``"module:attribute"`` (a function, class or dataclass)."""
@@ -153,11 +162,13 @@ def _parameters(target: str) -> dict[str, Parameter]:
     for module, node in _lineage(target):
         function = node if isinstance(node, ast.FunctionDef) else _constructor(node)
         if function is not None:
-            levels.append({name: (told, default, module) for name, told, default in _arguments(function.args)})
+            levels.append(
+                {name: (annotation, default, module) for name, annotation, default in _arguments(function.args)}
+            )
             if function.args.kwarg is None:
                 break
         elif isinstance(node, ast.ClassDef) and _is_dataclass(node):
-            levels.append({name: (told, default, module) for name, told, default in _fields(node)})
+            levels.append({name: (annotation, default, module) for name, annotation, default in _fields(node)})
     return {name: parameter for level in reversed(levels) for name, parameter in level.items()}
 
 

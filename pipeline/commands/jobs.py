@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DRY = "Dry run"
 SHOWN = 5
 """Missing inputs that ``check`` lists."""
+CHANGES = 12
+"""Changed entries that ``expand`` lists."""
 OTHERS = "  and {} more (--json has all)"
 MaxStepsOption = Annotated[
     int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
@@ -107,7 +109,7 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     from rich.console import Console
 
     from pipeline.book.links import sources_for_now
-    from pipeline.running.dry_run.run import counts, dry_run, summary_table
+    from pipeline.running.dry_run.run import dry_run, state_counts, summary_table
 
     with sources_for_now(book):
         say = partial(print, flush=True)
@@ -116,9 +118,9 @@ def _dry_run(book: Book, targets: list[str], limits: Limits, everything: bool, r
     if not console.is_terminal:  # 80 columns by default, which folds the names
         console = Console(width=120, highlight=False)
     console.print(summary_table(ended))
-    found = counts(ended)
-    print(", ".join(f"{count} {state}" for state, count in found.items()) + f". Written: {summary.as_posix()}")
-    if found.get("failed"):
+    by_state = state_counts(ended)
+    print(", ".join(f"{count} {state}" for state, count in by_state.items()) + f". Written: {summary.as_posix()}")
+    if by_state.get("failed"):
         print("The same command with --resume keeps what ran.")
         raise typer.Exit(1)
 
@@ -177,6 +179,35 @@ def _print_warnings(book: Book) -> None:
 
 
 @app.command(rich_help_panel=JOBS)
+def expand(
+    book: BookOption = ".",
+    stale: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if params.yaml is out of date.")
+    ] = False,
+) -> None:
+    """Write the params.yaml of a book from its book.yaml: one line for each entry that `each:` and `judge:` stand for.
+
+    A book without book.yaml has nothing to expand: its params.yaml is what one edits.
+
+    Examples: ``python -m pipeline expand --book recipes/mine``; in a pre-commit hook
+    ``python -m pipeline expand --check --book recipes/mine``.
+    """
+    from pipeline.book.agreement import book_option
+    from pipeline.new_book.expanding import expand_book
+
+    differing = expand_book(book, write=not stale)
+    file = (Path(book) / "params.yaml").as_posix()
+    if not differing:
+        print(f"{file}: as it was.")
+        return
+    print(f"{file}: {'out of date' if stale else 'written'}.")
+    print("\n".join(first_lines([f"  {one}" for one in differing], CHANGES, "  and {} more")))
+    if stale:
+        print(f"Remedy: python -m pipeline expand{book_option(book)}")
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=JOBS)
 def link(
     source: Annotated[str, typer.Argument(help="Project-relative path that a book reads, e.g. data/voc_mini.")],
     target: Annotated[str, typer.Argument(help="Where the files are.")],
@@ -187,7 +218,7 @@ def link(
     """
     from pipeline.book import links
 
-    links.link(Path(source), Path(target))
+    links.make_link(Path(source), Path(target))
 
 
 @app.command(rich_help_panel=JOBS)

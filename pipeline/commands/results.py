@@ -80,8 +80,8 @@ def runs(book: BookOption = ".", as_json: JsonOption = False) -> None:
 
     checked = checked_book(book)
     if as_json:
-        found = find_runs(Path(checked.book.path) / "dvc.lock")
-        print(json.dumps([asdict(stage) for stage in found], indent=2))
+        stages = find_runs(Path(checked.book.path) / "dvc.lock")
+        print(json.dumps([asdict(stage) for stage in stages], indent=2))
     else:
         print_runs(checked)
 

@@ -29,7 +29,7 @@ def code(book: BookOption = ".") -> None:
     from pipeline.book.fingerprints import write_fingerprints
     from pipeline.book.graph_file import check_graph_file
 
-    checked = checked_book(book)
+    checked = checked_book(book, committed=True)
     check_graph_file(Path(checked.book.path))  # a plain `dvc repro` asks nobody else
     write_fingerprints(checked, Path(checked.book.work) / "code")
 
@@ -54,17 +54,17 @@ def _stage(verb: str, name: str, folder: str) -> None:
         try:
             binder.run(book, name, log)
         except TypeError:  # perhaps an option that no part has: who runs a stage alone has not checked the book
-            checked_book(folder)
+            checked_book(folder, committed=True)
             raise
         _show(book, verb, name, log)
 
 
 def _show(book: Book, verb: str, name: str, log: Log) -> None:
     """Give the tracker a few pictures of what a stage made."""
-    from pipeline.pictures.gallery import sample_sheet
+    from pipeline.pictures.gallery import gallery_sheet
     from pipeline.tracking.log import enabled
 
-    sheet = sample_sheet(book, verb, name) if enabled() else None
+    sheet = gallery_sheet(book, verb, name) if enabled() else None
     if sheet is not None:
         log.picture(f"{name}.png", sheet)
 

@@ -65,12 +65,12 @@ def predict(
     from pipeline.inference.trained import find_checkpoint
     from pipeline.problems.notices import warn_of
 
-    chosen = options.formats(formats)
+    chosen = options.parse_formats(formats)
     if coco_ids is not None and "coco" not in chosen:
         raise ConfigurationError("--coco-ids is of predictions.json, which --format leaves out. Add coco to it.")
     inputs = find_images(images)
     place = find_checkpoint(checkpoint, book)
-    how = options.how(place, options.scales(scales), flip, crf)
+    how = options.predict_options(place, options.parse_scales(scales), flip, crf)
     check_out(out, inputs, overwrite)
     warn_of(passed_over(images))
 
@@ -85,9 +85,9 @@ def predict(
     ids = read_ids(coco_ids, class_names, inputs) if coco_ids else None
     summary = run(inputs, place.folder, class_names, out, how, formats=chosen, tags=allowed, ids=ids, device=device())
     warn_of(summary.notices)
-    found = ", ".join(f"{name} {count}" for name, count in summary.classes.items() if count) or "no class"
-    said = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {found}."
-    print(json.dumps(summary.plain(), indent=2, ensure_ascii=False) if as_json else said)
+    shown = ", ".join(f"{name} {count}" for name, count in summary.classes.items() if count) or "no class"
+    summary_line = f"{summary.images} of {len(inputs)} images in {out} ({how}). Images that show each class: {shown}."
+    print(json.dumps(summary.plain(), indent=2, ensure_ascii=False) if as_json else summary_line)
     summary.raise_problems()
 
 
@@ -117,13 +117,13 @@ def import_checkpoint(
     out.parent.mkdir(parents=True, exist_ok=True)
     save_official(out, published)
     card = published.card
-    told = {"folder": str(out), "method": card.method, "classes": list(card.class_names), **card.recipe}
-    classes_told = f"{len(card.class_names) or 'no'} classes"
-    said = (
-        f"{out}: read as {card.method} of {card.recipe['source']}, {classes_told}. A segmenter predicts ({program()} "
+    answer = {"folder": str(out), "method": card.method, "classes": list(card.class_names), **card.recipe}
+    class_count = f"{len(card.class_names) or 'no'} classes"
+    message = (
+        f"{out}: read as {card.method} of {card.recipe['source']}, {class_count}. A segmenter predicts ({program()} "
         "predict -c FOLDER ...); CAMs and walks come from a book that imports the file."
     )
-    print(json.dumps(told, indent=2, ensure_ascii=False) if as_json else said)
+    print(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else message)
 
 
 @app.command(rich_help_panel=USE)
@@ -153,19 +153,19 @@ def export_onnx(
     place = find_checkpoint(checkpoint, book)
 
     from pipeline.inference import onnx_export
-    from pipeline.inference.samples import sample_images
+    from pipeline.inference.comparison import comparison_images
 
     fixed = onnx_export.parse_size(size)
     onnx_export.check_target(out)
     segmenter, class_names = load_segmenter(place)
-    shown = sample_images(place, images or [])
+    shown = comparison_images(place, images or [])
     print(f"Exporting {place.folder}: about half a minute.", file=sys.stderr)
     done = onnx_export.export_onnx(segmenter, class_names, out, shown, size=fixed, full=full)
-    said = (
+    message = (
         f"{done.path}: image {list(done.input)}, logits of background and {len(class_names)} classes at stride "
         f"{done.output_stride}. Against PyTorch on {done.images} images: largest difference {done.difference:.1e}."
     )
-    print(json.dumps(asdict(done), indent=2, ensure_ascii=False) if as_json else said)
+    print(json.dumps(asdict(done), indent=2, ensure_ascii=False) if as_json else message)
 
 
 @app.command(rich_help_panel=USE)
@@ -207,17 +207,17 @@ def init(
     if as_json:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
         return
-    found, height, width = done.survey, *done.survey.size
+    survey, height, width = done.survey, *done.survey.size
     if done.new_project:
         print(f"{done.new_project} is a weak2mask project now: run its books here.")
-    splits = ", ".join(f"{len(ids)} {name}" for name, ids in found.splits.items())
-    print(f"{done.path}/params.yaml: {found.total} images ({splits}) of about {width} x {height} pixels.")
-    print(f"{_listed(found.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
-    for note in found.notes:
+    splits = ", ".join(f"{len(ids)} {name}" for name, ids in survey.splits.items())
+    print(f"{done.path}/params.yaml: {survey.total} images ({splits}) of about {width} x {height} pixels.")
+    print(f"{_listed(survey.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
+    for note in survey.notes:
         print(f"Note: {note}")
     about = "a minute" if done.minutes == 1 else f"{done.minutes} minutes"
     print(f"\nNext, about {about} on {done.device}:\n  {program()} run --book {done.path}")
-    if found.makes_masks:
+    if survey.makes_masks:
         use = f"{program()} predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
         print(f"and then, as often as you like:\n  {use}")
 
@@ -239,7 +239,9 @@ def copy(
     from pipeline.new_book.copy import copy_book
 
     written = copy_book(source, book)
-    print(f"{written}/params.yaml is yours to edit. Then: python -m pipeline run --book {written}")
+    edited = next(file for file in (written / "book.yaml", written / "params.yaml") if file.is_file())
+    expand = f"python -m pipeline expand --book {written} && " if edited.name == "book.yaml" else ""
+    print(f"{edited} is yours to edit. Then: {expand}python -m pipeline run --book {written}")
 
 
 @app.command(rich_help_panel=USE)
@@ -266,7 +268,7 @@ def repeat(
 
     done = add_repeats(book, targets, _seeds(seeds), first or [])
     print(f"{book}/params.yaml: {len(done.entries)} entries added: {', '.join(done.entries) or 'all were there'}.")
-    for row in done.rows_there:
+    for row in done.existing_rows:
         print(f"table.repeats.{row} is there already: add the new evaluations to its `of:`.")
     print(f"Next:\n  python -m pipeline run {' '.join(done.targets)}{'' if book == '.' else f' --book {book}'}")
 
@@ -274,15 +276,15 @@ def repeat(
 def _listed(classes: Sequence[str], limit: int = 30) -> str:
     """Class names in a line or two; in quotes where a name could be taken for several, or for none."""
     plain = all(re.fullmatch(r"[^,;'\"]*\S", name) and name == name.strip() for name in classes)
-    said = first_of([name if plain else f"'{name}'" for name in classes], limit)
+    names = first_of([name if plain else f"'{name}'" for name in classes], limit)
     count = f"{len(classes)} classes" if len(classes) > limit else "Classes"
-    return f"{count}: {said}"
+    return f"{count}: {names}"
 
 
 def _seeds(given: str) -> list[int]:
     from models.errors import ConfigurationError
 
-    found = [part.strip() for part in given.split(",")]
-    if not all(part.isdecimal() for part in found) or len({*map(int, found)}) < len(found):
-        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, found '{given}'.")
-    return [int(part) for part in found]
+    numbers = [part.strip() for part in given.split(",")]
+    if not all(part.isdecimal() for part in numbers) or len({*map(int, numbers)}) < len(numbers):
+        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, survey '{given}'.")
+    return [int(part) for part in numbers]

@@ -1,4 +1,4 @@
-"""Work in parts: the same results and the same bytes, whatever runs them and however many workers there are."""
+"""Work in chunks: the same results and the same bytes, whatever runs them and however many workers there are."""
 
 from __future__ import annotations
 
@@ -10,67 +10,67 @@ from pipeline.compute.engines import ENGINES, processes, setting
 from pipeline.compute.engines.job import Job
 from pipeline.compute.threads import OneThread
 
-Part = TypeVar("Part")
+Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
 
-def spread_parts(
+def run_chunks(
     task: Callable[[int], Result],
-    parts: Sequence[int],
+    chunks: Sequence[int],
     desc: str,
     *,
     on_device: bool = False,
     describe: Callable[[int], str] | None = None,
     images: Callable[[int], int] | None = None,
 ) -> list[Result]:
-    """Run ``task(part)`` for every part of an artefact, by the engine that the environment chose.
+    """Run ``task(chunk)`` for every chunk of an artefact, by the engine that the environment chose.
 
-    Every part is computed with one thread, so that a sum is taken in the same order wherever it runs.
+    Every chunk is computed with one thread, so that a sum is taken in the same order wherever it runs.
 
     Args:
         task: picklable (a module-level function, a ``functools.partial`` of one, or an instance with ``__call__``);
-            it opens its own stores, and writes what must outlive a failure of another part.
-        parts: part numbers.
+            it opens its own stores, and writes what must outlive a failure of another chunk.
+        chunks: chunk numbers.
         desc: what is being done, for the bar and for messages.
         on_device: the task computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
-        describe: what a part holds, for messages.
-        images: how many images a part holds, for the bar; None counts parts.
+        describe: what a chunk holds, for messages.
+        images: how many images a chunk holds, for the bar; None counts chunks.
 
     Returns:
-        The results, in the order of ``parts``.
+        The results, in the order of ``chunks``.
 
     Raises:
         ConfigurationError: the engine's setting does not hold.
-        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
+        Exception: the first failure, with the chunk in a note. Chunks under way end first, the rest is not started.
     """
-    job: Job[Result] = Job(OneThread(task), parts, desc, None, on_device, describe, images)
+    job: Job[Result] = Job(OneThread(task), chunks, desc, None, on_device, describe, images)
     run: Any = resolve(ENGINES, setting.engine(), "engine")
-    results: list[Result] = run(job) if parts else []
+    results: list[Result] = run(job) if chunks else []
     return results
 
 
-def map_parts(
-    task: Callable[[Part], Result],
-    parts: Sequence[Part],
+def map_chunks(
+    task: Callable[[Chunk], Result],
+    chunks: Sequence[Chunk],
     desc: str,
     workers: int | None = None,
     *,
-    images: Callable[[Part], int] | None = None,
+    images: Callable[[Chunk], int] | None = None,
 ) -> list[Result]:
-    """Run ``task(part)`` for every part in a pool of fresh processes on this machine, each with one compute thread.
+    """Run ``task(chunk)`` for every chunk in a pool of fresh processes on this machine, each with one compute thread.
 
     Args:
-        task: picklable, as for :func:`spread_parts`.
-        parts: part numbers, or anything picklable that can name itself (``str``).
+        task: picklable, as for :func:`run_chunks`.
+        chunks: chunk numbers, or anything picklable that can name itself (``str``).
         desc: what is being done, for the bar and for messages.
         workers: processes; default :func:`pipeline.compute.runtime.workers`; 0 runs in this process, as it is.
-        images: how many images a part holds, for the bar; None counts parts.
+        images: how many images a chunk holds, for the bar; None counts chunks.
 
     Returns:
-        The results, in the order of ``parts``.
+        The results, in the order of ``chunks``.
 
     Raises:
-        Exception: the first failure, with the part in a note. Parts under way end first, the rest is not started.
+        Exception: the first failure, with the chunk in a note. Chunks under way end first, the rest is not started.
     """
     here = setting.engine() == "here"
-    return processes.run(Job(task, parts, desc, 0 if here else workers, images=images))
+    return processes.run(Job(task, chunks, desc, 0 if here else workers, images=images))

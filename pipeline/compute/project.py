@@ -44,10 +44,10 @@ def lost_project() -> Path | None:
 
     None: there is no experiment, or its project is found.
     """
-    told = os.environ.get("DVC_ROOT")
-    if not told or not os.environ.get("DVC_EXP_NAME") or _copied_from(Path.cwd()):
+    stated = os.environ.get("DVC_ROOT")
+    if not stated or not os.environ.get("DVC_EXP_NAME") or _copied_from(Path.cwd()):
         return None
-    return None if Path(told).is_dir() else Path(told)
+    return None if Path(stated).is_dir() else Path(stated)
 
 
 def _copied_from(here: Path) -> Path | None:
@@ -56,7 +56,7 @@ def _copied_from(here: Path) -> Path | None:
     DVC tells its stages the project in ``DVC_ROOT``, which also knows one in a subfolder of the Git repository. What
     was started by hand in a copy has the path alone.
     """
-    told = os.environ.get("DVC_ROOT")
-    if told and (Path(told).resolve() / COPIES) in here.parents:
-        return Path(told).resolve()
+    stated = os.environ.get("DVC_ROOT")
+    if stated and (Path(stated).resolve() / COPIES) in here.parents:
+        return Path(stated).resolve()
     return next((folder for folder in here.parents if folder / COPIES in here.parents), None)

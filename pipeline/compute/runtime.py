@@ -65,12 +65,12 @@ def device() -> str:
         return name
     import torch
 
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "auto":
-        return "cuda" if found else "cpu"
-    if int(index or 0) >= found:
+        return "cuda" if count else "cpu"
+    if int(index or 0) >= count:
         raise ConfigurationError(
-            f"WEAK2MASK_DEVICE={name}: this machine has {found} CUDA devices. Unset it, or use cpu."
+            f"WEAK2MASK_DEVICE={name}: this machine has {count} CUDA devices. Unset it, or use cpu."
         )
     return name
 

@@ -37,6 +37,6 @@ class OneThread(Generic[Result]):
 
     task: Callable[[int], Result]
 
-    def __call__(self, part: int) -> Result:
+    def __call__(self, chunk: int) -> Result:
         with one_thread():
-            return self.task(part)
+            return self.task(chunk)

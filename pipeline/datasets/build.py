@@ -11,14 +11,15 @@ from models.doors import resolve
 from models.errors import ConfigurationError, DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets import READERS
-from pipeline.datasets.catalogue import Catalogue, Entry, GroundTruth, TruthEntry
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from pipeline.datasets.checking import Finding, inspect
 from pipeline.datasets.data_notices import data_notices
+from pipeline.datasets.ground_truth import GroundTruth, ImageTruth
 from pipeline.datasets.limiting import limited
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.overlaps import overlap_notices
 from pipeline.datasets.parallel import in_processes
-from pipeline.datasets.teachable import teachable
+from pipeline.datasets.teachable import teachable_notices
 from pipeline.problems.notices import Notice, save_notices
 from pipeline.storage.whole import whole_folder
 from stages.prepare import OnBadImage, Problem, duplicate_problems, id_problem, prepare
@@ -83,11 +84,11 @@ def make_catalogue(
         catalogue.save(images)
         notices += overlap_notices(kept, {id: finding.sha256 for id, finding in findings.items()})
         if limit is None:  # of a dry run's few images little can be asked
-            told = {notice.topic for notice in notices}
+            topics = {notice.topic for notice in notices}
             notices += (
                 notice
-                for notice in teachable(listing.class_names, _classes_shown(listing, listed, findings, kept))
-                if notice.topic != "class_without_image" or "categories_without_annotation" not in told
+                for notice in teachable_notices(listing.class_names, _classes_shown(listing, listed, findings, kept))
+                if notice.topic != "class_without_image" or "categories_without_annotation" not in topics
             )
         save_notices(images, notices)
         GroundTruth.save(truth, truth_root, _truth_entries(ids, listed, findings))
@@ -120,8 +121,8 @@ def _classes_shown(
     return {split: [shown(id) for id in ids] for split, ids in kept.items()}
 
 
-def _place(root: str, own: Path) -> Path:
-    return own if root == "." else Path(root)
+def _place(root: str, folder: Path) -> Path:
+    return folder if root == "." else Path(root)
 
 
 def _unique(listing: Listing) -> tuple[dict[str, Listed], list[Problem]]:
@@ -155,16 +156,16 @@ def _read(listing: Listing, roots: Sequence[Path], listed: Mapping[str, Listed],
     return {item.id: finding for item, finding in zip(good, findings, strict=True)}
 
 
-def _entry(listed: Listed, finding: Finding) -> Entry:
+def _entry(listed: Listed, finding: Finding) -> CatalogueImage:
     assert finding.size is not None, "an image without size has a problem and is left out"
-    return Entry(listed.id, listed.image, finding.size, listed.tags, finding.sha256)
+    return CatalogueImage(listed.id, listed.image, finding.size, listed.tags, finding.sha256)
 
 
 def _truth_entries(
     ids: Mapping[str, None], listed: Mapping[str, Listed], findings: Mapping[str, Finding]
-) -> dict[str, TruthEntry]:
+) -> dict[str, ImageTruth]:
     return {
-        id: TruthEntry(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
+        id: ImageTruth(listed[id].mask, listed[id].instances, findings[id].mask_sha256, listed[id].boxes)
         for id in ids
         if listed[id].mask is not None or listed[id].boxes is not None
     }

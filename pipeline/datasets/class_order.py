@@ -131,11 +131,11 @@ def _certain(agreement: npt.NDArray[np.int64], columns: npt.NDArray[np.intp]) ->
     """Whether every class is told from the other values: none of them, and no exchange of two, agrees as well."""
     classes = range(len(columns))
     unused = np.setdiff1d(np.arange(agreement.shape[1]), columns)
-    own = agreement[classes, columns]
-    if unused.size and (agreement[:, unused].max(1) >= own).any():
+    agreed = agreement[classes, columns]
+    if unused.size and (agreement[:, unused].max(1) >= agreed).any():
         return False
     exchanged = agreement[:, columns]
-    return all(exchanged[a, b] + exchanged[b, a] < own[a] + own[b] for a, b in combinations(classes, 2))
+    return all(exchanged[a, b] + exchanged[b, a] < agreed[a] + agreed[b] for a, b in combinations(classes, 2))
 
 
 def _background(rest: Sequence[int], shown: npt.NDArray[np.bool_]) -> int | None:
@@ -163,8 +163,8 @@ def _remedy(names: Sequence[str], today: MaskValues, better: MaskValues, option:
         line, what = f"`{option or 'classes'}: {_yaml(order)}`", "in another order of the classes"
     else:
         line, what = f"`mask_values: {_mapping(names, better)}`", _what(better)
-    told = option and (line.startswith(f"`{option}:") or option == "classes")
-    where = f"Remedy: {line} among the data set's options" if told else f"Remedy: renumber them ({line})"
+    by_option = option and (line.startswith(f"`{option}:") or option == "classes")
+    where = f"Remedy: {line} among the data set's options" if by_option else f"Remedy: renumber them ({line})"
     return f"They agree if the masks are read {what}. {where}."
 
 

@@ -85,10 +85,10 @@ def coco(
     categories: dict[int, str] = {}
     tally = Tally()
     for split, name in splits.items():
-        own = Split.read(base, name, classes, (images or {}).get(split))
-        categories = _categories(own.content, categories, classes)
-        listed[split] = own.list_all((lists or {}).get(split), without_objects == "skip", sketches, problems, tally)
-        del own  # a gigabyte of the training split, before the next one is read
+        read = Split.read(base, name, classes, (images or {}).get(split))
+        categories = _categories(read.content, categories, classes)
+        listed[split] = read.list_all((lists or {}).get(split), without_objects == "skip", sketches, problems, tally)
+        del read  # a gigabyte of the training split, before the next one is read
     names = tuple(classes) if classes is not None else tuple(categories.values())
     if not tally.annotations and not problems:
         raise DataError(f"{base}: expected annotations in the JSON of `splits`, found lists of images without any.")
@@ -126,22 +126,22 @@ def _with_id(item: Listed, id: str, sketches: Mapping[str, Sketch]) -> Listed:
 
 def _categories(content: Instances, others: dict[int, str], classes: list[str] | None) -> dict[int, str]:
     """The file's categories, which must be the other splits'; each name once, unless the user chose among them."""
-    own = content.categories
-    if others and own != others:
-        differing = [id for id in sorted({*own, *others}) if own.get(id) != others.get(id)]
+    categories = content.categories
+    if others and categories != others:
+        differing = [id for id in sorted({*categories, *others}) if categories.get(id) != others.get(id)]
         first = differing[0]
         raise DataError(
             f"{content.path}: expected the categories of the other splits, found others: {len(differing)} differ, "
-            f"such as id {first}: {own.get(first, 'none')} here and {others.get(first, 'none')} there."
+            f"such as id {first}: {categories.get(first, 'none')} here and {others.get(first, 'none')} there."
         )
-    twice = [name for name, count in Counter(own.values()).items() if count > 1]
+    twice = [name for name, count in Counter(categories.values()).items() if count > 1]
     if twice and classes is None:
-        ids = [str(id) for id, name in own.items() if name == twice[0]]
+        ids = [str(id) for id, name in categories.items() if name == twice[0]]
         raise DataError(
             f"{content.path}: expected each category name once, found '{twice[0]}' for the ids {first_of(ids, 5)}. "
-            f"`classes: [{', '.join(list(dict.fromkeys(own.values()))[:20])}]` takes them as one class."
+            f"`classes: [{', '.join(list(dict.fromkeys(categories.values()))[:20])}]` takes them as one class."
         )
-    return own
+    return categories
 
 
 def paint_all(
@@ -160,5 +160,5 @@ def paint_all(
         (truth / folder).mkdir()
     wanted = [sketch for sketch in sketches if sketch.id in ids]
     one = partial(paint, root=root, truth=truth, crowd=crowd, upright=upright)
-    found = in_processes(one, wanted, workers, "painting masks")
-    return [problem for problems in found for problem in problems]
+    painted = in_processes(one, wanted, workers, "painting masks")
+    return [problem for problems in painted for problem in problems]

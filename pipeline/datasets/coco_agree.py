@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_shapes import Shape
+from pipeline.datasets.ground_truth import Corners
 from pipeline.problems.notices import Notice, first_of
 
 SIDES = 2.0
@@ -71,8 +71,8 @@ class Agreement:
         count = len(self.numbers)
         head = f"{path}: bbox and segmentation of {count} of {self.compared} annotations lie in different places"
         example = (
-            f" (annotation {self.numbers[0]}: bbox from {_told(self.boxes[0][:2])} to {_told(self.boxes[0][2:])}, "
-            f"segmentation from {_told(self.regions[0][:2])} to {_told(self.regions[0][2:])})"
+            f" (annotation {self.numbers[0]}: bbox from {_point(self.boxes[0][:2])} to {_point(self.boxes[0][2:])}, "
+            f"segmentation from {_point(self.regions[0][:2])} to {_point(self.regions[0][2:])})"
         )
         reason = self._reason() if count >= max(FEWEST, MOST * self.compared) else None
         if reason is not None:
@@ -112,9 +112,9 @@ class Agreement:
                 "another size. Remedy: scale both as the images were scaled."
             )),
         ]  # fmt: skip
-        for left, right, said in tried:
+        for left, right, reason in tried:
             if np.mean([_same(a, b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]) >= EXPLAINED:
-                return said()
+                return reason()
         return None
 
 
@@ -160,5 +160,5 @@ def _exchanged(box: Corners) -> Corners:
     return box[1], box[0], box[3], box[2]
 
 
-def _told(point: tuple[float, ...]) -> str:
+def _point(point: tuple[float, ...]) -> str:
     return f"({', '.join(f'{number:g}' for number in point)})"

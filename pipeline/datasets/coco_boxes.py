@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from pipeline.datasets import rle
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_values import short
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import BadFileError
 from pipeline.problems.notices import Notice
 
@@ -44,15 +44,15 @@ def box_of(annotation: Mapping[str, Any], size: tuple[int, int]) -> Corners:
     Raises:
         BadFileError: no four numbers, no area, or outside of the image.
     """
-    found, height, width = corners(annotation), *size
-    if found is None:
+    box, height, width = corners(annotation), *size
+    if box is None:
         raise BadFileError(BOX, _written(annotation))
-    left, top, right, bottom = found
+    left, top, right, bottom = box
     if not (left < right and top < bottom):
         raise BadFileError("a bbox with width and height above 0", _written(annotation))
     if left >= width or top >= height or right <= 0 or bottom <= 0:
         raise BadFileError(f"a bbox x, y, width, height within {height} x {width} (H x W)", _written(annotation))
-    return found
+    return box
 
 
 def _written(annotation: Mapping[str, Any]) -> str:
@@ -68,7 +68,7 @@ def pixels_of(box: Corners, size: tuple[int, int]) -> rle.Region:
     return region
 
 
-def check_boxes(path: Path, found: Sequence[tuple[Corners, tuple[int, int]]]) -> list[Notice]:
+def check_boxes(path: Path, sized: Sequence[tuple[Corners, tuple[int, int]]]) -> list[Notice]:
     """Whether a file's boxes are COCO's, from (corners as if they were, size (H, W) of the image).
 
     Returns:
@@ -77,10 +77,10 @@ def check_boxes(path: Path, found: Sequence[tuple[Corners, tuple[int, int]]]) ->
     Raises:
         DataError: they are shares of the image, or left, top, right, bottom.
     """
-    if not found:
+    if not sized:
         return []
-    boxes = np.array([box for box, _ in found], np.float64)
-    sizes = np.array([size[::-1] for _, size in found], np.float64)
+    boxes = np.array([box for box, _ in sized], np.float64)
+    sizes = np.array([size[::-1] for _, size in sized], np.float64)
     first, second = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
     if np.abs(boxes[:, :2]).max() <= 1 and np.abs(second).max() <= 1 and (boxes % 1 != 0).any():
         raise _shares(path, "bbox", len(boxes), _as_text(first[0], second[0]))

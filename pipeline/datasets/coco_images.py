@@ -26,23 +26,23 @@ ROBOFLOW = re.compile(r"(.+)_([a-z]{3,4})\.rf\.\w+\.\w+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Found:
+class ImagePlace:
     """Where a listed image lies.
 
     Attributes:
         path: below the root; of an image that is not there, where it would be.
-        there: the file is there.
+        exists: the file is there.
         elsewhere: it was found by the last part of its name.
         rivals: files that it might be as well, or the other listed names that the one file might be of.
     """
 
     path: str
-    there: bool = True
+    exists: bool = True
     elsewhere: bool = False
     rivals: tuple[str, ...] = ()
 
 
-def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> list[Found]:
+def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> list[ImagePlace]:
     """The files of images, in order.
 
     The place is the folder that has most of a few images of the list. What is not there is looked for by its last
@@ -62,22 +62,24 @@ def find_images(base: Path, folders: Sequence[str], names: Sequence[str]) -> lis
     place, naming = places[hits.index(max(hits))] if sample else places[0]
     paths = [(place / naming(name)).as_posix() for name in names]
     index = _Index(base, tuple(folders))
-    found = []
+    results = []
     for name, path in zip(names, paths, strict=True):
         if os.path.isfile(base / path):
-            found.append(Found(path, elsewhere=_is_elsewhere(name, path)))
+            results.append(ImagePlace(path, elsewhere=_is_elsewhere(name, path)))
         else:
             best = index.find(name)
-            found.append(Found(best[0], elsewhere=True) if len(best) == 1 else Found(path, False, rivals=best))
-    _each_for_one(names, paths, found)
-    if names and not any(one.there or one.rivals for one in found):
+            results.append(
+                ImagePlace(best[0], elsewhere=True) if len(best) == 1 else ImagePlace(path, False, rivals=best)
+            )
+    _each_for_one(names, paths, results)
+    if names and not any(one.exists or one.rivals for one in results):
         looked = ", ".join(f"{folder}/" for folder in folders)
         raise DataError(
             f"{base}: expected images such as {short(names[0], 120)} in one of {looked} or in a folder below, found "
-            f"none. {index.said()} Set `root` to the folder that holds annotations and images, "
+            f"none. {index.summary()} Set `root` to the folder that holds annotations and images, "
             "name the images' folder in `images`, or set `download: true` for COCO's own where there is internet."
         )
-    return found
+    return results
 
 
 def _is_elsewhere(name: str, path: str) -> bool:
@@ -85,46 +87,46 @@ def _is_elsewhere(name: str, path: str) -> bool:
     return not f"/{path}".endswith(f"/{name}") and OFFICIAL.fullmatch(PurePosixPath(name).stem) is None
 
 
-def _each_for_one(names: Sequence[str], paths: Sequence[str], found: list[Found]) -> None:
+def _each_for_one(names: Sequence[str], paths: Sequence[str], results: list[ImagePlace]) -> None:
     """A file that was found by the last part of a name stands for one name, or for none."""
     owners: dict[str, set[str]] = {}
-    for name, one in zip(names, found, strict=True):
-        if one.there:
+    for name, one in zip(names, results, strict=True):
+        if one.exists:
             owners.setdefault(one.path, set()).add(name)
-    for k, one in enumerate(found):
+    for k, one in enumerate(results):
         if one.elsewhere and len(owners[one.path]) > 1:
-            found[k] = Found(paths[k], False, rivals=(one.path,))
+            results[k] = ImagePlace(paths[k], False, rivals=(one.path,))
 
 
-def unlisted(base: Path, found: Iterable[str], others: Iterable[str]) -> list[str]:
+def unlisted(base: Path, listed: Iterable[str], others: Iterable[str]) -> list[str]:
     """Image files in the folders of the listed images that are not listed, as paths below ``base``, sorted.
 
     Args:
         base: the data set's root.
-        found: paths of the listed images.
+        listed: paths of the listed images.
         others: names of further images that a file lists.
     """
-    known = set(found)
+    known = set(listed)
     folders = sorted({str(PurePosixPath(path).parent) for path in known})
     common = os.path.commonpath(folders) if len(folders) > 1 else ""
     if common not in ("", "."):
         folders = sorted({str(PurePosixPath(path).parent) for path in _files(base, common)} | set(folders))
     apart = {_alike(PurePosixPath(name).name) for name in others}
-    there = [
+    present = [
         path
         for folder in folders
         for path in _names_in(base, folder)
         if path not in known and path.lower().endswith(SUFFIXES)
     ]
-    return [path for path in there if _alike(PurePosixPath(path).name) not in apart]
+    return [path for path in present if _alike(PurePosixPath(path).name) not in apart]
 
 
 def _names_in(base: Path, folder: str) -> list[str]:
     if not (base / folder).is_dir():
         return []
-    own = PurePosixPath(folder)
+    folder_path = PurePosixPath(folder)
     return sorted(
-        (own / entry.name).as_posix() for entry in os.scandir(base / folder) if not entry.name.startswith(".")
+        (folder_path / entry.name).as_posix() for entry in os.scandir(base / folder) if not entry.name.startswith(".")
     )
 
 
@@ -136,8 +138,8 @@ def _files(base: Path, folder: str = ".") -> Iterator[str]:
         inner[:] = [] if real in seen else sorted(name for name in inner if not name.startswith("."))
         if real not in seen:
             seen.add(real)
-            own = PurePosixPath(Path(place).relative_to(base).as_posix())
-            yield from ((own / name).as_posix() for name in sorted(files) if not name.startswith("."))
+            relative = PurePosixPath(Path(place).relative_to(base).as_posix())
+            yield from ((relative / name).as_posix() for name in sorted(files) if not name.startswith("."))
 
 
 @dataclass(frozen=True)
@@ -149,22 +151,22 @@ class _Index:
 
     def find(self, name: str) -> tuple[str, ...]:
         """Paths of the files that fit best; several where none fits better than the others."""
-        own = PurePosixPath(name).name
+        file_name = PurePosixPath(name).name
         for table, keys in (
-            (self._by_name, (own, _by_number(own))),
-            (self._by_name, (UPLOADED.sub("", own, count=1), ROBOFLOW.sub(r"\1.\2", own))),
-            (self._by_short, (own,)),
-            (self._by_stem, (PurePosixPath(own).stem if own.lower().endswith(SUFFIXES) else own,)),
+            (self._by_name, (file_name, _by_number(file_name))),
+            (self._by_name, (UPLOADED.sub("", file_name, count=1), ROBOFLOW.sub(r"\1.\2", file_name))),
+            (self._by_short, (file_name,)),
+            (self._by_stem, (PurePosixPath(file_name).stem if file_name.lower().endswith(SUFFIXES) else file_name,)),
         ):
             paths = list(dict.fromkeys(path for key in keys for path in table.get(_alike(key), ())))
             if paths:
                 return self._best(name, paths)
         return ()
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """The images that are there instead."""
-        there = [path for path in self._all if path.lower().endswith(SUFFIXES)]
-        return f"There are {len(there)} images of other names: {first_of(there)}." if there else "There is no image."
+        images = [path for path in self._all if path.lower().endswith(SUFFIXES)]
+        return f"There are {len(images)} images of other names: {first_of(images)}." if images else "There is no image."
 
     def _best(self, name: str, paths: list[str]) -> tuple[str, ...]:
         """By the number of last parts that agree, then by the place."""
@@ -198,10 +200,10 @@ class _Index:
 
 
 def _table(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    table: dict[str, list[str]] = {}
     for name, path in pairs:
-        found.setdefault(_alike(name), []).append(path)
-    return found
+        table.setdefault(_alike(name), []).append(path)
+    return table
 
 
 def _alike(name: str) -> str:

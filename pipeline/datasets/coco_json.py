@@ -12,7 +12,7 @@ from models.errors import DataError
 from pipeline.compute.bars import progress
 from pipeline.datasets.coco_kinds import refuse_other_bytes, refuse_other_kinds
 from pipeline.datasets.coco_names import plain_name
-from pipeline.datasets.coco_values import flag, key_of, short, whole
+from pipeline.datasets.coco_values import key_of, short, whole_number, zero_or_one
 from stages.prepare import Problem, report
 
 Key: TypeAlias = int | str
@@ -102,19 +102,19 @@ def load_coco(path: Path) -> dict[str, Any]:
 
 
 def _categories(path: Path, listed: Sequence[Any]) -> dict[int, str]:
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for place, entry in enumerate(listed):
-        id, name = (whole(entry.get("id")), entry.get("name")) if isinstance(entry, Mapping) else (None, None)
+        id, name = (whole_number(entry.get("id")), entry.get("name")) if isinstance(entry, Mapping) else (None, None)
         name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
         if id is None or not isinstance(name, str) or not name.strip() or len(name) > LONGEST or not _is_text(name):
             raise DataError(
                 f"{path}: categories[{place}]: expected a whole number `id` and a `name`, found {short(entry)}."
             )
-        if found.setdefault(id, name) != name:
+        if names.setdefault(id, name) != name:
             raise DataError(
-                f"{path}: expected each category id once, found id {short(id)} for '{found[id]}' and for '{name}'."
+                f"{path}: expected each category id once, found id {short(id)} for '{names[id]}' and for '{name}'."
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(names.items()))
 
 
 def _images(path: Path, listed: Sequence[Any], problems: list[Problem]) -> dict[Key, dict[str, Any]]:
@@ -159,13 +159,17 @@ def _annotations(
     categories: Mapping[int, str],
     problems: list[Problem],
 ) -> dict[Key, list[dict[str, Any]]]:
-    found: dict[Key, list[dict[str, Any]]] = {}
+    by_image: dict[Key, list[dict[str, Any]]] = {}
     for place, entry in enumerate(listed):
         if not isinstance(entry, dict):
             where = f"{path} annotations[{place}]"
             problems.append(Problem(f"annotations[{place}]", where, "an annotation with id", short(entry)))
             continue
-        number, category, crowd = key_of(entry.get("image_id")), whole(entry.get("category_id")), flag(entry)
+        number, category, crowd = (
+            key_of(entry.get("image_id")),
+            whole_number(entry.get("category_id")),
+            zero_or_one(entry),
+        )
         where = f"{path} annotation {short(entry.get('id', place))}"
         if number is None or number not in images:
             asked = short(entry.get("image_id"))
@@ -177,10 +181,10 @@ def _annotations(
             asked = short(entry.get("iscrowd"))
             problems.append(Problem(_name(images[number]), where, "iscrowd 0 or 1", f"iscrowd {asked}"))
         else:
-            id = whole(entry.get("id"))
+            id = whole_number(entry.get("id"))
             entry.update(id=place if id is None else id, category_id=category, iscrowd=crowd)
-            found.setdefault(number, []).append(entry)
-    return found
+            by_image.setdefault(number, []).append(entry)
+    return by_image
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -41,18 +41,18 @@ def ids_apart(paths: Iterable[str]) -> dict[str, str]:
     """
     paths = list(dict.fromkeys(paths))
     stems = Counter(id_of(path) for path in paths)
-    found = {path: id_of(path) for path in paths if stems[id_of(path)] == 1}
-    if len(found) == len(paths):
-        return found
+    ids = {path: id_of(path) for path in paths if stems[id_of(path)] == 1}
+    if len(ids) == len(paths):
+        return ids
     parents = [PurePosixPath(path).parent.as_posix() for path in paths]
     common = os.path.commonpath(parents)
     wishes = {
         path: _wishes(path, os.path.relpath(parent, common))
         for path, parent in zip(paths, parents, strict=True)
-        if path not in found
+        if path not in ids
     }
     wished = Counter(name for names in wishes.values() for name in dict.fromkeys(names))
-    taken = set(found.values()) | set(stems)
+    taken = set(ids.values()) | set(stems)
     for path, names in wishes.items():
         name = next((name for name in names if wished[name] == 1 and name not in taken), names[-1])
         unique, number = name, 1
@@ -60,8 +60,8 @@ def ids_apart(paths: Iterable[str]) -> dict[str, str]:
             number += 1
             unique = f"{name}_{number}"
         taken.add(unique)
-        found[path] = unique
-    return {path: found[path] for path in paths}
+        ids[path] = unique
+    return {path: ids[path] for path in paths}
 
 
 def _wishes(path: str, folder: str) -> list[str]:

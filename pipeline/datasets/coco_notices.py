@@ -29,14 +29,14 @@ def coco_notices(
         crowd: what is done with crowds.
         missing: image files that no file lists.
     """
-    found = [
+    notices = [
         *tally.notices,
         *(_crowds(tally, names, crowd) if crowd != "paint" else ()),
         *_categories(tally, names, chosen),
         *_regions(tally),
         *_images(tally, missing),
     ]
-    return list(found)
+    return list(notices)
 
 
 def _crowds(tally: Tally, names: Sequence[str], crowd: Crowd) -> Iterator[Notice]:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from models.structures import IGNORE
 from pipeline.datasets import rle
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_boxes import box_of, pixels_of
-from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.coco_values import short, whole_number
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import MOST_INSTANCES, BadFileError, write_indices
 from pipeline.datasets.sizes import stored_size
 from stages.prepare import Problem
@@ -84,7 +84,7 @@ def read_shape(annotation: Mapping[str, Any], value: int, size: tuple[int, int])
             none = "a polygon without three points x, y" if any(map(len, polygons)) else short(segmentation)
             return Shape(number, value, crowd, box=_box(annotation, size, none), points=points)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadFileError(REGION, _said(error)) from None
+        raise BadFileError(REGION, _short_reason(error)) from None
     raise BadFileError(REGION, short(segmentation))
 
 
@@ -97,16 +97,18 @@ def _box(annotation: Mapping[str, Any], size: tuple[int, int], found: str) -> Co
 
 def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> npt.NDArray[np.int64]:
     """Run lengths whose own size, where they have one, is the image's: in another order they are another picture."""
-    counts, own = segmentation["counts"], segmentation.get("size")
-    if own is not None:
-        stated = tuple(whole(number) for number in own) if isinstance(own, list) else None
+    counts, size_given = segmentation["counts"], segmentation.get("size")
+    if size_given is not None:
+        stated = tuple(whole_number(number) for number in size_given) if isinstance(size_given, list) else None
         if stated != size:
             swapped = ": height and width are interchanged" if stated == size[::-1] else ""
-            raise BadFileError(f"run lengths of size [{size[0]}, {size[1]}] (H, W)", f"size {short(own)}{swapped}")
+            raise BadFileError(
+                f"run lengths of size [{size[0]}, {size[1]}] (H, W)", f"size {short(size_given)}{swapped}"
+            )
     return rle.runs_of_text(counts) if isinstance(counts, str) else np.array(counts, np.int64).reshape(-1)
 
 
-def _said(error: Exception) -> str:
+def _short_reason(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else short(error, 120)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from models.errors import ConfigurationError, closest
 from models.structures import IGNORE
-from pipeline.datasets.catalogue import Corners
 from pipeline.datasets.coco_agree import Agreement
 from pipeline.datasets.coco_boxes import check_boxes, corners, refuse_shares
-from pipeline.datasets.coco_images import ROOTS, Found, find_images
+from pipeline.datasets.coco_images import ROOTS, ImagePlace, find_images
 from pipeline.datasets.coco_json import Instances, Key, read_instances
 from pipeline.datasets.coco_names import id_of, ids_apart, plain_name
 from pipeline.datasets.coco_shapes import LARGEST, Sketch, read_shape
-from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.coco_values import short, whole_number
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed
@@ -77,20 +77,22 @@ class Split:
         """The images, with a sketch of each mask; what is wrong with the file goes to ``problems``."""
         wanted = self._wanted(list_file, objects_only, problems)
         names = {number: plain_name(entry["file_name"]) for number, entry in self.content.images.items()}
-        found = find_images(self.base, self.folders, [names[number] for number in wanted])
-        paths = {names[number]: one.path for number, one in zip(wanted, found, strict=True)}
+        places = find_images(self.base, self.folders, [names[number] for number in wanted])
+        paths = {names[number]: one.path for number, one in zip(wanted, places, strict=True)}
         problems += [replace(bad, id=paths.get(bad.id, bad.id)) for bad in self.content.problems]
-        self._count(wanted, names, found, tally)
-        own: dict[str, Sketch] = {}
+        self._count(wanted, names, places, tally)
+        sketch_of: dict[str, Sketch] = {}
         agreement = Agreement()
-        items = [self._listed(k, one, own, problems, tally, agreement) for k, one in zip(wanted, found, strict=True)]
+        items = [
+            self._listed(k, one, sketch_of, problems, tally, agreement) for k, one in zip(wanted, places, strict=True)
+        ]
         refuse_shares(
-            self.content.path, [p for one in own.values() for shape in one.shapes for p in shape.polygons or ()]
+            self.content.path, [p for one in sketch_of.values() for shape in one.shapes for p in shape.polygons or ()]
         )
         tally.notices += agreement.notices(self.content.path)
-        if all(shape.box is not None for one in own.values() for shape in one.shapes):
-            own.clear()  # no mask of the file has an object: the empty ones say nothing either
-        drawn = {path: one for path, one in own.items() if _is_drawn(one)}
+        if all(shape.box is not None for one in sketch_of.values() for shape in one.shapes):
+            sketch_of.clear()  # no mask of the file has an object: the empty ones say nothing either
+        drawn = {path: one for path, one in sketch_of.items() if _is_drawn(one)}
         tally.bare += [item.id for item in items if item.size is not None and item.id not in drawn]
         tally.mixed += [path for path, one in drawn.items() if any(shape.box is not None for shape in one.shapes)]
         for path, sketch in drawn.items():
@@ -113,16 +115,18 @@ class Split:
                     numbers.append(number)
         return [number for number in numbers if not objects_only or self._tags(number)]
 
-    def _count(self, wanted: Sequence[Key], names: Mapping[Key, str], found: Sequence[Found], tally: Tally) -> None:
+    def _count(
+        self, wanted: Sequence[Key], names: Mapping[Key, str], places: Sequence[ImagePlace], tally: Tally
+    ) -> None:
         taken = set(wanted)
         tally.images += len(wanted)
         tally.others |= {name for number, name in names.items() if number not in taken}
         tally.elsewhere += [
             f"{short(self.content.images[number]['file_name'])} as {one.path}"
-            for number, one in zip(wanted, found, strict=True)
+            for number, one in zip(wanted, places, strict=True)
             if one.elsewhere
         ]
-        tally.empty += [one.path for k, one in zip(wanted, found, strict=True) if k not in self.content.annotations]
+        tally.empty += [one.path for k, one in zip(wanted, places, strict=True) if k not in self.content.annotations]
         for of_image in self.content.annotations.values():
             for annotation in of_image:
                 name = self.content.categories[annotation["category_id"]]
@@ -141,17 +145,17 @@ class Split:
     def _listed(
         self,
         number: Key,
-        found: Found,
+        place: ImagePlace,
         sketches: dict[str, Sketch],
         problems: list[Problem],
         tally: Tally,
         agreement: Agreement,
     ) -> Listed:
         """An image, and the sketch of its mask where its size makes sense."""
-        entry, path, file = self.content.images[number], str(self.content.path), found.path
+        entry, path, file = self.content.images[number], str(self.content.path), place.path
         size, where = _size(entry), f"{path} image {short(number)}"
-        if found.rivals:
-            problems.append(_ambiguous(found, where, entry))
+        if place.rivals:
+            problems.append(_ambiguous(place, where, entry))
         if size is None:
             stated = f"{short(entry.get('height'))} x {short(entry.get('width'))}"
             problems.append(Problem(file, where, "an image with height and width in pixels", stated))
@@ -169,18 +173,18 @@ class Split:
         return Listed(file, file, None, None, self._tags(number), where, self._boxes(number), size)
 
     def _tags(self, number: Key) -> tuple[int, ...]:
-        found = {self.values[annotation["category_id"]] for annotation in self.content.annotations.get(number, ())}
-        return tuple(sorted(found - {IGNORE}))
+        classes = {self.values[annotation["category_id"]] for annotation in self.content.annotations.get(number, ())}
+        return tuple(sorted(classes - {IGNORE}))
 
     def _boxes(self, number: Key) -> tuple[Corners, ...] | None:
         """Boxes of an image's only class; some of COCO's own have no area and are left out."""
-        own = self.content.annotations.get(number, ())
-        if len({annotation["category_id"] for annotation in own}) != 1 or not self._tags(number):
+        annotations = self.content.annotations.get(number, ())
+        if len({annotation["category_id"] for annotation in annotations}) != 1 or not self._tags(number):
             return None
-        found = [corners(annotation) for annotation in own]
-        if any(annotation["iscrowd"] for annotation in own) or None in found:
+        boxes = [corners(annotation) for annotation in annotations]
+        if any(annotation["iscrowd"] for annotation in annotations) or None in boxes:
             return None
-        return tuple(box for box in found if box is not None and box[0] < box[2] and box[1] < box[3]) or None
+        return tuple(box for box in boxes if box is not None and box[0] < box[2] and box[1] < box[3]) or None
 
 
 def _is_drawn(sketch: Sketch) -> bool:
@@ -188,25 +192,25 @@ def _is_drawn(sketch: Sketch) -> bool:
     return not sketch.shapes or any(shape.box is None for shape in sketch.shapes)
 
 
-def _ambiguous(found: Found, where: str, entry: Mapping[str, Any]) -> Problem:
+def _ambiguous(place: ImagePlace, where: str, entry: Mapping[str, Any]) -> Problem:
     name = short(entry["file_name"])
-    if len(found.rivals) == 1:
-        seen = f"{found.rivals[0]}, which is another listed image's too"
+    if len(place.rivals) == 1:
+        seen = f"{place.rivals[0]}, which is another listed image's too"
     else:
-        seen = f"{len(found.rivals)}: {', '.join(found.rivals[:3])}"
-    return Problem(found.path, where, f"one file for '{name}' (name its folder in `images`)", seen)
+        seen = f"{len(place.rivals)}: {', '.join(place.rivals[:3])}"
+    return Problem(place.path, where, f"one file for '{name}' (name its folder in `images`)", seen)
 
 
 def _by_name(names: Mapping[Key, str]) -> dict[str, Key]:
     """Numbers by what a list may call an image: its path, its id, and its stem where no other image has it."""
     stems = Counter(id_of(name) for name in names.values())
     apart = ids_apart(names.values())
-    found: dict[str, Key] = {}
+    by_name: dict[str, Key] = {}
     for number, name in names.items():
         keys = [name, apart[name], *([id_of(name)] if stems[id_of(name)] == 1 else [])]
         for key in keys:
-            found.setdefault(key, number)
-    return found
+            by_name.setdefault(key, number)
+    return by_name
 
 
 def _values(categories: Mapping[int, str], names: Collection[str]) -> dict[int, int]:
@@ -219,7 +223,7 @@ def _values(categories: Mapping[int, str], names: Collection[str]) -> dict[int, 
 
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = whole(entry.get("height")), whole(entry.get("width"))
+    height, width = whole_number(entry.get("height")), whole_number(entry.get("width"))
     if height is None or width is None or min(height, width) < 1 or height * width > LARGEST:
         return None
     return height, width

@@ -10,7 +10,7 @@ DIGITS = re.compile(r"\s*(-?[0-9]{1,18})(?:\.0*)?\s*")
 SHOWN = 60
 
 
-def whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A whole number, also written as 96.0 (pandas) or "96"; None for anything else."""
     if isinstance(value, int):
         return None if isinstance(value, bool) else value
@@ -23,16 +23,16 @@ def whole(value: Any) -> int | None:
 
 def key_of(value: Any) -> int | str | None:
     """An id: a whole number where it is one, else a text that is not empty; None for anything else."""
-    number = whole(value)
+    number = whole_number(value)
     return value if number is None and isinstance(value, str) and value else number
 
 
-def flag(annotation: Mapping[str, Any]) -> int | None:
+def zero_or_one(annotation: Mapping[str, Any]) -> int | None:
     """``iscrowd`` as 0 or 1, also from false, null or "0"; None where it is something else."""
     value = annotation.get("iscrowd")
     if value is None or isinstance(value, bool):
         return int(bool(value))
-    number = whole(value)
+    number = whole_number(value)
     return number if number in (0, 1) else None
 
 

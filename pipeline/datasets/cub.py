@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
-from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.lines import Line, by_key, read_lines
 from pipeline.datasets.listing import Listed, Listing
 from stages.prepare import Problem
 
 SPLITS = {1: "train", 0: "test"}
 """What train_test_split.txt says with 1 and 0."""
+FIXED_SPLITS = ("train", "test")
+"""Those of every data set of this reader; no option names them."""
 FILES = ("images", "image_class_labels", "train_test_split", "bounding_boxes")
 
 
@@ -34,7 +36,7 @@ def cub(root: str, *, upright: bool = False) -> Listing:
     names = _class_names(folder / "classes.txt")
     lists = {name: by_key(read_lines(folder / f"{name}.txt"), problems, "number") for name in FILES}
     _strangers(folder, lists, problems)
-    splits: dict[str, list[Listed]] = {"train": [], "test": []}
+    splits: dict[str, list[Listed]] = {name: [] for name in FIXED_SPLITS}
     for number, line in lists["images"].items():
         image = _Image(folder, number, PurePosixPath(line.rest), lists, problems)
         item = Listed(

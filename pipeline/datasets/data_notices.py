@@ -23,7 +23,7 @@ def data_notices(listing: Listing, listed: Mapping[str, Listed], findings: Mappi
         findings: by id, of the images that were read.
     """
     for topic, sentence in REMARKS.items():
-        cases = [(id, detail) for id, found in findings.items() for name, detail in found.remarks if name == topic]
+        cases = [(id, detail) for id, finding in findings.items() for name, detail in finding.remarks if name == topic]
         if cases:
             yield Notice(topic, len(cases), sentence(cases, len(findings)))
     today = MaskValues(listing.mask_background, listing.mask_values)
@@ -35,17 +35,17 @@ def data_notices(listing: Listing, listed: Mapping[str, Listed], findings: Mappi
 
 def _values_notices(listing: Listing, today: MaskValues, findings: Mapping[str, Finding]) -> Iterator[Notice]:
     """Values that no class has, where masks are all that is known."""
-    values = [value for found in findings.values() for value in found.mask_values or ()]
+    values = [value for finding in findings.values() for value in finding.mask_values or ()]
     hint = values_hint(listing.class_names, today, listing.mask_maximum, sorted(set(values)))
     if hint:
         usual = {today.background, *range(listing.mask_maximum + 1)}
-        odd = [id for id, found in findings.items() if not usual.issuperset(found.mask_values or ())]
+        odd = [id for id, finding in findings.items() if not usual.issuperset(finding.mask_values or ())]
         yield Notice("values_of_no_class", len(odd), f"{len(odd)} masks ({first_of(odd)}): {hint}")
 
 
 def _labelled_twice(listed: Mapping[str, Listed], findings: Mapping[str, Finding]) -> Iterator[Labelled]:
     """The images that have tags and a mask."""
-    for id, found in findings.items():
+    for id, finding in findings.items():
         tags = listed[id].tags
-        if tags is not None and found.mask_values is not None:
-            yield Labelled(id, frozenset(tags), frozenset(found.mask_values))
+        if tags is not None and finding.mask_values is not None:
+            yield Labelled(id, frozenset(tags), frozenset(finding.mask_values))

@@ -90,8 +90,8 @@ def part_points(content: Mapping[str, Any]) -> Iterator[tuple[str, list[PartPoin
         people.setdefault(person["image_id"], []).append(person)
     for image in content["images"]:
         there, size = people.get(image["id"], []), (int(image["height"]), int(image["width"]))
-        found = [point for person in there if "dp_I" in person for point in _of_person(person, size)]
-        yield Path(image["file_name"]).stem, [*found, *_background(there, size)]
+        points = [point for person in there if "dp_I" in person for point in _of_person(person, size)]
+        yield Path(image["file_name"]).stem, [*points, *_background(there, size)]
 
 
 def _of_person(person: Mapping[str, Any], size: tuple[int, int]) -> Iterator[PartPoint]:
@@ -100,8 +100,8 @@ def _of_person(person: Mapping[str, Any], size: tuple[int, int]) -> Iterator[Par
     place = np.array([person["dp_y"], person["dp_x"]], np.float64).T * (height / BOX, width / BOX) + (top, left)
     part = np.array([PART_OF_SURFACE[int(piece) - 1] for piece in person["dp_I"]])
     for number in np.unique(part):
-        own = place[part == number]
-        middle = own[np.square(own - own.mean(0)).sum(1).argmin()]
+        of_part = place[part == number]
+        middle = of_part[np.square(of_part - of_part.mean(0)).sum(1).argmin()]
         row, column = np.clip(middle.astype(int), 0, np.array(size) - 1)
         yield int(row), int(column), int(number)
 

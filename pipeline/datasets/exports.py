@@ -96,8 +96,8 @@ def foreign_bytes(head: bytes) -> str | None:
 
 def json_export(content: Any) -> Export | None:
     """Of which tool a JSON is, by its content."""
-    found = _first(_JSON_OF_MAPPING if isinstance(content, Mapping) else _JSON_OF_LIST, content)
-    return EXPORTS[found] if found else None
+    export = _first(_JSON_OF_MAPPING if isinstance(content, Mapping) else _JSON_OF_LIST, content)
+    return EXPORTS[export] if export else None
 
 
 def foreign_xml(root: Element) -> str:
@@ -140,8 +140,8 @@ def foreign_folder(folder: Path) -> str | None:
         if path.is_file() and path.name not in _NO_LABELS:
             by_suffix.setdefault(path.suffix.lower(), path)
     for suffix, look in _OF_FILES.items():
-        if suffix in by_suffix and (found := look(by_suffix[suffix])):
-            return f"{by_suffix[suffix].name} and its like: {found}"
+        if suffix in by_suffix and (export := look(by_suffix[suffix])):
+            return f"{by_suffix[suffix].name} and its like: {export}"
     below = [path for path in there if path.is_dir() and _holds(path, (".xml", ".txt", ".json", ".png"))]
     if below and not by_suffix:
         return f"files in {below[0].name}/. Remedy: name that folder."
@@ -156,8 +156,8 @@ def foreign_text(path: Path) -> str | None:
             rest = file.read(NOT_OPENED) if head.lstrip()[:1] in (b"{", b"[") else b""
     except OSError:
         return None
-    if found := foreign_bytes(head):
-        return found
+    if export := foreign_bytes(head):
+        return export
     start = head.decode("utf-8-sig", "replace").lstrip()
     if start[:1] in ("{", "["):
         return str(_json(head + rest) or "JSON of a kind that is not known here.")

@@ -34,7 +34,7 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def nearest(name: str, known: Collection[str]) -> str:
+def nearest_name(name: str, known: Collection[str]) -> str:
     """The known name that is most like ``name``; "" where none is."""
     plain = re.sub(r"\W|_", "", name).casefold()
     candidates = list(known)[:COMPARED]
@@ -48,7 +48,7 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class NameMatch:
     """A file that a cell of a table names; ``exactly`` as it is called, or under almost the same name."""
 
     path: str
@@ -57,6 +57,9 @@ class Found:
 
 class NameIndex:
     """Finds the file that a cell of a table means.
+
+    Annotations of images that a catalogue has are looked up otherwise:
+    :class:`pipeline.datasets.image_names.ImageNames`.
 
     Args:
         paths: of the files, relative to their folder, with forward slashes.
@@ -84,7 +87,7 @@ class NameIndex:
             if last.isascii() and last.isdigit() and len(last) < 20:
                 self._numbers.setdefault(int(last), set()).add(path)
 
-    def find(self, cell: str) -> Found | None:
+    def find(self, cell: str) -> NameMatch | None:
         """The one file that a cell names: by its path or id, with or without suffix, or nearly so.
 
         Nearly: with other folders before it, another suffix, other capitals, without its folders, or a number without
@@ -93,10 +96,10 @@ class NameIndex:
         name = nfc(cell.strip())
         for hits in self._exactly(name):
             if hits:
-                return Found(next(iter(hits)), True) if len(hits) == 1 else None
+                return NameMatch(next(iter(hits)), True) if len(hits) == 1 else None
         for hits in self._nearly(name.replace("\\", "/")):
             if hits:
-                return Found(next(iter(hits)), False) if len(hits) == 1 else None
+                return NameMatch(next(iter(hits)), False) if len(hits) == 1 else None
         return None
 
     def _exactly(self, name: str) -> Iterator[set[str] | None]:

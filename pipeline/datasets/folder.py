@@ -158,7 +158,7 @@ def _tagged(table: TagTable, images: FolderImages, masks: Mapping[str, str], nam
     numbers = {name: number for number, name in enumerate(names, start=1)}
     listed: list[Listed | None] = []
     silent: Counter[str] = Counter()
-    for row, path, tags, said in zip(table.rows, paths, table.tags, table.said, strict=True):
+    for row, path, tags, words in zip(table.rows, paths, table.tags, table.cells_read, strict=True):
         if path is None:
             listed.append(None)
             continue
@@ -169,11 +169,11 @@ def _tagged(table: TagTable, images: FolderImages, masks: Mapping[str, str], nam
             problems.append(Problem(item.id, row.where, "classes of the data set", found))
         if tags is None and item.mask is None:
             expected = f"tags, or '{BACKGROUND_ONLY}' for an image without objects"
-            problems.append(Problem(item.id, row.where, expected, said))
-        elif tags is None and said.startswith("'"):
-            silent[said] += 1
-        own = None if tags is None else tuple(sorted({numbers[name] for name in tags if name in numbers}))
-        listed.append(replace(item, tags=own, where=row.where))
+            problems.append(Problem(item.id, row.where, expected, words))
+        elif tags is None and words.startswith("'"):
+            silent[words] += 1
+        own_tags = None if tags is None else tuple(sorted({numbers[name] for name in tags if name in numbers}))
+        listed.append(replace(item, tags=own_tags, where=row.where))
     return listed, problems, [*table.notices, *notices, *_silent_notices(table, silent)]
 
 

@@ -24,7 +24,7 @@ def is_unseen(name: str) -> bool:
     return name.startswith(".") or name.lower() in UNSEEN
 
 
-def walk(folder: Path, leave_out: Collection[Path] = (), deep: bool = True) -> Iterator[str]:
+def files_below(folder: Path, leave_out: Collection[Path] = (), deep: bool = True) -> Iterator[str]:
     """Paths of the files below a folder, relative to it, with forward slashes; hidden ones are left out.
 
     Args:
@@ -64,10 +64,10 @@ class FolderImages:
         self.place = root / folder
         if not self.place.is_dir():
             raise DataError(f"{self.place}: expected a folder, found none. Set `images` and `masks` to their names.")
-        self._own = self.place.resolve() == root.resolve()
-        found = list(walk(self.place, {(root / name).resolve() for name in others}, deep=not self._own))
-        images = sorted((path for path in found if path.lower().endswith(SUFFIXES)), key=lambda path: path.split("/"))
-        self._passed = sorted(path for path in found if not path.lower().endswith(SUFFIXES))
+        self._flat = self.place.resolve() == root.resolve()
+        files = list(files_below(self.place, {(root / name).resolve() for name in others}, deep=not self._flat))
+        images = sorted((path for path in files if path.lower().endswith(SUFFIXES)), key=lambda path: path.split("/"))
+        self._passed = sorted(path for path in files if not path.lower().endswith(SUFFIXES))
         self._unreadable = [path for path in images if shown(path) != path]
         self.files: dict[str, list[str]] = {}
         for path in images:
@@ -94,16 +94,16 @@ class FolderImages:
     def notices(self) -> Iterator[Notice]:
         """Files that are no images that can be read."""
         counts = Counter(_suffix(path) for path in self._passed)
-        if self._own:
+        if self._flat:
             counts = Counter({suffix: count for suffix, count in counts.items() if suffix not in BESIDE})
         if counts:
             total = sum(counts.values())
-            said = first_of([f"{count} {suffix}" for suffix, count in sorted(counts.items())], 8)
+            kinds = first_of([f"{count} {suffix}" for suffix, count in sorted(counts.items())], 8)
             first = next(path for path in self._passed if _suffix(path) in counts)
             raw = f" Camera raw: {AS_JPEG}." if counts.keys() & set(RAW_SUFFIXES) else ""
             text = (
                 f"{total} file{'s' * (total > 1)} in {self.place} {'are' if total > 1 else 'is'} passed over, which "
-                f"{'are' if total > 1 else 'is'} no image that is read ({', '.join(SUFFIXES)}): {said}; the first is "
+                f"{'are' if total > 1 else 'is'} no image that is read ({', '.join(SUFFIXES)}): {kinds}; the first is "
                 f"{shown(first)}.{raw}"
             )
             yield Notice("files_passed_over", total, text)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import DataError
-from pipeline.datasets.file_names import nearest, nfc, shown, without_suffix
-from pipeline.datasets.folder_images import walk
+from pipeline.datasets.file_names import nearest_name, nfc, shown, without_suffix
+from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.images import LABELMAP
 from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
@@ -28,7 +28,7 @@ _BEHIND = re.compile(rf"(?<=.)([ _.-]+{_WORD}|(?<=\w)(?:mask|label))$", re.IGNOR
 
 
 @dataclass(frozen=True)
-class Rule:
+class NamingRule:
     """How a mask is called after its image: what stands before and behind, and whether folders count."""
 
     before: str = ""
@@ -42,7 +42,7 @@ class Rule:
         return " ".join(filter(None, (name, place, "" if self.capitals else "in other capitals")))
 
 
-PLAIN = Rule()
+PLAIN = NamingRule()
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def mask_files(place: Path, images: Mapping[str, str]) -> MaskFiles:
     """
     if not place.is_dir():
         raise DataError(f"{place}: expected a folder, found none. Set `images` and `masks` to their names.")
-    files = sorted(path for path in walk(place) if path.rpartition("/")[2] != LABELMAP)
+    files = sorted(path for path in files_below(place) if path.rpartition("/")[2] != LABELMAP)
     masks = [path for path in files if path.lower().endswith((*EXACT, *LOSSY))]
     if not masks:
         found = first_of([shown(path) for path in files]) or "no file"
@@ -100,13 +100,13 @@ def mask_files(place: Path, images: Mapping[str, str]) -> MaskFiles:
     return MaskFiles(of, problems, [*notices, *_others(place, files, masks)])
 
 
-def _claims(masks: Sequence[str], images: Mapping[str, str]) -> dict[Rule, dict[str, list[str]]]:
+def _claims(masks: Sequence[str], images: Mapping[str, str]) -> dict[NamingRule, dict[str, list[str]]]:
     """For each rule the images that files are called after: rule -> id -> files."""
     full = {nfc(without_suffix(path)): id for id, path in images.items()}
     full.update({id: id for id in images})
     folded = _only({name: name.casefold() for name in full}, full)
     last = _only({name: name.rpartition("/")[2] for name in full}, full)
-    claims: dict[Rule, dict[str, list[str]]] = {}
+    claims: dict[NamingRule, dict[str, list[str]]] = {}
     for path in masks:
         for rule, name in _readings(nfc(path.rpartition(".")[0])):
             names = last if rule.flat else full if rule.capitals else folded
@@ -122,16 +122,16 @@ def _only(keys: Mapping[str, str], ids: Mapping[str, str]) -> dict[str, str]:
     meant: dict[str, set[str]] = {}
     for name, key in keys.items():
         meant.setdefault(key, set()).add(ids[name])
-    return {key: next(iter(found)) for key, found in meant.items() if len(found) == 1}
+    return {key: next(iter(images)) for key, images in meant.items() if len(images) == 1}
 
 
-def _readings(name: str) -> Iterator[tuple[Rule, str]]:
+def _readings(name: str) -> Iterator[tuple[NamingRule, str]]:
     """Rules that a mask's name (without its suffix) may follow, the plainest first, with the image's name then."""
     folder, slash, last = name.rpartition("/")
     stripped = list(_stripped(last))
     for flat, capitals in ((False, True), (True, True), (False, False)):
         for before, core, behind in stripped:
-            yield Rule(before, behind, flat, capitals), core if flat else f"{folder}{slash}{core}"
+            yield NamingRule(before, behind, flat, capitals), core if flat else f"{folder}{slash}{core}"
 
 
 def _stripped(last: str) -> Iterator[tuple[str, str, str]]:
@@ -149,7 +149,7 @@ def _stripped(last: str) -> Iterator[tuple[str, str, str]]:
         yield before[0], last[before.end() :], ""
 
 
-def _rule(place: Path, claims: Mapping[Rule, Mapping[str, Sequence[str]]]) -> Rule | None:
+def _rule(place: Path, claims: Mapping[NamingRule, Mapping[str, Sequence[str]]]) -> NamingRule | None:
     """The rule that most images' masks follow; the plain one where it is as good as any."""
     ranked = sorted(claims, key=lambda rule: (-len(claims[rule]), rule != PLAIN, str(rule)))
     if not ranked:
@@ -168,9 +168,9 @@ def _rule(place: Path, claims: Mapping[Rule, Mapping[str, Sequence[str]]]) -> Ru
 def _chosen(paths: Sequence[str]) -> list[str]:
     """Of several files of one image: the PNG, else the lossless ones, else all."""
     for wanted in ((".png",), EXACT):
-        found = [path for path in paths if path.endswith(wanted) or (wanted != (".png",) and _is_exact(path))]
-        if found:
-            return found
+        chosen = [path for path in paths if path.endswith(wanted) or (wanted != (".png",) and _is_exact(path))]
+        if chosen:
+            return chosen
     return list(paths)
 
 
@@ -199,27 +199,27 @@ def _none(place: Path, masks: Sequence[str], images: Mapping[str, str]) -> str:
 def _named(paths: Sequence[str], images: Mapping[str, str]) -> str:
     """The first files, each with the image that is called most like it."""
     names = {nfc(without_suffix(path)) for path in images.values()}
-    said = []
+    sides = []
     for path in paths[:3]:
-        near = nearest(nfc(without_suffix(path)), names)
-        said.append(shown(path) + (f" (nearest image: {near})" if near else ""))
-    return first_of([*said, *paths[3:]])
+        near = nearest_name(nfc(without_suffix(path)), names)
+        sides.append(shown(path) + (f" (nearest image: {near})" if near else ""))
+    return first_of([*sides, *paths[3:]])
 
 
-def _otherwise(place: Path, rule: Rule, found: Mapping[str, str], images: Mapping[str, str]) -> Iterator[Notice]:
+def _otherwise(place: Path, rule: NamingRule, masks: Mapping[str, str], images: Mapping[str, str]) -> Iterator[Notice]:
     """Names that are taken though they are not as documented."""
     if rule != PLAIN:
-        id, path = next((id, path) for id, path in found.items() if path.rpartition(".")[0] != id)
+        id, path = next((id, path) for id, path in masks.items() if path.rpartition(".")[0] != id)
         text = (
-            f"{len(found)} masks of {place} are called otherwise than their images, by one rule ({rule}), and are "
+            f"{len(masks)} masks of {place} are called otherwise than their images, by one rule ({rule}), and are "
             f"taken: {shown(path)} for {shown(images[id])}."
         )
-        yield Notice("masks_called_otherwise", len(found), text)
-    suffixes = Counter(f".{path.rpartition('.')[2]}" for path in found.values() if not path.endswith(".png"))
+        yield Notice("masks_called_otherwise", len(masks), text)
+    suffixes = Counter(f".{path.rpartition('.')[2]}" for path in masks.values() if not path.endswith(".png"))
     if suffixes:
-        said = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
         count = suffixes.total()
-        text = f"{count} of {len(found)} masks of {place} have another suffix than .png and are taken: {said}."
+        text = f"{count} of {len(masks)} masks of {place} have another suffix than .png and are taken: {kinds}."
         yield Notice("masks_of_other_suffix", count, text)
 
 

@@ -64,10 +64,10 @@ def ilsvrc(
         wnids = [wnid for wnid, _ in known] if known else wnids
     else:
         xml = None if annotations is None else base / annotations
-        folder = _there(base / images, "images")
-        found = {split: _files(folder, PurePosixPath(name)) for split, name in splits.items()}
-        wnids = [wnid for wnid, _ in known] if known else _folders(found)
-        listed = {split: _by_folder(found[split], wnids, folder, xml, problems) for split in splits}
+        folder = _folder_at(base / images, "images")
+        files = {split: _files(folder, PurePosixPath(name)) for split, name in splits.items()}
+        wnids = [wnid for wnid, _ in known] if known else _folders(files)
+        listed = {split: _by_folder(files[split], wnids, folder, xml, problems) for split in splits}
     if not wnids:
         raise DataError(f"{base}: expected a folder for each class in {', '.join(splits.values())}, found no class.")
     names = tuple(f"{wnid} {words}".strip() for wnid, words in known) if known else tuple(wnids)
@@ -81,7 +81,7 @@ def _class_list(path: Path) -> list[tuple[str, str]]:
     return [(line.key, line.rest.split(",")[0]) for line in read_lines(path)]
 
 
-def _there(folder: Path, option: str) -> Path:
+def _folder_at(folder: Path, option: str) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder, found none. Set `root` and `{option}`.")
     return folder
@@ -93,15 +93,15 @@ File: TypeAlias = tuple[PurePosixPath, str | None]
 
 def _files(folder: Path, name: PurePosixPath) -> list[File]:
     """Images of a split, sorted."""
-    there = _there(folder / name, "splits")
-    found = (path.relative_to(there) for path in there.rglob("*") if path.suffix.lower() in SUFFIXES)
-    paths = sorted(PurePosixPath(path.as_posix()) for path in found)
+    there = _folder_at(folder / name, "splits")
+    listed = (path.relative_to(there) for path in there.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(PurePosixPath(path.as_posix()) for path in listed)
     return [(name / path, path.parts[0] if len(path.parts) > 1 else None) for path in paths]
 
 
-def _folders(found: dict[str, list[File]]) -> list[str]:
+def _folders(by_split: dict[str, list[File]]) -> list[str]:
     """Sorted names of the class folders of all splits."""
-    return sorted({wnid for files in found.values() for _, wnid in files if wnid is not None})
+    return sorted({wnid for files in by_split.values() for _, wnid in files if wnid is not None})
 
 
 def _by_folder(
@@ -109,14 +109,14 @@ def _by_folder(
 ) -> list[Listed]:
     number = {wnid: k for k, wnid in enumerate(wnids, start=1)}
     items = []
-    for path, own in files:
+    for path, class_folder in files:
         where = str(folder / path)
         annotation = None if xml is None else xml / path.with_suffix(".xml")
         objects = _objects(path, annotation, problems) if annotation is not None and annotation.is_file() else []
-        said = {own} if own is not None else {name for name, _ in objects}
-        label = next(iter(said)) if len(said) == 1 else None
+        classes = {class_folder} if class_folder is not None else {name for name, _ in objects}
+        label = next(iter(classes)) if len(classes) == 1 else None
         if label is None:
-            found = f"{', '.join(sorted(said))}" if said else f"no class folder and no {annotation or 'XML file'}"
+            found = f"{', '.join(sorted(classes))}" if classes else f"no class folder and no {annotation or 'XML file'}"
             problems.append(Problem(path.stem, where, "one class", found))
         elif label not in number:
             problems.append(Problem(path.stem, where, "a known class", f"'{label}'.{closest(label, number)}"))

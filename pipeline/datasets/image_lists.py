@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
-from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.lines import Line, by_key, read_lines
 from pipeline.datasets.listing import Listed
 from stages.prepare import Problem
@@ -36,7 +36,7 @@ def listed_in(
     count = 1 + max((label for label in labels if label is not None), default=-1)
     listed = {split: each.images(problems) for split, each in lists.items()}
     named = (_folder_names(items, count) for items in listed.values())
-    names = next((found for found in named if found), [f"class_{k}" for k in range(count)])
+    names = next((names_of_one for names_of_one in named if names_of_one), [f"class_{k}" for k in range(count)])
     return names, listed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.file_names import nearest, nfc, without_suffix
+from pipeline.datasets.file_names import nearest_name, nfc, without_suffix
 from pipeline.problems.notices import first_of
 
 _Parts = tuple[str, ...]
@@ -17,6 +17,10 @@ class ImageNames:
 
     A name may be an id, a file name or a path, of any machine (``C:\\photos\\a.jpg``); its last part decides where that
     is the name of one image only, and else the parts before it too. Composed and decomposed letters compare equal.
+
+    Not :class:`pipeline.datasets.file_names.NameIndex`, which is stricter: a table of a data set makes its images, so a
+    path in it means no file of another folder. Here the images are known, annotations came from other machines, and
+    folders only decide between images of one name.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -27,8 +31,8 @@ class ImageNames:
         for exact in (without_suffix(name), name):
             if exact in self.catalogue.entries or exact in self.catalogue.left_out:
                 return exact
-        found = self._candidates(name)
-        return found[0] if len(found) == 1 else None
+        candidates = self._candidates(name)
+        return candidates[0] if len(candidates) == 1 else None
 
     def hint(self, name: str) -> str:
         """Why a name was not found: it is that of several images, or which one is nearest. Empty where none is near."""
@@ -36,17 +40,17 @@ class ImageNames:
         if len(several) > 1:
             return f"it may be any of {first_of(several)}: write its folder too"
         stem = parts[-1] if (parts := _parts(name)) else name
-        near = self._folded.get(stem.casefold()) or nearest(stem, self.catalogue.entries)
+        near = self._folded.get(stem.casefold()) or nearest_name(stem, self.catalogue.entries)
         return f"the nearest is '{near}'" if near else ""
 
     def _candidates(self, name: str) -> list[str]:
         parts = _parts(name)
         if not parts:
             return []
-        found = self._index.get(parts[-1], [])
-        if len(found) < 2:
-            return [id for id, _ in found]
-        agree = [(_common_tail(parts, other), id) for id, other in found]
+        candidates = self._index.get(parts[-1], [])
+        if len(candidates) < 2:
+            return [id for id, _ in candidates]
+        agree = [(_common_tail(parts, other), id) for id, other in candidates]
         most = max(length for length, _ in agree)
         return sorted({id for length, id in agree if length == most})
 
@@ -60,7 +64,10 @@ class ImageNames:
             for parts in {_parts(image), (nfc(id),)}:
                 if parts:
                     index.setdefault(parts[-1], []).append((id, parts))
-        return {last: found if len({id for id, _ in found}) > 1 else found[:1] for last, found in index.items()}
+        return {
+            last: candidates if len({id for id, _ in candidates}) > 1 else candidates[:1]
+            for last, candidates in index.items()
+        }
 
     @cached_property
     def _folded(self) -> dict[str, str]:

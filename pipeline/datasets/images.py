@@ -133,10 +133,10 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
 def orientation(picture: PILImage.Image) -> int:
     """EXIF orientation 1..8; 1 where there is none. Ask before the pixels are loaded: Pillow turns TIFFs by itself."""
     try:
-        found = picture.getexif().get(ORIENTATION, 1)
+        value = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF data, and a picture that may be good
         return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def to_rgb(picture: PILImage.Image, upright: bool) -> Image:
@@ -262,7 +262,9 @@ def _of_colours(picture: PILImage.Image, path: Path) -> str:
     if colours is None:
         return f"{kind} with more than {MOST_COLOURS} colours: a photo, or a mask that was smoothed"
     shown = ", ".join(str(colour) for _, colour in sorted(colours, reverse=True)[:3])  # type: ignore[arg-type]
-    beside = next((str(found) for folder in path.parents for found in [folder / LABELMAP] if found.is_file()), "")
+    beside = next(
+        (str(labelmap) for folder in path.parents for labelmap in [folder / LABELMAP] if labelmap.is_file()), ""
+    )
     where = f"here {beside}" if beside else "a file with a line NAME:R,G,B for each class"
     if not beside and len(colours) > 1 and {colour for _, colour in colours} <= _voc_set():
         where += ", or `voc` where the classes are VOC's"

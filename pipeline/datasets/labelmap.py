@@ -132,14 +132,14 @@ class LabelMap:
 
     def _unknown(self, codes: npt.NDArray[np.int32]) -> str:
         """The most frequent unknown colour, its nearest known one, and how many more."""
-        found, counts = np.unique(codes, return_counts=True)
-        first = int(found[counts.argmax()])
+        unknown, counts = np.unique(codes, return_counts=True)
+        first = int(unknown[counts.argmax()])
         colour = (first >> 16, first >> 8 & 255, first & 255)
         near = min(self.values, key=lambda known: sum((a - b) ** 2 for a, b in zip(known, colour, strict=True)))
         value = self.values[near]
         name = {BACKGROUND: "background", IGNORE: "void"}.get(value) or self.names[value - 1]
-        more = f" and {len(found) - 1} other colours ({codes.size - counts.max()} pixels)" if len(found) > 1 else ""
-        smoothed = "; were the masks made smaller, smoothed or JPEG once?" if len(found) > 5 else ""
+        more = f" and {len(unknown) - 1} other colours ({codes.size - counts.max()} pixels)" if len(unknown) > 1 else ""
+        smoothed = "; were the masks made smaller, smoothed or JPEG once?" if len(unknown) > 5 else ""
         return f"{colour} in {counts.max()} pixels (nearest: {name} {near}){more}{smoothed}"
 
 
@@ -177,8 +177,8 @@ def convert_all(
     for folder in (MASKS, INSTANCES):
         (truth / folder).mkdir()
     wanted = [source for source in sources if source.id in ids]
-    found = in_processes(partial(_convert, truth=truth, colours=colours), wanted, workers, "reading coloured masks")
-    return [problem for problems in found for problem in problems]
+    results = in_processes(partial(_convert, truth=truth, colours=colours), wanted, workers, "reading coloured masks")
+    return [problem for problems in results for problem in problems]
 
 
 def _convert(source: _Source, truth: Path, colours: LabelMap) -> list[Problem]:
@@ -217,18 +217,18 @@ def _entries(path: Path) -> Iterator[tuple[str, str, Colour]]:
         plain = line.strip().rstrip(",")
         if not plain or plain.startswith("#"):
             continue
-        where, found = f"{path} line {number}", next((m for form in _LINES if (m := form.fullmatch(plain))), None)
-        if found is not None:
-            colour = (int(found[key]) for key in _groups(found))
-            yield where, found["name"].strip().strip("'\"").strip(), _checked(where, list(colour))
+        where, match = f"{path} line {number}", next((m for form in _LINES if (m := form.fullmatch(plain))), None)
+        if match is not None:
+            colour = (int(match[key]) for key in _groups(match))
+            yield where, match["name"].strip().strip("'\"").strip(), _checked(where, list(colour))
         elif not (first and not any(mark.isdigit() for mark in plain)):  # a table's header
             raise DataError(f"{where}: expected NAME:R,G,B with 0..255 for each, found '{plain[:80]}'.")
         first = False
 
 
-def _groups(found: re.Match[str]) -> list[int]:
+def _groups(match: re.Match[str]) -> list[int]:
     """The numbers' groups: those that are not the name."""
-    name = found.re.groupindex["name"]
+    name = match.re.groupindex["name"]
     return [group for group in range(1, 5) if group != name]
 
 

@@ -54,9 +54,9 @@ def read_lines(path: Path, separator: str | None = None) -> list[Line]:
 
 def by_key(lines: Sequence[Line], problems: list[Problem], name: str = "key") -> dict[str, Line]:
     """Lines by their key; a key that stands twice is a problem."""
-    found: dict[str, Line] = {}
+    keyed: dict[str, Line] = {}
     for line in lines:
-        if line.key in found:
+        if line.key in keyed:
             problems.append(Problem(line.key, line.where, f"each {name} once", f"'{line.key}' again"))
-        found.setdefault(line.key, line)
-    return found
+        keyed.setdefault(line.key, line)
+    return keyed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.datasets.catalogue import Corners
+from pipeline.datasets.ground_truth import Corners
 from pipeline.problems.notices import Notice
 from stages.prepare import Problem
 
@@ -17,8 +17,8 @@ class Listed:
 
     Attributes:
         id: the image's name.
-        image, tags: as in :class:`pipeline.datasets.catalogue.Entry`.
-        mask, instances, boxes: as in :class:`pipeline.datasets.catalogue.TruthEntry`.
+        image, tags: as in :class:`pipeline.datasets.catalogue.CatalogueImage`.
+        mask, instances, boxes: as in :class:`pipeline.datasets.ground_truth.ImageTruth`.
         size: (H, W) that the image must have, where a list says so.
         where: the list, or the line of the table, that names it.
         mask_from: the file that the mask is made of, where the reader's ``make`` writes the mask, for messages.

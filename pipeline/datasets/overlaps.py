@@ -29,10 +29,10 @@ def overlap_notices(splits: Mapping[str, Sequence[str]], contents: Mapping[str, 
             continue
         shared = {id: learnt[key] for id in ids if (key := contents.get(id) or id) in learnt}
         if shared:
-            said = [id if id == other else f"{id}, which is {other} in {LEARNT}" for id, other in shared.items()]
+            pairs = [id if id == other else f"{id}, which is {other} in {LEARNT}" for id, other in shared.items()]
             text = (
                 f"{len(shared)} of {len(ids)} images of {name} are learnt from too, so that numbers on {name} say too "
-                f"much: {first_of(said)}. Remedy: leave them out of one of the splits."
+                f"much: {first_of(pairs)}. Remedy: leave them out of one of the splits."
             )
             yield Notice("images_learnt_and_tested", len(shared), text)
 

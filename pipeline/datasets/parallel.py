@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipeline.compute.chunks import map_parts
+from pipeline.compute.chunks import map_chunks
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,5 +38,5 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], work
     """``function(item)`` for every item, in order, whatever the number of workers. ``function`` is picklable."""
     chunks = [_Chunk(first, items[first : first + CHUNK]) for first in range(0, len(items), CHUNK)]
     used = 0 if workers <= 1 or len(items) <= FEW else workers
-    found = map_parts(_OnChunk(function), chunks, desc, used, images=lambda chunk: len(chunk.items))
-    return [result for part in found for result in part]
+    by_chunk = map_chunks(_OnChunk(function), chunks, desc, used, images=lambda chunk: len(chunk.items))
+    return [result for part in by_chunk for result in part]

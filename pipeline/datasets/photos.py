@@ -97,14 +97,14 @@ def _ids(cases: Cases) -> str:
 
 def exif(cases: Cases, total: int) -> str:
     """Of a data set, where the reader's ``upright`` decides."""
-    found = f"{len(cases)} of {total} images carry an EXIF orientation ({_ids(cases)})"
+    count = f"{len(cases)} of {total} images carry an EXIF orientation ({_ids(cases)})"
     if cases[0][1] == APPLIED:
         return (
-            f"{found}, which is applied: they are turned upright. Masks, boxes and points that were drawn on the "
+            f"{count}, which is applied: they are turned upright. Masks, boxes and points that were drawn on the "
             "stored pixels lie a quarter or half a turn off: then set `upright: false` in the reader's options."
         )
     return (
-        f"{found}, which is not applied: their stored pixels are taken. Labels that were drawn on upright photos, as "
+        f"{count}, which is not applied: their stored pixels are taken. Labels that were drawn on upright photos, as "
         "most tools show them, lie a quarter or half a turn off: then set `upright: true` in the reader's options."
     )
 
@@ -143,9 +143,9 @@ def constant(cases: Cases, total: int) -> str:
 def bands(cases: Cases, total: int) -> str:
     """TIFFs of which bands are left out."""
     alpha = sum(detail == "alpha" for _, detail in cases)
-    said = f", of which {alpha} call it alpha although it has many values, as near infrared does" if alpha else ""
+    note = f", of which {alpha} call it alpha although it has many values, as near infrared does" if alpha else ""
     return (
-        f"{len(cases)} of {total} images are TIFFs with a band beyond the colours ({_ids(cases)}){said}. The first "
+        f"{len(cases)} of {total} images are TIFFs with a band beyond the colours ({_ids(cases)}){note}. The first "
         f"three are taken as red, green and blue, the others are left out. If others are wanted: {tiff.TAKE_THREE}."
     )
 

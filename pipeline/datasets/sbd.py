@@ -47,7 +47,7 @@ class Sbd:
 
 
 @dataclass(frozen=True)
-class MaskFiles:
+class MasksToCopy:
     """Where the mask and the instances of an image are to be copied from."""
 
     id: str
@@ -57,21 +57,21 @@ class MaskFiles:
 
 def choose(
     listed: Sequence[Listed], folder: Path, sbd: Sbd, problems: list[Problem]
-) -> tuple[list[Listed], list[MaskFiles]]:
+) -> tuple[list[Listed], list[MasksToCopy]]:
     """Images with masks in the artefact's own folder: VOC's where it has one, SBD's for the others."""
     items, files = [], []
     for item in listed:
         if id_problem(item.id, item.where) is not None:  # is refused later; its file may lead anywhere
             items.append(item)
             continue
-        own = None if item.mask is None else folder / item.mask
-        has_own = own is not None and own.is_file()
-        mask = own if has_own else sbd.files.get(item.id)
-        instances = folder / item.instances if has_own and item.instances is not None else None
+        voc_mask = None if item.mask is None else folder / item.mask
+        in_voc = voc_mask is not None and voc_mask.is_file()
+        mask = voc_mask if in_voc else sbd.files.get(item.id)
+        instances = folder / item.instances if in_voc and item.instances is not None else None
         if mask is None:
-            problems.append(Problem(item.id, item.where, f"a mask of VOC ({own}) or SBD", "none"))
+            problems.append(Problem(item.id, item.where, f"a mask of VOC ({voc_mask}) or SBD", "none"))
         else:
-            files.append(MaskFiles(item.id, mask, instances))
+            files.append(MasksToCopy(item.id, mask, instances))
         places = f"{MASKS}/{item.id}.png", f"{INSTANCES}/{item.id}.png"
         own_mask, own_instances = (
             place if there else None for place, there in zip(places, (mask, instances), strict=True)
@@ -83,17 +83,17 @@ def choose(
 
 
 def copy_all(
-    images: Path, truth: Path, workers: int, ids: Collection[str], *, files: Sequence[MaskFiles]
+    images: Path, truth: Path, workers: int, ids: Collection[str], *, files: Sequence[MasksToCopy]
 ) -> list[Problem]:
     """Write masks/ and instances/ of ``ids`` under ``truth``."""
     for folder in (MASKS, INSTANCES):
         (truth / folder).mkdir()
     wanted = [file for file in files if file.id in ids]
-    found = in_processes(partial(_copy, truth=truth), wanted, workers, "copying masks")
-    return [problem for problem in found if problem is not None]
+    problems = in_processes(partial(_copy, truth=truth), wanted, workers, "copying masks")
+    return [problem for problem in problems if problem is not None]
 
 
-def _copy(files: MaskFiles, truth: Path) -> Problem | None:
+def _copy(files: MasksToCopy, truth: Path) -> Problem | None:
     if files.instances is not None:
         shutil.copyfile(files.instances, truth / INSTANCES / f"{files.id}.png")
     target = truth / MASKS / f"{files.id}.png"

@@ -24,7 +24,7 @@ NO_NAMES: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True)
-class Row:
+class TableLine:
     """A line of a table: its place ("tags.csv line 7") and its cells by column, without blanks around."""
 
     where: str
@@ -33,7 +33,7 @@ class Row:
 
 def read_table(
     path: Path, required: Sequence[str], names: Mapping[str, Sequence[str]] = NO_NAMES
-) -> tuple[tuple[str, ...], list[Row]]:
+) -> tuple[tuple[str, ...], list[TableLine]]:
     """Columns and rows of a CSV file (comma, semicolon or tab, UTF-8, header required). Empty lines are passed over.
 
     Args:
@@ -108,13 +108,13 @@ def _delimiter(source: io.StringIO) -> tuple[str, int]:
 
     Those are empty ones, and Excel's ``sep=;``.
     """
-    said, skipped, place = "", 0, 0
+    delimiter, skipped, place = "", 0, 0
     while line := source.readline():
         stated = re.fullmatch(r"sep=(.)", line.strip())
         if line.strip() and not stated:
             source.seek(place)
-            return said or next((mark for mark in "\t,;" if mark in line), ","), skipped
-        said = stated[1] if stated else said
+            return delimiter or next((mark for mark in "\t,;" if mark in line), ","), skipped
+        delimiter = stated[1] if stated else delimiter
         skipped, place = skipped + 1, source.tell()
     return ",", skipped
 
@@ -156,7 +156,7 @@ def _check_header(path: Path, header: tuple[str, ...], required: Sequence[str], 
         )
 
 
-def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iterator[Row]:
+def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iterator[TableLine]:
     """Rows of a ``csv.reader`` with the line on which they begin: a cell in quotes may hold line breaks."""
     number = lines.line_num + 1 + skipped
     for cells in lines:
@@ -167,7 +167,7 @@ def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iter
             columns = cut(", ".join(header))
             more = " A cell that holds the separator itself stands in quotes." if len(cells) > len(header) else ""
             raise DataError(f"{where}: expected {len(header)} cells ({columns}), found {len(cells)}.{more}")
-        yield Row(where, dict(zip(header, map(_clean, cells), strict=True)))
+        yield TableLine(where, dict(zip(header, map(_clean, cells), strict=True)))
 
 
 def _clean(cell: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from models.errors import DataError, closest
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.image_formats import SUFFIXES
-from pipeline.datasets.tables import Row, cut
+from pipeline.datasets.tables import TableLine, cut
 from pipeline.datasets.tag_words import is_background, is_no_class
 from pipeline.problems.notices import Notice, first_of
 
@@ -58,7 +58,7 @@ class Columns:
     notices: list[Notice] = field(default_factory=list)
 
 
-def columns(path: Path, header: Sequence[str], rows: Sequence[Row], classes: Sequence[str] | None) -> Columns:
+def tag_columns(path: Path, header: Sequence[str], rows: Sequence[TableLine], classes: Sequence[str] | None) -> Columns:
     """Find out what the columns are.
 
     Args:
@@ -71,9 +71,9 @@ def columns(path: Path, header: Sequence[str], rows: Sequence[Row], classes: Seq
         DataError: no column of images or of classes, several that may be it, or one of classes with other cells.
     """
     image = _image(path, header)
-    split, said = _split(header, rows)
+    split, split_notices = _split(header, rows)
     tags, one_a_row = _tags(path, header, rows, {image, split})
-    notices = [*_renamed(path, ((image, "image"), (tags, "tag" if one_a_row else "tags"))), *said]
+    notices = [*_renamed(path, ((image, "image"), (tags, "tag" if one_a_row else "tags"))), *split_notices]
     unread = [
         name for name in header if split is None and _key(name) in SPLIT_MARKS and nfc(name) not in (classes or ())
     ]
@@ -133,12 +133,12 @@ def _image(path: Path, header: Sequence[str]) -> str:
     if "image" in header:
         return "image"
     for names in IMAGE:
-        found = [name for name in header if _key(name) in names]
-        if len(found) == 1:
-            return found[0]
-        if found:
+        columns = [name for name in header if _key(name) in names]
+        if len(columns) == 1:
+            return columns[0]
+        if columns:
             raise DataError(
-                f"{path} line 1: expected one column of images, found {', '.join(found)}. Call the right one 'image'."
+                f"{path} line 1: expected one column of images, found {', '.join(columns)}. Call the right one 'image'."
             )
     if not any(header):
         raise DataError(
@@ -155,43 +155,49 @@ def _image(path: Path, header: Sequence[str]) -> str:
     )
 
 
-def _tags(path: Path, header: Sequence[str], rows: Sequence[Row], taken: set[str | None]) -> tuple[str | None, bool]:
+def _tags(
+    path: Path, header: Sequence[str], rows: Sequence[TableLine], taken: set[str | None]
+) -> tuple[str | None, bool]:
     """The column of class names, and whether an image has a row for each."""
     for name, one_a_row in (("tags", False), ("tag", True)):
         if name in header:
             return name, one_a_row
     named = [name for name in header if name not in taken and _key(name) in (*TAG, *TAGS)]
-    found = [name for name in named if not _all_marks(name, rows)]
-    if len(found) > 1:
+    words = [name for name in named if not _all_marks(name, rows)]
+    if len(words) > 1:
         raise DataError(
-            f"{path} line 1: expected one column of class names, found {', '.join(found)}. Call the right one 'tags' "
+            f"{path} line 1: expected one column of class names, found {', '.join(words)}. Call the right one 'tags' "
             "('cat;dog'), or 'tag' for a row for each class."
         )
-    return (found[0], _key(found[0]) in TAG) if found else (None, False)
+    return (words[0], _key(words[0]) in TAG) if words else (None, False)
 
 
-def _all_marks(name: str, rows: Sequence[Row]) -> bool:
+def _all_marks(name: str, rows: Sequence[TableLine]) -> bool:
     return all(mark(row.cells[name]) is not None for row in rows)
 
 
-def _split(header: Sequence[str], rows: Sequence[Row]) -> tuple[str | None, list[Notice]]:
+def _split(header: Sequence[str], rows: Sequence[TableLine]) -> tuple[str | None, list[Notice]]:
     if "split" in header:
         return "split", []
-    found = [name for name in header if _key(name) in ("split", *SPLIT)]
-    found = [name for name in found if rows and all(row.cells[name].casefold() in SPLIT_NAMES for row in rows)]
-    if len(found) != 1:
+    candidates = [name for name in header if _key(name) in ("split", *SPLIT)]
+    candidates = [
+        name for name in candidates if rows and all(row.cells[name].casefold() in SPLIT_NAMES for row in rows)
+    ]
+    if len(candidates) != 1:
         return None, []
-    return found[0], [Notice("column_renamed", 1, f"The column '{found[0]}' is taken for 'split': it names splits.")]
+    return candidates[0], [
+        Notice("column_renamed", 1, f"The column '{candidates[0]}' is taken for 'split': it names splits.")
+    ]
 
 
 def _renamed(path: Path, pairs: Sequence[tuple[str | None, str]]) -> Iterator[Notice]:
-    others = [(found, name) for found, name in pairs if found not in (None, name)]
+    others = [(column, name) for column, name in pairs if column not in (None, name)]
     if others:
-        said = ", ".join(f"'{found}' for '{name}'" for found, name in others)
-        yield Notice("column_renamed", len(others), f"{path} line 1: columns of other names are taken: {said}.")
+        pairs_text = ", ".join(f"'{column}' for '{name}'" for column, name in others)
+        yield Notice("column_renamed", len(others), f"{path} line 1: columns of other names are taken: {pairs_text}.")
 
 
-def _require_marks(path: Path, name: str, rows: Sequence[Row]) -> None:
+def _require_marks(path: Path, name: str, rows: Sequence[TableLine]) -> None:
     """Raises DataError where a column is none of a class; single bad cells are left to the rows."""
     bad = [row for row in rows if mark(row.cells[name]) is None]
     kinds = Counter(row.cells[name] for row in bad)

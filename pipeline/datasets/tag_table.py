@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import DataError
-from pipeline.datasets.file_names import nearest, nfc, path_id
+from pipeline.datasets.file_names import nearest_name, nfc, path_id
 from pipeline.datasets.folder_images import FolderImages
-from pipeline.datasets.tables import Row, cut, read_table
-from pipeline.datasets.tag_columns import Columns, columns, mark
+from pipeline.datasets.tables import TableLine, cut, read_table
+from pipeline.datasets.tag_columns import Columns, mark, tag_columns
 from pipeline.datasets.tag_words import name_notices, read_words, slips
 from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
@@ -29,16 +29,16 @@ class TagTable:
         path: of the file.
         rows: one for each image as the CSV names it, with cells "image" and, where it has the column, "split".
         tags: names of the tags of each row, None where nothing is said.
-        said: what stands in the cell, where nothing is said.
+        cells_read: what stands in the cell, where nothing is said.
         classes: all names, sorted.
         problems: rows that cannot be used.
         notices: what was read otherwise than it is written.
     """
 
     path: Path
-    rows: list[Row]
+    rows: list[TableLine]
     tags: list[list[str] | None]
-    said: list[str]
+    cells_read: list[str]
     classes: tuple[str, ...]
     problems: list[Problem] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -58,19 +58,19 @@ class TagTable:
             raise DataError(f"{path}: expected a CSV file with columns image, tags, found no such file.")
         header, raw = read_table(path, [])
         given = None if classes is None else [nfc(name) for name in classes]
-        found = columns(path, header, raw, given)
-        rows = [_plain(row, found) for row in raw]
+        taken = tag_columns(path, header, raw, given)
+        rows = [_plain(row, taken) for row in raw]
         problems = _split_problems(rows)
-        if found.tags is not None:
-            words = read_words(raw, found.tags, given)
-            tags, said, notices = words.names, words.said, words.notices
-            if found.one_a_row:
-                rows, tags, said = _merged(rows, tags, said)
+        if taken.tags is not None:
+            words = read_words(raw, taken.tags, given)
+            tags, words_of, notices = words.names, words.cells_read, words.notices
+            if taken.one_a_row:
+                rows, tags, words_of = _merged(rows, tags, words_of)
             named = {name for names in tags if names for name in names}
         else:
-            tags, notices = [_marked(row, found, problems) for row in raw], []
-            said = ["an empty cell"] * len(raw)
-            named = {nfc(name) for name in found.marks}
+            tags, notices = [_marked(row, taken, problems) for row in raw], []
+            words_of = ["an empty cell"] * len(raw)
+            named = {nfc(name) for name in taken.marks}
         if not named and classes is None:
             if not raw:
                 raise DataError(f"{path}: expected a row for each image, found the header alone.")
@@ -79,8 +79,8 @@ class TagTable:
         counts = Counter(dict.fromkeys(named, 0))
         counts.update(name for names in tags for name in names or ())
         about = [] if classes is not None else list(name_notices(counts))
-        notices = [*found.notices, *notices, *about, *_split_notices(rows)]
-        return cls(path, rows, tags, said, tuple(sorted(named)), problems, notices)
+        notices = [*taken.notices, *notices, *about, *_split_notices(rows)]
+        return cls(path, rows, tags, words_of, tuple(sorted(named)), problems, notices)
 
     @property
     def has_splits(self) -> bool:
@@ -95,12 +95,12 @@ class TagTable:
         Raises:
             DataError: no row finds an image.
         """
-        found = [images.index.find(row.cells["image"]) for row in self.rows]
-        exact = {hit.path for hit in found if hit is not None and hit.exactly}
-        loose = Counter(hit.path for hit in found if hit is not None and not hit.exactly)
+        matches = [images.index.find(row.cells["image"]) for row in self.rows]
+        exact = {hit.path for hit in matches if hit is not None and hit.exactly}
+        loose = Counter(hit.path for hit in matches if hit is not None and not hit.exactly)
         paths = [
             hit.path if hit is not None and (hit.exactly or (hit.path not in exact and loose[hit.path] == 1)) else None
-            for hit in found
+            for hit in matches
         ]
         if self.rows and not any(paths):
             raise DataError(self._none_agrees(images))
@@ -113,7 +113,7 @@ class TagTable:
     def _none_agrees(self, images: FolderImages) -> str:
         cells = [row.cells["image"] for row in self.rows]
         names = [path for paths in images.files.values() for path in paths]
-        near = nearest(cells[0], names)
+        near = nearest_name(cells[0], names)
         why = images.why_not(cells[0])
         hint = f" Found {why}." if why else f" Did you mean '{near}'?" if near else ""
         return (
@@ -129,7 +129,7 @@ class TagTable:
             cell = row.cells["image"]
             found = images.why_not(cell)
             if not found:
-                near = nearest(cell, [images.files[id][0] for id in free]) if number < NEAREST else ""
+                near = nearest_name(cell, [images.files[id][0] for id in free]) if number < NEAREST else ""
                 found = f"'{cut(cell)}'" + (f". Did you mean '{near}'?" if near else "")
             yield Problem(path_id(cell) or row.where, row.where, f"an image of {images.place}", found)
 
@@ -137,7 +137,7 @@ class TagTable:
         for id in free:
             yield Problem(id, f"{images.place}/{images.files[id][0]}", f"a row in {self.path.name}", "none")
 
-    def _nearly(self, rows: Sequence[tuple[Row, str]]) -> Iterator[Notice]:
+    def _nearly(self, rows: Sequence[tuple[TableLine, str]]) -> Iterator[Notice]:
         if rows:
             row, path = rows[0]
             text = (
@@ -148,20 +148,20 @@ class TagTable:
             yield Notice("rows_name_images_otherwise", len(rows), text)
 
 
-def _plain(row: Row, found: Columns) -> Row:
-    cells = {"image": row.cells[found.image]}
-    if found.split is not None:
-        cells["split"] = row.cells[found.split]
-    return Row(row.where, cells)
+def _plain(row: TableLine, taken: Columns) -> TableLine:
+    cells = {"image": row.cells[taken.image]}
+    if taken.split is not None:
+        cells["split"] = row.cells[taken.split]
+    return TableLine(row.where, cells)
 
 
 def _merged(
-    rows: Sequence[Row], tags: Sequence[list[str] | None], said: Sequence[str]
-) -> tuple[list[Row], list[list[str] | None], list[str]]:
+    rows: Sequence[TableLine], tags: Sequence[list[str] | None], cells_read: Sequence[str]
+) -> tuple[list[TableLine], list[list[str] | None], list[str]]:
     """One row for each image out of one for each image and tag."""
     first: dict[str, int] = {}
-    merged: list[tuple[Row, list[str] | None, str]] = []
-    for row, names, word in zip(rows, tags, said, strict=True):
+    merged: list[tuple[TableLine, list[str] | None, str]] = []
+    for row, names, word in zip(rows, tags, cells_read, strict=True):
         place = first.setdefault(nfc(row.cells["image"]), len(merged))
         if place == len(merged):
             merged.append((row, names, word))
@@ -171,20 +171,20 @@ def _merged(
     return [row for row, _, _ in merged], [names for _, names, _ in merged], [word for _, _, word in merged]
 
 
-def _marked(row: Row, found: Columns, problems: list[Problem]) -> list[str]:
+def _marked(row: TableLine, taken: Columns, problems: list[Problem]) -> list[str]:
     """Classes of a row of 0 and 1."""
-    id = path_id(row.cells[found.image]) or row.where
-    marks = {name: mark(row.cells[name]) for name in (*found.marks, *([found.empty] if found.empty else []))}
+    id = path_id(row.cells[taken.image]) or row.where
+    marks = {name: mark(row.cells[name]) for name in (*taken.marks, *([taken.empty] if taken.empty else []))}
     wrong = [f"{name}='{cut(row.cells[name])}'" for name, value in marks.items() if value is None]
     if wrong:
         problems.append(Problem(id, row.where, "0 or 1 for each class", first_of(wrong)))
-    names = [nfc(name) for name in found.marks if marks[name]]
-    if found.empty is not None and marks[found.empty] and names:
-        problems.append(Problem(id, row.where, f"'{found.empty}' alone, or classes", first_of(names)))
+    names = [nfc(name) for name in taken.marks if marks[name]]
+    if taken.empty is not None and marks[taken.empty] and names:
+        problems.append(Problem(id, row.where, f"'{taken.empty}' alone, or classes", first_of(names)))
     return names
 
 
-def _split_problems(rows: Sequence[Row]) -> list[Problem]:
+def _split_problems(rows: Sequence[TableLine]) -> list[Problem]:
     """An image in two splits would be trained on and tested on."""
     first: dict[str, str] = {}
     problems = []
@@ -197,7 +197,7 @@ def _split_problems(rows: Sequence[Row]) -> list[Problem]:
     return problems
 
 
-def _split_notices(rows: Sequence[Row]) -> Iterator[Notice]:
+def _split_notices(rows: Sequence[TableLine]) -> Iterator[Notice]:
     """Names of splits that may be meant to be one, or another."""
     counts = Counter(row.cells["split"] for row in rows if row.cells.get("split"))
     meant: dict[str, list[str]] = {}
@@ -207,11 +207,11 @@ def _split_notices(rows: Sequence[Row]) -> Iterator[Notice]:
     pairs = [tuple(names[:2]) for names in meant.values() if len(names) > 1] + list(slips(counts))
     pairs += [(meant["train"][0], "train")] if "train" in meant and "train" not in counts else []
     if pairs:
-        said = first_of(
+        shown = first_of(
             [
                 " and ".join(f"'{cut(n)}' ({counts[n]} rows)" for n in sorted(set(p), key=lambda n: counts[n]))
                 for p in pairs
             ]
         )
-        text = f"Names of splits that may mean the same: {said}. If so, write them in one way; 'train' is learnt from."
+        text = f"Names of splits that may mean the same: {shown}. If so, write them in one way; 'train' is learnt from."
         yield Notice("split_names_alike", len(pairs), text)

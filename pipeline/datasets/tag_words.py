@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.tables import Row, cut
+from pipeline.datasets.tables import TableLine, cut
 from pipeline.problems.notices import Notice, first_of
 
 BACKGROUND_ONLY = "background"
@@ -48,16 +48,16 @@ class Words:
 
     Attributes:
         names: class names of each row; None where a row says nothing.
-        said: for rows of None, what stands there.
+        cells_read: for rows of None, what stands there.
         notices: what was read otherwise than it is written.
     """
 
     names: list[list[str] | None]
-    said: list[str]
+    cells_read: list[str]
     notices: list[Notice] = field(default_factory=list)
 
 
-def read_words(rows: Sequence[Row], column: str, classes: Collection[str] | None) -> Words:
+def read_words(rows: Sequence[TableLine], column: str, classes: Collection[str] | None) -> Words:
     """Read the cells of a column: class names separated by ``;``.
 
     Args:
@@ -69,7 +69,7 @@ def read_words(rows: Sequence[Row], column: str, classes: Collection[str] | None
     cells = [_split(row.cells[column]) for row in rows]
     lists = _Lists(cells, known)
     names: list[list[str] | None] = []
-    said, counted = [], _Counted()
+    cells_read, counted = [], _Counted()
     for row, words in zip(rows, cells, strict=True):
         apart = [name for word in words for name in lists.apart(word, row)]
         kept = [name for name in apart if name in known or not (is_background(name) or is_no_class(name))]
@@ -77,8 +77,8 @@ def read_words(rows: Sequence[Row], column: str, classes: Collection[str] | None
         nothing = [name for name in apart if name not in kept and name not in ground]
         counted.row(row, kept, ground, nothing)
         names.append(list(dict.fromkeys(kept)) if kept or ground else None)
-        said.append(f"'{nothing[0]}'" if nothing else "an empty cell")
-    return Words(names, said, [*lists.notices(), *counted.notices()])
+        cells_read.append(f"'{nothing[0]}'" if nothing else "an empty cell")
+    return Words(names, cells_read, [*lists.notices(), *counted.notices()])
 
 
 def _split(cell: str) -> list[str]:
@@ -134,7 +134,7 @@ class _Lists:
                 return sep
         return ""
 
-    def apart(self, word: str, row: Row) -> list[str]:
+    def apart(self, word: str, row: TableLine) -> list[str]:
         """The names in a word."""
         sep = self._separator(word)
         if not sep:
@@ -154,15 +154,15 @@ class _Lists:
             )
             yield Notice("names_read_apart", count, text)
         if self._suspects:
-            said = first_of([f"'{cut(word)}' ({count})" for word, (_, count) in self._suspects.items()])
+            shown = first_of([f"'{cut(word)}' ({count})" for word, (_, count) in self._suspects.items()])
             text = (
-                f"Class {said} is made of other classes' names, but is taken for a class of its own. If it means "
+                f"Class {shown} is made of other classes' names, but is taken for a class of its own. If it means "
                 "several classes, separate them by ';'."
             )
             yield Notice("names_made_of_names", len(self._suspects), text)
         if self._open:
-            said = first_of([f"'{cut(word)}' ({count})" for word, count in self._open.items()])
-            text = f"Class names with ',' or '|' are taken as they stand: {said}. Several names are separated by ';'."
+            shown = first_of([f"'{cut(word)}' ({count})" for word, count in self._open.items()])
+            text = f"Class names with ',' or '|' are taken as they stand: {shown}. Several names are separated by ';'."
             yield Notice("names_with_separators", len(self._open), text)
 
 
@@ -177,7 +177,7 @@ class _Counted:
         self._spelled: dict[str, list[str]] = {}
         self._beside: list[str] = []
 
-    def row(self, row: Row, kept: Sequence[str], ground: Sequence[str], nothing: Sequence[str]) -> None:
+    def row(self, row: TableLine, kept: Sequence[str], ground: Sequence[str], nothing: Sequence[str]) -> None:
         for word in ground:
             if word != BACKGROUND_ONLY:
                 self._spelled.setdefault(word, []).append(row.where)
@@ -210,18 +210,18 @@ def name_notices(counts: Mapping[str, int]) -> Iterator[Notice]:
         alike.setdefault(_written(name), []).append(name)
     groups = [names for names in alike.values() if len(names) > 1]
     if groups:
-        said = first_of([" and ".join(f"'{cut(n)}' ({counts[n]})" for n in names[:4]) for names in groups])
+        pairs = first_of([" and ".join(f"'{cut(n)}' ({counts[n]})" for n in names[:4]) for names in groups])
         text = (
-            f"Classes that differ in capitals, blanks, punctuation or a plural only: {said}. If they are one, write it "
-            "in one way."
+            f"Classes that differ in capitals, blanks, punctuation or a plural only: {pairs}. If they are one, write "
+            "it in one way."
         )
         yield Notice("class_names_alike", sum(map(len, groups)), text)
     near = list(slips(counts))
     if near:
-        said = first_of(
+        pairs = first_of(
             [f"'{cut(rare)}' ({counts[rare]}) beside '{cut(often)}' ({counts[often]})" for rare, often in near]
         )
-        text = f"Classes that may be slips of the pen: {said}. If so, write them as the others are written."
+        text = f"Classes that may be slips of the pen: {pairs}. If so, write them as the others are written."
         yield Notice("class_names_misspelled", len(near), text)
     numbers = sorted(name for name in counts if re.fullmatch(r"-?\d+(\.\d+)?", name))
     if numbers:

@@ -17,7 +17,7 @@ ALMOST = 0.02
 """A class that at most this part of the training images lacks is on almost every one."""
 
 
-def teachable(
+def teachable_notices(
     class_names: Sequence[str], splits: Mapping[str, Sequence[Tags]], train: str = "train"
 ) -> tuple[Notice, ...]:
     """Notices on the classes that the tags of a data set cannot teach.
@@ -33,7 +33,7 @@ def teachable(
         return ()
     counts = {name: Counter(number for tags in all_tags for number in set(tags)) for name, all_tags in known.items()}
     numbers = range(1, len(class_names) + 1)
-    own = {class_names[number - 1]: counts[train][number] for number in numbers}
+    trained = {class_names[number - 1]: counts[train][number] for number in numbers}
     others = {
         class_names[number - 1]: {
             name: counts[name][number] for name in splits if name != train and counts[name][number]
@@ -41,9 +41,9 @@ def teachable(
         for number in numbers
     }
     return (
-        *_absent(own, others),
-        *_few(own),
-        *_everywhere(own, total),
+        *_absent(trained, others),
+        *_few(trained),
+        *_everywhere(trained, total),
         *_together(class_names, known[train], total),
     )
 
@@ -59,43 +59,45 @@ def too_many_for_masks(count: int) -> tuple[Notice, ...]:
     return (Notice("more_classes_than_masks_hold", count, text),)
 
 
-def _absent(own: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> Iterator[Notice]:
+def _absent(trained: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> Iterator[Notice]:
     """Classes without a training image: those that other splits have, and those that none has."""
-    elsewhere = [name for name, count in own.items() if not count and others[name]]
-    nowhere = [name for name, count in own.items() if not count and not others[name]]
+    elsewhere = [name for name, count in trained.items() if not count and others[name]]
+    nowhere = [name for name, count in trained.items() if not count and not others[name]]
     if elsewhere:
-        said = first_of([f"'{n}' ({', '.join(f'{c} of {s} have' for s, c in others[n].items())})" for n in elsewhere])
+        shown = first_of([f"'{n}' ({', '.join(f'{c} of {s} have' for s, c in others[n].items())})" for n in elsewhere])
         text = (
-            f"No training image has {said}: never learnt. Remedy: add images with {_it(elsewhere)} to train, or move "
+            f"No training image has {shown}: never learnt. Remedy: add images with {_it(elsewhere)} to train, or move "
             "some there."
         )
         yield Notice("class_without_training_image", len(elsewhere), text)
     if nowhere:
-        said = first_of([f"'{n}'" for n in nowhere])
+        shown = first_of([f"'{n}'" for n in nowhere])
         text = (
-            f"No image at all has {said}: never learnt. Remedy: add images with {_it(nowhere)}, or leave "
+            f"No image at all has {shown}: never learnt. Remedy: add images with {_it(nowhere)}, or leave "
             f"{_it(nowhere)} out of the classes."
         )
         yield Notice("class_without_image", len(nowhere), text)
 
 
-def _few(own: Mapping[str, int]) -> Iterator[Notice]:
-    rare = [name for name, count in own.items() if 0 < count < FEW]
+def _few(trained: Mapping[str, int]) -> Iterator[Notice]:
+    rare = [name for name, count in trained.items() if 0 < count < FEW]
     if rare:
-        said = first_of([f"'{name}' ({own[name]})" for name in rare], 5)
-        subject = "A class has" if len(rare) == 1 else f"{len(rare)} of {len(own)} classes have"
-        text = f"{subject} fewer than {FEW} training images: {said}. A few dozen of each class are a beginning."
+        shown = first_of([f"'{name}' ({trained[name]})" for name in rare], 5)
+        subject = "A class has" if len(rare) == 1 else f"{len(rare)} of {len(trained)} classes have"
+        text = f"{subject} fewer than {FEW} training images: {shown}. A few dozen of each class are a beginning."
         yield Notice("class_with_few_training_images", len(rare), text)
 
 
-def _everywhere(own: Mapping[str, int], total: int) -> Iterator[Notice]:
-    every = [name for name, count in own.items() if count == total]
-    almost = [name for name, count in own.items() if 0 < total - count <= ALMOST * total]
+def _everywhere(trained: Mapping[str, int], total: int) -> Iterator[Notice]:
+    every = [name for name, count in trained.items() if count == total]
+    almost = [name for name, count in trained.items() if 0 < total - count <= ALMOST * total]
     for names, how in ((every, f"every training image ({total})"), (almost, f"almost every one of {total} images")):
         if names:
-            said = first_of([f"'{name}'" if own[name] == total else f"'{name}' ({own[name]})" for name in names])
+            shown = first_of(
+                [f"'{name}'" if trained[name] == total else f"'{name}' ({trained[name]})" for name in names]
+            )
             text = (
-                f"{_subject(names)} {said} {_verb(names)} on {how}: tags then say nothing about where {_it(names)} "
+                f"{_subject(names)} {shown} {_verb(names)} on {how}: tags then say nothing about where {_it(names)} "
                 f"{_verb(names)}. Remedy: add images without {_it(names)} (tag them 'background' if they show nothing "
                 "else), or label points, scribbles or boxes."
             )
@@ -114,9 +116,9 @@ def _together(class_names: Sequence[str], train: Sequence[tuple[int, ...]], tota
             groups.setdefault(tuple(there), []).append(class_names[number - 1])
     same = [names for names in groups.values() if len(names) > 1]
     if same:
-        said = first_of([" and ".join(f"'{name}'" for name in names[:3]) for names in same])
+        shown = first_of([" and ".join(f"'{name}'" for name in names[:3]) for names in same])
         text = (
-            f"These classes are always on the same training images: {said}. Tags cannot tell them apart. Remedy: add "
+            f"These classes are always on the same training images: {shown}. Tags cannot tell them apart. Remedy: add "
             "images with one alone, make them one class, or label points, scribbles or boxes."
         )
         yield Notice("classes_always_together", sum(map(len, same)), text)

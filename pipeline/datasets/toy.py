@@ -23,6 +23,8 @@ from pipeline.datasets.toy_animals import ANIMALS
 from pipeline.datasets.toy_scenes import make_scene
 
 SMALLEST = 32
+FIXED_SPLITS = ("train", "val")
+"""Those of every data set of this reader; no option names them."""
 
 
 def toy(
@@ -34,7 +36,7 @@ def toy(
     min_size: int = 128,
     max_size: int = 192,
 ) -> Listing:
-    """List the scenes; ``make`` draws them.
+    """Scenes that the project draws itself, with exact masks: nothing is downloaded.
 
     Args:
         root: not used: the files lie in the artefacts' own folders.
@@ -50,7 +52,9 @@ def toy(
     if not SMALLEST <= min_size <= max_size:
         raise ConfigurationError(f"toy: expected {SMALLEST} <= min_size <= max_size, found {min_size} and {max_size}.")
     require("toy", toy, {"train": train, "val": val, "seed": seed})
-    splits = {name: [_listed(name, k) for k in range(count)] for name, count in (("train", train), ("val", val))}
+    splits = {
+        name: [_listed(name, k) for k in range(count)] for name, count in zip(FIXED_SPLITS, (train, val), strict=True)
+    }
     classes = range(1, len(ANIMALS) + 1)
     return Listing(
         root=".",

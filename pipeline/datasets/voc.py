@@ -13,7 +13,7 @@ from pipeline.datasets.class_names import VOC_CLASSES
 from pipeline.datasets.label_files import read_labels
 from pipeline.datasets.labelmap import LabelMap, coloured
 from pipeline.datasets.listing import Listed, Listing
-from pipeline.datasets.sbd import TRAIN_AUG, MaskFiles, Sbd, choose, copy_all
+from pipeline.datasets.sbd import TRAIN_AUG, MasksToCopy, Sbd, choose, copy_all
 from pipeline.datasets.voc_files import VocFiles, devkit
 from pipeline.datasets.voc_xml import object_boxes
 from pipeline.problems.notices import Notice, first_of
@@ -78,7 +78,7 @@ def voc(
     extra = None if sbd is None else Sbd.find(Path(sbd))
     problems: list[Problem] = []
     listed: dict[str, list[Listed]] = {}
-    copied: dict[str, MaskFiles] = {}
+    copied: dict[str, MasksToCopy] = {}
     published = _Tags(folder, known, labels, labels_key)
     for split, list_name in splits.items():
         ids = _ids(files, list_name, extra)
@@ -121,9 +121,9 @@ def _colours(
 
 def _class_value(name: str, known: Sequence[str]) -> int:
     if name not in known:
-        own = " Classes of your own: name all of them in `names`, in the order of their values in the masks."
+        remedy = " Classes of your own: name all of them in `names`, in the order of their values in the masks."
         raise ConfigurationError(
-            f"voc: unknown class '{name}'.{closest(name, known)}{own if known == VOC_CLASSES else ''}"
+            f"voc: unknown class '{name}'.{closest(name, known)}{remedy if known == VOC_CLASSES else ''}"
         )
     return known.index(name) + 1
 
@@ -133,8 +133,10 @@ def _ids(files: VocFiles, list_name: str, sbd: Sbd | None = None) -> list[tuple[
     if list_name == TRAIN_AUG and not files.list_path(list_name).is_file():
         more = set(sbd.files) if sbd is not None else set(files.mask_names) if files.masks != OWN_MASKS else set()
         if more:
-            own, val = ({id for id, _ in files.ids(name)} for name in ("train", "val"))
-            return [(id, f"{TRAIN_AUG} (VOC's train, and SBD without VOC's val)") for id in sorted((own | more) - val)]
+            train, val = ({id for id, _ in files.ids(name)} for name in ("train", "val"))
+            return [
+                (id, f"{TRAIN_AUG} (VOC's train, and SBD without VOC's val)") for id in sorted((train | more) - val)
+            ]
     return files.ids(list_name)
 
 

@@ -42,15 +42,15 @@ def download_voc(root: Path) -> None:
 def _write_aug(folder: Path, parts: list[SBDataset]) -> None:  # type: ignore[name-defined]  # noqa: F821
     """SBD masks for all ids that VOC's own train and val lack; VOC's masks for those."""
     lists = folder / "ImageSets" / "Segmentation"
-    own = {name: (lists / f"{name}.txt").read_text().split() for name in ("train", "val")}
+    lists_of_voc = {name: (lists / f"{name}.txt").read_text().split() for name in ("train", "val")}
     with whole_folder(folder / AUG) as scratch:
-        for id in own["train"] + own["val"]:
+        for id in lists_of_voc["train"] + lists_of_voc["val"]:
             shutil.copyfile(folder / "SegmentationClass" / f"{id}.png", scratch / f"{id}.png")
         extra = set()
         for part in parts:
             for number, path in enumerate(part.masks):
                 id = Path(path).stem
-                if id not in own["train"] and id not in own["val"]:
+                if id not in lists_of_voc["train"] and id not in lists_of_voc["val"]:
                     part[number][1].convert("L").save(scratch / f"{id}.png")
                     extra.add(id)
-        (lists / "train_aug.txt").write_text("\n".join(sorted(extra | set(own["train"]))) + "\n")
+        (lists / "train_aug.txt").write_text("\n".join(sorted(extra | set(lists_of_voc["train"]))) + "\n")

@@ -21,9 +21,9 @@ def devkit(root: Path) -> Path:
         DataError: there is none, or several.
     """
     named = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012", root / "VOCdevkit")
-    found = next((folder for folder in named if _is_devkit(folder)), None)
-    if found is not None:
-        return found
+    devkit_folder = next((folder for folder in named if _is_devkit(folder)), None)
+    if devkit_folder is not None:
+        return devkit_folder
     others = [
         folder for base in (root, root / "VOCdevkit") for folder in sorted(base.glob("VOC*")) if _is_devkit(folder)
     ]
@@ -145,8 +145,8 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
     """File names by stem; of several with one stem that whose suffix comes first."""
     if not folder.is_dir():
         return {}
-    found: dict[str, str] = {}
+    by_stem: dict[str, str] = {}
     names = [path.name for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != "."]
     for name in sorted(names, key=lambda name: (suffixes.index(Path(name).suffix.lower()), name)):
-        found.setdefault(Path(name).stem, name)
-    return found
+        by_stem.setdefault(Path(name).stem, name)
+    return by_stem

@@ -12,7 +12,7 @@ from pipeline.inference.coco_ids import CocoIds
 Segment = dict[str, Any]
 
 
-def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
+def coco_segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
     """One annotation for each class that a mask shows, as COCO writes it, without ids.
 
     Args:
@@ -22,12 +22,12 @@ def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
     Returns:
         ``category_id`` 1..C, ``segmentation`` (compressed RLE), ``area`` in pixels, ``bbox`` XYWH, ``score``.
     """
-    found = []
+    annotations = []
     for label in range(1, len(scores)):
         region = mask == label
         if region.any():
             counts, box = encoded(region)
-            found.append(
+            annotations.append(
                 {
                     "category_id": label,
                     "segmentation": {"size": list(mask.shape), "counts": counts},
@@ -37,10 +37,10 @@ def segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
                     "iscrowd": 0,
                 }
             )
-    return found
+    return annotations
 
 
-def dataset(
+def coco_dataset(
     images: Iterable[tuple[str, tuple[int, int], Sequence[Segment]]],
     class_names: Sequence[str],
     ids: CocoIds | None = None,
@@ -48,7 +48,7 @@ def dataset(
     """A file that ``pycocotools.coco.COCO`` loads; its ``annotations`` are also COCO results (``loadRes``).
 
     Args:
-        images: (file name, (H, W), its :func:`segments`), in order; they are numbered from 1.
+        images: (file name, (H, W), its :func:`coco_segments`), in order; they are numbered from 1.
         class_names: of the categories 1..C.
         ids: of images and categories, in place of these numbers.
     """
@@ -59,13 +59,14 @@ def dataset(
     of_label: list[Any] = list(range(1, len(class_names) + 1))
     if ids is not None:
         categories, of_label = ids.categories, [ids.by_class[name] for name in class_names]
-    for number, (name, (height, width), found) in enumerate(images, start=1):
-        own = {"id": number, "file_name": name}
+    for number, (name, (height, width), of_image) in enumerate(images, start=1):
+        image = {"id": number, "file_name": name}
         if ids is not None:
-            own = {key: ids.images[name][key] for key in own}
-        listed.append({**own, "height": height, "width": width})
+            image = {key: ids.images[name][key] for key in image}
+        listed.append({**image, "height": height, "width": width})
         annotations += [
-            {"image_id": own["id"], **segment, "category_id": of_label[segment["category_id"] - 1]} for segment in found
+            {"image_id": image["id"], **segment, "category_id": of_label[segment["category_id"] - 1]}
+            for segment in of_image
         ]
     return {
         "info": {"description": "One segment for each class of an image, predicted by weak2mask."},

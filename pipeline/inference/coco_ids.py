@@ -12,7 +12,7 @@ from typing import Any
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.coco_json import read_images
 from pipeline.datasets.coco_names import id_of, plain_name
-from pipeline.datasets.coco_values import short, whole
+from pipeline.datasets.coco_values import short, whole_number
 from pipeline.inference.inputs import Input
 from pipeline.problems.notices import Notice, first_of
 
@@ -53,19 +53,21 @@ def read_ids(path: Path, class_names: Sequence[str], inputs: Sequence[Input]) ->
     if unknown is not None:
         raise ConfigurationError(f"{path}: the class '{unknown}' is no category.{closest(unknown, by_class)}")
     tables = _tables(listed)
-    found = {item.path.as_posix(): _entry(item.path, tables) for item in inputs}
-    strange = [name for name, entry in found.items() if entry is None]
+    entries = {item.path.as_posix(): _entry(item.path, tables) for item in inputs}
+    strange = [name for name, entry in entries.items() if entry is None]
     if strange:
         raise DataError(
-            f"{path}: expected the images that are named, found no single image for {len(strange)} of {len(found)}: "
+            f"{path}: expected the images that are named, found no single image for {len(strange)} of {len(entries)}: "
             f"{first_of(strange)}. It lists {len(listed)}, such as {short(listed[0]['file_name'])}. "
             "Remedy: name the images of this file alone, or another file."
         )
-    images = {name: entry for name, entry in found.items() if entry is not None}
+    images = {name: entry for name, entry in entries.items() if entry is not None}
     twice = [id for id, count in Counter(str(entry["id"]) for entry in images.values()).items() if count > 1]
     if twice:
-        own = [name for name, entry in images.items() if str(entry["id"]) == twice[0]]
-        raise DataError(f"{path}: expected one input for each image, found for id {short(twice[0])}: {first_of(own)}.")
+        same_id = [name for name, entry in images.items() if str(entry["id"]) == twice[0]]
+        raise DataError(
+            f"{path}: expected one input for each image, found for id {short(twice[0])}: {first_of(same_id)}."
+        )
     return CocoIds(path, images, categories, by_class)
 
 
@@ -73,7 +75,7 @@ def size_notices(ids: CocoIds, sizes: Mapping[str, Size]) -> list[Notice]:
     """Images whose masks are of another size than the file says: they cannot be compared with its annotations."""
     wrong = []
     for name, size in sizes.items():
-        stated = tuple(whole(ids.images[name].get(side)) for side in ("height", "width"))
+        stated = tuple(whole_number(ids.images[name].get(side)) for side in ("height", "width"))
         if None not in stated and stated != size:
             wrong.append(f"{name} ({stated[0]} x {stated[1]} stated, {size[0]} x {size[1]} found, H x W)")
     if not wrong:

@@ -33,8 +33,8 @@ def find_images(named: Sequence[str]) -> list[Input]:
     """
     if not named:
         raise DataError("No images were named. Name a folder, a glob in quotes or files.")
-    found = dict.fromkeys(_plain(path) for item in named for path in _expand(item))
-    return _named_apart(list(found))
+    paths = dict.fromkeys(_plain(path) for item in named for path in _expand(item))
+    return _named_apart(list(paths))
 
 
 def passed_over(named: Sequence[str]) -> list[Notice]:

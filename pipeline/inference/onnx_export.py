@@ -169,10 +169,10 @@ def _difference(network: nn.Module, path: Path, images: Sequence[Image], size: t
             batch = F.interpolate(batch, size, mode="bilinear", antialias=True).clamp(0, 1)
         with torch.inference_mode():
             expected = network(batch).numpy()
-        (found,) = session.run([OUTPUT], {INPUT: batch.numpy()})
-        if found.shape != expected.shape:
+        (exported,) = session.run([OUTPUT], {INPUT: batch.numpy()})
+        if exported.shape != expected.shape:
             return float("inf")
-        largest = max(largest, float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max()))
+        largest = max(largest, float(np.nan_to_num(np.abs(exported - expected), nan=np.inf).max()))
     return largest
 
 

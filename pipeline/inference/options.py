@@ -9,10 +9,10 @@ from models.errors import ConfigurationError, closest
 from models.refiners.dense_crf import PRESETS, SegmentationCrf
 from pipeline.inference.predict import FORMATS
 from pipeline.inference.trained import Place
-from pipeline.inference.worker import How
+from pipeline.inference.worker import PredictOptions
 
 
-def formats(text: str) -> tuple[str, ...]:
+def parse_formats(text: str) -> tuple[str, ...]:
     """Some of :data:`FORMATS` (ConfigurationError for another name)."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = next((name for name in names if name not in FORMATS), None)
@@ -21,20 +21,20 @@ def formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def scales(text: str | None) -> tuple[float, ...] | None:
+def parse_scales(text: str | None) -> tuple[float, ...] | None:
     """ "0.75,1,1.25" as numbers (ConfigurationError unless each is above 0 and at most 8)."""
     if text is None:
         return None
     try:
-        found = tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or not all(0 < scale <= 8 for scale in found):
+        numbers = ()
+    if not numbers or not all(0 < scale <= 8 for scale in numbers):
         raise ConfigurationError(f"--scales: expected factors above 0 and up to 8, as 0.75,1,1.25, found '{text}'.")
-    return found
+    return numbers
 
 
-def how(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: str | None) -> How:
+def predict_options(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: str | None) -> PredictOptions:
     """What was asked for; where nothing was, as the checkpoint's book predicts, or plainly.
 
     Raises:
@@ -49,4 +49,4 @@ def how(place: Place, scales: Sequence[float] | None, flip: bool | None, crf: st
     known |= {key: value for key, value in (("scales", scales), ("flip", flip)) if value is not None}
     if known["crf"] is not None:
         SegmentationCrf(**known["crf"])
-    return How(**{**known, "scales": tuple(known.get("scales", (1.0,)))})
+    return PredictOptions(**{**known, "scales": tuple(known.get("scales", (1.0,)))})

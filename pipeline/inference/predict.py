@@ -1,4 +1,4 @@
-"""Masks of new images: read, segmented and written in parts, so that one bad file costs no other its result."""
+"""Masks of new images: read, segmented and written in chunks, so that one bad file costs no other its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from models.errors import ConfigurationError, DataError
 from pipeline.inference.coco_ids import CocoIds, size_notices
 from pipeline.inference.inputs import Input
-from pipeline.inference.worker import PART, How, Result, SegmentPart, write_json
+from pipeline.inference.worker import CHUNK_SIZE, PredictOptions, Result, SegmentChunk, write_json
 from pipeline.problems.notices import FILE as WARNINGS
 from pipeline.problems.notices import Notice, first_of, save_notices
 from stages.prepare import Problem, report
@@ -26,7 +26,7 @@ class Summary:
     """What a prediction did, for people and machines."""
 
     out: str
-    how: How
+    how: PredictOptions
     images: int
     classes: dict[str, int]
     problems: tuple[Problem, ...]
@@ -73,7 +73,7 @@ def predict(
     checkpoint: Path,
     class_names: Sequence[str],
     out: Path,
-    how: How,
+    how: PredictOptions,
     *,
     formats: Sequence[str] = FORMATS,
     tags: Mapping[str, Sequence[bool]] | None = None,
@@ -94,31 +94,31 @@ def predict(
         ids: of images and categories for ``predictions.json``, whose annotations are then in ``results.json`` too.
         device: of the network.
     """
-    from pipeline.compute.chunks import map_parts
-    from pipeline.inference.coco import dataset
+    from pipeline.compute.chunks import map_chunks
+    from pipeline.inference.coco import coco_dataset
 
     for kind in formats:
         (out / kind if kind != "coco" else out).mkdir(parents=True, exist_ok=True)
-    part = SegmentPart(tuple(inputs), checkpoint, tuple(class_names), out, how, tuple(formats), tags or {}, device)
-    count = -(-len(inputs) // PART)
+    segment = SegmentChunk(tuple(inputs), checkpoint, tuple(class_names), out, how, tuple(formats), tags or {}, device)
+    count = -(-len(inputs) // CHUNK_SIZE)
     alone = device != "cpu" or count == 1  # starting processes costs more than a few images
-    sizes = [len(inputs[first : first + PART]) for first in range(0, len(inputs), PART)]
-    parts = map_parts(part, range(count), "predict", 0 if alone else None, images=lambda k: sizes[k])
-    results = [result for results in parts for result in results]
+    sizes = [len(inputs[first : first + CHUNK_SIZE]) for first in range(0, len(inputs), CHUNK_SIZE)]
+    by_chunk = map_chunks(segment, range(count), "predict", 0 if alone else None, images=lambda k: sizes[k])
+    results = [result for results in by_chunk for result in results]
     good = [result for result in results if result.problem is None]
     notices = list(_notices(results))
     if "coco" in formats:
         listed = [(r.card["source"], (r.card["height"], r.card["width"]), r.segments) for r in good]
-        content = dataset(listed, class_names, ids)
+        content = coco_dataset(listed, class_names, ids)
         write_json(out / PREDICTIONS, content, indent=None)
         if ids is not None:
             write_json(out / RESULTS, content["annotations"], indent=None)
             notices += size_notices(ids, {name: size for name, size, _ in listed})
-    found = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
+    classes = {name: sum(any(c["name"] == name for c in r.card["classes"]) for r in good) for name in class_names}
     problems = tuple(r.problem for r in results if r.problem is not None)
     (out / WARNINGS).unlink(missing_ok=True)
     save_notices(out, notices)
-    return Summary(str(out), how, len(good), found, problems, tuple(notices))
+    return Summary(str(out), how, len(good), classes, problems, tuple(notices))
 
 
 def _notices(results: Sequence[Result]) -> Iterator[Notice]:

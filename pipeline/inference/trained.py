@@ -50,8 +50,8 @@ def find_checkpoint(named: str, book_folder: str = ".") -> Place:
     """
     path = Path(named)
     inside = path.parent if path.is_file() else path
-    own_book = (Path(book_folder) / "params.yaml").is_file()
-    if not own_book and book_folder == "." and inside.is_dir():
+    is_book = (Path(book_folder) / "params.yaml").is_file()
+    if not is_book and book_folder == "." and inside.is_dir():
         return Place(inside)
     book = load_book(book_folder)
     if named in book.train or (named in book.import_weights and book.import_weights[named].official):

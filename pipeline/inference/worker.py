@@ -1,4 +1,4 @@
-"""One part of a prediction: a few images read, segmented and written, in whatever process."""
+"""One chunk of a prediction: a few images read, segmented and written, in whatever process."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pipeline.datasets.photos import Photo
     from stages.predict_masks import Scored
 
-PART = 8
+CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True)
-class How:
+class PredictOptions:
     """How images are segmented; picklable.
 
     Attributes:
@@ -49,7 +49,7 @@ class How:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input: its card (:meth:`SegmentPart._card`) and COCO segments, or the problem with it; and
+    """What became of one input: its card (:meth:`SegmentChunk._card`) and COCO segments, or the problem with it; and
     what may be wrong, (topic, detail)."""
 
     input: Input
@@ -60,21 +60,21 @@ class Result:
 
 
 @dataclass(frozen=True)
-class SegmentPart:
+class SegmentChunk:
     """Makes the results of a few inputs; picklable, so that any process can."""
 
     inputs: tuple[Input, ...]
     checkpoint: Path
     class_names: tuple[str, ...]
     out: Path
-    how: How
+    how: PredictOptions
     formats: tuple[str, ...]
     tags: Mapping[str, Sequence[bool]]
     device: str
 
     def __call__(self, k: int) -> list[Result]:
         with _one_thread(self.device == "cpu"):
-            return [self._result(item) for item in self.inputs[k * PART : (k + 1) * PART]]
+            return [self._result(item) for item in self.inputs[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE]]
 
     def _result(self, item: Input) -> Result:
         photo = _read(item, max(self.how.scales))
@@ -110,7 +110,7 @@ class SegmentPart:
     def _written(self, item: Input, image: Image, scored: Scored) -> Result:
         from PIL import Image as Pictures
 
-        from pipeline.inference.coco import segments
+        from pipeline.inference.coco import coco_segments
         from pipeline.pictures.overlays import overlay
         from pipeline.pictures.palette import write_png
 
@@ -123,7 +123,7 @@ class SegmentPart:
                 Pictures.fromarray(overlay(image, scored.mask)).save(scratch)
         if "json" in self.formats:
             write_json(self.out / "json" / f"{item.name}.json", card)
-        return Result(item, card, segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
+        return Result(item, card, coco_segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
 
     def _card(self, item: Input, scored: Scored) -> dict[str, Any]:
         """What is said of one image: where it is from, its size, and of each label pixels, share and mean score."""

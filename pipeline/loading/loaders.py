@@ -65,7 +65,7 @@ class Processes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TrainSample:
     """One augmented image: float32 [3,crop,crop] and its supervision."""
 
     id: str
@@ -153,7 +153,7 @@ class _Steps(Sampler[list[Key]]):
         return self.loader.keys(self.start, self.stop)
 
 
-class TrainDataset(Dataset[Sample | Weak2MaskError]):
+class TrainDataset(Dataset[TrainSample | Weak2MaskError]):
     """Augmented samples by (epoch, position). Errors for the user are returned, for a worker would garble them."""
 
     def __init__(self, images: Images, supervision: Supervisions, options: LoaderOptions, seed: int) -> None:
@@ -164,14 +164,14 @@ class TrainDataset(Dataset[Sample | Weak2MaskError]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, key: Key) -> Sample | Weak2MaskError:
+    def __getitem__(self, key: Key) -> TrainSample | Weak2MaskError:
         epoch, position = key
         try:
             image, supervision = self._kept[position] if self._kept else self._read(position)
         except Weak2MaskError as error:
             return error
         rng = np.random.default_rng([self.seed, SAMPLE, epoch, position])
-        return Sample(self.ids[position], *augment(image, supervision, self.options, rng))
+        return TrainSample(self.ids[position], *augment(image, supervision, self.options, rng))
 
     def prepare(self) -> None:
         """Fill the cache in this process: loading processes share its pages."""
@@ -234,8 +234,8 @@ def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
-def _collate(samples: Sequence[Sample | Weak2MaskError]) -> Batch | Weak2MaskError:
-    good: list[Sample] = []
+def _collate(samples: Sequence[TrainSample | Weak2MaskError]) -> Batch | Weak2MaskError:
+    good: list[TrainSample] = []
     for sample in samples:
         if isinstance(sample, Weak2MaskError):
             return sample
@@ -249,11 +249,11 @@ def _collate(samples: Sequence[Sample | Weak2MaskError]) -> Batch | Weak2MaskErr
     )
 
 
-def _stacked_regions(samples: Sequence[Sample]) -> torch.Tensor | None:
+def _stacked_regions(samples: Sequence[TrainSample]) -> torch.Tensor | None:
     """int64 [B,H,W]; None unless every image has them."""
-    found = [sample.supervision.segments for sample in samples]
-    there = [regions for regions in found if regions is not None]
-    return torch.from_numpy(np.stack(there).astype(np.int64)) if len(there) == len(found) else None
+    maps = [sample.supervision.segments for sample in samples]
+    there = [regions for regions in maps if regions is not None]
+    return torch.from_numpy(np.stack(there).astype(np.int64)) if len(there) == len(maps) else None
 
 
 def _default_signals(worker: int) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from models.errors import DataError
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.folder_images import is_unseen, walk
+from pipeline.datasets.folder_images import files_below, is_unseen
 from pipeline.datasets.image_formats import SUFFIXES, by_suffix
-from pipeline.datasets.tables import Row, read_table
+from pipeline.datasets.tables import TableLine, read_table
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
 from pipeline.problems.notices import first_of
 
@@ -53,13 +53,13 @@ def images_folder(data: Path) -> str:
             f"{classes_remedy('images')}"
         )
     place = data / "images" if (data / "images").is_dir() else data
-    files = by_suffix(place / path for path in walk(place))
+    files = by_suffix(place / path for path in files_below(place))
     raise DataError(f"{expected}, found none{f' among {files}' if files else ''}.")
 
 
 def example(data: Path, folder: str) -> str:
     """The path of one image of a folder."""
-    return f"{folder}/{next(path for path in sorted(walk(data / folder)) if _is_image(path))}"
+    return f"{folder}/{next(path for path in sorted(files_below(data / folder)) if _is_image(path))}"
 
 
 def classes_remedy(images: str) -> str:
@@ -69,7 +69,7 @@ def classes_remedy(images: str) -> str:
 
 
 def _has_images(path: Path, deep: bool = True) -> bool:
-    return any(_is_image(name) for name in walk(path, deep=deep))
+    return any(_is_image(name) for name in files_below(path, deep=deep))
 
 
 def _is_image(name: str) -> bool:
@@ -85,11 +85,11 @@ def tags_file(data: Path, images: str) -> str | None:
     if (data / "tags.csv").is_file():
         return "tags.csv"
     known = set(ANNOTATIONS.values())
-    found = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
-    others = [name for name in found if name not in known]
+    tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    others = [name for name in tables if name not in known]
     if len(others) > 1:
         raise DataError(f"{data}: expected one CSV of tags, found {', '.join(others)}. Call the right one tags.csv.")
-    if not others and not {"boxes.csv", "points.csv"} & set(found):
+    if not others and not {"boxes.csv", "points.csv"} & set(tables):
         folders = _class_folders(data / images) if images != "." else []
         hint = (
             f" The images lie in {len(folders)} folders ({first_of(folders)}): if these are the classes, "
@@ -106,7 +106,7 @@ def tags_file(data: Path, images: str) -> str | None:
 
 def _class_folders(images: Path) -> list[str]:
     """Folders of images, where there are no images beside them."""
-    paths = [path for path in walk(images) if _is_image(path)]
+    paths = [path for path in files_below(images) if _is_image(path)]
     folders = Counter(path.partition("/")[0] for path in paths)
     return sorted(folders) if paths and all("/" in path for path in paths) else []
 
@@ -139,7 +139,7 @@ def annotated_classes(data: Path) -> list[str]:
     return sorted(names - {BACKGROUND_ONLY})
 
 
-def _classes(path: Path, header: Sequence[str], rows: Sequence[Row]) -> set[str]:
+def _classes(path: Path, header: Sequence[str], rows: Sequence[TableLine]) -> set[str]:
     keys = {re.sub(r"[\s_-]", "", name).casefold(): name for name in header}
     column = next((keys[name] for name in CLASS_COLUMNS if name in keys), None)
     if column is None:

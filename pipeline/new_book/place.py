@@ -31,15 +31,15 @@ def free_place(folder: Path, named: str) -> str:
             f"(recipes/{slug(name)}), found '{folder}'. Name one {named}."
         )
     if folder.exists():
-        raise ConfigurationError(f"{folder} is there already: edit its params.yaml, or name another {named}.")
+        raise ConfigurationError(f"{folder} is there already: edit its book, or name another {named}.")
     work = Path("work") / name
     if work.exists():
         raise ConfigurationError(f"{work} is in use by another book. Name another folder {named}.")
     return name
 
 
-def write_book(folder: Path, text: str) -> None:
-    """The book and its copy of the one dvc.yaml."""
+def write_book(folder: Path, text: str, name: str = "params.yaml") -> None:
+    """The book, in a file of that name, and its copy of the one dvc.yaml."""
     folder.mkdir(parents=True)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    (folder / name).write_text(text, encoding="utf-8")
     write_graph(folder)

@@ -35,7 +35,7 @@ TRAINED_LONG_SIDE = 448
 
 
 @dataclass(frozen=True)
-class Plan:
+class BookPlan:
     """The numbers of one book; ``cam_scales`` and ``scales`` are factors of the user's images' size."""
 
     style: Style
@@ -50,26 +50,26 @@ class Plan:
     long_sides: tuple[tuple[int, int], tuple[int, int]]
 
 
-def plan(found: Survey, style: Style, backbone: str | None = None) -> Plan:
+def plan_book(survey: Survey, style: Style, backbone: str | None = None) -> BookPlan:
     """Numbers for a folder of this many images of this size.
 
     Args:
-        found: the folder.
+        survey: the folder.
         style: key of :data:`STYLES`.
         backbone: instead of the style's.
     """
     base = STYLES[style]
-    batch = min(16, found.train)
-    each = found.train // batch
+    batch = min(16, survey.train)
+    each = survey.train // batch
     first, second = (
         max(least, math.ceil(steps / each)) for steps, least in zip(base.steps, base.least_epochs, strict=True)
     )
-    long_side = max(found.size)
+    long_side = max(survey.size)
     if long_side < 32:
-        raise DataError(f"Expected images of 32 pixels or more, found {found.size[1]} x {found.size[0]}.")
+        raise DataError(f"Expected images of 32 pixels or more, found {survey.size[1]} x {survey.size[0]}.")
     unit = min(1.0, TRAINED_LONG_SIDE / long_side) if long_side > 1.5 * TRAINED_LONG_SIDE else 1.0
     near = round(long_side * unit)
-    return Plan(
+    return BookPlan(
         style=style,
         backbone=backbone or base.backbone,
         crop=min(base.crop, max(64, 32 * math.ceil(near / 32))),
@@ -87,14 +87,14 @@ def _times(unit: float, factors: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(round(unit * factor, 3) for factor in factors)
 
 
-def minutes(found: Survey, chosen: Plan, cores: int, gpu: bool) -> int:
+def minutes(survey: Survey, chosen: BookPlan, cores: int, gpu: bool) -> int:
     """About how long the book runs, from what the stages took on a quiet machine; within a factor of two or so."""
-    pixels = found.size[0] * found.size[1] / 1e6
+    pixels = survey.size[0] * survey.size[1] / 1e6
     heavy = 4 if chosen.backbone.startswith("resnet") else 1
     network = heavy / (40 if gpu else cores)
     crop = (chosen.crop / 256) ** 2
-    seen = found.train * (0.12 * chosen.epochs[0] + 0.2 * chosen.epochs[1]) * crop
-    views = sum(scale**2 for scale in chosen.cam_scales) * 2 * pixels * found.train
-    views += sum(scale**2 for scale in chosen.scales) * (2 if chosen.refined else 1) * pixels * found.total
-    refined = 2.2 * pixels * (found.train + (found.total if chosen.refined else 0)) / cores
+    seen = survey.train * (0.12 * chosen.epochs[0] + 0.2 * chosen.epochs[1]) * crop
+    views = sum(scale**2 for scale in chosen.cam_scales) * 2 * pixels * survey.train
+    views += sum(scale**2 for scale in chosen.scales) * (2 if chosen.refined else 1) * pixels * survey.total
+    refined = 2.2 * pixels * (survey.train + (survey.total if chosen.refined else 0)) / cores
     return max(1, round((60 + network * (seen + 0.3 * views) + refined) / 60))

@@ -46,7 +46,7 @@ def make_project(data: Path, made: list[Path]) -> None:
             f"{root}: expected a folder beside the images, for the book and what it makes; found the images' own. "
             f"Make one and run this there: mkdir ../masks && cd ../masks, then `weak2mask init {data.resolve()}`."
         )
-    made += [path for path in (*map(Path, FOLDERS), DVC, *map(Path, FILES)) if not path.exists()]
+    made += [path for path in (*map(Path, FOLDERS), Path(DVC), *map(Path, FILES)) if not path.exists()]
     made.append(MARK)
     for name, template in FILES.items():
         if not Path(name).exists():

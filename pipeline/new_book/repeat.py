@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from models.errors import ConfigurationError
+from pipeline.book.agreement import SOURCE, book_option, check_agreement
 from pipeline.book.check_inputs import check_targets
-from pipeline.book.lineage import REFERENCES, Node, ancestors, inputs
+from pipeline.book.lineage import REFERENCES, Node, ancestors, entry_inputs
 from pipeline.book.lines import with_line
 from pipeline.book.params import Book, load_book
 from pipeline.new_book.text import BookText, entry_line
@@ -30,13 +31,13 @@ class Repeated:
         entries: ``VERB@NAME`` of each new entry.
         targets: the targets under the new seeds.
         rows: keys of the new rows of ``table.repeats``.
-        rows_there: keys of rows that were there and do not list the new evaluations.
+        existing_rows: keys of rows that were there and do not list the new evaluations.
     """
 
     entries: tuple[str, ...]
     targets: tuple[str, ...]
     rows: tuple[str, ...]
-    rows_there: tuple[str, ...]
+    existing_rows: tuple[str, ...]
 
 
 def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Sequence[str] = ()) -> Repeated:
@@ -52,9 +53,11 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
         ConfigurationError: unknown targets, no training above them, a training that has one of the seeds, another entry
             with a new name, or sections of the file that cannot be added to line by line. Nothing is written then.
     """
+    check_agreement(book)
     loaded, file = load_book(book), Path(book) / "params.yaml"
     check_targets(loaded, [*targets, *first])
     chain = _chain(loaded, [_node(target) for target in targets], [_node(name) for name in first])
+    _require_plain(file, chain)
     for verb, name in chain:
         if verb == "train" and loaded.train[name].seed in seeds:
             raise ConfigurationError(
@@ -77,14 +80,26 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
             added[verb] = added.get(verb, {}) | missing
             anchor = text.anchor((verb, name))
             text.insert((verb,), [entry_line(k, e, like=original, anchor=anchor) for k, e in missing.items()])
-    rows, rows_there = _rows(given, [_node(target) for target in targets], seeds)
+    rows, existing_rows = _rows(given, [_node(target) for target in targets], seeds)
     _write(file, text, given, added, rows)
     return Repeated(
         entries=tuple(f"{verb}@{name}" for verb, entries in added.items() for name in entries),
         targets=tuple(f"{verb}@{seeded(name, seed)}" for verb, name in map(_node, targets) for seed in seeds),
         rows=tuple(rows),
-        rows_there=rows_there,
+        existing_rows=existing_rows,
     )
+
+
+def _require_plain(file: Path, chain: Sequence[Node]) -> None:
+    """What is added to the expansion of a book.yaml would be gone with the next one."""
+    source = file.with_name(SOURCE)
+    if source.is_file():
+        trainings = [f"train.{name} ({with_line(file, f'train.{name}')})" for verb, name in chain if verb == "train"]
+        raise ConfigurationError(
+            f"{file.parent.as_posix()}: params.yaml is written from {SOURCE}, where seeds are a list. Remedy: let "
+            f"{', '.join(trainings)} and what stands on it vary with `each: {{seed: [0, 1, 2]}}`, or add to the list "
+            f"that is there; then python -m pipeline expand{book_option(file.parent)}."
+        )
 
 
 def seeded(name: str, seed: int) -> str:
@@ -106,7 +121,7 @@ def _chain(book: Book, targets: Sequence[Node], first: Sequence[Node]) -> tuple[
     chain: dict[Node, None] = {}
     for node in above:
         begins = node in first if first else node[0] == "train"
-        if begins or any(below in chain for below in inputs(book, *node).values()):
+        if begins or any(below in chain for below in entry_inputs(book, *node).values()):
             chain[node] = None
     for target in targets:
         if target not in chain:
@@ -116,7 +131,7 @@ def _chain(book: Book, targets: Sequence[Node], first: Sequence[Node]) -> tuple[
 
 
 def _entry(book: Book, given: dict[str, Any], node: Node, chain: Sequence[Node], seed: int) -> dict[str, Any]:
-    below = inputs(book, *node)
+    below = entry_inputs(book, *node)
     names = {key: seeded(value[1], seed) for key, value in below.items() if value in chain}
     entry = {**given, **{key: name for key, name in names.items() if key in REFERENCES}}
     if "of" in names:

@@ -13,12 +13,12 @@ from typing import Any
 from models.errors import DataError
 from models.structures import MAX_CLASSES
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.file_names import nearest
+from pipeline.datasets.file_names import nearest_name
 from pipeline.datasets.folder import folder
 from pipeline.datasets.folder_masks import coverage
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.tag_table import TagTable
-from pipeline.datasets.teachable import teachable, too_many_for_masks
+from pipeline.datasets.teachable import teachable_notices, too_many_for_masks
 from pipeline.new_book.layout import (
     ANNOTATIONS,
     MASKS,
@@ -182,7 +182,7 @@ def _check_splits(splits: Mapping[str, tuple[str, ...]], data: Path, hint: str =
                 f"named after them; found '{other}' and '{name}', both '{slug(name)}'. Rename one of them."
             )
     if "train" not in splits:
-        near = nearest("train", splits)
+        near = nearest_name("train", splits)
         which = f"'{near}' to 'train'" if near else "it"
         raise DataError(
             f"{data}: expected a split 'train', found {first_of(list(splits), 8)}. Rename "
@@ -198,8 +198,8 @@ def _check_splits(splits: Mapping[str, tuple[str, ...]], data: Path, hint: str =
 def _left_out_notes(trial: Trial, twice: Sequence[Problem]) -> list[str]:
     """Images that ``prepare`` leaves out, with the first reasons."""
     notes = [f"{SEVERAL_ROWS}. {report(twice, limit=5)}"] if twice else []
-    said = {problem.id for problem in twice}
-    reasons = {id: reason for id, reason in trial.catalogue.left_out.items() if id not in said}
+    ids = {problem.id for problem in twice}
+    reasons = {id: reason for id, reason in trial.catalogue.left_out.items() if id not in ids}
     total = len(trial.catalogue.entries) + len(trial.catalogue.left_out)
     if reasons:
         lines = first_lines([f"  {reason}" for reason in reasons.values()], 5)
@@ -219,8 +219,8 @@ def _data_notes(
         notices += coverage(masked)
     tags = {item.id: item.tags for items in listing.splits.values() for item in items}
     known = {notice.topic for notice in notices}
-    own = teachable(listing.class_names, {name: [tags[id] for id in ids] for name, ids in splits.items()})
-    notices += [notice for notice in own if notice.topic not in known]
+    few = teachable_notices(listing.class_names, {name: [tags[id] for id in ids] for name, ids in splits.items()})
+    notices += [notice for notice in few if notice.topic not in known]
     return [notice.text for notice in (*too_many_for_masks(len(listing.class_names)), *notices)]
 
 
@@ -247,12 +247,12 @@ def _sizes(catalogue: Catalogue) -> tuple[tuple[int, int], list[str]]:
 
 def _annotations(data: Path, catalogue: Catalogue) -> tuple[dict[str, str], list[str]]:
     """Kinds whose file covers the training images, and notes."""
-    found, notes = {}, []
+    kinds, notes = {}, []
     for kind, name in ANNOTATIONS.items():
         path = data / name
         if path.is_dir() if kind == "scribbles" else path.is_file():
-            covers, said = try_annotations(kind, path, catalogue, catalogue.ids("train"))
-            notes += said
+            covers, remark = try_annotations(kind, path, catalogue, catalogue.ids("train"))
+            notes += remark
             if covers:
-                found[kind] = name
-    return found, notes
+                kinds[kind] = name
+    return kinds, notes

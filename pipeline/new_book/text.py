@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.book.lines import Place, places
+from pipeline.book.yaml_text import Place, places
 
 
 class BookText:
@@ -79,8 +79,8 @@ class BookText:
         return new
 
     def _place(self, path: Sequence[str]) -> Place | None:
-        found = list(places(self._root, path))
-        return found[-1] if len(found) == len(path) else None
+        nodes = list(places(self._root, path))
+        return nodes[-1] if len(nodes) == len(path) else None
 
     def _after_colon(self, key: yaml.Node) -> int:
         return self._text.index(":", key.end_mark.index) + 1
@@ -117,7 +117,7 @@ def _last_line(key: yaml.Node, value: yaml.Node) -> int:
 def entry_line(name: str, entry: Mapping[str, Any], *, like: Mapping[str, Any] | None = None, anchor: str = "") -> str:
     """An entry in one line; what it shares with ``like`` comes from the anchor there, if there is one."""
     given = {key: value for key, value in entry.items() if like is None or like.get(key) != value}
-    said = yaml.safe_dump(
+    flow = yaml.safe_dump(
         given if anchor else dict(entry), default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
     ).strip()
-    return f"{name}: {said.replace('{', f'{{<<: *{anchor}, ', 1) if anchor else said}"
+    return f"{name}: {flow.replace('{', f'{{<<: *{anchor}, ', 1) if anchor else flow}"

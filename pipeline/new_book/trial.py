@@ -73,7 +73,7 @@ def try_annotations(kind: str, file: Path, catalogue: Catalogue, ids: Sequence[s
         DataError: what is wrong with the file.
     """
     annotator = resolve(ANNOTATORS, kind, "kind of supervision")(file=str(file))
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         annotator.bind(catalogue, ())
         try:
@@ -85,5 +85,5 @@ def try_annotations(kind: str, file: Path, catalogue: Catalogue, ids: Sequence[s
             return False, [f"{file.name} has nothing for {counted[2]} of {counted[1]} training images: it is not used."]
         check = getattr(annotator, "check", None)  # which kinds that read files of people have
         notices = check(catalogue, ids) if check is not None else ()
-    texts = [*(notice.text for notice in notices), *(str(warning.message) for warning in said)]
+    texts = [*(notice.text for notice in notices), *(str(warning.message) for warning in caught)]
     return True, list(dict.fromkeys(texts))

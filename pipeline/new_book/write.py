@@ -15,7 +15,7 @@ from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.compute.project import MARK, is_checkout
 from pipeline.new_book.place import free_place, write_book
-from pipeline.new_book.plan import STYLES, Plan, Style, minutes, plan
+from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
 from pipeline.new_book.project import make_project
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
@@ -34,7 +34,7 @@ class NewBook:
 
     path: str
     survey: Survey
-    plan: Plan
+    plan: BookPlan
     minutes: int
     device: str
     new_project: str = ""
@@ -90,20 +90,20 @@ def _init(
     make_project(data, made)
     new_project = str(Path.cwd()) if made else ""
     name = free_place(folder, "with --book")
-    found = _survey(data, options)
+    survey = _survey(data, options)
     machine = device()
     gpu = machine != "cpu"
     chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
-    chosen = plan(found, chosen_style, backbone)
+    chosen = plan_book(survey, chosen_style, backbone)
     source, variable = _source(data, name, made)
     file = _weights_file(weights, name, made)
-    text = _text(folder, name, data, found, chosen, source, variable, file, normalisation)
+    text = _text(folder, name, data, survey, chosen, source, variable, file, normalisation)
     made.append(folder)
     write_book(folder, text)
     _require_sound(folder)
-    about = minutes(found, chosen, max(1, workers()), gpu)
-    return NewBook(folder.as_posix(), found, chosen, about, machine, new_project)
+    about = minutes(survey, chosen, max(1, workers()), gpu)
+    return NewBook(folder.as_posix(), survey, chosen, about, machine, new_project)
 
 
 def reader_options(lines: Sequence[str]) -> dict[str, Any]:
@@ -113,16 +113,16 @@ def reader_options(lines: Sequence[str]) -> dict[str, Any]:
         ConfigurationError: a line of another form.
     """
 
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for line in lines:
         try:
-            said = yaml.safe_load(line)
+            parsed = yaml.safe_load(line)
         except yaml.YAMLError:
-            said = None
-        if not isinstance(said, dict):
+            parsed = None
+        if not isinstance(parsed, dict):
             raise ConfigurationError(f"--option: expected 'NAME: VALUE', such as 'upright: false', found '{line}'.")
-        found |= said
-    return found
+        options |= parsed
+    return options
 
 
 def _survey(data: Path, options: Mapping[str, Any]) -> Survey:
@@ -137,8 +137,8 @@ def _survey(data: Path, options: Mapping[str, Any]) -> Survey:
         if named is None:
             raise
         value = named[2] or (": labelmap.txt" if named[1] == "labelmap" else ": ...")
-        said = f"init takes options of the reader with --option, such as --option '{named[1]}{value}'."
-        raise DataError(f"{error}\n{said}") from None
+        remedy = f"init takes options of the reader with --option, such as --option '{named[1]}{value}'."
+        raise DataError(f"{error}\n{remedy}") from None
 
 
 def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
@@ -152,13 +152,13 @@ def _source(data: Path, name: str, made: list[Path]) -> tuple[str, str]:
 
 
 def _link(source: Path, target: Path, made: list[Path]) -> None:
-    from pipeline.book.links import link
+    from pipeline.book.links import make_link
 
     if source.is_symlink() or source.exists():
         if source.resolve() != target.resolve():
             raise ConfigurationError(f"{source} is there already, for another book. Name another with --book.")
         return
-    link(source, target)
+    make_link(source, target)
     made.append(source)
 
 
@@ -201,18 +201,18 @@ def _text(
     folder: Path,
     name: str,
     data: Path,
-    found: Survey,
-    chosen: Plan,
+    survey: Survey,
+    chosen: BookPlan,
     source: str,
     variable: str,
     weights: str,
     normalisation: str,
 ) -> str:
-    marked = [kind for kind in ("points", "scribbles") if kind in found.annotations]
+    marked = [kind for kind in ("points", "scribbles") if kind in survey.annotations]
     refined = f"options: {{scales: {list(chosen.scales)}, flip: true}}, crf: {{preset: irn}}"
     plain = f"options: {{scales: {list(chosen.scales)}}}"
     values: dict[str, Any] = {
-        "survey": found,
+        "survey": survey,
         "plan": chosen,
         "path": folder.as_posix(),
         "root": os.path.relpath(".", folder),
@@ -223,11 +223,11 @@ def _text(
         "weights": weights,
         "placeholder": "pyproject.toml" if is_checkout(Path()) else MARK.as_posix(),
         "normalisation": normalisation,
-        "labels": "tags" if found.tags else next(iter(found.annotations), "tags"),
+        "labels": "tags" if survey.tags else next(iter(survey.annotations), "tags"),
         "marked": next(iter(marked), ""),
         "how": refined if chosen.refined else plain,
-        "measured": found.measured if found.masks else (),
-        "cached": ", cache: true" if found.train * found.size[0] * found.size[1] * 3 < CACHE_BYTES else "",
+        "measured": survey.measured if survey.masks else (),
+        "cached": ", cache: true" if survey.train * survey.size[0] * survey.size[1] * 3 < CACHE_BYTES else "",
         "slug": slug,
     }
     return render(values)

@@ -27,7 +27,7 @@ STORES: dict[str, Any] = {"cams": CamStore, "supervision": SupervisionStore, "ma
 SAMPLES = 4
 
 
-def sample_sheet(book: Book, verb: str, name: str) -> Image | None:
+def gallery_sheet(book: Book, verb: str, name: str) -> Image | None:
     """A contact sheet of the first images of a stage's store, RGB uint8; None for verbs without pictures."""
     if verb not in COLUMN_OF:
         return None
@@ -51,5 +51,5 @@ def _pictures(image: Image, item: Any, class_names: Sequence[str]) -> Iterator[C
             yield class_names[label - 1], cam_heat(image, scores)
     else:
         mask: Mask = getattr(item, "seeds", item)
-        found = [class_names[label - 1] for label in class_labels(mask, class_names)]
-        yield ", ".join(found) or "no class", overlay(image, mask)
+        names = [class_names[label - 1] for label in class_labels(mask, class_names)]
+        yield ", ".join(names) or "no class", overlay(image, mask)

@@ -16,8 +16,8 @@ LOCKS = Path(".dvc/tmp/rwlock")
 def being_written() -> dict[str, int]:
     """Each path (absolute) that a living process of DVC writes, and the id of that process."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
-        found = json.loads(LOCKS.read_text(encoding="utf-8")).get("write", {})
-        return {path: info["pid"] for path, info in found.items() if _lives(info["pid"])}
+        locks = json.loads(LOCKS.read_text(encoding="utf-8")).get("write", {})
+        return {path: info["pid"] for path, info in locks.items() if _lives(info["pid"])}
     return {}
 
 
@@ -27,7 +27,7 @@ def at_work(graph: Graph) -> dict[str, int]:
     return {name: written[out] for name, stage in graph.items() for out in sorted(stage.outs) if out in written}
 
 
-def told_by(graph: Graph, pids: Collection[int]) -> dict[str, int]:
+def stages_made_by(graph: Graph, pids: Collection[int]) -> dict[str, int]:
     """What these processes make: stages where the graph has them, else paths, else nothing that is known."""
     written = {path: pid for path, pid in being_written().items() if pid in pids}
     names = {out: name for name, stage in graph.items() for out in stage.outs}
@@ -36,7 +36,7 @@ def told_by(graph: Graph, pids: Collection[int]) -> dict[str, int]:
     return made | ({"another stage": unknown[0]} if unknown else {})
 
 
-def busy(stages: Mapping[str, int]) -> str:
+def busy_message(stages: Mapping[str, int]) -> str:
     """What to say to a command that has to wait for these: the cause in the first line, the remedy in the second."""
     which = ", ".join(f"{name} (process {pid})" for name, pid in stages.items())
     return (

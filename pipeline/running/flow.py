@@ -5,7 +5,6 @@ DVC stays the only graph and the only cache: a task runs ``dvc repro --single-it
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -35,11 +34,12 @@ from pipeline.book.load import checked_book
 from pipeline.book.params import load_book
 from pipeline.compute.bars import read_progress
 from pipeline.compute.servers import start_prefect
+from pipeline.running.flow_log import quieten, shorten_task_lines
 from pipeline.running.graph import FIRST, Stage, plan, read_graph
-from pipeline.running.plan import Walk
+from pipeline.running.plan import PlanRun
 from pipeline.running.repro import check_environment, recording
 from pipeline.running.stage_notes import MADE, Notes
-from pipeline.running.stage_process import Outcome
+from pipeline.running.stage_process import StageOutcome
 
 RETRY_AFTER = [5, 30, 120]
 """Seconds before each new try of a stage that was killed, or that found DVC's lock taken."""
@@ -70,13 +70,11 @@ def run(book: str, targets: list[str], force: bool = False, jobs: int | None = N
         TransientError: Prefect's own server did not start.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # or the server of the run stays behind
-    logging.getLogger("prefect").setLevel(logging.WARNING)  # no news of servers that come and go
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    logging.getLogger("prefect.flow_runs").addFilter(_without_cause)  # which is this command's last word
+    quieten()
     if not api_url():
-        own = get_current_settings()
-        start_prefect(partial(get_client, sync_client=True), own.home, own.server.ephemeral.startup_timeout_seconds)
+        settings = get_current_settings()
+        patience = settings.server.ephemeral.startup_timeout_seconds
+        start_prefect(partial(get_client, sync_client=True), settings.home, patience)
     state = run_book(book, targets, force, jobs, return_state=True)
     if not state.is_completed():
         code = state.result(raise_on_failure=False)
@@ -140,59 +138,44 @@ def run_book(
         check_environment()
         targets = targets or checked.book.targets
         check_targets(checked, targets)
-        walk = Walk(plan(read_graph(Path(checked.book.path) / "dvc.yaml"), targets), force, jobs)
+        plan_run = PlanRun(plan(read_graph(Path(checked.book.path) / "dvc.yaml"), targets), force, jobs)
     except Weak2MaskError as error:
         return Failed(name="Refused", message=str(error), data=error.exit_code)
     notes = Notes(checked)
     try:
         with recording():
-            run_all(walk, notes, checked.name)
+            run_all(plan_run, notes, checked.name)
     finally:
         notes.close()
-    for failure in walk.failures.values():
-        return Failed(message=walk.summary(), data=failure.code)
-    return Completed(message=walk.summary())
+    for failure in plan_run.failures.values():
+        return Failed(message=plan_run.summary(), data=failure.code)
+    return Completed(message=plan_run.summary())
 
 
-def run_all(walk: Walk, notes: Notes, book: str) -> None:
-    """Every stage of the walk as a task of the flow run that this is called in; ``book`` begins the artifacts' names.
+def run_all(plan_run: PlanRun, notes: Notes, book: str) -> None:
+    """Every stage of the plan as a task of the flow run that this is called in; ``book`` begins the artifacts' names.
 
     A failing stage leaves the branches beside it alone. Whatever ends the flow run before its time ends the stages.
     """
     if api_url():
         with get_client(sync_client=True) as client:
-            client.upsert_global_concurrency_limit_by_name(_gpu_limit_name(), walk.slots.devices)
-    logging.getLogger("prefect.task_runs").addFilter(_in_short)
+            client.upsert_global_concurrency_limit_by_name(_gpu_limit_name(), plan_run.slots.devices)
+    shorten_task_lines()
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
-        walk.look()
-        for name, stage in walk.graph.items():
-            above = [allow_failure(futures[other]) for other in walk.waits_for[name]]
-            one = run_stage.with_options(name=name, task_run_name=name)
-            futures[name] = one.submit(walk, stage, notes, book, wait_for=above)
-            if name == FIRST and not walk.unchanged(name):
+        plan_run.look()
+        for name, stage in plan_run.graph.items():
+            above = [allow_failure(futures[other]) for other in plan_run.waits_for[name]]
+            of_stage = run_stage.with_options(name=name, task_run_name=name)
+            futures[name] = of_stage.submit(plan_run, stage, notes, book, wait_for=above)
+            if name == FIRST and not plan_run.unchanged(name):
                 futures[name].wait()
-                walk.look()  # again: the others depend on what it writes
+                plan_run.look()  # again: the others depend on what it writes
         wait(list(futures.values()))
     except BaseException:  # cancelled, interrupted: the stages are processes of their own, and would go on
-        walk.stop()
+        plan_run.stop()
         raise
     _leave("results", f"{book}-results", notes.results, f"Results of {book}: all that is evaluated")
-
-
-def _without_cause(record: logging.LogRecord) -> bool:
-    """Leaves what a failed flow run says of itself at the name of its state."""
-    if isinstance(record.msg, str) and record.msg.startswith("Finished in state Failed("):
-        record.msg = "Finished in state Failed"
-    return True
-
-
-def _in_short(record: logging.LogRecord) -> bool:
-    """Leaves out the traceback of no exception, and what the state of a task says right after it."""
-    if record.exc_info is not None and record.exc_info[0] is None:
-        record.exc_info = None
-        return "Retries are exhausted" not in record.getMessage()
-    return True
 
 
 def _worth_another_try(task: object, run: object, state: State) -> bool:
@@ -206,30 +189,30 @@ def _worth_another_try(task: object, run: object, state: State) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def run_stage(walk: Walk, stage: Stage, notes: Notes, book: str) -> State:
+def run_stage(plan_run: PlanRun, stage: Stage, notes: Notes, book: str) -> State:
     """One stage; the state's name says what DVC did, its message why it failed."""
-    outcome = walk.blocked(stage.name) or walk.unchanged(stage.name) or _run_in_place(walk, stage, book)
+    outcome = plan_run.blocked(stage.name) or plan_run.unchanged(stage.name) or _run_in_place(plan_run, stage, book)
     if outcome.failed:
         message = outcome.message.partition("\n")[0] if outcome.held_by else outcome.message
         return Failed(name=STATES[outcome.state], message=message)
-    said = f"{stage.name}, {MADE[outcome.state]}"
-    _leave("note", f"{book}-{stage.name}", lambda: notes.of(stage), said)
+    title = f"{stage.name}, {MADE[outcome.state]}"
+    _leave("note", f"{book}-{stage.name}", lambda: notes.of(stage), title)
     return Completed(name=STATES[outcome.state], message=outcome.message or None)
 
 
-def _run_in_place(walk: Walk, stage: Stage, book: str) -> Outcome:
+def _run_in_place(plan_run: PlanRun, stage: Stage, book: str) -> StageOutcome:
     try:
-        with walk.slots.take(stage.gpu) as device, _gpu_limit(walk, stage):
+        with plan_run.slots.take(stage.gpu) as device, _gpu_limit(plan_run, stage):
             report = _Report(f"{book}-{stage.name}-progress")
-            outcome = walk.run(stage, report.hear, device)
+            outcome = plan_run.run(stage, report.hear, device)
             report.end(outcome)
             return outcome
     except TransientError as error:  # the flow run is ending
-        return Outcome("failed", error.exit_code, str(error))
+        return StageOutcome("failed", error.exit_code, str(error))
 
 
 @contextmanager
-def _gpu_limit(walk: Walk, stage: Stage) -> Iterator[None]:
+def _gpu_limit(plan_run: PlanRun, stage: Stage) -> Iterator[None]:
     """With a server, a slot of its limit ``gpu`` too: other flows on this machine take from it as well."""
     with ExitStack() as stack:
         while stage.gpu and api_url():
@@ -244,7 +227,7 @@ def _gpu_limit(walk: Walk, stage: Stage) -> Iterator[None]:
                 stack.enter_context(slot)
                 break
             except TimeoutError:
-                walk.slots.check()
+                plan_run.slots.check()
         yield
 
 
@@ -261,7 +244,7 @@ class _Report:
         self._key = key
         self._logger = get_run_logger()
         self._artifact: Any = None
-        self._shown, self._said = monotonic() - ARTIFACT_EVERY, monotonic()
+        self._shown, self._logged = monotonic() - ARTIFACT_EVERY, monotonic()
 
     def hear(self, line: str) -> None:
         """One line of the stage."""
@@ -270,14 +253,14 @@ class _Report:
             self._logger.info(line)
             return
         now = monotonic()
-        if now - self._said >= LOG_EVERY:
-            self._said = now
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
             self._logger.info(str(state))
         if state.percent is not None and now - self._shown >= ARTIFACT_EVERY:
             self._shown = now
             self._show(state.percent, str(state))
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: StageOutcome) -> None:
         """The stage has ended."""
         if self._artifact is not None and not outcome.failed:
             self._show(100.0, "done")

@@ -1,6 +1,6 @@
 """DVC's graph, read as it is: the only place where DVC is used as a library.
 
-``dvc.repo.Repo.index.graph`` is not documented; ``tests/pipeline/test_graph.py`` compares it with ``dvc dag``.
+``dvc.repo.Repo.index.graph`` is not documented; ``tests/pipeline/running/test_graph.py`` compares it with ``dvc dag``.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def read_graph(dvc_yaml: Path = Path("dvc.yaml")) -> Graph:
 
     try:
         with Repo() as repo:
-            found = repo.index.graph
-            own = dvc_yaml.as_posix()
-            stages = [_stage(node, found.successors(node), own) for node in found]
-            targets = [stage.name for stage in stages if stage.address.startswith(f"{own}:")]
+            dvc_graph = repo.index.graph
+            file = dvc_yaml.as_posix()
+            stages = [_stage(node, dvc_graph.successors(node), file) for node in dvc_graph]
+            targets = [stage.name for stage in stages if stage.address.startswith(f"{file}:")]
             return plan({stage.name: stage for stage in stages}, targets)
     except DvcException as error:
         raise ConfigurationError(
@@ -104,19 +104,19 @@ def downstream(graph: Graph, names: set[str]) -> set[str]:
     return reached
 
 
-def _stage(node: Any, upstream: Any, own: str) -> Stage:
+def _stage(node: Any, upstream: Any, file: str) -> Stage:
     meta = getattr(node, "meta", None) or {}
-    above = frozenset(_name(other, own) for other in upstream)
+    above = frozenset(_name(other, file) for other in upstream)
     outs = frozenset(str(out.fs_path) for out in node.outs)
-    return Stage(_name(node, own), _address(node), above, _on_gpu(meta), outs)
+    return Stage(_name(node, file), _address(node), above, _on_gpu(meta), outs)
 
 
 def _on_gpu(meta: object) -> bool:
     return isinstance(meta, Mapping) and bool(meta.get("gpu"))
 
 
-def _name(node: Any, own: str) -> str:
-    return str(node.name) if _file(node) == own else _address(node)
+def _name(node: Any, file: str) -> str:
+    return str(node.name) if _file(node) == file else _address(node)
 
 
 def _address(node: Any) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.compute.bars import CHANNEL
-from pipeline.running.at_work import at_work, busy, told_by
+from pipeline.running.at_work import at_work, busy_message, stages_made_by
 from pipeline.running.graph import Graph, Stage, downstream, nearest_upstream
 from pipeline.running.slots import Slots
-from pipeline.running.stage_process import Outcome, StageProcesses, changed_stages
+from pipeline.running.stage_process import StageOutcome, StageProcesses, changed_stages
 
 SPEAKING = {CHANNEL: "lines", "PYTHONUNBUFFERED": "1"}
 """What makes a stage say where it is at once, and in lines."""
 
 
-class Walk:
+class PlanRun:
     """Stages run by DVC, one process each; safe to be used from many threads."""
 
     def __init__(self, graph: Graph, force: bool = False, jobs: int | None = None) -> None:
@@ -29,7 +29,7 @@ class Walk:
         self.force = force
         self.waits_for = nearest_upstream(graph)
         self.slots = Slots(jobs)
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, StageOutcome] = {}
         self._processes = StageProcesses()
         self._unchanged: set[str] = set()
 
@@ -41,29 +41,29 @@ class Walk:
         if not self.force:
             self._unchanged = set(self.graph) - downstream(self.graph, changed(self.graph))
 
-    def blocked(self, name: str) -> Outcome | None:
+    def blocked(self, name: str) -> StageOutcome | None:
         """Why a stage cannot run: the first failed stage above it and what it said; None when it can."""
         for above in self.waits_for[name]:
             outcome = self.outcomes.get(above)
             if outcome is not None and outcome.failed:
-                said = outcome.message.partition("\n")[0] if outcome.held_by else outcome.message
-                cause = said if outcome.state == "blocked" else f"{above} failed: {said}"
-                self.outcomes[name] = Outcome("blocked", outcome.code, cause)
+                message = outcome.message.partition("\n")[0] if outcome.held_by else outcome.message
+                cause = message if outcome.state == "blocked" else f"{above} failed: {message}"
+                self.outcomes[name] = StageOutcome("blocked", outcome.code, cause)
                 return self.outcomes[name]
         return None
 
-    def unchanged(self, name: str) -> Outcome | None:
+    def unchanged(self, name: str) -> StageOutcome | None:
         """How a stage ended that nothing has changed for; None when DVC has to look at it."""
         if name not in self._unchanged:
             return None
-        self.outcomes[name] = Outcome("cached")
+        self.outcomes[name] = StageOutcome("cached")
         return self.outcomes[name]
 
-    def run(self, stage: Stage, on_line: Callable[[str], None], device: dict[str, str]) -> Outcome:
+    def run(self, stage: Stage, on_line: Callable[[str], None], device: dict[str, str]) -> StageOutcome:
         """Run one stage in a place that the caller has taken from ``slots``."""
         outcome = self._processes.run(stage.address, on_line, SPEAKING | device, self.force)
         if outcome.held_by:
-            outcome = replace(outcome, message=busy(told_by(self.graph, outcome.held_by)))
+            outcome = replace(outcome, message=busy_message(stages_made_by(self.graph, outcome.held_by)))
         self.outcomes[stage.name] = outcome
         return outcome
 
@@ -73,10 +73,10 @@ class Walk:
         self._processes.stop()
 
     @property
-    def failures(self) -> dict[str, Outcome]:
+    def failures(self) -> dict[str, StageOutcome]:
         """The stages that failed of themselves, in the order of the plan."""
-        found = {name: self.outcomes[name] for name in self.graph if name in self.outcomes}
-        return {name: outcome for name, outcome in found.items() if outcome.failed and outcome.state != "blocked"}
+        ended = {name: self.outcomes[name] for name in self.graph if name in self.outcomes}
+        return {name: outcome for name, outcome in ended.items() if outcome.failed and outcome.state != "blocked"}
 
     def summary(self) -> str:
         """One line of counts, and one for each failed stage with what it said."""

@@ -13,7 +13,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.params import Book
 from pipeline.compute import runtime
 from pipeline.compute.engines import setting
-from pipeline.running.at_work import at_work, being_written, busy
+from pipeline.running.at_work import at_work, being_written, busy_message
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.plan import changed
 from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed, repro_command
@@ -37,19 +37,19 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     if being_written() and _up_to_date(book, targets, force):
         return
     command = repro_command(names, *(["--force"] if force else []))
-    with recording(), listening() as told:
-        done = subprocess.run(command, env=environment() | {EXIT_FILE: str(told)}, check=False)
-        said, killed = read_exit(told), read_killed(told)
+    with recording(), listening() as exit_file:
+        done = subprocess.run(command, env=environment() | {EXIT_FILE: str(exit_file)}, check=False)
+        reported, killed = read_exit(exit_file), read_killed(exit_file)
     if not done.returncode:
         return
-    if said is None and killed is not None:
+    if reported is None and killed is not None:
         raise TransientError(
             f"{killed} was ended by a signal, most often for want of memory. Nothing that was finished is lost: run "
             "the same command again, and it goes on from there (a training from the last state that it saved)."
         )
-    if said is None and being_written():  # another command came first while DVC started
+    if reported is None and being_written():  # another command came first while DVC started
         _up_to_date(book, targets, force=True)
-    code = said[0] if said else done.returncode
+    code = reported[0] if reported else done.returncode
     raise subprocess.CalledProcessError(code if 0 < code < 128 else 1, command)
 
 
@@ -66,7 +66,7 @@ def _up_to_date(book: Book, targets: Sequence[str], force: bool) -> bool:
     if not working:
         return False
     if force or changed(plan(graph, targets)):
-        raise TransientError(busy(working))
+        raise TransientError(busy_message(working))
     return True
 
 

@@ -85,9 +85,9 @@ def device_environments() -> list[dict[str, str]]:
 
     One that sees them all where ``WEAK2MASK_DEVICE`` names the device, and where there is no GPU or one.
     """
-    found = [] if os.environ.get("WEAK2MASK_DEVICE", "").strip() else _visible_gpus()
+    gpus = [] if os.environ.get("WEAK2MASK_DEVICE", "").strip() else _visible_gpus()
     each = runtime.devices()
-    shares = [found[start : start + each] for start in range(0, len(found) - each + 1, each)]
+    shares = [gpus[start : start + each] for start in range(0, len(gpus) - each + 1, each)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares] if len(shares) > 1 else [MACHINE]
 
 

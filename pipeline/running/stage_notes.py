@@ -42,10 +42,10 @@ class Notes:
 
     def results(self) -> str:
         """The book's results table; empty when nothing has been evaluated."""
-        from pipeline.results.tables.results import book_results, box_results
+        from pipeline.results.tables.results import book_table, box_table
 
-        found = (results(self._book) for results in (book_results, box_results))
-        return "\n".join(results.markdown() for results in found if results.cells)
+        tables = (results(self._book) for results in (book_table, box_table))
+        return "\n".join(results.markdown() for results in tables if results.cells)
 
     def close(self) -> None:
         """Let the line to MLflow go."""
@@ -56,32 +56,32 @@ class Notes:
             return ""
         try:
             outs = locked_outputs(Path(self._book.book.path) / "dvc.lock").get(stage.name, [])
-            found: RecordedStage = self._finder.result().find(stage.name, outs)
+            recorded: RecordedStage = self._finder.result().find(stage.name, outs)
         except Weak2MaskError as error:  # the pictures can be looked at without it
             return f"No MLflow run to link to: {error}"
-        return f"[MLflow run {found.run_id}]({found.url}) made `{found.output}`" if found.run_id else ""
+        return f"[MLflow run {recorded.run_id}]({recorded.url}) made `{recorded.output}`" if recorded.run_id else ""
 
     def _scores(self, stage: Stage) -> str:
-        from pipeline.results.tables.results import book_results, box_results
-        from pipeline.results.tables.text import NONE, Results
+        from pipeline.results.tables.results import book_table, box_table
+        from pipeline.results.tables.text import NONE, TextTable
 
         verb, _, name = stage.name.partition("@")
         if verb not in SCORED:
             return ""
-        found = book_results(self._book) if verb == "evaluate" else box_results(self._book)
-        for row in found.cells:
+        table = book_table(self._book) if verb == "evaluate" else box_table(self._book)
+        for row in table.cells:
             if row[0].rstrip("†") == name:
                 shown = [index for index, cell in enumerate(row) if cell != NONE]
-                columns, cells = (tuple(line[index] for index in shown) for line in (found.columns, row))
-                return Results("", columns, (cells,)).markdown()
+                columns, cells = (tuple(line[index] for index in shown) for line in (table.columns, row))
+                return TextTable("", columns, (cells,)).markdown()
         return ""
 
     def _picture(self, stage: Stage) -> str:
-        from pipeline.pictures.gallery import sample_sheet
+        from pipeline.pictures.gallery import gallery_sheet
 
         verb, _, name = stage.name.partition("@")
         try:
-            sheet = sample_sheet(self._book, verb, name)
+            sheet = gallery_sheet(self._book, verb, name)
         except DataError:  # an empty store: nothing to look at
             return ""
         return f"![samples of {stage.name}]({data_uri(sheet)})" if sheet is not None else ""

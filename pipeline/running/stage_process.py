@@ -1,4 +1,4 @@
-"""``dvc repro`` as a child process: what it is told, what it said, how it ended, and its end before its time.
+"""``dvc repro`` as a child process: what it is given, what it writes, how it ended, and its end before its time.
 
 A command of this project leaves its exit code and its message in the file that ``WEAK2MASK_EXIT_FILE`` names, since
 DVC hides both.
@@ -44,7 +44,7 @@ _BY_THE_MACHINE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGBUS)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageOutcome:
     """How a stage ended."""
 
     state: Literal["ran", "cached", "restored", "failed", "interrupted", "blocked"]
@@ -61,7 +61,7 @@ class Outcome:
         return self.state in ("failed", "interrupted", "blocked")
 
 
-_ENDING = Outcome("failed", 128 + signal.SIGTERM, "not finished: the flow run is ending")
+_ENDING = StageOutcome("failed", 128 + signal.SIGTERM, "not finished: the flow run is ending")
 
 
 def repro_command(addresses: Sequence[str], *options: str) -> list[str]:
@@ -71,15 +71,15 @@ def repro_command(addresses: Sequence[str], *options: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The caller's environment, with this interpreter first: dvc.yaml says ``python``."""
-    own = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": own + os.pathsep + os.environ.get("PATH", "")}
+    interpreter = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": interpreter + os.pathsep + os.environ.get("PATH", "")}
 
 
 def tell_exit(code: int, message: str) -> None:
     """Leave the exit code and the message of this process for the run that it is part of."""
-    if told := os.environ.get(EXIT_FILE):
+    if exit_file := os.environ.get(EXIT_FILE):
         with suppress(OSError):  # the run has gone
-            Path(told).write_text(f"{code}\n{message}", encoding="utf-8")
+            Path(exit_file).write_text(f"{code}\n{message}", encoding="utf-8")
 
 
 @contextmanager
@@ -90,19 +90,19 @@ def listening() -> Iterator[Path]:
         yield Path(folder).absolute() / "told"
 
 
-def read_exit(told: Path) -> tuple[int, str] | None:
+def read_exit(exit_file: Path) -> tuple[int, str] | None:
     """(exit code, message) that a process left, or None: it ended without a word."""
-    if not told.is_file():
+    if not exit_file.is_file():
         return None
-    code, _, message = told.read_text(encoding="utf-8").partition("\n")
+    code, _, message = exit_file.read_text(encoding="utf-8").partition("\n")
     return int(code), message.removeprefix("error: ")
 
 
 @contextmanager
 def under_way(stage: str) -> Iterator[None]:
     """Leave the name of the stage beside the exit file until it ends, well or not: it stays if the stage is killed."""
-    told = os.environ.get(EXIT_FILE)
-    mark = Path(f"{told}.begun") if told else None
+    exit_file = os.environ.get(EXIT_FILE)
+    mark = Path(f"{exit_file}.begun") if exit_file else None
     if mark is not None:
         with suppress(OSError):  # the run has gone
             mark.write_text(stage, encoding="utf-8")
@@ -114,9 +114,9 @@ def under_way(stage: str) -> Iterator[None]:
                 mark.unlink()
 
 
-def read_killed(told: Path) -> str | None:
+def read_killed(exit_file: Path) -> str | None:
     """The stage that was ended before it could say a word, or None."""
-    mark = Path(f"{told}.begun")
+    mark = Path(f"{exit_file}.begun")
     return mark.read_text(encoding="utf-8") if mark.is_file() else None
 
 
@@ -130,17 +130,17 @@ class StageProcesses:
 
     def run(
         self, address: str, on_line: Callable[[str], None], extra: Mapping[str, str], force: bool = False
-    ) -> Outcome:
+    ) -> StageOutcome:
         """Run one stage, not the ones above it; each line that it writes goes to ``on_line``."""
-        with listening() as told:
+        with listening() as exit_file:
             command = repro_command([address], "--single-item", *(["--force"] if force else []))
-            process = self._start(command, environment() | dict(extra) | {EXIT_FILE: str(told)})
+            process = self._start(command, environment() | dict(extra) | {EXIT_FILE: str(exit_file)})
             if process is None:
                 return _ENDING
-            said: deque[str] = deque(maxlen=400)
+            lines: deque[str] = deque(maxlen=400)
             assert process.stdout is not None
             for line in _lines(process.stdout):
-                said.append(line)
+                lines.append(line)
                 if not _LOCK_TALK.match(line):
                     on_line(line)
             returncode = process.wait()
@@ -148,7 +148,7 @@ class StageProcesses:
                 self._running.discard(process)
             if returncode and self.stopped:
                 return _ENDING
-            return judge(returncode, read_exit(told), list(said))
+            return judge(returncode, read_exit(exit_file), list(lines))
 
     def stop(self) -> None:
         """End what runs, with all its children; nothing starts any more."""
@@ -179,33 +179,33 @@ class StageProcesses:
             return process
 
 
-def judge(returncode: int, told: tuple[int, str] | None, said: Sequence[str]) -> Outcome:
+def judge(returncode: int, reported: tuple[int, str] | None, lines: Sequence[str]) -> StageOutcome:
     """How a ``dvc repro --single-item`` ended.
 
     Args:
         returncode: DVC's.
-        told: what the stage's command said of its own end, if it could.
-        said: the lines that both wrote.
+        reported: the exit code and the message that the stage's command left, if it could.
+        lines: what both wrote.
     """
-    text = "\n".join(said)
+    text = "\n".join(lines)
     if returncode == 0:
-        ran = any(line.startswith("Running stage") for line in said)
-        return Outcome("ran" if ran else "restored" if "is cached - skipping run" in text else "cached")
-    if told is not None:
-        code, message = told
-        return Outcome("interrupted" if code == TransientError.exit_code else "failed", code, message)
+        ran = any(line.startswith("Running stage") for line in lines)
+        return StageOutcome("ran" if ran else "restored" if "is cached - skipping run" in text else "cached")
+    if reported is not None:
+        code, message = reported
+        return StageOutcome("interrupted" if code == TransientError.exit_code else "failed", code, message)
     if _HELD.search(text):
         pids = tuple(dict.fromkeys(int(pid) for pid in _HOLDER.findall(text)))
         message = "another DVC process holds what this stage needs. Wait until it has ended, then run again."
-        return Outcome("interrupted", TransientError.exit_code, message, pids)
-    found = _EXITED.search(text)
-    code = int(found[1]) if found else returncode
+        return StageOutcome("interrupted", TransientError.exit_code, message, pids)
+    exited = _EXITED.search(text)
+    code = int(exited[1]) if exited else returncode
     number = -code if code < 0 else code - 128
     if number in _BY_THE_MACHINE:
         name = signal.Signals(number).name
         why = ", most often for want of memory" if number == signal.SIGKILL else ""
-        return Outcome("interrupted", 128 + number, f"ended by {name}{why}")
-    return Outcome("failed", code if 0 < code < 128 else 1, _tail(said))
+        return StageOutcome("interrupted", 128 + number, f"ended by {name}{why}")
+    return StageOutcome("failed", code if 0 < code < 128 else 1, _tail(lines))
 
 
 def changed_stages(addresses: Sequence[str]) -> set[str]:
@@ -229,8 +229,8 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
             yield line
 
 
-def _tail(said: Sequence[str], lines: int = 6) -> str:
-    return "\n".join([line for line in said if not line.startswith("::")][-lines:])
+def _tail(lines: Sequence[str], most: int = 6) -> str:
+    return "\n".join([line for line in lines if not line.startswith("::")][-most:])
 
 
 def _lives(process: subprocess.Popen[bytes]) -> bool:

@@ -31,7 +31,7 @@ BACKBONE = "backbone."
 ADDED = "add_ons."
 """In front of the weights that an add-on had in training: who uses the page does not need them."""
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,13 @@ def build_method(
     return method
 
 
-def portable_state(method: Method) -> State:
+def portable_state(method: Method) -> StateDict:
     """The page's own entries, and those of its add-ons as ``add_ons.NAME.ENTRY``; the tensors are not copied."""
     (_, page), *added = layers(method)
-    state: State = dict(page.state_dict())
+    state: StateDict = dict(page.state_dict())
     for name, add_on in added:
-        own = {key: value for key, value in add_on.state_dict().items() if not key.startswith("base.")}
-        state |= {f"{ADDED}{name}.{key}": value for key, value in own.items()}
+        of_add_on = {key: value for key, value in add_on.state_dict().items() if not key.startswith("base.")}
+        state |= {f"{ADDED}{name}.{key}": value for key, value in of_add_on.items()}
     return state
 
 
@@ -142,7 +142,7 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> N
         (scratch / CARD).write_text(text, encoding="utf-8")
 
 
-def read_checkpoint(folder: Path) -> tuple[Card, State]:
+def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
     """Card and tensors (on the CPU) of ``folder``.
 
     Raises:
@@ -156,26 +156,26 @@ def read_checkpoint(folder: Path) -> tuple[Card, State]:
         )
     try:
         content = json.loads(card.read_text(encoding="utf-8"))
-        found = content["format"]
-        if found == FORMAT:
+        format = content["format"]
+        if format == FORMAT:
             fields = content["method"], content["options"], tuple(content["class_names"]), content["recipe"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{card} is damaged ({error}). Remedy: run the stage that makes it again.") from None
-    if found != FORMAT:
+    if format != FORMAT:
         raise DataError(
-            f"{card}: expected format '{FORMAT}', found '{found}'. Remedy: make it again with this version."
+            f"{card}: expected format '{FORMAT}', found '{format}'. Remedy: make it again with this version."
         )
     return Card(*fields), read_safetensors(weights)
 
 
-def read_safetensors(path: Path) -> State:
+def read_safetensors(path: Path) -> StateDict:
     """The tensors of a .safetensors file.
 
     Raises:
         DataError: the file is truncated or of another kind.
     """
     try:
-        state: State = read_tensors(path.read_bytes())
+        state: StateDict = read_tensors(path.read_bytes())
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path} is no whole .safetensors file ({error}). Remedy: copy or make it again.") from None
     return state
@@ -228,9 +228,9 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
     target = portable_state(method)
     if not source:
         return InitReport((), tuple(target), ())
-    wanted, found = _shapes(target), _shapes(source)
+    wanted, given = _shapes(target), _shapes(source)
     backbone = {name: shape for name, shape in wanted.items() if name.startswith(BACKBONE)}
-    problems = differences(backbone, {name: shape for name, shape in found.items() if name in backbone})
+    problems = differences(backbone, {name: shape for name, shape in given.items() if name in backbone})
     if problems:
         made = f"method '{card.method}'" if card.method else f"architecture '{card.recipe.get('architecture', '?')}'"
         raise DataError(
@@ -241,11 +241,11 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
     if card.class_names == tuple(class_names):
         for part in sorted({_part(name) for name in wanted.keys() - backbone.keys()}):
             entries = {name: shape for name, shape in wanted.items() if _part(name) == part}
-            if all(found.get(name) == shape for name, shape in entries.items()):
+            if all(given.get(name) == shape for name, shape in entries.items()):
                 taken |= entries
     for name in taken:
         target[name].copy_(source[name])
-    new, unused = (tuple(name for name in state if name not in taken) for state in (wanted, found))
+    new, unused = (tuple(name for name in state if name not in taken) for state in (wanted, given))
     return InitReport(tuple(taken), new, unused)
 
 

@@ -117,10 +117,10 @@ class Index:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Map the arrays that :meth:`save` wrote. Raises OSError or ValueError where they are not whole."""
-        found = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-        lists = {n: (found[f"{n}_values"], found[f"{n}_offsets"]) for n in LISTS if f"{n}_values" in found}
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+        lists = {n: (arrays[f"{n}_values"], arrays[f"{n}_offsets"]) for n in LISTS if f"{n}_values" in arrays}
         rest = json.loads((folder / REST).read_text(encoding="utf-8"))
-        return cls(rest, found["names"], found["order"], found["sizes"], lists)
+        return cls(rest, arrays["names"], arrays["order"], arrays["sizes"], lists)
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         plain = {"names": self.names, "order": self.order, "sizes": self.sizes}

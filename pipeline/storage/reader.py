@@ -14,12 +14,12 @@ from pipeline.storage import shards
 from pipeline.storage.header import VERSION, Header
 from pipeline.storage.index import Index, keep, kept_at
 from pipeline.storage.once import open_once
-from pipeline.storage.shards import Attributes, Part
+from pipeline.storage.shards import Attributes, Shard
 
 Item = TypeVar("Item")
 REMEDY = "Remedy: run the stage that writes it again (`dvc repro`)."
-OPEN_PARTS = 64
-"""Parts that stay open: a store of a million images has 20,000."""
+OPEN_SHARDS = 64
+"""Shards that stay open: a store of a million images has 20,000."""
 
 
 class Store(Generic[Item]):
@@ -36,8 +36,8 @@ class Store(Generic[Item]):
         self.path = path
         self.index = _index(path, self.schema)
         self.attributes = self.index.rest
-        self.part_size: int = self.attributes["part_size"]
-        self._parts: dict[int, Part] = {}
+        self.shard_size: int = self.attributes["part_size"]
+        self._shards: dict[int, Shard] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path,)
@@ -67,21 +67,21 @@ class Store(Generic[Item]):
 
     def __getitem__(self, name: str) -> Item:
         position = self.position(name)
-        return self.decode(self._part(position // self.part_size), position)
+        return self.decode(self._shard(position // self.shard_size), position)
 
     def __iter__(self) -> Iterator[tuple[str, Item]]:
         return self.items(self.ids)
 
     def items(self, ids: Iterable[str]) -> Iterator[tuple[str, Item]]:
-        """(id, item) of ``ids``, in that order. Neighbours that share a part are decoded together."""
+        """(id, item) of ``ids``, in that order. Neighbours that share a shard are decoded together."""
         named = [(self.position(name), name) for name in ids]
-        for k, group in groupby(named, lambda item: item[0] // self.part_size):
+        for k, group in groupby(named, lambda item: item[0] // self.shard_size):
             wanted = list(group)
-            part = self._part(k)
-            if 4 * len(wanted) > self.part_size:
-                part = part.loaded()
+            shard = self._shard(k)
+            if 4 * len(wanted) > self.shard_size:
+                shard = shard.loaded()
             for position, name in wanted:
-                yield name, self.decode(part, position)
+                yield name, self.decode(shard, position)
 
     def position(self, name: str) -> int:
         """The number of an image in the store. Raises DataError where it is missing."""
@@ -110,16 +110,16 @@ class Store(Generic[Item]):
                 "Remedy: run `dvc repro`, so that both come from the same prepared data set."
             )
 
-    def decode(self, part: Part, position: int) -> Item:
+    def decode(self, shard: Shard, position: int) -> Item:
         """The item of image number ``position``."""
         raise NotImplementedError
 
-    def _part(self, k: int) -> Part:
-        if k not in self._parts:
-            while len(self._parts) >= OPEN_PARTS:
-                del self._parts[next(iter(self._parts))]
-            self._parts[k] = shards.read_part(self.path, self.arrays, k)
-        return self._parts[k]
+    def _shard(self, k: int) -> Shard:
+        if k not in self._shards:
+            while len(self._shards) >= OPEN_SHARDS:
+                del self._shards[next(iter(self._shards))]
+            self._shards[k] = shards.read_shard(self.path, self.arrays, k)
+        return self._shards[k]
 
 
 def _index(path: Path, schema: str) -> Index:
@@ -153,7 +153,7 @@ def _opened(path: Path, schema: str) -> Attributes:
         raise DataError(f"{path}: expected a store of kind '{schema}', found {found}. {REMEDY}")
     _check_kind(path, attributes, schema)
     count = -(-len(attributes["ids"]) // attributes["part_size"])
-    lost = [shards.array_name("part", k) for k in range(count) if not shards.exists(path, "part", k)]
+    lost = [shards.array_name("part", k) for k in range(count) if not shards.array_exists(path, "part", k)]
     if lost or "fingerprint" in attributes:
         found = first_of(lost, 5) + " missing" if lost else "a writer that has not finished"
         raise DataError(f"{path}: expected a whole store of {count} parts, found {found}. {REMEDY}")

@@ -17,7 +17,7 @@ from typing import Any
 from models.errors import TrainingError
 from pipeline.storage.whole import whole_file
 
-State = dict[str, Any]
+StateDict = dict[str, Any]
 FILE = "last.pt"
 PATIENCE = 15.0
 """Seconds to wait for another process to let go: the loaders of a killed training outlive it by a few."""
@@ -65,7 +65,7 @@ class Resume:
             ) from None
         (folder / "pid").write_text(str(os.getpid()))
 
-    def load(self) -> State | None:
+    def load(self) -> StateDict | None:
         """The last state, or None: there is none, or it cannot be read (a warning says so)."""
         if not self.path.is_file():
             return None
@@ -79,7 +79,7 @@ class Resume:
             warnings.warn(f"{self.path} cannot be read ({reason}); the training starts anew.", stacklevel=2)
             return None
 
-    def on_step(self, done: int, snapshot: Callable[[], State]) -> None:
+    def on_step(self, done: int, snapshot: Callable[[], StateDict]) -> None:
         """Save when it is time to, or when the process was told to stop.
 
         Raises:
@@ -119,7 +119,7 @@ class Resume:
             raise SystemExit(128 + number)
         self.signalled = number
 
-    def _save(self, state: State) -> None:
+    def _save(self, state: StateDict) -> None:
         import torch
 
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Arrays on disk: the only file that imports zarr.
 
-A store is a Zarr v3 group. Its part ``k`` is one array ``part_0000k`` with one chunk a plane and one shard file in
-all, so that any process can write any part alone: two processes that write into one shard lose data silently
-(zarr-python issue 3682).
+A store is a Zarr v3 group. Its shard ``k`` holds some neighbouring images: an array ``part_0000k``, and perhaps more of
+other names, each with one Zarr chunk a plane and one shard file in all. So any process can write any shard alone: two
+processes that write into one shard lose data silently (zarr-python issue 3682).
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ EMPTY = "empty"
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """The arrays of one part, opened or in memory, and the part's attributes; ``folder`` is that of the store."""
+class Shard:
+    """The arrays of one shard, opened or in memory, and the shard's attributes; ``folder`` is that of the store."""
 
     arrays: Mapping[str, Any]
     attributes: Attributes
     folder: Path
 
-    def loaded(self) -> Part:
+    def loaded(self) -> Shard:
         """Everything decoded at once: 0.6 ms a float16 plane of 375x500, against 1.8 ms for each plane alone."""
         with _readable(self.folder):
-            return Part({name: array[:] for name, array in self.arrays.items()}, self.attributes, self.folder)
+            return Shard({name: array[:] for name, array in self.arrays.items()}, self.attributes, self.folder)
 
     def planes(self, name: str, rows: slice, grid: Sequence[int]) -> Array:
         """Rows of one array without their padding, copied: [K,h,w]."""
-        # Cropped after reading: asking Zarr for a part of a chunk takes longer than for the whole chunk.
+        # Cropped after reading: asking Zarr for a piece of a chunk takes longer than for the whole chunk.
         with _readable(self.folder):
             return np.array(self.arrays[name][rows][:, : grid[0], : grid[1]])
 
@@ -65,7 +65,7 @@ def array_name(name: str, k: int) -> str:
     return f"{name}_{k:05d}"
 
 
-def exists(folder: Path, name: str, k: int) -> bool:
+def array_exists(folder: Path, name: str, k: int) -> bool:
     return (folder / array_name(name, k) / METADATA).is_file()
 
 
@@ -87,29 +87,29 @@ def write_group(folder: Path, attributes: Attributes) -> None:
     zarr.open_group(folder, mode="a", zarr_format=3).attrs.put(attributes)
 
 
-def read_part(folder: Path, names: Iterable[str], k: int) -> Part:
-    """Open those arrays of part ``k`` that exist; nothing is decoded yet.
+def read_shard(folder: Path, names: Iterable[str], k: int) -> Shard:
+    """Open those arrays of shard ``k`` that exist; nothing is decoded yet.
 
     Raises:
         DataError: an array is damaged, or its shard is gone, which Zarr would read as the fill value.
     """
     import zarr
 
-    there = [name for name in names if exists(folder, name, k)]
+    there = [name for name in names if array_exists(folder, name, k)]
     with _readable(folder):
         arrays = {name: zarr.open_array(folder / array_name(name, k), mode="r") for name in there}
         for name, array in arrays.items():
-            if not _has_shard(folder / array_name(name, k)) and EMPTY not in array.attrs:
+            if not _has_shard_file(folder / array_name(name, k)) and EMPTY not in array.attrs:
                 raise FileNotFoundError(f"the shard of {array_name(name, k)} is missing")
-        return Part(arrays, dict(arrays["part"].attrs), folder)
+        return Shard(arrays, dict(arrays["part"].attrs), folder)
 
 
-def _has_shard(array: Path) -> bool:
+def _has_shard_file(array: Path) -> bool:
     return (array / "c" / "0" / "0" / "0").is_file()
 
 
-def write_part(folder: Path, name: str, k: int, planes: Sequence[Array], fill: int, attributes: Attributes) -> None:
-    """Write one array of part ``k``: it appears when it is whole.
+def write_array(folder: Path, name: str, k: int, planes: Sequence[Array], fill: int, attributes: Attributes) -> None:
+    """Write one array of shard ``k``: it appears when it is whole.
 
     Two processes may do it at once, when one of them was thought lost: the first one's stays, the other's is equal.
 
@@ -135,12 +135,12 @@ def write_part(folder: Path, name: str, k: int, planes: Sequence[Array], fill: i
         zarr_format=3,
     )
     array[:] = data
-    if not _has_shard(writing):
+    if not _has_shard_file(writing):
         array.attrs[EMPTY] = True
     try:
         writing.rename(target)
     except OSError:
-        if not exists(folder, name, k):
+        if not array_exists(folder, name, k):
             raise
         remove(writing)
 

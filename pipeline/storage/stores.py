@@ -14,8 +14,8 @@ from models.errors import ConfigurationError, DataError, closest
 from models.structures import IGNORE, UNLABELLED, Cam, Mask, Supervision
 from pipeline.storage.header import Header
 from pipeline.storage.reader import Store
-from pipeline.storage.shards import Array, Attributes, Part
-from pipeline.storage.writer import PART_SIZE, Writer
+from pipeline.storage.shards import Array, Attributes, Shard
+from pipeline.storage.writer import SHARD_SIZE, Writer
 
 __all__ = [
     "CamStore",
@@ -33,7 +33,7 @@ STEPS = 255
 
 
 class CamWriter(Writer[Cam]):
-    """Writes the maps of present classes only; a part is [its (image, class) pairs, h, w]."""
+    """Writes the maps of present classes only; a shard is [its (image, class) pairs, h, w]."""
 
     schema = "cams"
     arrays = {"instances": 0, "part": 0}
@@ -81,7 +81,7 @@ class CamStore(Store[Cam]):
         header: Header,
         keys: Sequence[Sequence[int]],
         dtype: ScoreType = "float16",
-        part_size: int = PART_SIZE,
+        shard_size: int = SHARD_SIZE,
         fingerprint: str | None = None,
     ) -> CamWriter:
         """Start a store of the maps of ``keys``, the classes of each image, ascending.
@@ -95,26 +95,26 @@ class CamStore(Store[Cam]):
         classes = [[int(c) for c in key] for key in keys]
         if len(classes) != len(header.ids):
             raise DataError(f"{path}: expected the classes of {len(header.ids)} images, found those of {len(classes)}.")
-        writer = CamWriter(path, header, part_size, keys=classes, dtype=dtype)
+        writer = CamWriter(path, header, shard_size, keys=classes, dtype=dtype)
         for position, key in enumerate(classes):
             if key != sorted(set(key) & set(range(1, len(header.class_names) + 1))):
                 raise writer.fail(position, f"ascending classes of 1..{len(header.class_names)}", key)
         writer.begin(fingerprint)
         return writer
 
-    def decode(self, part: Part, position: int) -> Cam:
-        classes, first = self.index.classes("keys", position), position - position % self.part_size
-        row, grid = self.index.before("keys", first, position), part.attributes["grids"][position - first]
-        scores = part.planes("part", slice(row, row + len(classes)), grid).astype(np.float32)
+    def decode(self, shard: Shard, position: int) -> Cam:
+        classes, first = self.index.classes("keys", position), position - position % self.shard_size
+        row, grid = self.index.before("keys", first, position), shard.attributes["grids"][position - first]
+        scores = shard.planes("part", slice(row, row + len(classes)), grid).astype(np.float32)
         if self.attributes["dtype"] == "uint8":
             scores /= np.float32(STEPS)
         size = self.index.size(position)
-        instances = _stored_regions(part, "instances", position % self.part_size, size)
+        instances = _stored_regions(shard, "instances", position % self.shard_size, size)
         return Cam(np.array(classes, np.int64), scores, size, instances)
 
 
 class MaskWriter(Writer[Mask]):
-    """Writes masks; a part is [its images, H, W], padded with void."""
+    """Writes masks; a shard is [its images, H, W], padded with void."""
 
     schema = "masks"
     arrays = {"part": IGNORE}
@@ -129,15 +129,15 @@ class MaskStore(Store[Mask]):
     schema = "masks"
 
     @staticmethod
-    def create(path: Path, header: Header, part_size: int = PART_SIZE, fingerprint: str | None = None) -> MaskWriter:
+    def create(path: Path, header: Header, shard_size: int = SHARD_SIZE, fingerprint: str | None = None) -> MaskWriter:
         """Start a store of one mask for each image of the header."""
-        writer = MaskWriter(path, header, part_size)
+        writer = MaskWriter(path, header, shard_size)
         writer.begin(fingerprint)
         return writer
 
-    def decode(self, part: Part, position: int) -> Mask:
-        row = position % self.part_size
-        mask: Mask = part.planes("part", slice(row, row + 1), self.index.size(position))[0]
+    def decode(self, shard: Shard, position: int) -> Mask:
+        row = position % self.shard_size
+        mask: Mask = shard.planes("part", slice(row, row + 1), self.index.size(position))[0]
         return mask
 
 
@@ -159,8 +159,8 @@ class SupervisionWriter(Writer[Supervision]):
             "segments": [len(block) for block in planes["segments"]],
         }
 
-    def merge(self, parts: list[Attributes]) -> Attributes:
-        return {"tags": [tags for part in parts for tags in part["tags"]]}
+    def merge(self, of_shards: list[Attributes]) -> Attributes:
+        return {"tags": [tags for shard in of_shards for tags in shard["tags"]]}
 
     def _tags(self, position: int, tags: npt.NDArray[np.bool_]) -> list[int]:
         expected = (len(self.header.class_names),)
@@ -188,10 +188,10 @@ class SupervisionStore(Store[Supervision]):
 
     @staticmethod
     def create(
-        path: Path, header: Header, part_size: int = PART_SIZE, fingerprint: str | None = None
+        path: Path, header: Header, shard_size: int = SHARD_SIZE, fingerprint: str | None = None
     ) -> SupervisionWriter:
         """Start a store of one supervision for each image of the header."""
-        writer = SupervisionWriter(path, header, part_size)
+        writer = SupervisionWriter(path, header, shard_size)
         writer.begin(fingerprint)
         return writer
 
@@ -199,15 +199,15 @@ class SupervisionStore(Store[Supervision]):
         """Image-level labels, bool [C], without reading any array."""
         return self._tags(self.position(name))
 
-    def decode(self, part: Part, position: int) -> Supervision:
-        row, size = position % self.part_size, self.index.size(position)
-        boxes = part.attributes["boxes"][row]
+    def decode(self, shard: Shard, position: int) -> Supervision:
+        row, size = position % self.shard_size, self.index.size(position)
+        boxes = shard.attributes["boxes"][row]
         return Supervision(
             tags=self._tags(position),
-            seeds=part.planes("part", slice(row, row + 1), size)[0],
+            seeds=shard.planes("part", slice(row, row + 1), size)[0],
             boxes=None if boxes is None else np.array(boxes["corners"], np.float32).reshape(-1, 4),
             box_classes=None if boxes is None else np.array(boxes["classes"], np.int64),
-            segments=_stored_regions(part, "segments", row, size),
+            segments=_stored_regions(shard, "segments", row, size),
         )
 
     def _tags(self, position: int) -> npt.NDArray[np.bool_]:
@@ -226,13 +226,13 @@ def _regions(writer: Writer[Any], position: int, regions: npt.NDArray[np.int32] 
     return regions[None]
 
 
-def _stored_regions(part: Part, name: str, row: int, size: tuple[int, int]) -> npt.NDArray[np.int32] | None:
-    """The map of region ids of image ``row`` of a part, which says how many planes each image has."""
-    counts = part.attributes.get(name)
+def _stored_regions(shard: Shard, name: str, row: int, size: tuple[int, int]) -> npt.NDArray[np.int32] | None:
+    """The map of region ids of image ``row`` of a shard, which says how many planes each image has."""
+    counts = shard.attributes.get(name)
     if not counts or not counts[row]:
         return None
     before = sum(counts[:row])
-    regions: npt.NDArray[np.int32] = part.planes(name, slice(before, before + 1), size)[0]
+    regions: npt.NDArray[np.int32] = shard.planes(name, slice(before, before + 1), size)[0]
     return regions
 
 

@@ -1,4 +1,4 @@
-"""Writing a store: part by part, from any number of processes, complete or absent."""
+"""Writing a store: shard by shard, from any number of processes, complete or absent."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pipeline.storage.header import VERSION, Header
 from pipeline.storage.shards import Array, Attributes
 from pipeline.storage.whole import remove, swap_in
 
-PART_SIZE = 64
+SHARD_SIZE = 64
 SCRATCH = ".partial"
 
 Item = TypeVar("Item")
 
 
 class Writer(Generic[Item]):
-    """Writes a store part by part, then moves it into place. Can be pickled, to write parts in several processes.
+    """Writes a store shard by shard, then moves it into place. Can be pickled, to write shards in several processes.
 
     The bytes on disk depend on the content only, never on the number of processes, their order, or an interruption.
     """
 
     schema: ClassVar[str]
     arrays: ClassVar[dict[str, int]] = {"part": 0}
-    """Array name to fill value, in the order of writing; ``part`` comes last, for it marks the part as done."""
+    """Array name to fill value, in the order of writing; ``part`` comes last, for it marks the shard as done."""
 
-    def __init__(self, path: Path, header: Header, part_size: int = PART_SIZE, **extra: Any) -> None:
+    def __init__(self, path: Path, header: Header, shard_size: int = SHARD_SIZE, **extra: Any) -> None:
         self.path = path
         self.header = header
-        self.part_size = part_size
-        self.attributes: Attributes = {"schema": self.schema, "version": VERSION, "part_size": part_size}
+        self.shard_size = shard_size
+        self.attributes: Attributes = {"schema": self.schema, "version": VERSION, "part_size": shard_size}
         self.attributes |= header.attributes() | extra
 
     @property
@@ -42,23 +42,18 @@ class Writer(Generic[Item]):
         return self.path.with_name(self.path.name + SCRATCH)
 
     @property
-    def parts(self) -> list[tuple[str, ...]]:
-        """The ids of each part."""
-        return [self.part(k) for k in range(self.count)]
-
-    @property
     def count(self) -> int:
-        """The number of parts."""
-        return -(-len(self.header.ids) // self.part_size)
+        """The number of shards."""
+        return -(-len(self.header.ids) // self.shard_size)
 
-    def part(self, k: int) -> tuple[str, ...]:
-        """The ids of part ``k``."""
-        return self.header.ids[k * self.part_size : (k + 1) * self.part_size]
+    def shard_ids(self, k: int) -> tuple[str, ...]:
+        """The ids of shard ``k``."""
+        return self.header.ids[k * self.shard_size : (k + 1) * self.shard_size]
 
     def begin(self, fingerprint: str | None) -> None:
         """Open the scratch folder, once, before any process writes.
 
-        Finished parts of an interrupted run stay when it had the same header and the same ``fingerprint``, which
+        Finished shards of an interrupted run stay when it had the same header and the same ``fingerprint``, which
         stands for the parameters, inputs and code that make the content. None never resumes.
         """
         started = self.attributes | {"fingerprint": fingerprint}
@@ -67,28 +62,28 @@ class Writer(Generic[Item]):
             shards.write_group(self.scratch, started)
 
     def done(self, k: int) -> bool:
-        """Whether part ``k`` has been written."""
-        return shards.exists(self.scratch, "part", k)
+        """Whether shard ``k`` has been written."""
+        return shards.array_exists(self.scratch, "part", k)
 
     def write(self, k: int, items: Sequence[Item]) -> None:
-        """Write part ``k``: one item for each of ``part(k)``, in order.
+        """Write shard ``k``: one item for each of ``shard_ids(k)``, in order.
 
         Raises:
             DataError: an item does not fit its image, or there are too many or too few.
         """
-        expected = len(self.part(k))
+        expected = len(self.shard_ids(k))
         if len(items) != expected:
             raise DataError(f"{self.path}: part {k} holds {expected} images, found {len(items)} results for it.")
-        planes, attributes = self.encode(k * self.part_size, items)
+        planes, attributes = self.encode(k * self.shard_size, items)
         for name, fill in self.arrays.items():
             if name == "part" or any(len(block) for block in planes[name]):
-                shards.write_part(self.scratch, name, k, planes[name], fill, attributes if name == "part" else {})
+                shards.write_array(self.scratch, name, k, planes[name], fill, attributes if name == "part" else {})
 
     def finish(self) -> Path:
         """Move the whole store into place and return its path.
 
         Raises:
-            DataError: a part has not been written.
+            DataError: a shard has not been written.
         """
         count = self.count
         missing = [str(k) for k in range(count) if not self.done(k)]
@@ -97,8 +92,8 @@ class Writer(Generic[Item]):
                 f"{self.path}: expected {count} parts, not yet written: {first_of(missing, 5)}. "
                 "Remedy: run the stage again."
             )
-        parts = [shards.read_part(self.scratch, ["part"], k).attributes for k in range(count)]
-        shards.write_group(self.scratch, self.attributes | self.merge(parts))
+        of_shards = [shards.read_shard(self.scratch, ["part"], k).attributes for k in range(count)]
+        shards.write_group(self.scratch, self.attributes | self.merge(of_shards))
         self._sweep(count)
         swap_in(self.scratch, self.path)
         return self.path
@@ -114,8 +109,8 @@ class Writer(Generic[Item]):
         """Check the items, image number ``first`` onwards; their planes [K,h,w] by array name, and attributes."""
         raise NotImplementedError
 
-    def merge(self, parts: list[Attributes]) -> Attributes:
-        """What the attributes of the store take over from those of its parts."""
+    def merge(self, of_shards: list[Attributes]) -> Attributes:
+        """What the attributes of the store take over from those of its shards."""
         return {}
 
     def fail(self, position: int, expected: str, found: object) -> DataError:

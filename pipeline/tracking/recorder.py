@@ -34,6 +34,7 @@ MOST_METRICS = 500  # a metric costs 23 ms alone on SQLite, 0.3 ms in a batch
 SECONDS = 5.0  # after which the next metric takes the waiting ones along, so that a training can be watched
 FEW_FILES = 16  # a folder of no more files has each of them hashed too: DVC may track them one by one
 OUTPUT_TAG = "dvc.out."
+COMMIT_TAG, UNCOMMITTED_TAG = "mlflow.source.git.commit", "git.dirty"
 
 
 @contextmanager
@@ -130,9 +131,9 @@ class Recorder:
     def _experiment(self, book: str) -> str:
         """The id of the book's experiment, created once."""
         with _first_use():
-            found = self.client.get_experiment_by_name(book)
-            if found is not None:
-                return str(found.experiment_id)
+            experiment = self.client.get_experiment_by_name(book)
+            if experiment is not None:
+                return str(experiment.experiment_id)
             pictures = None if store_path() is None else (project_root() / "mlruns" / book).as_uri()
             return str(self.client.create_experiment(book, pictures))
 
@@ -189,7 +190,7 @@ def _git_tags() -> dict[str, str]:
     if commit is None:
         return {}
     changed = _git("status", "--porcelain", "--untracked-files=no")
-    return {"mlflow.source.git.commit": commit, "git.dirty": str(bool(changed)).lower()}
+    return {COMMIT_TAG: commit, UNCOMMITTED_TAG: str(bool(changed)).lower()}
 
 
 def _git(*arguments: str) -> str | None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
-from pipeline.storage.checkpoints import BACKBONE, Card, State, differences, read_safetensors, write_checkpoint
+from pipeline.storage.checkpoints import BACKBONE, Card, StateDict, differences, read_safetensors, write_checkpoint
 
 Normalisation = Literal["imagenet", "half"]
 NORMALISATIONS = {
@@ -40,16 +40,16 @@ HUB_FILE = "pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedWeights:
     """Backbone weights under the names of a method's state dict (``backbone.*``), and where they are from."""
 
-    state: State
+    state: StateDict
     recipe: dict[str, Any]
 
 
 def import_weights(
     architecture: str, file: Path, download: bool = False, normalisation: Normalisation = "imagenet"
-) -> Imported:
+) -> ImportedWeights:
     """Read weights for ``architecture`` and check that they are whole.
 
     Args:
@@ -64,7 +64,7 @@ def import_weights(
         DataError: the file is missing, damaged, has code in it or does not fit; or there is no network.
     """
     if architecture == "random":
-        return Imported({}, {"architecture": "random"})
+        return ImportedWeights({}, {"architecture": "random"})
     if architecture not in BACKBONES:
         raise ConfigurationError(
             f"Unknown architecture '{architecture}'.{closest(architecture, [*BACKBONES, 'random'])}"
@@ -78,15 +78,15 @@ def import_weights(
         entries = read_entries(file)
         where, source = str(file), {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     state = _fitted(architecture, entries, where, normalisation)
-    return Imported(state, {"architecture": architecture, **source})
+    return ImportedWeights(state, {"architecture": architecture, **source})
 
 
-def save_imported(folder: Path, imported: Imported) -> None:
+def save_imported(folder: Path, imported: ImportedWeights) -> None:
     """Write imported weights as a checkpoint without a method."""
     write_checkpoint(folder, imported.state, Card(recipe=imported.recipe))
 
 
-def read_entries(path: Path, parts: Sequence[str] = ()) -> State:
+def read_entries(path: Path, parts: Sequence[str] = ()) -> StateDict:
     """All tensors of a weights file, by its suffix.
 
     Args:
@@ -97,7 +97,7 @@ def read_entries(path: Path, parts: Sequence[str] = ()) -> State:
         DataError: the file is missing, damaged, or holds something other than tensors.
     """
     torch_files = dict.fromkeys((".pth", ".pt", ".bin"), partial(_read_pth, parts=parts))
-    readers: dict[str, Callable[[Path], State]] = {
+    readers: dict[str, Callable[[Path], StateDict]] = {
         ".safetensors": read_safetensors,
         **torch_files,
         ".npz": _read_npz,
@@ -111,7 +111,7 @@ def read_entries(path: Path, parts: Sequence[str] = ()) -> State:
     return readers[path.suffix](path)
 
 
-def _read_pth(path: Path, parts: Sequence[str] = ()) -> State:
+def _read_pth(path: Path, parts: Sequence[str] = ()) -> StateDict:
     with path.open("rb") as file:
         if file.read(WEB_PAGE_BYTES).lstrip().lower().startswith((b"<!doctype", b"<html")):
             raise DataError(
@@ -137,7 +137,7 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> State:
     return _tensors(content, path)
 
 
-def _tensors(content: Any, path: Path) -> State:
+def _tensors(content: Any, path: Path) -> StateDict:
     """A state dict out of the containers in which training scripts put it."""
     for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -147,7 +147,7 @@ def _tensors(content: Any, path: Path) -> State:
     return dict(content)
 
 
-def _read_npz(path: Path) -> State:
+def _read_npz(path: Path) -> StateDict:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
@@ -158,28 +158,30 @@ def _read_npz(path: Path) -> State:
         ) from None
 
 
-def _fitted(architecture: str, entries: State, where: str, normalisation: str) -> State:
+def _fitted(architecture: str, entries: StateDict, where: str, normalisation: str) -> StateDict:
     """Entries under a backbone's own names, every one there and of its shape."""
     kind = resolve(BACKBONES, architecture, "backbone")
     backbone = kind().state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
-    found = {(own := kind.own_name(name)): kind.own_value(own, value) for name, value in plain.items()}
-    found = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
+    entries_here = {
+        (name_here := kind.own_name(name)): kind.own_value(name_here, value) for name, value in plain.items()
+    }
+    entries_here = {name: value for name, value in entries_here.items() if not name.startswith(CLASSIFIERS)}
     for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
-        found.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
+        entries_here.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
     for name in backbone:
         if name.endswith("num_batches_tracked"):  # older files lack these counters, and nothing reads them
-            found.setdefault(name, backbone[name])
-    problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in found.items()})
+            entries_here.setdefault(name, backbone[name])
+    problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in entries_here.items()})
     if problems:
         raise DataError(
             f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
-    return {BACKBONE + name: found[name].to(value.dtype) for name, value in backbone.items()}
+    return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 
-def _download(architecture: str) -> tuple[str, str, State]:
+def _download(architecture: str) -> tuple[str, str, StateDict]:
     """(library, name, entries) of the published weights."""
     kind = resolve(BACKBONES, architecture, "backbone")
     if kind.hub:
@@ -194,7 +196,7 @@ def _download(architecture: str) -> tuple[str, str, State]:
         raise _unreachable(str(weights), weights.url, error) from None
 
 
-def _from_hub(repository: str) -> State:
+def _from_hub(repository: str) -> StateDict:
     """The weights of a repository of the Hugging Face hub, kept in its cache."""
     try:
         from huggingface_hub import hf_hub_download

@@ -1,4 +1,7 @@
-"""From the keys of a fixture to calls of production functions, and back. No arithmetic of a method belongs here."""
+"""From the keys of a fixture to calls of production functions, and back.
+
+No arithmetic of a method belongs here; what the fixtures have and no method uses is in oracle_only.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from oracle_case import Case, Results
 from oracle_contrast import CONTRAST
 from oracle_one_stage import ONE_STAGE
+from oracle_only import unary_from_labels_unsure0
 from oracle_refinement import REFINEMENT
 from oracle_regional import REGIONAL
 from oracle_single_stage import SINGLE_STAGE
@@ -21,12 +25,11 @@ from models.ops.background import winner
 from models.ops.cam import export_max_norm, export_psa_norm, max_norm
 from models.refiners.crf_unary import (
     unary_from_labels,
-    unary_from_labels_unsure0,
     unary_from_probabilities,
     unary_from_scores,
 )
 from models.refiners.dense_crf import CrfSettings, MeanField, SegmentationCrf
-from models.refiners.ir_label import ir_label
+from models.rules.ir_label import ir_label
 from models.structures import Cam
 
 
@@ -81,7 +84,7 @@ def _eval_contour_dataset(case: Case) -> Results:
     for prediction, truth in case.stream("pred", "gt"):
         score.update(prediction.astype(np.uint8), truth.astype(np.uint8))
     return {
-        "out.mean_f": score.mean_f,
+        "out.mean_f": score.f().mean(),
         "out.match_first": score.matched_truth,
         "out.match_second": score.matched_prediction,
         "out.n_first": score.truth,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_only import label_conditioned
 from torch.nn import functional as F
 
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.losses.feature_similarity import cam_scores, feature_similarity
 from models.losses.importance_sampling import (
     importance_sampling_loss,
-    label_conditioned,
     multinomial_sampling_loss,
     probability_logit,
     sampling_weights,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_only import disc_indices, pair_indices
 from oracle_single_stage import cam_labels
 from torch.nn import functional as F
 
@@ -25,13 +26,13 @@ from models.ops.affinity import (
     path_affinity,
     propagate_tagged,
 )
-from models.ops.cam import peak_norm
+from models.ops.cam import export_psa_norm
 from models.ops.pixel_adaptive import PixelAdaptive
-from models.ops.pixel_pairs import circle_offsets, fitting_radius, pair_indices, pair_offsets, pair_paths
+from models.ops.pixel_pairs import fitting_radius, pair_offsets, pair_paths
 from models.ops.random_walk import DenseLinks, PairLinks
-from models.pseudo_masks import Complement, Constant
-from models.refiners.affinity_label import merge_scores
 from models.refiners.random_walk import RandomWalk
+from models.rules.affinity_label import merge_scores
+from models.rules.pseudo_masks import Complement, Constant
 from models.structures import Cam, Links
 
 
@@ -40,7 +41,7 @@ def _psa_pairs(case: Case, _: torch.dtype) -> Results:
     sources, targets = pair_indices(size, pair_offsets(radius), radius)
     results: Results = {"out.ind_from": sources, "out.ind_to": targets}
     if "circle_from" in case.out:
-        around, ring = pair_indices(size, circle_offsets(radius), radius, around=True)
+        around, ring = disc_indices(size, radius)
         results |= {"out.circle_from": around, "out.circle_to": ring}
     return results
 
@@ -211,7 +212,8 @@ def _spml_walk(case: Case, dtype: torch.dtype) -> Results:
         results["out.label"] = Complement()(walk(links, cam), None, tags)
     else:
         listed = [0, *(case.inputs["classes"] + 1)]
-        seed = peak_norm(torch.tensor(case.inputs["logits"], dtype=dtype).softmax(0)[listed]).numpy()
+        shares = torch.tensor(case.inputs["logits"], dtype=dtype).softmax(0)[listed]
+        seed = export_psa_norm(shares, eps=0.0).numpy()
     walked = links.walk(seed, par["power"], 2 ** par["walk_steps"])
     if "cam" not in case.inputs:
         enlarged = F.interpolate(torch.tensor(walked)[None], size, mode="bilinear", align_corners=False)[0]

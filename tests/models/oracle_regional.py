@@ -43,13 +43,13 @@ def _rcm_mam(case: Case, dtype: torch.dtype) -> Results:
     support = list(_numbered(case, "support_logits", dtype))
     single = region_mask([case.tensor("support_logits_single", dtype)], tags, size, par["threshold"])
     multi = region_mask(support, tags, size, par["threshold"])
-    own = image_prototypes(case.tensor("support_feature", dtype), single, classes)
-    others, feature = leave_one_out(own), case.tensor("main_feature", dtype)
+    by_image = image_prototypes(case.tensor("support_feature", dtype), single, classes)
+    others, feature = leave_one_out(by_image), case.tensor("main_feature", dtype)
     loss = regional_contrast(feature, others, multi, par["temperature"], "faithful")
     return {
         "out.region_multi": _last(multi, classes),
         "out.region_single": _last(single, classes),
-        "out.image_prototypes": own.roll(-1, 1),
+        "out.image_prototypes": by_image.roll(-1, 1),
         "out.loo_prototypes": others.roll(-1, 1),
         "out.rcm_loss": loss,
         "out.rcm_loss_ignore_empty": regional_contrast(feature, others, multi, par["temperature"], "ignore"),

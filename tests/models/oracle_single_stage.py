@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_only import class_relation
 from torch.nn import functional as F
 
 from models.losses.seam import View, classification_loss, comparable_views, equivariance_losses, tagged_min_pooling
 from models.losses.transform_contrast import (
-    class_relation,
     compensate,
     compensator_loss,
     swapped_prototypes,
     transform_contrast,
     transform_view,
 )
-from models.ops.online_labels import threshold_labels, two_threshold_labels
+from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
+from models.rules.pseudo_masks import Constant, Rule, TwoThreshold
+from models.structures import Cam
 
 GRID = 16
 
@@ -107,8 +110,8 @@ def _rtc_losses(case: Case, leaves: dict[str, torch.Tensor], cells: list[Any], p
 
 def _inside(case: Case, shape: Any) -> torch.Tensor:
     inside = torch.zeros(shape, dtype=torch.bool)
-    for own, (top, bottom, left, right) in zip(inside, case.inputs["box"], strict=True):
-        own[top:bottom, left:right] = True
+    for mask, (top, bottom, left, right) in zip(inside, case.inputs["box"], strict=True):
+        mask[top:bottom, left:right] = True
     return inside
 
 
@@ -134,11 +137,20 @@ def _seg_label(kind: Any) -> Callable[[Case, torch.dtype], Results]:
 def cam_labels(case: Case, dtype: torch.dtype) -> Results:
     """AFA's labels of plain CAMs, outputs of the fixture ``afa_losses``."""
     cams, tags, size = _tensor(case, "cams", dtype), _tensor(case, "tags", dtype), case.inputs["label_big"].shape[1:]
-    band = threshold_labels(cams, tags, size, case.par["high"], case.par["low"])
+    band = _by_rule(TwoThreshold(case.par["high"], case.par["low"]), cams, tags, size)
     return {
-        "out.cam_to_label": threshold_labels(cams, tags, size, case.par["bkg"]),
+        "out.cam_to_label": _by_rule(Constant(case.par["bkg"]), cams, tags, size),
         "out.cam_to_label_mid": band.where(_inside(case, band.shape), case.par["ignore"]),
     }
+
+
+def _by_rule(rule: Rule, cams: torch.Tensor, tags: torch.Tensor, size: Any) -> torch.Tensor:
+    """What a rule of make_pseudo_masks says of CAMs [N,C,h,w] enlarged to (H, W): int64 [N,H,W]."""
+    classes, size = np.arange(1, 1 + cams.shape[1]), tuple(size)
+    enlarged = F.interpolate(cams, size, mode="bilinear", align_corners=False).numpy()
+    pairs = zip(enlarged, tags.bool().numpy(), strict=True)
+    labels = [rule(Cam(classes, maps, size), None, there) for maps, there in pairs]
+    return torch.from_numpy(np.stack(labels)).long()
 
 
 SINGLE_STAGE: dict[str, Callable[[Case, torch.dtype], Any]] = {

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_only import pixel_losses, row_majority, segment_majority, segment_means
 from torch.nn import functional as F
 
-from models.losses.pixel_segment import pixel_losses, pixel_segment_loss
+from models.losses.pixel_segment import pixel_segment_loss
 from models.losses.segment_relations import annotation_loss, co_occurrence_loss, image_similarity_loss
-from models.ops.nearest import label_shares, majority, multiset_labels, nearest
-from models.ops.prototypes import majority_labels, segment_means, segment_prototypes
+from models.ops.nearest import label_shares, multiset_labels, nearest
+from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, located, location, spherical_kmeans, split
 from models.structures import UNLABELLED
 
@@ -77,7 +78,7 @@ def _prototypes(case: Case, dtype: torch.dtype) -> Results:
     )
     prototypes = segment_prototypes(x, segment, count)
     ids, (_, semantics) = split(segment, semantic)
-    majority_of = majority_labels(segment, semantic, count, int(semantic.max()) + 1)
+    majority_of = segment_majority(segment, semantic, count)
     gathered, (_, images, split_semantics, instances) = split(segment, image, semantic, instance)
     order = _first_appearance(gathered)
     return {
@@ -99,7 +100,7 @@ def _prototypes(case: Case, dtype: torch.dtype) -> Results:
 
 def _losses(case: Case, dtype: torch.dtype) -> Results:
     embeddings, prototypes = case.tensor("emb", dtype), case.tensor("prototypes", dtype)
-    own = _integers(case, "segment")
+    segment = _integers(case, "segment")
     labels, group = torch.unique(_integers(case, "semantic"), return_inverse=True)
     alike = labels[:, None] == _integers(case, "proto_semantic")
     sets, set_group = torch.unique(_integers(case, "tags"), dim=0, return_inverse=True)
@@ -108,11 +109,11 @@ def _losses(case: Case, dtype: torch.dtype) -> Results:
     for name, groups, positive in (("segsort", group, alike), ("setsegsort", set_group, sharing)):
         relation = positive.long() * 2 - 1
         for kappa in (6, 8, 12, 16):
-            loss = pixel_segment_loss(embeddings, prototypes, own, groups, relation, kappa)
+            loss = pixel_segment_loss(embeddings, prototypes, segment, groups, relation, kappa)
             results[f"out.{name}_k{kappa}"] = loss
             results[f"grad.{name}_k{kappa}.emb"] = _gradient(loss, embeddings)
             results[f"grad.{name}_k{kappa}.prototypes"] = _gradient(loss, prototypes)
-            results[f"out.{name}_pix_k{kappa}"] = pixel_losses(embeddings, prototypes, own, groups, relation, kappa)
+            results[f"out.{name}_pix_k{kappa}"] = pixel_losses(embeddings, prototypes, segment, groups, relation, kappa)
     return results
 
 
@@ -120,7 +121,7 @@ def _terms(case: Case, dtype: torch.dtype) -> Results:
     par, classes = case.par, case.par["num_classes"]
     embeddings, prototypes = case.tensor("emb", dtype), case.tensor("prototypes", dtype)
     located_ = case.tensor("emb_loc", dtype)
-    own, image, instance = (_integers(case, name) for name in ("segment", "batch", "instance"))
+    segment, image, instance = (_integers(case, name) for name in ("segment", "batch", "instance"))
     semantic, here, memory = (_integers(case, name) for name in ("semantic", "proto_semantic", "memory_semantic"))
     tags = _integers(case, "image_tags")[:, 1:classes].bool()
     bank = torch.cat([prototypes, torch.tensor(case.inputs["memory"], dtype=dtype)])
@@ -128,10 +129,10 @@ def _terms(case: Case, dtype: torch.dtype) -> Results:
     bank_tags = torch.cat([tags[_integers(case, "proto_batch")], _integers(case, "memory_tags")[:, 1:classes].bool()])
     known, bank_known = (v.where(v < classes, torch.full_like(v, UNLABELLED)) for v in (semantic, bank_labels))
     losses = {
-        "annotation": par["w_ann"] * annotation_loss(embeddings, own, known, bank, bank_known, par["kappa_ann"]),
+        "annotation": par["w_ann"] * annotation_loss(embeddings, segment, known, bank, bank_known, par["kappa_ann"]),
         "cooccurrence": par["w_occ"]
-        * co_occurrence_loss(embeddings, own, image, tags, bank, bank_tags, par["kappa_occ"]),
-        "image_similarity": par["w_img"] * image_similarity_loss(located_, own, image, instance, par["kappa_img"]),
+        * co_occurrence_loss(embeddings, segment, image, tags, bank, bank_tags, par["kappa_occ"]),
+        "image_similarity": par["w_img"] * image_similarity_loss(located_, segment, image, instance, par["kappa_img"]),
     }
     found = bank_labels[nearest(bank.detach(), bank.detach(), 5)[1]]
     results: Results = {f"out.{name}": loss for name, loss in losses.items()}
@@ -150,7 +151,7 @@ def _topk(case: Case, dtype: torch.dtype) -> Results:
     return {
         "out.accuracy": (found == _integers(case, "labels")[:, None]).to(dtype).mean(),
         "out.topk_labels": found,
-        "out.majority": majority(found, count),
+        "out.majority": row_majority(found, count),
         "out.histogram": label_shares(found, count),
     }
 
@@ -159,8 +160,8 @@ def _multiset(case: Case, dtype: torch.dtype) -> Results:
     queries, prototypes = (torch.tensor(case.inputs[name], dtype=dtype) for name in ("emb", "prototypes"))
     codes = (_integers(case, name) for name in ("proto_semantic", "batch", "proto_batch"))
     par = case.par
-    told = multiset_labels(queries, prototypes, *codes, par["num_classes"], par["top_k"], par["threshold"])
-    return {"out.set": told.long()}
+    sets = multiset_labels(queries, prototypes, *codes, par["num_classes"], par["top_k"], par["threshold"])
+    return {"out.set": sets.long()}
 
 
 SPML: dict[str, Callable[[Case, torch.dtype], Results]] = {

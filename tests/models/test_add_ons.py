@@ -148,9 +148,9 @@ def test_ppc_contrasts_features_with_the_right_prototypes_and_labels() -> None:
     View 1 has unit features, whose prototypes are in the order of its labels in view 2, and in that of the other's
     labels in view 1; view 2 has features of zeros.
     """
-    own, shifted = torch.arange(3), torch.tensor([1, 2, 0])
+    plain_labels, shifted = torch.arange(3), torch.tensor([1, 2, 0])
     unit = torch.eye(3)
-    first = ContrastView(unit, own, unit[[2, 0, 1]])
+    first = ContrastView(unit, plain_labels, unit[[2, 0, 1]])
     second = ContrastView(torch.zeros(3, 3), shifted, unit)
     right, wrong, zero = math.log(1 + 2 * math.exp(-10)), 10 + math.log(1 + 2 * math.exp(-10)), math.log(3)
     nothing = Draws({})
@@ -159,7 +159,7 @@ def test_ppc_contrasts_features_with_the_right_prototypes_and_labels() -> None:
         assert found.cross_prototype.item() == pytest.approx((right + zero) / 2, abs=1e-6)
         assert found.cross_label.item() == pytest.approx((right + zero) / 2, abs=1e-6)
         assert found.intra == 0
-    relabelled = replace(first, labels=shifted), replace(second, labels=own)
+    relabelled = replace(first, labels=shifted), replace(second, labels=plain_labels)
     found = prototype_contrast(*relabelled, (nothing, nothing))
     assert found.cross_prototype.item() == pytest.approx((wrong + zero) / 2, abs=1e-5)
     assert found.cross_label.item() == pytest.approx((wrong + zero) / 2, abs=1e-5)

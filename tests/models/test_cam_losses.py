@@ -15,7 +15,6 @@ from models.losses.feature_similarity import cam_scores, feature_similarity
 from models.losses.importance_sampling import (
     draw_pixels,
     importance_sampling_loss,
-    label_conditioned,
     multinomial_sampling_loss,
     probability_logit,
     sampling_weights,
@@ -154,8 +153,6 @@ def test_multinomial_sampling_by_hand() -> None:
     probabilities = torch.tensor([[[[0.5, 1.0]], [[0.5, 0.0]]]])
     loss = multinomial_sampling_loss(probabilities, torch.tensor([[True, False]]), torch.tensor([[[1], [0]]]))
     assert loss.item() == pytest.approx((0.000999 + 0.693147) / 2, abs=1e-4)
-    conditioned = label_conditioned(torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1), torch.tensor([[True, False]]))
-    torch.testing.assert_close(conditioned.flatten(), torch.tensor([2 / 7, 5 / 7, 0]))
 
 
 def test_pixel_correlation_is_a_mean_over_the_cells_that_look_alike() -> None:
@@ -316,8 +313,8 @@ def test_contrast_moves_features_alone() -> None:
         assert slopes[1] is None
 
     def held(unit: Tensor) -> Tensor:
-        own = ContrastView(unit, first.labels, first.prototypes)
-        return prototype_contrast(own, second, draws).cross_label  # type: ignore[arg-type]
+        first_view = ContrastView(unit, first.labels, first.prototypes)
+        return prototype_contrast(first_view, second, draws).cross_label  # type: ignore[arg-type]
 
     unit = first.features.detach().requires_grad_()
     (slope,) = torch.autograd.grad(held(unit), unit)

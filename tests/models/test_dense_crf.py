@@ -9,10 +9,10 @@ import pytest
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.refiners import REFINERS
-from models.refiners.affinity_label import AffinityLabel, merge_scores
 from models.refiners.crf_unary import unary_from_labels, unary_from_scores
 from models.refiners.dense_crf import PRESETS, CrfSettings, DenseCrf, MeanField, SegmentationCrf
-from models.refiners.ir_label import IrLabel, ir_label
+from models.rules.affinity_label import AffinityLabel, merge_scores
+from models.rules.ir_label import IrLabel, ir_label
 from models.structures import Cam
 
 pytest.importorskip("pydensecrf")

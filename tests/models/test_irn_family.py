@@ -19,9 +19,10 @@ from models.methods.recam import Recam
 from models.ops.class_features import class_features
 from models.ops.random_walk import PairLinks
 from models.ops.resize import resize_bilinear
-from models.pseudo_masks import CONSTANTS, POWERS, RULES, Constant, Power
-from models.refiners.ir_label import BACKGROUNDS, IrLabel
 from models.refiners.random_walk import PRESETS, RandomWalk
+from models.rules import RULES
+from models.rules.ir_label import BACKGROUNDS, IrLabel
+from models.rules.pseudo_masks import CONSTANTS, POWERS, Constant, Power
 from models.structures import IGNORE, Batch, Cam, StepContext
 from pipeline.storage.checkpoints import build_method, load_init, save_checkpoint
 
@@ -147,8 +148,8 @@ def test_the_loss_of_amn_leaves_the_label_the_rest() -> None:
     seeds = torch.tensor([[[0, 0, 2, IGNORE]]])
     log_p = logits.log_softmax(1)[0, :, 0]
     targets = torch.tensor([[0.6, 0.2, 0.2], [0.6, 0.2, 0.2], [0.2, 0.2, 0.6]]).T
-    own = -(targets * log_p[:, :3]).sum(0)
-    expected = (own[:2].mean() + own[2]) / 2
+    per_pixel = -(targets * log_p[:, :3]).sum(0)
+    expected = (per_pixel[:2].mean() + per_pixel[2]) / 2
     found = seed_cross_entropy(logits, seeds, balanced=True, label_smoothing=spread_over_all(0.4, 3))
     torch.testing.assert_close(found, expected)
 

@@ -167,8 +167,8 @@ def test_a_classifier_of_one_label_an_image(batch: Batch) -> None:
     method = build("classifier", labels="single").eval()
     single = replace(batch, tags=torch.tensor([[False, False, True], [True, False, False]]))
     outputs = method(single)
-    own = -outputs["logits"].log_softmax(1)[[0, 1], [2, 0]].mean()
-    torch.testing.assert_close(method.losses(outputs, single, CONTEXT)["classification"], own)
+    expected = -outputs["logits"].log_softmax(1)[[0, 1], [2, 0]].mean()
+    torch.testing.assert_close(method.losses(outputs, single, CONTEXT)["classification"], expected)
     with pytest.raises(DataError, match=r"one tag an image .*'a' has 2\. Train with `labels: multi`"):
         method.losses(outputs, batch, CONTEXT)
 
@@ -263,8 +263,10 @@ def test_labels_of_pixels_teach_the_methods_that_the_check_thinks_they_do(name: 
     blocks = torch.zeros_like(batch.seeds)
     blocks[:, 20:44, 20:44] = 1
     silent = replace(batch, seeds=torch.full_like(batch.seeds, UNLABELLED))
-    told, untold = (sum(method.losses(method(b), b, CONTEXT).values()) for b in (replace(batch, seeds=blocks), silent))
-    assert torch.equal(told, untold) == (not method.learns_from_pixels)  # type: ignore[arg-type]
+    taught, untaught = (
+        sum(method.losses(method(b), b, CONTEXT).values()) for b in (replace(batch, seeds=blocks), silent)
+    )
+    assert torch.equal(taught, untaught) == (not method.learns_from_pixels)  # type: ignore[arg-type]
 
 
 def test_deeplab_v2s_scores_are_the_largest_of_its_scales(batch: Batch) -> None:

@@ -105,17 +105,13 @@ def test_ema_follows_faster_at_first() -> None:
     assert ema.average["weight"].item() == pytest.approx(expected)
 
 
-def test_ema_is_lent_and_taken_back_and_resumes_with_the_same_bytes() -> None:
+def test_ema_resumes_with_the_same_bytes() -> None:
     module = nn.Linear(2, 2)
     ema = Ema(module, decay=0.9)
     with torch.no_grad():
         module.weight.add_(1.0)
-    own = module.weight.detach().clone()
     ema.update(module)
-    with ema.applied_to(module):
-        assert torch.equal(module.weight, ema.average["weight"])
-        assert not torch.equal(module.weight, own)
-    assert torch.equal(module.weight, own)
+    assert not torch.equal(module.weight, ema.average["weight"])
 
     resumed = Ema(module, decay=0.9)
     resumed.load_state_dict(ema.state_dict())

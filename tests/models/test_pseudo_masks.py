@@ -9,7 +9,8 @@ import pytest
 
 from models.doors import resolve
 from models.errors import ConfigurationError
-from models.pseudo_masks import RULES, Complement, Constant, Power, TwoThreshold
+from models.rules import RULES
+from models.rules.pseudo_masks import Complement, Constant, Power, TwoThreshold
 from models.structures import Cam
 
 SIZE = (3, 4)
@@ -107,6 +108,6 @@ def test_a_class_beyond_the_tags() -> None:
 
 
 def test_cpu_stages_do_not_import_torch() -> None:
-    modules = "stages.evaluate, stages.refine_cams, stages.make_pseudo_masks, models.refiners.ir_label"
+    modules = "stages.evaluate, stages.refine_cams, stages.make_pseudo_masks, models.rules.ir_label"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'pydensecrf' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

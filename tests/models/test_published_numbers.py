@@ -24,12 +24,12 @@ from models.losses.seam import equivariance_losses, min_pooling_loss
 from models.methods import ADD_ONS, METHODS
 from models.ops.cut_offs import cut_off_labels
 from models.ops.online_labels import two_threshold_labels
-from models.pseudo_masks import CONSTANTS, POWERS, Constant, Power
 from models.refiners.dense_crf import PRESETS as CRFS
 from models.refiners.dense_crf import DenseCrf
-from models.refiners.ir_label import BACKGROUNDS, IrLabel
 from models.refiners.random_walk import PRESETS as WALKS
 from models.refiners.random_walk import RandomWalk
+from models.rules.ir_label import BACKGROUNDS, IrLabel
+from models.rules.pseudo_masks import CONSTANTS, POWERS, Constant, Power
 
 PAGES: dict[str, dict[str, Any]] = {
     "seam": {"second_scale": 0.3, "second_size": 0, "hardest": 0.2, "correlation_width": 64},

@@ -60,9 +60,9 @@ def test_a_prototype_is_the_direction_of_the_unit_features_of_its_region() -> No
 
 
 def test_leave_one_out_of_two_images_is_the_other_image() -> None:
-    own = torch.tensor([[X, Y, [0.0, 0.0]], [Y, [0.0, 0.0], [0.0, 0.0]]])
-    assert torch.equal(leave_one_out(own), own.flip(0))
-    assert not leave_one_out(own[:1]).any()
+    of_images = torch.tensor([[X, Y, [0.0, 0.0]], [Y, [0.0, 0.0], [0.0, 0.0]]])
+    assert torch.equal(leave_one_out(of_images), of_images.flip(0))
+    assert not leave_one_out(of_images[:1]).any()
 
 
 def test_the_queue_keeps_the_newest_of_each_class() -> None:
@@ -287,8 +287,10 @@ def test_the_parts_of_the_page_are_its_losses_on_its_outputs(
     chosen, other = (multi, single) if region_scales == "multi" else (single, multi)
 
     def contrast(made_of: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-        own = image_prototypes(outputs["support_embedded"], made_of, 3)
-        return weights[0] * regional_contrast(outputs["embedded"], leave_one_out(own), regions, temperature, empty)
+        of_images = image_prototypes(outputs["support_embedded"], made_of, 3)
+        return weights[0] * regional_contrast(
+            outputs["embedded"], leave_one_out(of_images), regions, temperature, empty
+        )
 
     found = parts["regional_contrast"]
     torch.testing.assert_close(found, contrast(single, chosen))

@@ -20,7 +20,7 @@ from models.losses.transform_contrast import (
     transform_view,
 )
 from models.methods.rtc import Rtc
-from models.ops.online_labels import threshold_labels, two_threshold_labels
+from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
 from models.ops.posteriors import posteriors
 from models.structures import Batch, GatedSegmenter, StepContext
@@ -123,13 +123,6 @@ def test_the_compensator_teaches_the_plain_cam_alone() -> None:
     assert cam.grad.any()
     nothing = compensator_loss(raised[:0].detach(), classes[:0], torch.zeros(2, 2, 32, 32), ~tags)
     assert nothing == 0
-
-
-def test_labels_between_the_thresholds_are_void() -> None:
-    maps = torch.tensor([[[[0.9, 0.5, 0.1]], [[0.2, 0.2, 0.2]]]])
-    tags = torch.tensor([[True, False]])
-    assert threshold_labels(maps, tags, (1, 3), 0.6, 0.3).tolist() == [[[1, 255, 0]]]
-    assert threshold_labels(maps, tags, (1, 3), 0.4).tolist() == [[[1, 1, 0]]]
 
 
 def test_online_labels_agree_with_both_backgrounds() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.errors import ConfigurationError, DataError
-from models.losses.pixel_segment import pixel_losses, pixel_segment_loss
+from models.losses.pixel_segment import pixel_segment_loss
 from models.losses.segment_relations import (
     PRESETS,
     annotation_loss,
@@ -25,7 +25,7 @@ from models.losses.segment_relations import (
 from models.methods.spml import Spml
 from models.ops.labelled_segments import affinity_sets, cell_seeds, cell_values, colour_features, labelled_segments
 from models.ops.nearest import label_shares, nearest
-from models.ops.prototypes import majority_labels, segment_prototypes
+from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
 from models.prototype_bank import PrototypeBank
 from models.structures import IGNORE, UNLABELLED, Batch, StepContext
@@ -91,7 +91,7 @@ def test_a_segment_crosses_no_region_and_no_label_and_drops_only_void() -> None:
     regions[0, :, 2:] = 1
     found = labelled_segments(torch.ones(1, 2, 4, 4), seeds, regions, 1, 2)
     # one cluster: the labelled pixel, the rest of its region, the other region without its void pixel
-    assert torch.bincount(found.own).tolist() == [1, 7, 7]
+    assert torch.bincount(found.segment).tolist() == [1, 7, 7]
     assert found.segment_label.tolist() == [1, UNLABELLED, UNLABELLED]
     assert found.kept.sum() == 15
 
@@ -111,28 +111,24 @@ def test_a_point_between_the_cells_is_not_lost() -> None:
     assert cell_values(torch.arange(9)[None, None].expand(1, 2, 9), 4).tolist() == [[[2, 6, 8]]]
 
 
-def test_a_majority_takes_the_lowest_of_equals() -> None:
-    segment, label = torch.tensor([0, 0, 0, 2, 2]), torch.tensor([3, 1, 3, 2, 1])
-    assert majority_labels(segment, label, 3, 4).tolist() == [3, 0, 1]
-
-
 # -- the contrast
 
 
 def by_hand(
-    e: torch.Tensor, mu: torch.Tensor, own: int, positive: list[int], negative: list[int], kappa: float
+    e: torch.Tensor, mu: torch.Tensor, segment: int, positive: list[int], negative: list[int], kappa: float
 ) -> float:
     s = torch.exp(kappa * mu @ e)
-    others = [p for p in positive if p != own]
-    up = s[others].sum() if others else s[own]
+    others = [p for p in positive if p != segment]
+    up = s[others].sum() if others else s[segment]
     return float(-torch.log(up / (up + s[negative].sum())))
 
 
 def test_the_contrast_is_the_formula() -> None:
     pixels, centres = unit(0, 40, 80, 200), unit(10, 70, 190, 30)
-    own, group = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 0, 1])
+    segment, group = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 0, 1])
     relation = torch.tensor([[1, 1, -1, 0], [-1, -1, 1, 0]])  # the last prototype is neither
-    found = pixel_losses(pixels, centres, own, group, relation, 4.0)
+    each = torch.eye(4, dtype=torch.float64)  # weights that leave one pixel
+    found = torch.stack([pixel_segment_loss(pixels, centres, segment, group, relation, 4.0, alone) for alone in each])
     expected = [
         by_hand(pixels[0], centres, 0, [0, 1], [2], 4.0),
         by_hand(pixels[1], centres, 1, [0, 1], [2], 4.0),
@@ -148,12 +144,12 @@ def test_the_gradient_is_that_of_the_formula(positive: int) -> None:
     pixels, centres = (
         F.normalize(torch.randn(n, 3, dtype=torch.float64, generator=generator), dim=1).requires_grad_() for n in (6, 7)
     )
-    own = torch.randint(7, (6,), generator=generator)
+    segment = torch.randint(7, (6,), generator=generator)
     relation = torch.full((1, 7), -1)
     relation[0, :positive] = 1
     group, weights = torch.zeros(6, dtype=torch.int64), torch.rand(6, dtype=torch.float64, generator=generator)
     assert torch.autograd.gradcheck(
-        lambda e, mu: pixel_segment_loss(e, mu, own, group, relation, 3.0, weights), (pixels, centres)
+        lambda e, mu: pixel_segment_loss(e, mu, segment, group, relation, 3.0, weights), (pixels, centres)
     )
 
 
@@ -164,27 +160,34 @@ def test_the_contrast_is_finite_at_any_kappa_and_in_half_precision(kappa: float,
     pixels, centres = (F.normalize(torch.randn(n, 8, generator=generator), dim=1).to(dtype) for n in (32, 12))
     pixels.requires_grad_()
     centres.requires_grad_()
-    own, group = torch.randint(12, (32,), generator=generator), torch.zeros(32, dtype=torch.int64)
+    segment, group = torch.randint(12, (32,), generator=generator), torch.zeros(32, dtype=torch.int64)
     relation = torch.where(torch.arange(12) < 6, 1, -1)[None]
-    loss = pixel_segment_loss(pixels, centres, own, group, relation, kappa)
+    loss = pixel_segment_loss(pixels, centres, segment, group, relation, kappa)
     loss.backward()
     assert loss.isfinite()
     assert pixels.grad is not None
     assert pixels.grad.isfinite().all()
     assert centres.grad is not None
     assert centres.grad.isfinite().all()
-    exact = pixel_segment_loss(pixels.double(), centres.double(), own, group, relation, kappa)
+    exact = pixel_segment_loss(pixels.double(), centres.double(), segment, group, relation, kappa)
     torch.testing.assert_close(loss.double(), exact, rtol=1e-4, atol=1e-5)
 
 
 def test_the_contrast_does_not_depend_on_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels, centres = (F.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (40, 12))
-    own, group = torch.randint(12, (40,), generator=generator), torch.randint(3, (40,), generator=generator)
+    segment, group = torch.randint(12, (40,), generator=generator), torch.randint(3, (40,), generator=generator)
     relation = torch.randint(-1, 2, (3, 12), generator=generator)
-    whole = pixel_losses(pixels, centres, own, group, relation, 8.0)
+    pixels.requires_grad_()
+    centres.requires_grad_()
+
+    def loss_and_slopes() -> list[torch.Tensor]:
+        loss = pixel_segment_loss(pixels, centres, segment, group, relation, 8.0)
+        return [loss.detach(), *torch.autograd.grad(loss, (pixels, centres))]
+
+    whole = loss_and_slopes()
     monkeypatch.setattr("models.losses.pixel_segment.BLOCK", 30)
-    torch.testing.assert_close(pixel_losses(pixels, centres, own, group, relation, 8.0), whole)
+    torch.testing.assert_close(loss_and_slopes(), whole)
 
 
 def test_no_pixels_and_no_negatives_are_loss_zero() -> None:
@@ -243,8 +246,8 @@ def test_the_method_offers_untagged_anchors(batch: Batch) -> None:
 
     def parts(tags: Tensor, **options: Any) -> dict[str, float]:
         method = build(memory=0, **options).train()
-        told = replace(batch, tags=tags)
-        return {name: value.item() for name, value in method.losses(method(told), told, CONTEXT).items()}
+        tagged = replace(batch, tags=tags)
+        return {name: value.item() for name, value in method.losses(method(tagged), tagged, CONTEXT).items()}
 
     none = torch.zeros_like(batch.tags)
     ours, published = parts(none), parts(none, untagged_anchors=True)

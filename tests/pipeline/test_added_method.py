@@ -125,7 +125,7 @@ def test_it_is_checked_and_it_learns(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"model": {"high": 2}}, "train.mine.model.high: expected a share in [0,1], found 2"),
         ({"model": {"high": 0.1}}, "train.mine.model.low: expected at most high (0.1), found 0.2"),
@@ -136,7 +136,7 @@ def test_it_is_checked_and_it_learns(project: Path) -> None:
         ({"attention": True}, "train.mine.model.backbone: 'mine' reads attention; backbones that have it: mit_b0"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(project: Path, changed: dict[str, Any], said: str) -> None:
+def test_what_is_wrong_with_it_is_said(project: Path, changed: dict[str, Any], message: str) -> None:
     found = run(project, "-m", "pipeline", "check", **changed)
     assert found.returncode == 2
-    assert said in " ".join((found.stdout + found.stderr).split())
+    assert message in " ".join((found.stdout + found.stderr).split())

@@ -15,7 +15,7 @@ from pipeline.book.lineage import ancestors
 from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.stores import CamStore
 from pipeline.tracking.log import Log
-from tests.pipeline.chain import Chain, chain_in, root_content
+from tests.helpers.chain import Chain, chain_in, root_content
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +58,9 @@ def content() -> dict[str, Any]:
     }
     found["train"] = {
         name: shared
-        | {key: value for key, value in told.items() if key != "options"}
-        | {"model": {"backbone": "resnet18", "width": 0.25} | told.get("options", {})}
-        for name, told in TRAINED.items()
+        | {key: value for key, value in recipe.items() if key != "options"}
+        | {"model": {"backbone": "resnet18", "width": 0.25} | recipe.get("options", {})}
+        for name, recipe in TRAINED.items()
     }
     found["export_cams"] = {
         name: {"data": "toy", "supervision": "tags", "checkpoint": name, "options": {"scales": [1.0], "grid": 8}}

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline import tiny_training
-from tests.pipeline.tiny_training import Run
+from tests.helpers import tiny_training
+from tests.helpers.tiny_training import Run
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,9 +18,9 @@ from pipeline.book.params import VERBS, Book, load_book
 from pipeline.results.report.page import write_report
 from pipeline.results.tables.files import write_table
 from pipeline.results.tables.paper import paper_table
-from pipeline.results.tables.results import box_results, print_table
+from pipeline.results.tables.results import box_table, print_table
 from pipeline.tracking.log import Log
-from tests.pipeline.wsol_folders import write_cub
+from tests.helpers.wsol_folders import write_cub
 
 
 def content(folder: str = "cub") -> dict[str, Any]:
@@ -121,7 +121,7 @@ def test_the_table_and_the_report_have_them(book: Book, capsys: pytest.CaptureFi
     page = write_report(book).read_text()
     assert "Boxes that are right, by threshold" in page
     assert '<th scope="col" class="number">GT-known</th>' in page
-    assert [row[0].rstrip("†") for row in box_results(book).cells] == list(book.evaluate_boxes)
+    assert [row[0].rstrip("†") for row in box_table(book).cells] == list(book.evaluate_boxes)
 
 
 def test_a_metrics_file_that_is_not_whole(book: Book) -> None:
@@ -130,7 +130,7 @@ def test_a_metrics_file_that_is_not_whole(book: Book) -> None:
     path.write_text("{}")
     try:
         with pytest.raises(DataError, match="expected the keys cams, split"):
-            box_results(book)
+            box_table(book)
     finally:
         path.write_text(whole)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import made_book
 import pytest
 
 from models.errors import DataError
@@ -12,6 +11,7 @@ from pipeline.problems.notices import FILE, Notice, first_of, read_notices, save
 from pipeline.results.report.page import write_report
 from pipeline.results.tables.files import write_table
 from pipeline.results.tables.paper import paper_table
+from tests.helpers import made_book
 
 ODD = Notice("odd", 3, "3 of 7 images are odd (t0, t1 and 1 more). Remedy: mend_them | <now>.")
 

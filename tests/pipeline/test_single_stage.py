@@ -15,7 +15,7 @@ from pipeline.book.check import check
 from pipeline.book.lineage import ancestors
 from pipeline.book.params import load_book
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
-from tests.pipeline.chain import Chain, chain_in, root_content
+from tests.helpers.chain import Chain, chain_in, root_content
 
 ROOT = Path(__file__).parents[2]
 RTC = {"backbone": "resnet18", "width": 0.25, "feature_width": 8, "head_width": 8, "second_size": 32}

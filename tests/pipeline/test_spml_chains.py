@@ -29,8 +29,8 @@ from pipeline.book.params import Book, load_book
 from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.stores import CamStore, SupervisionStore
 from pipeline.tracking.log import Log
-from stages.train import State, train
-from tests.pipeline.chain import Chain, chain_in, root_content
+from stages.train import TrainingState, train
+from tests.helpers.chain import Chain, chain_in, root_content
 
 ROOT = Path(__file__).parents[2]
 REGIONS = {"count": 12, "markers": 60}
@@ -310,7 +310,7 @@ def test_a_resumed_training_has_the_bank_of_an_uninterrupted_one() -> None:
         torch.manual_seed(0)
         return Spml(2, backbone="resnet18", width=0.25, embedding=8, clusters=2, bank=40, anchors=20)
 
-    states: list[State] = []
+    states: list[TrainingState] = []
 
     def keep(done: int, snapshot: Any) -> None:
         if done == 2:
@@ -324,7 +324,7 @@ def test_a_resumed_training_has_the_bank_of_an_uninterrupted_one() -> None:
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
-def _saved(state: State) -> Any:
+def _saved(state: TrainingState) -> Any:
     import io
 
     buffer = io.BytesIO()

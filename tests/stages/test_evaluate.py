@@ -2,15 +2,27 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models.errors import DataError
 from models.structures import Cam
-from stages.evaluate import Evaluation, evaluate_cams, evaluate_masks, score_cams, score_masks
+from stages.evaluate import Evaluation, score_cams, score_masks
 
 NAMES = ("cat", "dog")
+
+
+def evaluate_masks(pairs: Iterable[Any], class_names: Sequence[str]) -> Evaluation:
+    """Masks as one part."""
+    return score_masks(pairs, class_names).evaluation()
+
+
+def evaluate_cams(triples: Iterable[Any], class_names: Sequence[str], fixed_threshold: float = 0.25) -> Evaluation:
+    """CAMs as one part."""
+    return score_cams(triples, class_names, fixed_threshold).evaluation()
 
 
 def pairs(count: int = 6) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -68,7 +80,7 @@ def test_parts_in_other_processes_add_up() -> None:
 
 
 def test_cam_metrics_agree_with_masks_made_at_the_threshold() -> None:
-    from models.pseudo_masks import Constant
+    from models.rules.pseudo_masks import Constant
 
     result = evaluate_cams(triples(), NAMES, fixed_threshold=0.4).metrics
     for threshold, key in ((result["best_threshold"], "miou_best"), (0.4, "miou_fixed")):

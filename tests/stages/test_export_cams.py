@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.structures import Cam, Image
-from stages.export_cams import Sample, export_cams
+from stages.export_cams import ImageSample, export_cams
 
 C = 3
 
@@ -38,7 +38,7 @@ def picture(height: int, width: int, number: int) -> Image:
     return np.random.default_rng(number).integers(256, size=(height, width, 3), dtype=np.uint8)
 
 
-def samples(count: int = 6) -> Iterator[Sample]:
+def samples(count: int = 6) -> Iterator[ImageSample]:
     for number in range(count):
         size = (32, 40) if number % 2 else (40, 32)
         tags = np.array([number % 2 == 0, number % 3 == 0, True]) if number != 4 else np.zeros(C, bool)
@@ -110,7 +110,7 @@ def test_it_restores_the_mode_of_the_network_and_reads_ahead_by_a_window_only() 
     network = Colours().train()
     read = []
 
-    def stream() -> Iterator[Sample]:
+    def stream() -> Iterator[ImageSample]:
         for sample in samples(60):
             read.append(sample[0])
             yield sample

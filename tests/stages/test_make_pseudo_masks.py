@@ -5,8 +5,8 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from models.pseudo_masks import Constant
-from models.refiners.ir_label import IrLabel
+from models.rules.ir_label import IrLabel
+from models.rules.pseudo_masks import Constant
 from models.structures import Cam
 from stages.make_pseudo_masks import make_pseudo_masks
 

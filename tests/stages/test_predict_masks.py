@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.structures import Image
-from stages.predict_masks import Sample, predict_masks
+from stages.predict_masks import ImageSample, predict_masks
 
 
 class Nearest(nn.Module):
@@ -38,7 +38,7 @@ def picture(height: int = 24, width: int = 32) -> tuple[Image, npt.NDArray[np.ui
     return image, mask
 
 
-def predict(*samples: Sample, **options: Any) -> list[npt.NDArray[np.uint8]]:
+def predict(*samples: ImageSample, **options: Any) -> list[npt.NDArray[np.uint8]]:
     return [mask for _, mask in predict_masks(samples, Nearest(), **options)]
 
 
@@ -89,7 +89,7 @@ def test_a_crf_gets_image_and_probabilities() -> None:
 
 
 def test_order_and_sizes_are_kept_in_batches() -> None:
-    def samples() -> Iterator[Sample]:
+    def samples() -> Iterator[ImageSample]:
         for number in range(9):
             yield str(number), picture(24, 32 + 2 * (number % 3))[0], None
 

@@ -15,7 +15,7 @@ from models.errors import ConfigurationError, TrainingError
 from models.method import Method
 from models.settings import TrainSettings
 from models.structures import Batch, Outputs, StepContext
-from stages.train import Row, State, step_generator, train
+from stages.train import HistoryRow, TrainingState, step_generator, train
 
 SETTINGS = TrainSettings(steps=6, lr=0.05, log_every=2)
 
@@ -85,7 +85,7 @@ def weights(method: nn.Module) -> dict[str, bytes]:
 
 
 def test_it_learns_and_keeps_a_history(fabric: Any) -> None:
-    rows: list[Row] = []
+    rows: list[HistoryRow] = []
     method = tiny()
     result = train(method, Made(), fabric, replace(SETTINGS, steps=5), seed=1, on_row=rows.append)
     assert rows == result.history
@@ -138,7 +138,7 @@ def test_going_on_from_any_step_gives_the_same_bytes(
     whole = tiny(dropout=0.5, norm=True)
     history = train(whole, Made(), fabric, settings, seed=1, on_step=keep).history
     for done in (1, 3, 5, 6):
-        state: State = torch.load(io.BytesIO(taken[done]), weights_only=True)
+        state: TrainingState = torch.load(io.BytesIO(taken[done]), weights_only=True)
         resumed = Tiny(dropout=0.5, norm=True)
         result = train(resumed, Made(), fabric, settings, seed=1, state=state)
         assert result.history == history

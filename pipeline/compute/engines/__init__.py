@@ -1,4 +1,4 @@
-"""Door to the engines that run the parts of a job. Which one runs changes no byte of the result."""
+"""Door to the engines that run the chunks of a job. Which one runs changes no byte of the result."""
 
 ENGINES: dict[str, str] = {
     "here": "pipeline.compute.engines.here:run",

@@ -1,6 +1,6 @@
-"""Parts on the workers of a Dask cluster: the only file that imports distributed.
+"""Chunks on the workers of a Dask cluster: the only file that imports distributed.
 
-A lost worker's part is done again by another one; a worker that joins late helps. Workers share the project's folder
+A lost worker's chunk is done again by another one; a worker that joins late helps. Workers share the project's folder
 with this process, at the same path.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from models.errors import TransientError, Weak2MaskError
 from pipeline.compute.engines import setting, worker
 from pipeline.compute.engines.job import Job, Result
-from pipeline.compute.engines.worker import Outcome, Ticket, run_part, ticket
+from pipeline.compute.engines.worker import ChunkOutcome, Ticket, run_chunk, ticket
 from pipeline.compute.servers import require_free
 
 CONNECT = 6.0
@@ -32,7 +32,7 @@ def run(job: Job[Result]) -> list[Result]:
 
     Raises:
         ConfigurationError: the address does not hold.
-        Weak2MaskError: no scheduler, no worker, a worker that cannot take part, or a part that kills its workers.
+        Weak2MaskError: no scheduler, no worker, a worker that cannot take part, or a chunk that kills its workers.
         TransientError: the scheduler has gone.
     """
     address = setting.scheduler()
@@ -40,7 +40,7 @@ def run(job: Job[Result]) -> list[Result]:
         crew = _Crew(client, address, shown)
         crew.require()
         results = dict(job.bar(_results(crew, job), lambda done: done[0]))
-    return [results[part] for part in job.parts]
+    return [results[chunk] for chunk in job.chunks]
 
 
 class _Crew:
@@ -72,12 +72,12 @@ class _Crew:
             if count > 1
         }
 
-    def submit(self, job: Job[Any], part: int) -> Any:
-        """A future of the part."""
-        return self.client.submit(run_part, self.ticket, part, pure=False)
+    def submit(self, job: Job[Any], chunk: int) -> Any:
+        """A future of the chunk."""
+        return self.client.submit(run_chunk, self.ticket, chunk, pure=False)
 
     def free(self, busy: int) -> int:
-        """How many parts more can start. A worker holds one: when it dies, no other is suspected."""
+        """How many chunks more can start. A worker holds one: when it dies, no other is suspected."""
         return max(1, len(self.client.nthreads())) - busy
 
     def wait(self, futures: list[Any]) -> list[Any]:
@@ -97,51 +97,51 @@ class _Crew:
 
 
 def _results(crew: _Crew, job: Job[Result]) -> Iterator[tuple[int, Result]]:
-    """(part, result) as they come; the first failure when the parts under way have ended."""
-    waiting, running, failure = deque(job.parts), dict[Any, int](), None
+    """(chunk, result) as they come; the first failure when the chunks under way have ended."""
+    waiting, running, failure = deque(job.chunks), dict[Any, int](), None
     while running or (waiting and failure is None):
-        with _scheduler_there(crew.address):
+        with _scheduler_reachable(crew.address):
             while waiting and failure is None and crew.free(len(running)) > 0:
-                part = waiting.popleft()
-                running[crew.submit(job, part)] = part
+                chunk = waiting.popleft()
+                running[crew.submit(job, chunk)] = chunk
             ended = crew.wait(list(running))
         for future in ended:
-            part = running.pop(future)
-            outcome = _outcome(crew, job, future, part)
+            chunk = running.pop(future)
+            outcome = _outcome(crew, job, future, chunk)
             future.release()  # or it would be done again when the worker that holds the result is lost
             if outcome.error is None:
-                yield part, outcome.result
+                yield chunk, outcome.result
             else:
-                job.blame(outcome.error, part)
+                job.blame(outcome.error, chunk)
                 failure = failure or outcome.error
     if failure is not None:
         raise failure
 
 
-def _outcome(crew: _Crew, job: Job[Any], future: Any, part: int) -> Outcome:
+def _outcome(crew: _Crew, job: Job[Any], future: Any, chunk: int) -> ChunkOutcome:
     from distributed import KilledWorker
 
-    with _scheduler_there(crew.address):
+    with _scheduler_reachable(crew.address):
         error = future.exception()
         if error is None:
-            outcome: Outcome = future.result()
+            outcome: ChunkOutcome = future.result()
             return outcome
     if isinstance(error, ImportError):
         crew.require()  # a worker that joined late may be to blame
     if isinstance(error, KilledWorker):
-        return Outcome(error=Weak2MaskError(_killing(job, error, part)))
-    return Outcome(error=error)
+        return ChunkOutcome(error=Weak2MaskError(_killing(job, error, chunk)))
+    return ChunkOutcome(error=error)
 
 
-def _killing(job: Job[Any], error: Any, part: int) -> str:
+def _killing(job: Job[Any], error: Any, chunk: int) -> str:
     return (
-        f"{job.desc}: {job.name(part)} was tried on {error.allowed_failures + 1} workers, and each of them died, most "
+        f"{job.desc}: {job.name(chunk)} was tried on {error.allowed_failures + 1} workers, and each of them died, most "
         f"often for want of memory; the last was {error.last_worker.address}. {KEPT[:-1]} with fewer workers a machine."
     )
 
 
 @contextmanager
-def _scheduler_there(address: str) -> Iterator[None]:
+def _scheduler_reachable(address: str) -> Iterator[None]:
     from distributed import CancelledError
 
     try:

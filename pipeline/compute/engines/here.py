@@ -1,4 +1,4 @@
-"""Parts one after the other in this process: to debug, or where one device does all the work."""
+"""Chunks one after the other in this process: to debug, or where one device does all the work."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipeline.compute.engines.job import Job, Result, is_out_of_memory
 
 def run(job: Job[Result]) -> list[Result]:
     """Run the job here."""
-    return [_one(job, part) for part in job.bar(job.parts, lambda part: part)]
+    return [_one(job, chunk) for chunk in job.bar(job.chunks, lambda chunk: chunk)]
 
 
-def _one(job: Job[Result], part: Any) -> Result:
+def _one(job: Job[Result], chunk: Any) -> Result:
     try:
-        return job.task(part)
+        return job.task(chunk)
     except Exception as error:
         if is_out_of_memory(error):
-            raise job.too_large("there was not enough memory", part) from error
-        job.blame(error, part)
+            raise job.too_large("there was not enough memory", chunk) from error
+        job.blame(error, chunk)
         raise

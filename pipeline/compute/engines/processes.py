@@ -1,4 +1,4 @@
-"""Parts in a pool of fresh processes on this machine."""
+"""Chunks in a pool of fresh processes on this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(job: Job[Result]) -> list[Result]:
             initargs=(ForkingPickler.dumps(job.task).tobytes(),),
         ) as pool,
     ):
-        futures = {pool.submit(_do, part): part for part in job.parts}
+        futures = {pool.submit(_do, chunk): chunk for chunk in job.chunks}
         try:
             for future in job.bar(as_completed(futures), lambda future: futures[future]):
                 _raise_failure(job, count, futures, future)
@@ -53,7 +53,7 @@ def run(job: Job[Result]) -> list[Result]:
 def _count(job: Job[Any]) -> int:
     if job.on_device and runtime.device() != "cpu":
         return 0
-    return min(runtime.workers() if job.workers is None else job.workers, len(job.parts))
+    return min(runtime.workers() if job.workers is None else job.workers, len(job.chunks))
 
 
 def _raise_failure(job: Job[Any], count: int, futures: Mapping[Future[Any], Any], future: Future[Any]) -> None:
@@ -67,16 +67,16 @@ def _raise_failure(job: Job[Any], count: int, futures: Mapping[Future[Any], Any]
     what = "a worker process was killed, most often for want of memory" if killed else "there was not enough memory"
     if count == 1:
         raise job.too_large(what, _at_work(futures, 1)[0] if killed else futures[future]) from error
-    parts = _at_work(futures, count) if killed else [futures[future]]
+    chunks = _at_work(futures, count) if killed else [futures[future]]
     raise TransientError(
-        f"{job.desc}: {what}. At work: {first_of([job.name(part) for part in parts])}. Finished parts are kept: run "
+        f"{job.desc}: {what}. At work: {first_of([job.name(chunk) for chunk in chunks])}. Finished parts are kept: run "
         "again with fewer processes (WEAK2MASK_WORKERS=1)."
     ) from error
 
 
 def _at_work(futures: Mapping[Future[Any], Any], count: int) -> list[Any]:
-    """The parts that were under way when the pool broke: the first that have no result, for they begin in order."""
-    return [part for future, part in futures.items() if not future.done() or future.exception() is not None][:count]
+    """The chunks that were under way when the pool broke: the first that have no result, for they begin in order."""
+    return [chunk for future, chunk in futures.items() if not future.done() or future.exception() is not None][:count]
 
 
 def _start_worker(task: bytes) -> None:
@@ -86,7 +86,7 @@ def _start_worker(task: bytes) -> None:
 
 
 class _Task:
-    """What this process does to every part. It arrives once: a store's header is large when its images are many."""
+    """What this process does to every chunk. It arrives once: a store's header is large when its images are many."""
 
     pickled: ClassVar[bytes]
 
@@ -96,9 +96,9 @@ class _Task:
         return ForkingPickler.loads(_Task.pickled)
 
 
-def _do(part: Any) -> Any:
-    """Opens the task here and not when the process starts, so that a failure is the part's."""
-    return _Task.opened()(part)
+def _do(chunk: Any) -> Any:
+    """Opens the task here and not when the process starts, so that a failure is the chunk's."""
+    return _Task.opened()(chunk)
 
 
 def _exit_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""Which engine runs the parts, as the environment says: it is about the machine and not about the result.
+"""Which engine runs the chunks, as the environment says: it is about the machine and not about the result.
 
 ``WEAK2MASK_ENGINE`` (here, processes, dask), ``WEAK2MASK_DASK`` (the scheduler's address).
 """
@@ -59,6 +59,6 @@ def require_dask() -> None:
 
 
 def check() -> None:
-    """Raise ConfigurationError now rather than when a stage comes to its parts."""
+    """Raise ConfigurationError now rather than when a stage comes to its chunks."""
     if engine() == "dask":
         scheduler()

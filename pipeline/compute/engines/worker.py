@@ -33,7 +33,7 @@ class Ticket:
 
     def refusal(self) -> str | None:
         """Why this process cannot take part, or None."""
-        different = [name for name, found in IDENTITY.items() if self.identity.get(name) != found]
+        different = [name for name, version in IDENTITY.items() if self.identity.get(name) != version]
         packages = [f"{name} {IDENTITY[name]} there, {self.identity.get(name)} here" for name in different]
         if packages and different != [SOURCE]:
             return f"it runs {'; '.join(packages)}. Install the same versions (constraints.txt), then start it again."
@@ -45,8 +45,8 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a part: its result, or the error, which another try would not change.
+class ChunkOutcome:
+    """What became of a chunk: its result, or the error, which another try would not change.
 
     A worker returns errors that are written for the user, for Dask would shorten, wrap and log what it raises.
     """
@@ -72,15 +72,15 @@ def dask_setup(_: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_part(ticket: Ticket, part: int) -> Outcome:
-    """Run one part of the job in the project's root. The worker may have joined late: it shows its ticket again."""
+def run_chunk(ticket: Ticket, chunk: int) -> ChunkOutcome:
+    """Run one chunk of the job in the project's root. The worker may have joined late: it shows its ticket again."""
     if reason := ticket.refusal():
-        return Outcome(error=Weak2MaskError(f"A worker cannot take part: {reason}"))
+        return ChunkOutcome(error=Weak2MaskError(f"A worker cannot take part: {reason}"))
     try:
         with chdir(ticket.root):
-            return Outcome(_task(ticket.root, ticket.task)(part))
+            return ChunkOutcome(_task(ticket.root, ticket.task)(chunk))
     except Weak2MaskError as error:
-        return Outcome(error=error)
+        return ChunkOutcome(error=error)
 
 
 @lru_cache(maxsize=1)

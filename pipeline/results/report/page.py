@@ -16,8 +16,8 @@ from pipeline.results.report.plots import book_plots, plotly_js
 from pipeline.results.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.results.report.state import book_state
-from pipeline.results.tables.results import book_results, box_results
-from pipeline.results.tables.text import NONE, Results
+from pipeline.results.tables.results import book_table, box_table
+from pipeline.results.tables.text import NONE, TextTable
 from pipeline.storage.whole import whole_folder
 
 TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
@@ -43,7 +43,7 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
     """
     problems: list[str] = []
     columns = find_columns(book, problems)
-    plots, results, boxes = book_plots(book, problems), book_results(book), box_results(book)
+    plots, results, boxes = book_plots(book, problems), book_table(book), box_table(book)
     if not (columns or results.cells or boxes.cells or any(plots.values())):
         raise DataError(
             "\n".join(
@@ -99,7 +99,7 @@ def _columns(columns: Sequence[Column], judges: Sequence[Judge], rows: Sequence[
 
 
 def _write_page(
-    folder: Path, book: Book, results: tuple[Results, Results], data: Plain, problems: Sequence[str]
+    folder: Path, book: Book, results: tuple[TextTable, TextTable], data: Plain, problems: Sequence[str]
 ) -> None:
     """index.html and the files that it loads."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -138,7 +138,7 @@ def _command(book: Book) -> str:
     return "python -m pipeline run" + (f" --book {book.book.path}" if book.book.path != "." else "")
 
 
-def _numeric(results: Results) -> list[bool]:
+def _numeric(results: TextTable) -> list[bool]:
     """Which columns of the table hold numbers, to be set flush right."""
     cells = [[str(row[index]) for row in results.cells] for index in range(len(results.columns))]
     return [any(c != NONE for c in column) and all(c == NONE or c[:1].isdigit() for c in column) for column in cells]

@@ -14,7 +14,7 @@ from models.errors import DataError
 from pipeline.book.artifacts import artifact
 from pipeline.book.params import Book
 from pipeline.results.report.sources import noting
-from pipeline.results.tables.evaluations import read_rows
+from pipeline.results.tables.evaluations import read_evaluations
 
 Plain = dict[str, Any]
 Lines = list[dict[str, str]]
@@ -38,7 +38,8 @@ def book_plots(book: Book, problems: list[str]) -> Plain:
         ``bars``, ``sweep`` and ``boxes``: a figure or None; ``training`` and ``confusion``: {title, figure} of each.
     """
     titles = {
-        row.name: f"{row.name} ({row.metrics['split']})" for row in read_rows(book.book.work, list(book.evaluate))
+        row.name: f"{row.name} ({row.metrics['split']})"
+        for row in read_evaluations(book.book.work, list(book.evaluate))
     }
     tables = {name: artifact(book.book.work, "evaluations", name) for name in titles}
     histories = {name: Path(book.book.work) / "histories" / f"{name}.csv" for name in book.train}
@@ -200,12 +201,12 @@ def _draw(draw: Callable[[], Plain], tables: dict[str, Lines]) -> Plain | None:
 
 def _read(files: dict[str, Path], problems: list[str]) -> dict[str, Lines]:
     """The tables that are there and have lines."""
-    found: dict[str, Lines] = {}
+    lines_of: dict[str, Lines] = {}
     for name, path in files.items():
         with noting(problems):
             lines = _lines(path) if path.is_file() else []
-            found |= {name: lines} if lines else {}
-    return found
+            lines_of |= {name: lines} if lines else {}
+    return lines_of
 
 
 def _lines(path: Path) -> Lines:

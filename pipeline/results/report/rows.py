@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from models.structures import UNLABELLED, Cam, Image, Mask
-from pipeline.compute.chunks import map_parts
+from pipeline.compute.chunks import map_chunks
 from pipeline.pictures.overlays import class_labels, colours
 from pipeline.results.report.images import Palette, save_fill, save_heat, save_outline, save_photo, shown_size
 from pipeline.results.report.scores import as_mask, image_iou, mean_iou
 from pipeline.results.report.sources import TRUTH, Column, DataSet, Judge
 
-PART_SIZE = 8
+CHUNK_SIZE = 8
 FEW = 64
 PICTURES = "pictures"
 WHITE: Palette = np.full((256, 3), 255, np.uint8)
@@ -29,14 +29,14 @@ Plain = dict[str, Any]
 def write_rows(writer: RowWriter) -> list[Plain]:
     """Write the pictures of all the images; a row of the page for each."""
     (writer.folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    parts = range(-(-len(writer.images) // PART_SIZE))
-    found = map_parts(writer, parts, "report: pictures", 0 if len(writer.images) <= FEW else None)
-    return [row for part in found for row in part]
+    chunks = range(-(-len(writer.images) // CHUNK_SIZE))
+    by_chunk = map_chunks(writer, chunks, "report: pictures", 0 if len(writer.images) <= FEW else None)
+    return [row for chunk in by_chunk for row in chunk]
 
 
 @dataclass(frozen=True)
 class RowWriter:
-    """Writes the pictures of a part of the images; picklable, so that any process can.
+    """Writes the pictures of a chunk of the images; picklable, so that any process can.
 
     Attributes:
         folder: of the report.
@@ -55,7 +55,7 @@ class RowWriter:
     names: Sequence[str]
 
     def __call__(self, k: int) -> list[Plain]:
-        numbered = list(enumerate(self.images))[k * PART_SIZE : (k + 1) * PART_SIZE]
+        numbered = list(enumerate(self.images))[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE]
         return [self._row(number, place, id) for number, (place, id) in numbered]
 
     @cached_property
@@ -124,8 +124,8 @@ class _OneImage:
         fill, line = self.file(f"{name}_fill.png"), self.file(f"{name}_line.png")
         save_fill(self.writer.folder / fill, mask, self.palette)
         drawn = save_outline(self.writer.folder / line, mask, self.palette)
-        found = [self.labels[label] for label in class_labels(mask, self.data.catalogue.class_names)]
-        return [{"classes": found, "fill": fill, "line": line if drawn else None}]
+        labels = [self.labels[label] for label in class_labels(mask, self.data.catalogue.class_names)]
+        return [{"classes": labels, "fill": fill, "line": line if drawn else None}]
 
     def cam(self, name: str, key: str, cam: Cam) -> list[Plain]:
         """A heat map for each class; outlined in white where the class wins at the best threshold, if that is known."""

@@ -12,10 +12,10 @@ from models.metrics.confusion import ConfusionMatrix
 from models.ops.background import class_map, winner
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Mask
-from pipeline.compute.chunks import map_parts
+from pipeline.compute.chunks import map_chunks
 from pipeline.results.report.sources import Column, DataSet, Judge
 
-PART_SIZE = 64
+CHUNK_SIZE = 64
 FEW = 128
 """Up to so many images are not worth starting processes for."""
 
@@ -50,8 +50,8 @@ def as_mask(item: Any, threshold: float | None) -> Mask:
 
 
 @dataclass(frozen=True)
-class _ScorePart:
-    """Judges one part of a column's images; picklable."""
+class _ScoreChunk:
+    """Judges one chunk of a column's images; picklable."""
 
     work: str
     column: Column
@@ -63,7 +63,7 @@ class _ScorePart:
     def _scores(self, k: int) -> Iterator[tuple[str, float]]:
         data = DataSet(self.work, self.column.data)
         store = data.store(self.column.key)
-        ids = [id for id in store.ids[k * PART_SIZE : (k + 1) * PART_SIZE] if id in data.with_truth]
+        ids = [id for id in store.ids[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE] if id in data.with_truth]
         for id, item in store.items(ids):
             mask = as_mask(item, self.judge.threshold)
             mean = mean_iou(image_iou(mask, data.truth.mask(id), data.catalogue.num_classes))
@@ -74,6 +74,6 @@ class _ScorePart:
 def split_scores(work: str, column: Column, judge: Judge) -> dict[str, float]:
     """Mean IoU of every image of a column that has ground truth."""
     count = len(DataSet(work, column.data).store(column.key))
-    parts = range(-(-count // PART_SIZE))
-    found = map_parts(_ScorePart(work, column, judge), parts, f"judge {judge.name}", 0 if count <= FEW else None)
-    return {id: mean for part in found for id, mean in part}
+    chunks = range(-(-count // CHUNK_SIZE))
+    by_chunk = map_chunks(_ScoreChunk(work, column, judge), chunks, f"judge {judge.name}", 0 if count <= FEW else None)
+    return {id: mean for chunk in by_chunk for id, mean in chunk}

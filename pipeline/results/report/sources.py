@@ -13,9 +13,10 @@ from typing import Any
 from models.errors import DataError
 from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.params import Book
-from pipeline.datasets.catalogue import TRUTH_FILE, Catalogue, GroundTruth
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.ground_truth import TRUTH_FILE, GroundTruth
 from pipeline.pictures.gallery import COLUMN_OF, STORES
-from pipeline.results.tables.evaluations import read_rows
+from pipeline.results.tables.evaluations import read_evaluations
 
 ORDER = ("export_cams", "refine_cams", "propagate_cams", "make_pseudo_masks", "predict_masks")
 """Verbs that fill a column, in the order of the columns; full supervision is the ground truth again."""
@@ -108,7 +109,7 @@ def prepared(book: Book) -> list[DataSet]:
 def find_columns(book: Book, problems: list[str]) -> list[Column]:
     """Every store that can be shown; what is damaged or of another catalogue is noted in ``problems``."""
     columns = []
-    data = {found.name: found for found in prepared(book)}
+    data = {data_set.name: data_set for data_set in prepared(book)}
     for verb in ORDER:
         for name, entry in getattr(book, verb).items():
             key = f"{kind_of(verb)}/{name}"
@@ -132,7 +133,7 @@ def _split(data: DataSet, key: str) -> str:
 
 def find_judges(book: Book, columns: list[Column]) -> list[Judge]:
     """The evaluations that have been made of the columns, in the order of the book."""
-    made = {row.name: row.metrics for row in read_rows(book.book.work, list(book.evaluate))}
+    made = {row.name: row.metrics for row in read_evaluations(book.book.work, list(book.evaluate))}
     keys = {column.key for column in columns}
     return [
         Judge(name, metrics["of"], metrics.get("best_threshold"))

@@ -11,7 +11,7 @@ from pipeline.results.tables.freshness import Record
 
 
 @dataclass(frozen=True)
-class State:
+class BookState:
     """What a report is not of.
 
     Attributes:
@@ -25,7 +25,7 @@ class State:
     reasons: tuple[str, ...]
 
 
-def book_state(book: Book) -> State:
+def book_state(book: Book) -> BookState:
     """Compare a book with what has been made of it, by DVC's record of it; outputs are not read.
 
     Raises:
@@ -35,7 +35,7 @@ def book_state(book: Book) -> State:
     made = [node for node in book.entries() if _made(book, node)]
     reasons = {node: record.reasons(node) for node in made}
     stale = [node for node in made if any(reasons.get(below) for below in ancestors(book, *node))]
-    return State(
+    return BookState(
         tuple(_stage(node) for node in book.entries() if node not in made),
         tuple(map(_stage, stale)),
         tuple(f"{_stage(node)} {reason}" for node in stale for reason in reasons[node]),

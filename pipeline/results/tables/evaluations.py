@@ -15,17 +15,17 @@ NUMBERS = ("miou", "boundary_f", "pixel_accuracy")
 
 
 @dataclass(frozen=True)
-class Row:
+class EvaluationRow:
     """One evaluation: its name and the content of its metrics.json (scores in percent)."""
 
     name: str
     metrics: dict[str, Any]
 
 
-def read_rows(work: str | Path, names: Sequence[str]) -> list[Row]:
+def read_evaluations(work: str | Path, names: Sequence[str]) -> list[EvaluationRow]:
     """The evaluations of a work folder that are there, in the order of ``names``. Raises as :func:`read_metrics`."""
     read = {name: read_metrics(artifact(work, "evaluations", name) / "metrics.json") for name in names}
-    return [Row(name, metrics) for name, metrics in read.items() if metrics is not None]
+    return [EvaluationRow(name, metrics) for name, metrics in read.items() if metrics is not None]
 
 
 def read_metrics(path: Path) -> dict[str, Any] | None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from pipeline.book.published import COLUMNS
 from pipeline.results.tables import localisations
+from pipeline.results.tables.circumstances import together
 from pipeline.results.tables.latex import latex
 from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.results.tables.repeats import SCORES, as_json
+from pipeline.results.tables.repeats import SCORES, repeat_json
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable
-from pipeline.results.tables.text import Results, detail, localisation_results, repeat_results
+from pipeline.results.tables.text import TextTable, evaluation_table, localisation_table, repeat_table
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -35,12 +36,12 @@ def write_table(table: PaperTable) -> dict[str, Path]:
     return paths
 
 
-def recipe_results(table: PaperTable, groups: Sequence[str] = (OURS, PUBLISHED)) -> Results:
+def recipe_table(table: PaperTable, groups: Sequence[str] = (OURS, PUBLISHED)) -> TextTable:
     """The recipe table as text cells, for a terminal or a page: ours, published, or both side by side."""
     shown = [field for field in fields(table) if field.group in ("", *groups)]
     cells = [tuple(_text(field.cell(row)) for field in shown) for row in table.rows if OURS in groups or row.published]
     left = tuple(index for index, field in enumerate(shown) if field.key in ("recipe", "published"))
-    return Results(
+    return TextTable(
         table.title, tuple(field.heading for field in shown), tuple(cells), (*table.notes, *table.todo), left
     )
 
@@ -54,12 +55,12 @@ def markdown(table: PaperTable) -> str:
     notes = [f"- {note}" for note in (*table.notes, *map(_escaped, table.warnings), *table.todo)]
     feet = [f"[^{key}]: {text}" for key, text in _footnotes(table, shown).items()]
     title = f"# {table.title}\n\nData: {table.data}."
-    evaluations = "## Evaluations\n\n" + detail(table).markdown()
+    evaluations = "## Evaluations\n\n" + evaluation_table(table).markdown()
     if table.repeats:
-        several = repeat_results(table)
+        several = repeat_table(table)
         evaluations = f"## {several.title}\n\n{several.markdown()}\n{evaluations}"
     if table.localised:
-        boxes = localisation_results(table.localised)
+        boxes = localisation_table(table.localised)
         evaluations += f"\n## {boxes.title}\n\n{boxes.markdown()}"
     return "\n\n".join(["\n".join(part) if isinstance(part, list) else part.rstrip() for part in
                         (title, lines, notes, evaluations, feet) if part]) + "\n"  # fmt: skip
@@ -90,11 +91,12 @@ def to_json(table: PaperTable) -> str:
         "title": table.title,
         "data": table.data,
         "bound": table.bound,
+        "made": together(number.provenance["made"] for number in table.numbers.values()),
         "columns": COLUMNS,
         "recipes": [_recipe(row) for row in table.rows],
-        "repeats": [as_json(row) for row in table.repeats],
-        "evaluations": {name: _number(number) for name, number in table.numbers.items()},
-        "localisations": localisations.as_json(table.localised),
+        "repeats": [repeat_json(row) for row in table.repeats],
+        "evaluations": {name: _number(number, table.shares[name]) for name, number in table.numbers.items()},
+        "localisations": localisations.localisations_json(table.localised),
         "notes": table.notes,
         "warnings": table.warnings,
         "todo": table.todo,
@@ -155,17 +157,17 @@ def _csv_lines(row: PaperRow) -> Iterator[dict[str, Any]]:
 
 
 def _csv_line(column: str, value: float, number: Number) -> dict[str, Any]:
-    said = number.provenance
-    run = next((found for found in said["mlflow"].values() if found), {"run": "", "url": ""})
-    md5_metrics, md5_output = said["dvc"].values()
+    provenance = number.provenance
+    run = next((mlflow_run for mlflow_run in provenance["mlflow"].values() if mlflow_run), {"run": "", "url": ""})
+    md5_metrics, md5_output = provenance["dvc"].values()
     same = ("data", "split", "images", "of", "labels_at_inference", "flip")
-    nested = {key: json.dumps(said[key]) if said[key] else "" for key in ("scales", "crf", "thresholds")}
+    nested = {key: json.dumps(provenance[key]) if provenance[key] else "" for key in ("scales", "crf", "thresholds")}
     return {
         "origin": OURS, "column": column, "value": value, "evaluation": number.evaluation,
-        "up_to_date": not number.stale, "init": "; ".join(said["init"]),
-        "trained_on": "; ".join(f"{each['name']}: {each['labels']}" for each in said["trained"]),
+        "up_to_date": not number.stale, "init": "; ".join(provenance["init"]),
+        "trained_on": "; ".join(f"{each['name']}: {each['labels']}" for each in provenance["trained"]),
         "mlflow_run": run["run"], "mlflow_url": run["url"], "md5_metrics": md5_metrics, "md5_output": md5_output,
-        **{key: said[key] for key in same}, **nested,
+        **{key: provenance[key] for key in same}, **nested,
     }  # fmt: skip
 
 
@@ -184,5 +186,10 @@ def _recipe(row: PaperRow) -> dict[str, Any]:
     }
 
 
-def _number(number: Number) -> dict[str, Any]:
-    return {"metrics": number.metrics, "out_of_date": number.stale, "provenance": number.provenance}
+def _number(number: Number, share: float | None) -> dict[str, Any]:
+    return {
+        "metrics": number.metrics,
+        "percent_of_full": share,
+        "out_of_date": number.stale,
+        "provenance": number.provenance,
+    }

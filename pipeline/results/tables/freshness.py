@@ -18,9 +18,10 @@ from models.errors import ConfigurationError, DataError
 from pipeline.book.artifacts import VERBS, artifact, code_fingerprint, kind_of
 from pipeline.book.check import check
 from pipeline.book.fingerprints import fingerprint
-from pipeline.book.lineage import Node, ancestors, artefact_name, inputs
-from pipeline.book.options import parts
-from pipeline.book.params import Book, parse_yaml
+from pipeline.book.lineage import Node, ancestors, artefact_name, entry_inputs
+from pipeline.book.options import components
+from pipeline.book.params import Book
+from pipeline.book.yaml_text import parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
 
 NO_RECORD = "has no record in dvc.lock"
@@ -52,11 +53,11 @@ class Record:
     def changes(self, name: str, verb: str = "evaluate") -> tuple[str, ...]:
         """Why an evaluation is not what the book says now; empty when nothing is known to have changed."""
         nodes = ancestors(self.book, verb, name)
-        found = [f"{node[0]}@{node[1]} {reason}" for node in nodes for reason in self.reasons(node)]
+        changes = [f"{node[0]}@{node[1]} {reason}" for node in nodes for reason in self.reasons(node)]
         metrics = artifact(self.book.book.work, kind_of(verb), name) / "metrics.json"
         if metrics.is_file() and (md5 := self.md5(metrics)) is not None and md5 != dvc_md5(metrics):
-            found.append(f"{metrics} is not the file that DVC recorded: it may have been made otherwise than said")
-        return tuple(found)
+            changes.append(f"{metrics} is not the file that DVC recorded: it may have been made otherwise than said")
+        return tuple(changes)
 
     def reasons(self, node: Node) -> tuple[str, ...]:
         """Why the stage of one entry would run again, leaving out those it stands on; empty when it would not."""
@@ -70,7 +71,7 @@ class Record:
     def book_as_run(self) -> Book:
         """The book with each entry as its stage last ran: what a number that is out of date was made with.
 
-        Where that is no book any more (a part or an option has gone since), the book as it is.
+        Where that is no book any more (a component or an option has gone since), the book as it is.
         """
         content: dict[str, Any] = self.book.model_dump()
         for stage, recorded in self._stages.items():
@@ -101,14 +102,14 @@ class Record:
         used = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
         if used.get(code_fingerprint(self.book.book.work, verb, name).as_posix()) != self._code(node):
             yield "ran with other code"
-        for below in inputs(self.book, verb, name).values():
+        for below in entry_inputs(self.book, verb, name).values():
             path = artifact(self.book.book.work, *artefact_name(below).split("/"))
             if used.get(path.as_posix()) != self.md5(path):
                 yield f"ran on another {artefact_name(below)}"
 
     def _code(self, node: Node) -> str:
         """The hash that the fingerprint file of the code would have now."""
-        content = fingerprint(node[0], parts(self.book, *node)) + "\n"
+        content = fingerprint(node[0], components(self.book, *node)) + "\n"
         return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 
 

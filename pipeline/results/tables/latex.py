@@ -68,18 +68,18 @@ def _groups(table: PaperTable, shown: list[Field]) -> list[str]:
 
 def _sources(table: PaperTable, shown: list[Field]) -> list[str]:
     """One comment line for each number: where it comes from."""
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for cell in (field.cell(row) for row in table.rows for field in shown):
         if cell.key and cell.number is not None:
-            said = cell.number.provenance
-            runs = [run["run"] for run in said["mlflow"].values() if run]
+            provenance = cell.number.provenance
+            runs = [run["run"] for run in provenance["mlflow"].values() if run]
             stale = f"; OUT OF DATE: {'; '.join(cell.number.stale)}" if cell.number.stale else ""
-            hashes = " ".join(f"{name}={md5}" for name, md5 in said["dvc"].items())
+            hashes = " ".join(f"{name}={md5}" for name, md5 in provenance["dvc"].items())
             text = f"{sentence(cell.number)}; MLflow {' '.join(runs) or 'no run'}; DVC {hashes}{stale}"
-            found[cell.key] = text
+            sources[cell.key] = text
         elif cell.key and cell.published is not None:
-            found[cell.key] = f"{cell.published.source} {cell.published.note}".strip()
-    return [" ".join(f"{key}: {text}".split()) for key, text in found.items()]
+            sources[cell.key] = f"{cell.published.source} {cell.published.note}".strip()
+    return [" ".join(f"{key}: {text}".split()) for key, text in sources.items()]
 
 
 def _small_print(table: PaperTable) -> list[str]:

@@ -50,16 +50,16 @@ class Field:
 
 def fields(table: PaperTable) -> list[Field]:
     """The columns that some row of the table has something for, or will have."""
-    found = [Field("recipe", "recipe", "", "", lambda row: Cell(row.label))]
-    found += [_ours(table, column) for column in COLUMNS if any(column in row.names for row in table.rows)]
+    columns = [Field("recipe", "recipe", "", "", lambda row: Cell(row.label))]
+    columns += [_ours(table, column) for column in COLUMNS if any(column in row.names for row in table.rows)]
     if any(row.last for row in table.rows):
-        found.append(Field("boundary_f", "boundary F", _splits(row.last for row in table.rows), OURS, _boundary))
+        columns.append(Field("boundary_f", "boundary F", _splits(row.last for row in table.rows), OURS, _boundary))
     if any(row.share is not None for row in table.rows):
-        found.append(Field("percent_of_full", "% of full", "", OURS, _share))
+        columns.append(Field("percent_of_full", "% of full", "", OURS, _share))
     if any(row.published for row in table.rows):
-        found.append(Field("published", "published method", "", PUBLISHED, _method))
-        found += [_published(*place) for place in _published_places(table)]
-    return found
+        columns.append(Field("published", "published method", "", PUBLISHED, _method))
+        columns += [_published(*place) for place in _published_places(table)]
+    return columns
 
 
 def _ours(table: PaperTable, column: Column) -> Field:
@@ -110,27 +110,30 @@ def _splits(numbers: Any) -> str:
 
 def sentence(number: Number) -> str:
     """Where a number comes from, in words; everything but its MLflow run and DVC hashes."""
-    said: Mapping[str, Any] = number.provenance
+    source: Mapping[str, Any] = number.provenance
     trained = (
         f"{each['name']} ({each['method']}, seed {each['seed']}) trained on {each['labels']}"
-        for each in said["trained"]
+        for each in source["trained"]
     )
+    images = f", {source['images']} images" if source["images"] else ""
     parts = [
-        f"{said['of']} of {said['data']}, {said['list']}" + (f", {said['images']} images" if said["images"] else ""),
-        f"labels at inference: {said['labels_at_inference']}",
+        f"{source['of']} of {source['data']}, {source['list']}{images}",
+        f"labels at inference: {source['labels_at_inference']}",
         *trained,
-        "init " + "; ".join(said["init"]) if said["init"] else "",
-        _views(said),
-        "CRF " + _options(said["crf"]) if said["crf"] else "no CRF",
-        _options(said["thresholds"]),
+        "init " + "; ".join(source["init"]) if source["init"] else "",
+        _views(source),
+        "CRF " + _options(source["crf"]) if source["crf"] else "no CRF",
+        _options(source["thresholds"]),
     ]  # fmt: skip
     return "; ".join(part for part in parts if part)
 
 
-def _views(said: Mapping[str, Any]) -> str:
-    if not said["scales"]:
+def _views(provenance: Mapping[str, Any]) -> str:
+    if not provenance["scales"]:
         return ""
-    return f"scales {', '.join(f'{scale:g}' for scale in said['scales'])}" + (", mirrored" if said["flip"] else "")
+    return f"scales {', '.join(f'{scale:g}' for scale in provenance['scales'])}" + (
+        ", mirrored" if provenance["flip"] else ""
+    )
 
 
 def _options(options: Mapping[str, Any]) -> str:

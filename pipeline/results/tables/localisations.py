@@ -44,15 +44,15 @@ def localisations(book: Book, record: Record) -> tuple[Localised, ...]:
         DataError: a metrics.json is not what a stage wrote.
     """
     wanted = ("cams", "split", "images", "best_threshold", *SCORES)
-    found = []
+    made = []
     for name in book.evaluate_boxes:
         metrics = read_json(artifact(book.book.work, "localisations", name) / "metrics.json", wanted)
         if metrics is not None:
-            found.append(Localised(name, metrics, record.changes(name, "evaluate_boxes")))
-    return tuple(found)
+            made.append(Localised(name, metrics, record.changes(name, "evaluate_boxes")))
+    return tuple(made)
 
 
-def columns_and_cells(found: Sequence[Localised]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def columns_and_cells(localised: Sequence[Localised]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """The table's columns, the first three of words, and its rows as text."""
     columns = ("boxes of", "cams", "split", "images", *SCORES.values(), "threshold")
     rows = tuple(
@@ -64,33 +64,33 @@ def columns_and_cells(found: Sequence[Localised]) -> tuple[tuple[str, ...], tupl
             *(f"{row.metrics[key]:.1f}" for key in SCORES),
             f"{row.metrics['best_threshold']:.3f}",
         )
-        for row in found
+        for row in localised
     )
     return columns, rows
 
 
-def csv_lines(found: Sequence[Localised]) -> Iterator[dict[str, Any]]:
+def csv_lines(localised: Sequence[Localised]) -> Iterator[dict[str, Any]]:
     """One line for each number, with the fields of the table's CSV."""
-    for row in found:
+    for row in localised:
         same = {"recipe": row.name, "origin": "ours", "evaluation": row.name, "of": f"cams/{row.metrics['cams']}"}
         same |= {key: row.metrics[key] for key in ("split", "images")} | {"up_to_date": not row.out_of_date}
         yield from (same | {"column": key, "value": row.metrics[key]} for key in SCORES)
 
 
-def as_json(found: Sequence[Localised]) -> dict[str, Any]:
+def localisations_json(localised: Sequence[Localised]) -> dict[str, Any]:
     """Name -> metrics, and why they are out of date."""
-    return {row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in found}
+    return {row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in localised}
 
 
-def todo(book: Book, found: Sequence[Localised]) -> Iterator[str]:
+def boxes_todo_lines(book: Book, localised: Sequence[Localised]) -> Iterator[str]:
     """What has not been made or is out of date, and the command that makes it."""
-    made = {row.name for row in found}
+    made = {row.name for row in localised}
     where = "" if book.book.path == "." else f" --book {book.book.path}"
     missing = [name for name in book.evaluate_boxes if name not in made]
     if missing:
         names = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
         yield f"Object localisation can be made: python -m pipeline run evaluate_boxes@NAME{where} ({names})."
-    stale = [row for row in found if row.out_of_date]
+    stale = [row for row in localised if row.out_of_date]
     if stale:
         stages = " ".join(f"evaluate_boxes@{row.name}" for row in stale)
         yield f"† out of date: {stale[0].out_of_date[0]}. Run: python -m pipeline run {stages}{where}"

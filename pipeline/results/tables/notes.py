@@ -20,7 +20,7 @@ NAMED = 5
 """Evaluations that the note on further ones names."""
 
 
-def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
+def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
     """What has to be known beside the numbers."""
     if any("best_threshold" in number.metrics for number in numbers.values()):
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
@@ -47,7 +47,7 @@ def notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -
         yield f"Published numbers are of {data}, ours of {data_sets(book)}: numbers of different images do not compare."
 
 
-def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
+def todo_lines(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
     """What is missing or out of date, with the command that makes it."""
     if not (book.evaluate or book.evaluate_boxes):
         yield f"{book.book.params} evaluates nothing: entries under 'evaluate:' need ground-truth masks."
@@ -62,7 +62,7 @@ def todo(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
         yield f"{len(others)} more can be made: python -m pipeline run evaluate@NAME{where} ({names})."
     stale = {name: number.stale for name, number in numbers.items() if number.stale}
     if stale:
-        reasons = list(dict.fromkeys(reason for found in stale.values() for reason in found))
+        reasons = list(dict.fromkeys(reason for changes in stale.values() for reason in changes))
         more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
         yield f"† out of date: {reasons[0]}{more} (table.md has all). Run: {_command(book, list(stale))}"
 

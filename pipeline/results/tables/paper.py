@@ -11,11 +11,11 @@ from pipeline.book.entries import RecipeRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column, published
 from pipeline.book.warnings import made_notices
-from pipeline.results.tables.evaluations import read_rows
+from pipeline.results.tables.evaluations import read_evaluations
 from pipeline.results.tables.freshness import Record
+from pipeline.results.tables.localisations import boxes_todo_lines as boxes_todo
 from pipeline.results.tables.localisations import localisations
-from pipeline.results.tables.localisations import todo as boxes_todo
-from pipeline.results.tables.notes import notes, todo
+from pipeline.results.tables.notes import table_notes, todo_lines
 from pipeline.results.tables.provenance import data_sets, provenance
 from pipeline.results.tables.recipes import recipes, test_settings
 from pipeline.results.tables.repeats import repeats
@@ -33,9 +33,9 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
     Raises:
         DataError: a metrics.json or dvc.lock is not what a stage or DVC wrote.
     """
-    said: list[str] = []
+    warned: list[str] = []
     if runs is None:
-        runs = _runs(book, said)
+        runs = _runs(book, warned)
     record = Record(book)
     ran = record.book_as_run
     numbers = {
@@ -43,7 +43,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         for name, metrics in _made(book)
     }
     localised = localisations(book, record)
-    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", found.name) for found in localised)]
+    made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", one.name) for one in localised)]
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
     return PaperTable(
@@ -54,8 +54,8 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         numbers=numbers,
         shares=shares,
         bound=book.table.bound,
-        notes=tuple(notes(book, rows, numbers)),
-        todo=(*todo(book, numbers), *boxes_todo(book, localised), *said),
+        notes=tuple(table_notes(book, rows, numbers)),
+        todo=(*todo_lines(book, numbers), *boxes_todo(book, localised), *warned),
         repeats=repeats(book, numbers),
         localised=localised,
         warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
@@ -94,14 +94,14 @@ def _prediction(book: Book, name: str) -> Any:
 
 
 def _made(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from ((row.name, row.metrics) for row in read_rows(book.book.work, list(book.evaluate)))
+    yield from ((row.name, row.metrics) for row in read_evaluations(book.book.work, list(book.evaluate)))
 
 
-def _runs(book: Book, said: list[str]) -> dict[str, RecordedStage]:
+def _runs(book: Book, warned: list[str]) -> dict[str, RecordedStage]:
     try:
         return known_runs(Path(book.book.path) / "dvc.lock")
     except Weak2MaskError as error:
-        said.append(f"Without MLflow runs: {str(error).splitlines()[0]}")
+        warned.append(f"Without MLflow runs: {str(error).splitlines()[0]}")
         return {}
 
 

@@ -10,6 +10,7 @@ from pipeline.book.artifacts import artifact
 from pipeline.book.lineage import Node, ancestors, artefact_name
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
+from pipeline.results.tables.circumstances import of_stages, seconds_of
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.recipes import test_settings
 from pipeline.tracking.runs import RecordedStage
@@ -45,6 +46,7 @@ def provenance(
         "trained": [_training(book, node) for node in nodes if node[0] == "train"],
         "dvc": {"metrics.json": record.md5(folder / "metrics.json"), of: record.md5(_path(book, _judged(book, name)))},
         "mlflow": {stage: run_of(runs, stage) for stage in (f"evaluate@{name}", f"{made[0]}@{made[1]}")},
+        "made": of_stages((f"{verb}@{name}" for verb, name in nodes), runs, _seeds(book, nodes)),
         "stages": [_stage(book, node, record, runs) for node in nodes],
     }
 
@@ -67,10 +69,10 @@ def split_list(book: Book, data: str, split: str) -> str:
 
 def run_of(runs: Mapping[str, RecordedStage], stage: str) -> dict[str, str] | None:
     """Id and address of the run that made a stage's output."""
-    found = runs.get(stage)
-    if found is None or found.run_id is None:
+    recorded = runs.get(stage)
+    if recorded is None or recorded.run_id is None:
         return None
-    return {"run": found.run_id, "url": found.url or ""}
+    return {"run": recorded.run_id, "url": recorded.url or ""}
 
 
 def _judged(book: Book, name: str) -> Node:
@@ -126,12 +128,12 @@ def _refiner(book: Book, node: tuple[str, str]) -> str:
 
 def _cam_chain(book: Book, node: Node) -> list[Node]:
     """From an output down to the CAMs it was made from: pseudo-masks, refined CAMs, exported CAMs."""
-    found = [node]
-    while cams := getattr(book.entry(*found[-1]), "cams", None):
+    nodes = [node]
+    while cams := getattr(book.entry(*nodes[-1]), "cams", None):
         made = book.producer("cams", cams)
         assert made is not None, "check() resolves every name"
-        found.append((made[0], cams))
-    return found
+        nodes.append((made[0], cams))
+    return nodes
 
 
 def _labels(book: Book, chain: list[Node]) -> list[str]:
@@ -143,12 +145,12 @@ def _labels(book: Book, chain: list[Node]) -> list[str]:
 
 
 def _thresholds(book: Book, chain: list[Node], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: metrics[key] for key in ("best_threshold", "fixed_threshold") if key in metrics}
+    thresholds = {key: metrics[key] for key in ("best_threshold", "fixed_threshold") if key in metrics}
     for verb, name in chain:
         if verb == "make_pseudo_masks":
             entry = book.make_pseudo_masks[name]
-            found |= {"rule": entry.rule, **(_short(effective_options(verb, entry)) or {})}
-    return found
+            thresholds |= {"rule": entry.rule, **(_short(effective_options(verb, entry)) or {})}
+    return thresholds
 
 
 def _entry(book: Book, node: Node) -> tuple[str, Any]:
@@ -173,6 +175,10 @@ def _init(book: Book, node: Node) -> str:
     return f"{node[1]}: {entry.official or entry.architecture}, {where}"
 
 
+def _seeds(book: Book, nodes: list[Node]) -> list[int]:
+    return [book.train[name].seed for verb, name in nodes if verb == "train"]
+
+
 def _training(book: Book, node: Node) -> dict[str, Any]:
     entry = book.train[node[1]]
     made = book.producer("supervision", entry.supervision)
@@ -182,6 +188,7 @@ def _training(book: Book, node: Node) -> dict[str, Any]:
         "labels": _kind(made[1]) if made else entry.supervision,
         "init": entry.init,
         "seed": entry.seed,
+        "precision": entry.precision,
         **{key: entry.model[key] for key in ("backbone", "head") if key in entry.model},
     }
 
@@ -189,5 +196,11 @@ def _training(book: Book, node: Node) -> dict[str, Any]:
 def _stage(book: Book, node: Node, record: Record, runs: Mapping[str, RecordedStage]) -> dict[str, Any]:
     verb, name = node
     path = _path(book, node) / "metrics.json" if verb == "evaluate" else _path(book, node)
-    run = run_of(runs, f"{verb}@{name}")
-    return {"stage": f"{verb}@{name}", "output": path.as_posix(), "md5": record.md5(path), "mlflow": run}
+    stage = f"{verb}@{name}"
+    return {
+        "stage": stage,
+        "output": path.as_posix(),
+        "md5": record.md5(path),
+        "mlflow": run_of(runs, stage),
+        "seconds": seconds_of(stage, runs),
+    }

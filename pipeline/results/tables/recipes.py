@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.book.entries import RecipeRow
-from pipeline.book.lineage import inputs
+from pipeline.book.lineage import entry_inputs
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column
@@ -30,18 +30,18 @@ def recipes(book: Book) -> dict[str, RecipeRow]:
 
 def completed(book: Book, recipe: RecipeRow) -> RecipeRow:
     """The recipe with what its named evaluations stand on filled in where an evaluation of it is in the book."""
-    found: dict[str, str] = {column: name for column in COLUMNS if (name := getattr(recipe, column))}
-    if last := found.get("val_crf") or found.get("val"):
+    columns: dict[str, str] = {column: name for column in COLUMNS if (name := getattr(recipe, column))}
+    if last := columns.get("val_crf") or columns.get("val"):
         for name, entry in book.evaluate.items():
             if entry.of.startswith("masks/") and _same_test_images(book, name, last):
-                found.setdefault(column_of(book, name), name)
+                columns.setdefault(column_of(book, name), name)
         training = book.train.get(maker(book, last).checkpoint)
         if training is not None:
-            _set(found, "pseudo_masks", _evaluation_of(book, f"supervision/{training.supervision}"))
+            _set(columns, "pseudo_masks", _evaluation_of(book, f"supervision/{training.supervision}"))
     for column in ("pseudo_masks", "refined"):
-        if column in found:
-            _fill_cams(book, found, book.evaluate[found[column]].of)
-    return recipe.model_copy(update=found)
+        if column in columns:
+            _fill_cams(book, columns, book.evaluate[columns[column]].of)
+    return recipe.model_copy(update=columns)
 
 
 def column_of(book: Book, name: str) -> Column:
@@ -64,17 +64,17 @@ def test_settings(book: Book, name: str) -> dict[str, Any]:
     return {**options, "crf": crf}
 
 
-def _fill_cams(book: Book, found: dict[str, str], of: str) -> None:
+def _fill_cams(book: Book, columns: dict[str, str], of: str) -> None:
     """Walk from pseudo-masks or refined CAMs down to the exported ones."""
     kind, _, name = of.partition("/")
-    while (made := book.producer(kind, name)) and "cams" in inputs(book, made[0], name):
+    while (made := book.producer(kind, name)) and "cams" in entry_inputs(book, made[0], name):
         name, kind = made[1].cams, "cams"
-        _set(found, "cam" if name in book.export_cams else "refined", _evaluation_of(book, f"cams/{name}"))
+        _set(columns, "cam" if name in book.export_cams else "refined", _evaluation_of(book, f"cams/{name}"))
 
 
-def _set(found: dict[str, str], column: str, name: str | None) -> None:
+def _set(columns: dict[str, str], column: str, name: str | None) -> None:
     if name is not None:
-        found.setdefault(column, name)
+        columns.setdefault(column, name)
 
 
 def _evaluation_of(book: Book, of: str) -> str | None:

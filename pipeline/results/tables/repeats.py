@@ -24,7 +24,7 @@ def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:
     return tuple(row for row in rows if row.numbers)
 
 
-def cells(row: Repeats) -> tuple[str, ...]:
+def repeat_cells(row: Repeats) -> tuple[str, ...]:
     """A row as text: label, split, how many of the seeds, and each score as mean and deviation."""
     count = f"{len(row.numbers)}" if len(row.numbers) == row.wanted else f"{len(row.numbers)} of {row.wanted}"
     scores = (_text(*row.spread(score)) for score in SCORES)
@@ -36,7 +36,7 @@ def _text(value: float, deviation: float | None) -> str:
     return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
 
 
-def as_json(row: Repeats) -> dict[str, Any]:
+def repeat_json(row: Repeats) -> dict[str, Any]:
     """A row for machines: the values of each score, their mean and deviation."""
     scores = {
         score: dict(zip(("mean", "std", "values"), (*row.spread(score), row.values(score)), strict=True))

@@ -10,7 +10,7 @@ from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import localisations
 from pipeline.results.tables.paper import paper_table
 from pipeline.results.tables.rows import PaperTable
-from pipeline.results.tables.text import NONE, Results, detail, localisation_results, repeat_results
+from pipeline.results.tables.text import NONE, TextTable, evaluation_table, localisation_table, repeat_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from pipeline.book.params import Book
 
 
-def book_results(book: Book) -> Results:
+def book_table(book: Book) -> TextTable:
     """One row for each evaluation of a checked book that has been made; no MLflow runs."""
     table = paper_table(book, runs={})
-    short = detail(table)
-    return Results(table.title, short.columns, short.cells, (*table.notes, *table.todo))
+    short = evaluation_table(table)
+    return TextTable(table.title, short.columns, short.cells, (*table.notes, *table.todo))
 
 
-def box_results(book: Book) -> Results:
+def box_table(book: Book) -> TextTable:
     """One row for each evaluation of boxes of a checked book that has been made."""
-    return localisation_results(localisations(book, Record(book)))
+    return localisation_table(localisations(book, Record(book)))
 
 
 def print_table(table: PaperTable, *, filled: bool = False) -> None:
@@ -37,7 +37,7 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
         table: all of a book.
         filled: leave out recipes and repeats of which nothing has been evaluated, and say how many.
     """
-    from pipeline.results.tables.files import recipe_results
+    from pipeline.results.tables.files import recipe_table
 
     if filled:
         table = _filled(table)
@@ -46,24 +46,24 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
     shown: list[Table | str] = []
     named = any(row.published for row in table.rows)
     if table.numbers or named:
-        shown += [recipe_results(table, (OURS,)).rich(), ""]
+        shown += [recipe_table(table, (OURS,)).rich(), ""]
     if named:
-        published = recipe_results(table, (PUBLISHED,))
+        published = recipe_table(table, (PUBLISHED,))
         shown += [replace(published, title="Published numbers").rich(), ""]
     if table.numbers:
         if table.repeats:
-            shown += [repeat_results(table).rich(), ""]
-        shown += [replace(detail(table), title="Evaluations").rich(), ""]
+            shown += [repeat_table(table).rich(), ""]
+        shown += [replace(evaluation_table(table), title="Evaluations").rich(), ""]
     if table.localised:
-        shown += [localisation_results(table.localised).rich(), ""]
+        shown += [localisation_table(table.localised).rich(), ""]
     _print(*shown, *table.notes, *table.warnings, *table.todo)
 
 
 def _filled(table: PaperTable) -> PaperTable:
     rows = tuple(row for row in table.rows if row.cells)
     left_out = len(table.rows) - len(rows)
-    said = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
-    return replace(table, rows=rows, notes=(*table.notes, said) if left_out else table.notes)
+    note = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
+    return replace(table, rows=rows, notes=(*table.notes, note) if left_out else table.notes)
 
 
 def print_runs(book: Book) -> None:
@@ -74,9 +74,9 @@ def print_runs(book: Book) -> None:
     """
     from pipeline.tracking.runs import find_runs
 
-    found = find_runs(Path(book.book.path) / "dvc.lock")
-    cells = tuple((stage.stage, stage.output, stage.md5[:8], stage.run_id or NONE) for stage in found)
-    _print(Results("", ("stage", "output", "md5", "MLflow run"), cells).rich())
+    stages = find_runs(Path(book.book.path) / "dvc.lock")
+    cells = tuple((stage.stage, stage.output, stage.md5[:8], stage.run_id or NONE) for stage in stages)
+    _print(TextTable("", ("stage", "output", "md5", "MLflow run"), cells).rich())
 
 
 def _print(*shown: Table | str) -> None:

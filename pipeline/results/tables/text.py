@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from pipeline.results.tables.localisations import TITLE, Localised, columns_and_cells
-from pipeline.results.tables.repeats import COLUMNS, cells
+from pipeline.results.tables.repeats import COLUMNS, repeat_cells
 from pipeline.results.tables.rows import Number, PaperTable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ EVALUATION_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Results:
+class TextTable:
     """The rows of a table, each cell as text; ``left`` are the columns of words."""
 
     title: str
@@ -60,30 +60,32 @@ class Results:
         return table
 
 
-def detail(table: PaperTable) -> Results:
+def evaluation_table(table: PaperTable) -> TextTable:
     """One row for each evaluation: scores in percent, its MLflow run and the DVC hash of its metrics, shortened."""
     cells = [_cells(number, table.shares[name]) for name, number in table.numbers.items()]
     kept = [index for index in range(len(EVALUATION_COLUMNS)) if index < 3 or any(row[index] != NONE for row in cells)]
-    return Results(
+    return TextTable(
         "",
         tuple(EVALUATION_COLUMNS[index] for index in kept),
         tuple(tuple(row[index] for index in kept) for row in cells),
     )
 
 
-def repeat_results(table: PaperTable) -> Results:
+def repeat_table(table: PaperTable) -> TextTable:
     """One row for each recipe that was trained with several seeds."""
-    return Results("Mean and standard deviation over seeds", COLUMNS, tuple(cells(row) for row in table.repeats))
+    return TextTable(
+        "Mean and standard deviation over seeds", COLUMNS, tuple(repeat_cells(row) for row in table.repeats)
+    )
 
 
-def localisation_results(found: Sequence[Localised]) -> Results:
+def localisation_table(localised: Sequence[Localised]) -> TextTable:
     """One row for each evaluation of boxes."""
-    return Results(TITLE, *columns_and_cells(found))
+    return TextTable(TITLE, *columns_and_cells(localised))
 
 
 def _cells(number: Number, share: float | None) -> list[str]:
     metrics = number.metrics
-    run = next((found["run"][:8] for found in number.provenance["mlflow"].values() if found), NONE)
+    run = next((mlflow_run["run"][:8] for mlflow_run in number.provenance["mlflow"].values() if mlflow_run), NONE)
     md5 = number.provenance["dvc"]["metrics.json"]
     return [
         number.evaluation + ("†" if number.stale else ""),

@@ -60,9 +60,9 @@ def derive(book: Book, targets: Sequence[str], limits: Limits) -> Derived:
     weights = {name: weights_entry(book, name) for name in book.import_weights}
     unable = _missing_labels(book, order)
     folder = SCRATCH_WORK / book.name
-    own = {"root": "../../..", "path": str(folder), "params": str(folder / "params.yaml"), "work": str(folder)}
+    places = {"root": "../../..", "path": str(folder), "params": str(folder / "params.yaml"), "work": str(folder)}
     sections = {
-        "book": book.book.model_copy(update=own),
+        "book": book.book.model_copy(update=places),
         "prepare": {name: _few_images(entry, limits.images) for name, entry in book.prepare.items()},
         "import_weights": {name: entry for name, (entry, _) in weights.items()},
         "train": {name: limits.training(entry) for name, entry in book.train.items()},
@@ -71,8 +71,8 @@ def derive(book: Book, targets: Sequence[str], limits: Limits) -> Derived:
         "predict_masks": {name: limits.use(entry) for name, entry in book.predict_masks.items()},
         "evaluate_boxes": {name: limits.use(entry) for name, entry in book.evaluate_boxes.items()},
     }
-    told = [notice for name, (_, notice) in weights.items() if notice and ("import_weights", name) in order]
-    return Derived(book.changed(sections), order, unable, tuple(told))
+    notices = [notice for name, (_, notice) in weights.items() if notice and ("import_weights", name) in order]
+    return Derived(book.changed(sections), order, unable, tuple(notices))
 
 
 def weights_entry(book: Book, name: str) -> tuple[ImportWeightsEntry, str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.fingerprints import fingerprint
-from pipeline.book.lineage import Node, inputs
-from pipeline.book.options import parts
+from pipeline.book.lineage import Node, entry_inputs
+from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived
-from pipeline.running.dry_run.ended import Ended
+from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.storage.whole import remove, whole_file
 
 
@@ -27,13 +27,13 @@ class Kept:
 
     def __init__(self, derived: Derived, file: Path) -> None:
         self._book, self._file = derived.book, file
-        self._keys = keys(derived)
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        self._ran: dict[str, tuple[str, Ended]] = {
-            stage: (key, Ended(**ended)) for stage, (key, ended) in found.items()
+        self._keys = work_keys(derived)
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self._ran: dict[str, tuple[str, DryRunOutcome]] = {
+            stage: (key, DryRunOutcome(**ended)) for stage, (key, ended) in content.items()
         }
 
-    def get(self, node: Node) -> Ended | None:
+    def get(self, node: Node) -> DryRunOutcome | None:
         """How the stage ended, if what it would do now is what it did."""
         key, ended = self._ran.get("@".join(node), ("", None))
         return ended if key == self._keys[node] and self._output(node).exists() else None
@@ -44,32 +44,32 @@ class Kept:
         self._save()
         remove(self._output(node))
 
-    def add(self, node: Node, ended: Ended) -> None:
+    def add(self, node: Node, ended: DryRunOutcome) -> None:
         """Take note of a stage that ran."""
         self._ran[ended.stage] = (self._keys[node], ended)
         self._save()
 
     def _save(self) -> None:
-        told = {stage: (key, asdict(ended)) for stage, (key, ended) in self._ran.items()}
+        content = {stage: (key, asdict(ended)) for stage, (key, ended) in self._ran.items()}
         with whole_file(self._file) as scratch:
-            scratch.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def _output(self, node: Node) -> Path:
         return artifact(self._book.book.work, kind_of(node[0]), node[1])
 
 
-def keys(derived: Derived) -> Mapping[Node, str]:
+def work_keys(derived: Derived) -> Mapping[Node, str]:
     """sha256 of what decides each stage's output; see :class:`Kept`."""
-    found: dict[Node, str] = {}
+    by_node: dict[Node, str] = {}
     for verb, name in derived.order:
         decides = [
             derived.book.entry(verb, name).model_dump_json(),
-            fingerprint(verb, parts(derived.book, verb, name)),
+            fingerprint(verb, components(derived.book, verb, name)),
             _imported(derived.book, verb, name),
-            *(found[below] for below in inputs(derived.book, verb, name).values()),
+            *(by_node[below] for below in entry_inputs(derived.book, verb, name).values()),
         ]
-        found[verb, name] = hashlib.sha256("\n".join(decides).encode()).hexdigest()
-    return found
+        by_node[verb, name] = hashlib.sha256("\n".join(decides).encode()).hexdigest()
+    return by_node
 
 
 def _imported(book: Book, verb: str, name: str) -> str:

@@ -89,5 +89,5 @@ def _short(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
 
 
 def _at_once(target: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a part whose losses begin at epoch 0: a few steps would never reach a later one."""
+    """Options of a component whose losses begin at epoch 0: a few steps would never reach a later one."""
     return {**options, **dict.fromkeys(options_of_type(target, StartEpoch), 0)}

@@ -18,9 +18,9 @@ from pipeline.book.check import check
 from pipeline.book.check_inputs import check_targets
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived, derive
-from pipeline.running.dry_run.ended import Ended
 from pipeline.running.dry_run.kept import Kept
 from pipeline.running.dry_run.limits import Limits
+from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.running.dry_run.stages import run_stages
 from pipeline.running.repro import check_environment
 
@@ -40,7 +40,7 @@ def dry_run(
     everything: bool = False,
     resume: bool = False,
     say: Callable[[str], None],
-) -> tuple[list[Ended], Path]:
+) -> tuple[list[DryRunOutcome], Path]:
     """Run stages small, and what they stand on; returns how each ended, and where dry_run.json lies.
 
     Everything is written below ``work/dry_run/BOOK``, which is emptied first unless the run resumes: neither the
@@ -70,7 +70,7 @@ def dry_run(
         folder.mkdir(parents=True, exist_ok=True)
         for notice in derived.notices:
             say(f"notice: {notice}")
-        ended: list[Ended] = []
+        ended: list[DryRunOutcome] = []
         for result in run_stages(derived, Kept(derived, folder / RAN), say):
             ended.append(result)
             _write(folder / SUMMARY, book, limits, derived, ended)
@@ -94,17 +94,17 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def counts(ended: Sequence[Ended]) -> dict[str, int]:
+def state_counts(ended: Sequence[DryRunOutcome]) -> dict[str, int]:
     """How many stages ended in each state."""
     return dict(Counter(result.state for result in ended))
 
 
-def summary_table(ended: Sequence[Ended]) -> Table:
+def summary_table(ended: Sequence[DryRunOutcome]) -> Table:
     """The stages for a terminal."""
-    from pipeline.results.tables.text import Results
+    from pipeline.results.tables.text import TextTable
 
     cells = tuple((result.stage, result.state, *_measures(result), _why(result.reason)) for result in ended)
-    return Results("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()
+    return TextTable("Dry run", ("stage", "state", "seconds", "peak GiB", "why"), cells, left=(0, 1, 4)).rich()
 
 
 def _why(reason: str) -> str:
@@ -113,17 +113,17 @@ def _why(reason: str) -> str:
     return f"{first} {others[0]}" if first.endswith(":") and others else first
 
 
-def _measures(result: Ended) -> tuple[str, str]:
+def _measures(result: DryRunOutcome) -> tuple[str, str]:
     ran = result.state != "skipped"
     return (f"{result.seconds:.1f}", f"{result.peak_gib:.2f}") if ran else ("-", "-")
 
 
-def _write(path: Path, book: Book, limits: Limits, derived: Derived, ended: Sequence[Ended]) -> None:
+def _write(path: Path, book: Book, limits: Limits, derived: Derived, ended: Sequence[DryRunOutcome]) -> None:
     content: dict[str, Any] = {
         "book": book.book.path,
         "limits": asdict(limits),
         "notices": list(derived.notices),
-        "counts": counts(ended) | {"left": len(derived.order) - len(ended)},
+        "counts": state_counts(ended) | {"left": len(derived.order) - len(ended)},
         "seconds": round(sum(result.seconds for result in ended), 3),
         "stages": [
             asdict(result) | {"seconds": round(result.seconds, 3), "peak_gib": round(result.peak_gib, 3)}

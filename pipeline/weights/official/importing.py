@@ -16,7 +16,7 @@ from models.method import Method, layers
 from pipeline.storage.checkpoints import (
     BACKBONE,
     Card,
-    State,
+    StateDict,
     build_method,
     differences,
     page_options,
@@ -32,7 +32,7 @@ COUNTERS = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Published:
+class OfficialNetwork:
     """An official network with the weights of a file.
 
     Attributes:
@@ -46,7 +46,7 @@ class Published:
     ignored: tuple[str, ...]
 
 
-def import_official(name: str, file: Path, class_names: Sequence[str] | None = None) -> Published:
+def import_official(name: str, file: Path, class_names: Sequence[str] | None = None) -> OfficialNetwork:
     """Read a published checkpoint.
 
     Args:
@@ -58,13 +58,13 @@ def import_official(name: str, file: Path, class_names: Sequence[str] | None = N
         ConfigurationError: no official network of that name, or class names are needed.
         DataError: the file is missing, damaged, holds code, or its entries are not the network's.
     """
-    official = find(name)
+    official = find_official(name)
     entries = read_entries(file, official.parts)
     recipe = {"official": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     return from_entries(name, entries, class_names, str(file), recipe)
 
 
-def find(name: str) -> Official:
+def find_official(name: str) -> Official:
     """The network called ``name``; ConfigurationError with the closest name."""
     if name not in OFFICIAL:
         raise ConfigurationError(f"Unknown official network '{name}'.{closest(name, OFFICIAL)}")
@@ -77,9 +77,9 @@ def from_entries(
     class_names: Sequence[str] | None = None,
     where: str = "entries",
     recipe: Mapping[str, Any] | None = None,
-) -> Published:
+) -> OfficialNetwork:
     """As :func:`import_official`, of entries in memory; ``where`` names them in messages."""
-    official = find(name)
+    official = find_official(name)
     state, ignored = _renamed(official, entries)
     names = _class_names(official, state, class_names, where)
     method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
@@ -90,10 +90,10 @@ def from_entries(
         names if official.classes else (),
         {"source": official.source, **(recipe or {})},
     )
-    return Published(method.eval(), card, ignored)
+    return OfficialNetwork(method.eval(), card, ignored)
 
 
-def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
+def untrained(name: str, class_names: Sequence[str] | None = None) -> OfficialNetwork:
     """The network called ``name`` with random weights: its shape and costs without its file.
 
     Args:
@@ -105,28 +105,30 @@ def untrained(name: str, class_names: Sequence[str] | None = None) -> Published:
     """
     from pipeline.datasets.class_names import VOC_CLASSES
 
-    official = find(name)
+    official = find_official(name)
     names = tuple(class_names or VOC_CLASSES)
     method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
     options = page_options(official.method, official.options)
     recipe = {"official": name, "untrained": True}
-    return Published(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
+    return OfficialNetwork(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
 
 
-def save_official(folder: Path, published: Published) -> None:
+def save_official(folder: Path, published: OfficialNetwork) -> None:
     """Write it as a checkpoint."""
     write_checkpoint(folder, portable_state(published.method), published.card)
 
 
-def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[State, tuple[str, ...]]:
+def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[StateDict, tuple[str, ...]]:
     """Entries under our names (unknown ones under their own), and those of the file that are not needed."""
-    state: State = {}
+    state: StateDict = {}
     ignored = []
     for raw, value in entries.items():
         name = "::".join(part.removeprefix(PREFIX) for part in raw.split("::"))
-        own = next((re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None)
-        if own is not None:
-            halves = own.split(" | ")
+        new_name = next(
+            (re.sub(pattern, new, name) for pattern, new in official.rules if re.match(pattern, name)), None
+        )
+        if new_name is not None:
+            halves = new_name.split(" | ")
             state |= dict(zip(halves, value.chunk(len(halves)) if len(halves) > 1 else [value], strict=True))
         elif any(re.match(pattern, name) for pattern in official.ignored):
             ignored.append(name)
@@ -135,7 +137,9 @@ def _renamed(official: Official, entries: Mapping[str, Tensor]) -> tuple[State, 
     return state, tuple(ignored)
 
 
-def _class_names(official: Official, state: State, class_names: Sequence[str] | None, where: str) -> tuple[str, ...]:
+def _class_names(
+    official: Official, state: StateDict, class_names: Sequence[str] | None, where: str
+) -> tuple[str, ...]:
     from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 
     if not official.classes:
@@ -162,21 +166,23 @@ def fitting(entries: Iterable[str]) -> list[str]:
     """Names of the official networks that have every entry of a file, by name."""
     plain = ["::".join(part.removeprefix(PREFIX) for part in raw.split("::")) for raw in entries]
     known = {name: (*(pattern for pattern, _ in one.rules), *one.ignored) for name, one in OFFICIAL.items()}
-    return [name for name, own in known.items() if all(any(re.match(rule, entry) for rule in own) for entry in plain)]
+    return [
+        name for name, rules in known.items() if all(any(re.match(rule, entry) for rule in rules) for entry in plain)
+    ]
 
 
-def _load(method: Method, official: Official, state: State, where: str, fits: Sequence[str]) -> None:
+def _load(method: Method, official: Official, state: StateDict, where: str, fits: Sequence[str]) -> None:
     """Copy ``state`` into ``method``: every entry there and of its shape."""
     (_, page), *_ = layers(method)
     backbone: Any = page.backbone
     target = portable_state(method)
-    found = _in_own_order(state, backbone)
+    ordered = _in_own_order(state, backbone)
     for name, value in target.items():
-        if name not in found and _made_here(name):
-            found[name] = value
-        elif value.shape[2:] == (1, 1) and name in found and found[name].dim() == 2:
-            found[name] = found[name][:, :, None, None]  # a linear layer, which is a 1x1 convolution here
-    problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in found.items()})
+        if name not in ordered and _made_here(name):
+            ordered[name] = value
+        elif value.shape[2:] == (1, 1) and name in ordered and ordered[name].dim() == 2:
+            ordered[name] = ordered[name][:, :, None, None]  # a linear layer, which is a 1x1 convolution here
+    problems = differences({k: v.shape for k, v in target.items()}, {k: v.shape for k, v in ordered.items()})
     if problems:
         candidates = f" ({', '.join(fits)}?)" if fits else ""
         raise DataError(
@@ -184,19 +190,19 @@ def _load(method: Method, official: Official, state: State, where: str, fits: Se
             f"Remedy: name the network that the file was made for{candidates}."
         )
     for name, value in target.items():
-        value.copy_(found[name])
+        value.copy_(ordered[name])
 
 
-def _in_own_order(state: State, backbone: Any) -> State:
+def _in_own_order(state: StateDict, backbone: Any) -> StateDict:
     """The same, with backbone entries under the backbone's own names and in its order of channels."""
-    found: State = {}
+    ordered: StateDict = {}
     for name, value in state.items():
         if name.startswith(BACKBONE):
-            own = backbone.own_name(name.removeprefix(BACKBONE))
-            found[BACKBONE + own] = backbone.own_value(own, value)
+            name_here = backbone.own_name(name.removeprefix(BACKBONE))
+            ordered[BACKBONE + name_here] = backbone.own_value(name_here, value)
         else:
-            found[name] = value
-    return found
+            ordered[name] = value
+    return ordered
 
 
 def _made_here(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The published networks: which page each is, with which options, and what its entries are called here."""
+"""The published networks: which page each is, with which options, and by which rules its entries are renamed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Rules = tuple[tuple[str, str], ...]
+from pipeline.weights.official.rules import (
+    AFFINITY,
+    AFFINITY_KERNELS,
+    IRN_ALIASES,
+    IRN_RESNET,
+    RESNET38D,
+    SEAM,
+    Rules,
+    irn_heads,
+    mit_encoder,
+)
 
 
 @dataclass(frozen=True)
@@ -37,64 +47,7 @@ class Official:
     checkpoints: str = ""
 
 
-RESNET38D: Rules = ((r"^(?:backbone\.)?((?:conv1a|b[2-7](?:_\d)?|bn7)\..*)$", r"backbone.\1"),)
-AFFINITY_KERNELS = (r"^_aff\.",)
 WIDE: Mapping[str, Any] = {"backbone": "resnet38d", "output_stride": 8, "freeze_bn": True, "frozen_stages": 1}
-SEAM: Rules = (
-    *RESNET38D,
-    (r"^fc8\.", "head.classifier."),
-    (r"^f8_3\.", "correlation.levels.0."),
-    (r"^f8_4\.", "correlation.levels.1."),
-    (r"^f9\.", "correlation.mix."),
-)
-AFFINITY: Rules = (
-    *RESNET38D,
-    (r"^f8_3\.", "head.levels.0."),
-    (r"^f8_4\.", "head.levels.1."),
-    (r"^f8_5\.", "head.levels.2."),
-    (r"^f9\.", "head.mix."),
-)
-IRN_RESNET: Rules = ((r"^resnet50\.(.*)$", r"backbone.\1"),)
-IRN_ALIASES = (r"^stage\d\.", r"^backbone\.\d\.", r"^newly_added\.", r"^edge_layers\.", r"^dp_layers\.")
-IRN_LEVELS = {1: "stem", 2: "layer1", 3: "layer2", 4: "layer3", 5: "layer4"}
-
-
-def _irn_heads() -> Rules:
-    rules = []
-    for kind, head in (("edge", "boundary"), ("dp", "displacement")):
-        for number, level in IRN_LEVELS.items():
-            rules.append((rf"^fc_{kind}{number}\.0\.", f"{head}.taps.{level}.convolution."))
-            rules.append((rf"^fc_{kind}{number}\.1\.", f"{head}.taps.{level}.norm."))
-    return tuple(rules)
-
-
-def _mit() -> Rules:
-    """SegFormer's encoder as its authors name it, under the names of transformers."""
-    rules: list[tuple[str, str]] = []
-    for number in range(1, 5):
-        own = f"backbone.encoder.{number - 1}."
-        block = rf"^encoder\.block{number}\.(\d+)\."
-        rules += [
-            (rf"^encoder\.patch_embed{number}\.proj\.", f"{own}patch_embeddings.proj."),
-            (rf"^encoder\.patch_embed{number}\.norm\.", f"{own}patch_embeddings.layer_norm."),
-            (rf"^encoder\.norm{number}\.", f"{own}layer_norm."),
-        ]
-        rules += [
-            (block + theirs, f"{own}blocks.\\1.{ours}")
-            for theirs, ours in (
-                (r"norm1\.", "layernorm_before."),
-                (r"norm2\.", "layernorm_after."),
-                (r"attn\.q\.", "attention.q_proj."),
-                (r"attn\.proj\.", "attention.o_proj."),
-                (r"attn\.sr\.", "attention.sequence_reduction.sequence_reduction."),
-                (r"attn\.norm\.", "attention.sequence_reduction.layer_norm."),
-                (r"mlp\.", "mlp."),
-            )
-        ]
-        halves = " | ".join(f"{own}blocks.\\1.attention.{half}_proj.\\2" for half in "kv")
-        rules.append((block + r"attn\.kv\.(.*)$", halves))
-    return tuple(rules)
-
 
 OFFICIAL: dict[str, Official] = {
     "seam": Official(
@@ -160,7 +113,7 @@ OFFICIAL: dict[str, Official] = {
         "boundary_net",
         (
             *IRN_RESNET,
-            *_irn_heads(),
+            *irn_heads(),
             (r"^fc_edge6\.", "boundary.logit."),
             (r"^fc_dp6\.0\.", "displacement.deep.convolution."),
             (r"^fc_dp6\.1\.", "displacement.deep.norm."),
@@ -288,7 +241,7 @@ OFFICIAL: dict[str, Official] = {
         "rulixiang/afa@adcfa29:wetr/model_attn_aff.py, wetr/mix_transformer.py (mit_b1), wetr/segformer_head.py",
         "afa",
         (
-            *_mit(),
+            *mit_encoder(),
             (r"^decoder\.linear_c([1-4])\.proj\.", r"decoder.projections.layer\1."),
             (r"^decoder\.linear_fuse\.conv\.", "decoder.mix.0."),
             (r"^decoder\.linear_fuse\.bn\.", "decoder.mix.1."),
