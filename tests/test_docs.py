@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "methods"
 SOURCES = sorted(p for room in ("models", "stages", "pipeline", "benchmarks") for p in (ROOT / room).rglob("*.py"))
 BOOKS = sorted([ROOT / "params.yaml", *(ROOT / "recipes").glob("*/params.yaml")])
-TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TEXTS = sorted(
+    path for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if path.parent.name != "tutorials"
+)  # which name files that the reader writes
 
 PAGE = r"docs/methods/(\w+)\.md"
 SECTION = re.compile(PAGE + r"(?:, sections? (\d+)(?: (?:and|to) (\d+))?|, \((\d+)\)(?: (?:and|to) \((\d+)\))?)?")
