@@ -21,7 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- results: (\w+) (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-DECIMAL = re.compile(r"\d+\.\d+")
+DECIMAL = re.compile(r"(?<![\d.])\d+\.\d+(?![\d.]| [kMG]B\b)")
+"""A number with a fraction: neither a version (2.13.0) nor the size of something to install."""
 TYPED = ("lab", "methods", "reference")
 """Folders of docs/ whose tables may have typed numbers: notes of one day, published constants, defaults of options."""
 

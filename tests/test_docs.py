@@ -148,6 +148,13 @@ def test_files_that_pages_name_exist(path: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists() and not name.startswith(made or "?")] == []
 
 
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Those of docs/ are followed when the site is built."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 40
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
 def test_walks_count_their_files() -> None:
     walks = re.split(r"^## ", (ROOT / "docs" / "walks.md").read_text(encoding="utf-8"), flags=re.M)[1:]
     for walk in walks:

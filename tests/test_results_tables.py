@@ -83,5 +83,6 @@ def test_a_block_that_nothing_can_fill_is_refused(marker: str) -> None:
 
 
 def test_a_typed_number_is_seen() -> None:
-    page = "| a | `0.5` | 61.1 | 61.06 | 90.0 |\n| b | 61.2 ± 0.4 |\n61.9 in a sentence\n```\n| 7.7 |\n```\n"
+    rows = ["| a | `0.5` | 61.1 | 61.06 | 90.0 |", "| b | 61.2 ± 0.4 |", "| 1.5 GB of 2.13.0 |", "61.9 in a sentence"]
+    page = "\n".join([*rows, "```", "| 7.7 |", "```", ""])
     assert typed_numbers(page, {"small": SMALL}) == ["61.2", "0.4"]
