@@ -54,6 +54,7 @@ def environment(project: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes of one core, which others may need too
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
 def test_it_can_be_followed(tutorial: Path, project: Path) -> None:
     for step in steps(tutorial.read_text(encoding="utf-8")):
