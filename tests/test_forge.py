@@ -14,7 +14,6 @@ import yaml
 ROOT = Path(__file__).parent.parent
 YAML = sorted([ROOT / ".pre-commit-config.yaml", ROOT / "CITATION.cff", *(ROOT / ".github").rglob("*.yml")])
 TARGETS = set(re.findall(r"^([a-z_]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-MADE_ELSEWHERE = {"docs"}  # the site's target comes with the site
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))  # config.yml is none
 PAGES = ["CONTRIBUTING.md", "SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md", "docs/howto/install.md"]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -39,7 +38,7 @@ def test_workflows_run_commands_that_are_there(name: str) -> None:
     for command in commands:
         first, *rest = command.split()
         if first == "make":
-            assert set(rest) <= TARGETS | MADE_ELSEWHERE, command
+            assert set(rest) <= TARGETS, command
         else:
             assert (ROOT / first).is_file(), command
             assert (ROOT / first).stat().st_mode & 0o111, f"{first} cannot be executed"
@@ -85,7 +84,7 @@ def test_make_targets_and_files_that_are_named_are_there(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     code = [*re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL), *re.findall(r"`([^`\n]+)`", text)]
     targets = [name for part in code for name in re.findall(r"^make ([a-z_]+)", part, re.MULTILINE)]
-    assert set(targets) <= TARGETS | MADE_ELSEWHERE
+    assert set(targets) <= TARGETS
     paths = re.findall(r"`((?:docs|tests|models|pipeline|recipes)/[\w/.]+\.[a-z]+)`", text)
     assert [path for path in paths if "NAME" not in path and not (ROOT / path).is_file()] == []
     assert targets or paths or name == "SECURITY.md"

@@ -9,9 +9,9 @@ from typing import Any, get_args, get_type_hints
 
 import typer
 
+import pipeline.__main__  # noqa: F401 (importing it adds the commands)
 from docs.tools.tables import table
 from docs.tools.types import in_words
-from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
 from pipeline.commands.app import JOBS, PANELS, RESULTS, SERVICES, STAGES, USE, app
 
 HEAD = """# Commands
@@ -45,10 +45,16 @@ def page() -> str:
     blocks = [HEAD]
     for panel in PANELS:
         blocks += [f"## {panel.partition(' (')[0]}", TEXTS[panel]]
-        for name, command in commands.items():
+        for name, command in sorted(commands.items(), key=_place):
             if command.rich_help_panel == panel:
                 blocks += _command(name, command)
     return "\n\n".join(block.strip() for block in blocks if block.strip()) + "\n"
+
+
+def _place(item: tuple[str, Any]) -> tuple[str, int]:
+    """Where a command is written: the page is the same in whatever order the files were imported."""
+    callback = inspect.unwrap(item[1].callback)
+    return callback.__module__, callback.__code__.co_firstlineno
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pipeline.book.params import Book, load_book
 from pipeline.running import times
 from pipeline.running.times import announcement, duration, expected, measured
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TARGETS = ["evaluate@cam"]
 CHAIN = ("prepare@toy", "annotate@tags", "import_weights@random", "train@classifier", "export_cams@cam", "evaluate@cam")
 """What evaluate@cam stands on, and itself."""

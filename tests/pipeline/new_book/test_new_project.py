@@ -18,7 +18,7 @@ from pipeline.compute.project import MARK, is_checkout, is_root, project_root
 from pipeline.new_book.project import FILES, TEMPLATES
 from pipeline.new_book.write import init
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
