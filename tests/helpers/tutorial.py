@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = re.compile(
-    r"(?:^<!-- test:\s*(?P<instead>.*?)\s*-->\s*)?^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^```$",
+    r"(?:^<!-- test:\s*(?P<instead>.*?)\s*-->\s*)?"
+    r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^```$",
     re.M | re.S,
 )
 SKIP = "skip because "
