@@ -3,30 +3,42 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# TORCH=cpu: PyTorch without CUDA, several GB less (docs/howto/install.md). Counts when .venv is made or refreshed.
+TORCH ?= default
+TORCH_FLAGS_default :=
+TORCH_FLAGS_cpu := --torch-backend cpu
+SIZE_default := about 3 GB
+SIZE_cpu := less than 1 GB
+UV_FLAGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help run test lint setup voc_mini mlflow server serve clean
+ifeq ($(filter $(TORCH),default cpu),)
+$(error TORCH=$(TORCH): expected TORCH=cpu (no CUDA) or TORCH=default)
+endif
+
+.PHONY: help run test lint check setup voc_mini mlflow server serve docs docs-serve clean
 
 help:  ## Show what can be made
-	@grep -E '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: $(STAMP)  ## Make .venv and install the pinned dependencies (repeatable)
+setup: $(STAMP)  ## Make .venv and install the pinned dependencies (repeatable; TORCH=cpu: without CUDA)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
 	  { echo "Python 3.11 or 3.12 is needed, found $$($(PYTHON) --version). Name one: make PYTHON=python3.11 ..."; exit 2; }
 	@command -v c++ >/dev/null || { echo "A C++ compiler is needed to build pydensecrf2. Install g++ (Debian: apt-get install g++)."; exit 2; }
-	@echo "Setting up $(VENV): downloads about 3 GB the first time, a minute or a few."
+	@echo "Setting up $(VENV) (TORCH=$(TORCH)): downloads $(SIZE_$(TORCH)) the first time, a minute or a few."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --compile-bytecode --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/uv pip install $(UV_FLAGS) $(TORCH_FLAGS_$(TORCH)) --compile-bytecode --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 run: $(STAMP)  ## The main job: the toy recipe book, from made images to the results table
+	@echo "The toy recipe book: makes images, trains a classifier, turns its CAMs into masks, trains a segmenter, scores it."
 	@python -m pipeline run
 
-voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (README: Real images)
+voc_mini: $(STAMP)  ## The same chain on a VOC-layout folder (docs/howto/data.md)
 	@python -m pipeline run --book recipes/voc_mini
 
 lint: $(STAMP)
@@ -34,6 +46,10 @@ lint: $(STAMP)
 	ruff format --check .
 	mypy
 	lint-imports
+
+check: $(STAMP)  ## Every recipe book: all names and options resolve
+	@for book in . $(patsubst %/params.yaml,%,$(wildcard recipes/*/params.yaml)); do \
+	  python -m pipeline check --book "$$book" || exit; done
 
 test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests on all cores
 	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
@@ -47,5 +63,13 @@ server: $(STAMP)  ## Prefect's server and UI on 127.0.0.1:4200
 serve: $(STAMP)  ## Wait for runs started from Prefect's UI or a schedule (needs `make server`)
 	@python -m pipeline serve
 
+docs: $(STAMP)  ## Build the documentation into site/ (strict, offline): open site/index.html
+	@python -m docs.tools.generate
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+	@echo "Open site/index.html"
+
+docs-serve: $(STAMP)  ## The documentation on 127.0.0.1:8000, built again at every change
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs serve --dev-addr 127.0.0.1:8000
+
 clean:  ## Remove what runs made (the DVC cache and .venv stay)
-	rm -rf work .scratch report
+	rm -rf work .scratch report site

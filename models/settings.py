@@ -14,14 +14,23 @@ class TrainSettings:
     """How to minimise a method's losses. Exactly one of ``epochs`` and ``steps`` says for how long.
 
     Attributes:
-        epochs: passes over the data. steps: optimiser steps.
-        optimizer: "sgd" (with ``momentum``) or "adamw". lr: base rate; a parameter group multiplies it.
-        schedule: "poly" (``(1 - step/steps)^power``), "cosine", "constant", or "step" (times ``decay`` after every
-            ``decay_epochs`` passes over the data), after ``warmup_steps`` of linear rise.
+        epochs: passes over the data; 0 where ``steps`` says how long.
+        steps: optimiser steps; 0 where ``epochs`` says how long.
+        optimizer: "sgd" (with ``momentum``) or "adamw".
+        lr: base rate; a parameter group multiplies it.
+        momentum: of "sgd".
+        weight_decay: of the weights; biases do not decay.
+        schedule: of the rate: "poly" (``(1 - step/steps)^power``), "cosine", "constant", or "step" (times ``decay``
+            after every ``decay_epochs`` passes over the data), after ``warmup_steps`` of linear rise.
+        power: of the schedule "poly".
+        decay: factor of the schedule "step".
+        decay_epochs: passes over the data between two drops of the schedule "step".
+        warmup_steps: optimiser steps in which the rate rises from 1/warmup_steps of its value to all of it.
         accumulate: parts in which an optimiser step's batch goes through the network. The gradient is that of the
             whole batch, except for batch statistics and for losses that divide by a count of pixels of their part.
         clip_norm: largest norm of the gradient, 0 for no limit.
         ema: decay of the average of the weights that becomes the result, 0 for the last weights.
+        channels_last: keep weights and activations with the channels last in memory, which some devices prefer.
         log_every: optimiser steps averaged in a row of the history.
         save_every_seconds: how often the state for a resume is saved (read by the caller).
     """

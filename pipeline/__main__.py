@@ -9,13 +9,12 @@ import subprocess
 import sys
 import traceback
 import warnings
-from pathlib import Path
 from typing import NoReturn
 
 try:
     from models.errors import Weak2MaskError
-    from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
-    from pipeline.commands.app import app
+    from pipeline.commands import jobs, results, services, show, stages, use  # noqa: F401 (importing adds the commands)
+    from pipeline.commands.app import app, program
     from pipeline.running.stage_process import tell_exit
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet
     raise SystemExit(128 + signal.SIGINT) from None
@@ -42,7 +41,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.formatwarning = _format_warning
     try:
-        app(prog_name="weak2mask" if Path(sys.argv[0]).name == "weak2mask" else "python -m pipeline")
+        app(prog_name=program())
     except Weak2MaskError as error:
         _leave(error.exit_code, f"error: {error}")
     except subprocess.CalledProcessError as error:

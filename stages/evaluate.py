@@ -144,6 +144,11 @@ def score_masks(
 ) -> MaskScore:
     """Count over (id, prediction, truth), to be merged with other chunks.
 
+    Args:
+        pairs: prediction and truth, uint8 [H,W] each.
+        class_names: the C foreground classes.
+        bound_th: how far two contours may be apart that match: a share of the image's diagonal, or pixels from 1 on.
+
     Raises:
         DataError: a mask of another size than its truth or with a label that is no class, named by its id.
     """
@@ -160,7 +165,14 @@ def score_cams(
     *,
     bound_th: float = BOUND_TH,
 ) -> CamScore:
-    """Count over (id, cam, truth), to be merged with other chunks. Raises as :func:`score_masks`."""
+    """Count over (id, cam, truth), to be merged with other chunks. Raises as :func:`score_masks`.
+
+    Args:
+        triples: CAM and truth uint8 [H,W].
+        class_names: the C foreground classes.
+        fixed_threshold: background score of ``miou_fixed`` and of ``boundary_f``.
+        bound_th: as in :func:`score_masks`.
+    """
     score = CamScore(class_names, fixed_threshold, bound_th=bound_th)
     for name, cam, truth in triples:
         _update(score, name, cam, truth)

@@ -26,8 +26,14 @@ UNARIES = ("scores", "softmax", "labels")
 class CrfSettings:
     """Numbers of the two pairwise terms and the number of mean-field steps.
 
-    ``sxy`` in pixels, ``srgb`` in units of 0-255 RGB, ``compat`` are Potts weights.
-    ``unary`` is what the family of methods feeds in ("scores", "softmax" or "labels").
+    Attributes:
+        gaussian_sxy: reach of the smoothness term, in pixels.
+        gaussian_compat: its Potts weight.
+        bilateral_sxy: reach of the appearance term, in pixels.
+        bilateral_srgb: and in colour, in units of 0-255 RGB.
+        bilateral_compat: its Potts weight.
+        iterations: mean-field steps.
+        unary: what the family of methods feeds in ("scores", "softmax" or "labels").
     """
 
     gaussian_sxy: Positive = 3
@@ -116,7 +122,8 @@ class DenseCrf:
             certainty: probability of the given label in "labels".
             num_labels: labels of the CRF in "labels", where absent ones share the doubt (PPC: 1 + C);
                 0 takes the present ones and background (IRN).
-            iterations, gaussian_sxy, ...: as in :class:`CrfSettings`.
+            iterations, gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat: as in
+                :class:`CrfSettings`.
 
         Raises:
             ConfigurationError: unknown preset or unary, or numbers out of range.

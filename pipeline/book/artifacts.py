@@ -18,6 +18,22 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
 
 VERBS: tuple[str, ...] = tuple(dict.fromkeys(verb for verbs in PRODUCERS.values() for verb in verbs))
 
+SECTIONS: tuple[str, ...] = (
+    "prepare",
+    "annotate",
+    "import_annotations",
+    "import_weights",
+    "train",
+    "export_cams",
+    "refine_cams",
+    "propagate_cams",
+    "make_pseudo_masks",
+    "predict_masks",
+    "evaluate",
+    "evaluate_boxes",
+)
+"""The verbs in the order in which a params.yaml has their sections."""
+
 SCORED = ("evaluate", "evaluate_boxes")
 """Verbs whose artefact is a folder with a metrics.json, which DVC knows by its files."""
 

@@ -23,18 +23,27 @@ class Entry(BaseModel):
 
 class PrepareEntry(Entry):
     reader: str
+    """How the data set is read: a name of a reader."""
     root: Given
+    """Where its files lie, relative to the project root. DVC watches it."""
     on_bad_image: Literal["stop", "skip"] = "stop"
+    """What a damaged image does: "stop" reports all of them and makes nothing, "skip" leaves them out and counts them.
+    """
     limit: PositiveInt | None = None
     """Images of each split, the first ones; null for all. For a try of a book."""
     options: Options = {}
+    """Of the reader."""
 
 
 class AnnotateEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     split: str
+    """Which of its splits is annotated."""
     kind: str
+    """Which labels: a name of a kind of supervision."""
     options: Options = {}
+    """Of the kind."""
     regions: Options | None = None
     """How each image is cut into regions, which become the supervision's segments; null for none."""
     fill_regions: bool = False
@@ -43,100 +52,156 @@ class AnnotateEntry(Entry):
 
 class ImportAnnotationsEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     split: str
+    """Which of its splits is annotated."""
     kind: Literal["boxes", "points", "scribbles"]
+    """What the file holds."""
     file: Given
+    """The annotations, relative to the project root. DVC watches it."""
     options: Options = {}
+    """Of the kind."""
     regions: Options | None = None
+    """As in ``annotate``."""
     fill_regions: bool = False
+    """As in ``annotate``."""
 
 
 class ImportWeightsEntry(Entry):
     """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
 
     architecture: str = ""
+    """The backbone that the weights are of, or "random" for none: training starts from scratch."""
     official: str | None = None
+    """A published network, by its name; instead of ``architecture``."""
     classes: list[str] | None = None
     """Class names of an official network that was trained for neither VOC nor COCO."""
     file: Given
+    """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False
+    """Fetch the ImageNet weights of the backbone's library instead of reading ``file``."""
     normalisation: Literal["imagenet", "half"] = "imagenet"
+    """How images are scaled for these weights: ImageNet's mean and deviation, or to [-1,1] (TensorFlow)."""
     untrained: bool = False
     """The official network with random weights; the file is not read. For a try of a book without its weights."""
 
 
 class TrainEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     supervision: Name
+    """What is learned from: an entry of ``annotate``, ``import_annotations`` or ``make_pseudo_masks``."""
     method: str
+    """What is trained: a name of a method."""
     init: Name
+    """The checkpoint that it starts from: an entry of ``import_weights`` or ``train``."""
     seed: NonNegativeInt = 0
+    """Of the weights that start anew, of the order of images, and of every draw."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the network's arithmetic: float32, or mixed with bfloat16 or float16 (CUDA)."""
     model: Options = {}
+    """Options of the method."""
     add_ons: dict[Name, Options] = {}
+    """Losses around the method: name to options."""
     loader: Options = {}
+    """How images become batches."""
     settings: Options = {}
+    """How long to train, and with which optimiser."""
 
 
 class ExportCamsEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     supervision: Name
+    """Says which images, and which classes each shows."""
     checkpoint: Name
+    """A trained method that localises, or an official network."""
     dtype: Literal["float16", "uint8"] = "float16"
+    """How scores are stored: float16, or in 255 steps (half the bytes)."""
     boxes: bool = False
     """Stretch the maps within the boxes of the supervision, and drop what lies outside of them."""
     keep_labels: bool = False
     """Pixels that the supervision labels (clicks, strokes) have the score 1 for their class, and 0 for all others."""
     options: Options = {}
+    """Scales, mirror images, the grid and the normalisation of the maps."""
 
 
 class RefineCamsEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     cams: Name
+    """What is refined: an entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
     refiner: str
+    """A name of a refiner."""
     dtype: Literal["float16", "uint8"] = "float16"
+    """As in ``export_cams``."""
     options: Options = {}
+    """Of the refiner."""
 
 
 class PropagateCamsEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     cams: Name
+    """What walks: an entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
     checkpoint: Name
+    """A trained method that links pixels: affinity_net, boundary_net or spml, or an official one."""
     dtype: Literal["float16", "uint8"] = "float16"
+    """As in ``export_cams``."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the network's arithmetic."""
     instances: bool = False
+    """Also tell objects of a class apart, by the displacements that boundary_net has learned."""
     options: Options = {}
+    """Of the walk."""
 
 
 class MakePseudoMasksEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     cams: Name
+    """Entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
     rule: str
+    """How the background is decided: a name of a rule."""
     options: Options = {}
+    """Of the rule."""
     regions: Options | None = None
+    """As in ``annotate``."""
 
 
 class PredictMasksEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     split: str
+    """Which of its splits is predicted."""
     checkpoint: Name
+    """A trained method that segments, or an official one."""
     options: Options = {}
+    """Scales, mirror images, and what is averaged."""
     crf: Options | None = None
+    """A dense CRF on the probabilities; null for none."""
 
 
 class EvaluateEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     of: Annotated[str, StringConstraints(pattern=r"^(cams|supervision|masks)/[a-z0-9][a-z0-9_]*$")]
+    """What is judged: ``cams/NAME``, ``supervision/NAME`` or ``masks/NAME``."""
     split: str | None = None
     """The images to judge, of those that there are; null for all (VOC: CAMs of train_aug are judged on train)."""
     options: Options = {}
+    """Of the scores."""
 
 
 class EvaluateBoxesEntry(Entry):
     data: Name
+    """The data set: an entry of ``prepare``."""
     cams: Name
+    """What is judged: entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
     checkpoint: Name
+    """The network that ranks the classes of an image."""
     options: Options = {}
+    """Of the protocol."""
 
 
 class RecipeRow(Entry):
@@ -146,19 +211,28 @@ class RecipeRow(Entry):
     """
 
     label: str = ""
+    """Name of the row; empty takes the entry's."""
     cam: Name | None = None
+    """Evaluation of the exported CAMs."""
     refined: Name | None = None
+    """Evaluation of the refined or propagated CAMs."""
     pseudo_masks: Name | None = None
+    """Evaluation of the pseudo-masks."""
     val: Name | None = None
+    """Evaluation of the segmenter at one scale."""
     val_crf: Name | None = None
+    """Evaluation of the segmenter with several scales, mirror images or a dense CRF."""
     published: Name | None = None
+    """The row of pipeline/book/published.yaml that stands beside it."""
 
 
 class RepeatsRow(Entry):
     """Evaluations of one recipe under several seeds, shown as mean and spread."""
 
     label: str = ""
+    """Name of the row; empty takes the entry's."""
     of: Annotated[list[Name], Field(min_length=1)]
+    """Entries of ``evaluate``, one for each seed."""
 
 
 class TableSettings(Entry):
@@ -168,16 +242,24 @@ class TableSettings(Entry):
     """
 
     title: str = ""
+    """Above the tables."""
     bound: Name | None = None
+    """The evaluation that counts as full supervision."""
     recipes: dict[Name, RecipeRow] = {}
+    """Rows of the recipe table."""
     repeats: dict[Name, RepeatsRow] = {}
+    """Rows of the table of seeds."""
 
 
 class BookSettings(Entry):
     root: Given
+    """The project's root, seen from the book's folder."""
     path: Given
+    """The book's folder, seen from the project's root."""
     params: Given
+    """This file, seen from the project's root."""
     work: Given
+    """Folder for what the book makes, seen from the project's root."""
     targets: list[str] = []
     """What ``run`` and ``flow`` make when no stage is named; empty for all (which is what ``dvc repro`` makes)."""
     sources: dict[str, str] = {}

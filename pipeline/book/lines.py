@@ -1,78 +1,67 @@
-"""Where in the text of a book its keys stand: messages name the line.
-
-PyYAML marks the place of every key. ruamel.yaml does too and writes back what it read, but not as it was (it drops
-anchors that nothing refers to, and sets lists and comments anew), and it reads `on`, `010` and `1e-4` otherwise.
-"""
+"""Messages about a book name the line of the key: in book.yaml, where that is what a person edits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
-import yaml
+from pipeline.book.agreement import SOURCE, agreeing
+from pipeline.book.expansion import Expansion
+from pipeline.book.yaml_text import compose_yaml, line
 
-Place: TypeAlias = tuple[yaml.Node, yaml.Node]
-"""A key and its value; for an item of a list the item twice."""
-
-MERGE = "tag:yaml.org,2002:merge"
+_Key = tuple[str, ...]
 
 
-def located(file: Path | None, problems: Sequence[str]) -> list[str]:
+def located(file: Path | None, problems: Sequence[str], expansion: Expansion | None = None) -> list[str]:
     """Problems that begin with a key of the book (``train.cam.settings.lr: ...``), each after the line of that key.
 
     A key that does not stand there has the line of the nearest one above it; with no file, or no YAML in it, the
-    problems stay as they are.
+    problems stay as they are. What a line of book.yaml does wrong in several entries is said once.
+
+    Args:
+        file: the book's params.yaml.
+        expansion: what params.yaml is to say; None: what a book.yaml beside it says, if the two agree.
     """
-    root = _root(file)
-    lines = []
+    where, name = _finder(file, expansion)
+    lines: list[str] = []
+    first: dict[tuple[int, str], int] = {}
+    more: Counter[int] = Counter()
     for problem in problems:
         text = problem.lstrip()
-        number = line_of(root, text.partition(":")[0])
-        lines.append(f"{problem[: -len(text)]}line {number}: {text}" if number else problem)
-    return lines
+        key, _, about = text.partition(":")
+        number = where(tuple(key.split(".")))
+        if name and number is not None and (number, about) in first:
+            more[first[number, about]] += 1
+            continue
+        if number is not None:
+            first[number, about] = len(lines)
+        lines.append(f"{problem[: -len(text)]}{name}line {number}: {text}" if number else problem)
+    return [f"{text} ({more[n]} more from this line)" if more[n] else text for n, text in enumerate(lines)]
 
 
 def with_line(file: Path, key: str) -> str:
-    """The file's path and the line of a key: ``recipes/x/params.yaml line 41``."""
-    number = line_of(_root(file), key)
-    return f"{file.as_posix()} line {number}" if number else file.as_posix()
+    """The path and the line of a key: ``recipes/x/params.yaml line 41``, or of the book.yaml behind it."""
+    where, name = _finder(file, None)
+    number = where(tuple(key.split(".")))
+    path = (file.with_name(SOURCE) if name else file).as_posix()
+    return f"{path} line {number}" if number else path
 
 
-def line_of(root: yaml.Node | None, key: str) -> int | None:
-    """The line of a key, or of what of it there is, from 1; what is merged (``<<``) stands where it was written."""
-    nodes = [place for place, _ in places(root, key.split("."))]
-    return nodes[-1].start_mark.line + 1 if nodes else None
+def places_of(file: Path | None, keys: Sequence[str]) -> dict[str, str]:
+    """File name and line of each key that stands in the book: ``book.yaml line 41``; the files are read once."""
+    where, name = _finder(file, None)
+    name = name or (f"{file.name} " if file else "")
+    return {key: f"{name}line {number}" for key in keys if (number := where(tuple(key.split(".")))) is not None}
 
 
-def places(node: yaml.Node | None, path: Sequence[str]) -> Iterator[Place]:
-    """The places on the way down ``path``, as far as it is there."""
-    for name in path:
-        below = _below(node, name)
-        if below is None:
-            return
-        yield below
-        node = below[1]
-
-
-def _below(node: yaml.Node | None, name: str) -> Place | None:
-    if isinstance(node, yaml.SequenceNode) and name.isdecimal() and int(name) < len(node.value):
-        return node.value[int(name)], node.value[int(name)]
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    for key, value in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.value == name:
-            return key, value
-    merged = [value for key, value in node.value if key.tag == MERGE]
-    several = [one for value in merged for one in (value.value if isinstance(value, yaml.SequenceNode) else [value])]
-    return next((below for one in several if (below := _below(one, name))), None)
-
-
-def _root(file: Path | None) -> yaml.Node | None:
-    if file is None:
-        return None
+def _finder(file: Path | None, expansion: Expansion | None) -> tuple[Callable[[_Key], int | None], str]:
+    """What gives the line of a key, and the name of the file before it; "" for the params.yaml."""
+    expansion = expansion or (agreeing(file) if file else None)
+    if expansion is not None:
+        return expansion.line, f"{SOURCE} "
     try:
-        root: yaml.Node | None = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None
-    return root
+        root = compose_yaml(file.read_text(encoding="utf-8")) if file else None
+    except (OSError, UnicodeDecodeError):
+        root = None
+    return (lambda key: line(root, key)), ""

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from models.errors import ConfigurationError, closest
 from models.options import description, wanted
+from pipeline.book.agreement import SOURCE, book_option
 from pipeline.book.artifacts import PRODUCERS, VERBS, kind_of
 from pipeline.book.entries import (
     AnnotateEntry,
@@ -34,7 +35,9 @@ from pipeline.book.entries import (
     TableSettings,
     TrainEntry,
 )
+from pipeline.book.expansion import Expansion
 from pipeline.book.lines import located, with_line
+from pipeline.book.yaml_text import parse_yaml
 from pipeline.compute.project import is_root
 from pipeline.problems.notices import first_lines
 
@@ -127,10 +130,7 @@ def load_book(folder: str | Path = ".") -> Book:
     if path.is_dir():
         raise ConfigurationError(f"{path}: expected a file, found a folder of that name.")
     if not path.is_file():
-        raise ConfigurationError(
-            f"No recipe book at {path}: expected a params.yaml there. "
-            f"Run from the project's root; name another book with --book.{closest(str(folder), _known_books())}"
-        )
+        raise ConfigurationError(_no_book(path))
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
@@ -141,14 +141,40 @@ def load_book(folder: str | Path = ".") -> Book:
         raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: expected sections (book:, prepare:, train:, ...), found {content!r:.60}")
+    return validated(content, path)
+
+
+def validated(content: Mapping[str, Any], path: Path, expansion: Expansion | None = None) -> Book:
+    """The book that the content of a params.yaml is.
+
+    Args:
+        path: the params.yaml, which is there or will be.
+        expansion: where the content comes from, if not from that file.
+
+    Raises:
+        ConfigurationError: an unknown or missing key, a value of the wrong type, or the folder of another book.
+    """
     try:
         book = Book.model_validate(content)
     except ValidationError as error:
-        problems = located(path, one_screen(explain(error, Book)))
-        raise ConfigurationError(f"{path} does not hold:\n" + "\n".join(problems)) from None
+        problems = located(path, one_screen(explain(error, Book)), expansion)
+        file = path if expansion is None else Path(expansion.written.name)
+        raise ConfigurationError(f"{file} does not hold:\n" + "\n".join(problems)) from None
     _require_own_place(book, path.parent)
     book._origin = _Origin(path.absolute())
     return book
+
+
+def _no_book(path: Path) -> str:
+    if path.with_name(SOURCE).is_file():
+        return (
+            f"{path}: expected what {path.with_name(SOURCE).as_posix()} says, found no such file. "
+            f"Remedy: python -m pipeline expand{book_option(path.parent)}."
+        )
+    return (
+        f"No recipe book at {path}: expected a params.yaml there. "
+        f"Run from the project's root; name another book with --book.{closest(str(path.parent), _known_books())}"
+    )
 
 
 def _require_own_place(book: Book, folder: Path) -> None:
@@ -169,41 +195,8 @@ def _require_own_place(book: Book, folder: Path) -> None:
         )
 
 
-def parse_yaml(text: str) -> Any:
-    """YAML as a recipe book is written; raises ``yaml.YAMLError``, also for a key that stands twice."""
-    try:
-        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except RecursionError:
-        raise yaml.YAMLError("it is nested too deep") from None
-    except ValueError as error:  # PyYAML lets it pass: a date such as 2026-13-45
-        raise yaml.YAMLError(f"a value cannot be read: {error}. Put text in quotes") from None
-
-
 def _known_books() -> list[str]:
     return [".", *(str(path.parent) for path in Path("recipes").glob("*/params.yaml"))]
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML where a key that stands twice in one mapping is an error, not a silent override."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            if not isinstance(key_node, yaml.ScalarNode):
-                problem = "expected a name as the key, found a list or a mapping (text that begins with { needs quotes)"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key '{key}' stands twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_UniqueKeyLoader.add_implicit_resolver(  # 1e-3 is a number in YAML 1.2, and for DVC, but text for PyYAML
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def explain(

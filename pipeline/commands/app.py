@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-
-if TYPE_CHECKING:
-    pass
 
 JOBS, RESULTS, USE, SERVICES, STAGES = "Jobs", "Results", "Use", "Services", "Stages (called by dvc.yaml)"
 PANELS = (JOBS, RESULTS, USE, SERVICES, STAGES)
@@ -31,6 +29,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def program() -> str:
+    """What the user called, for the commands that are named to them."""
+    return "weak2mask" if Path(sys.argv[0]).name == "weak2mask" else "python -m pipeline"
 
 
 def complete_book(incomplete: str) -> list[str]:

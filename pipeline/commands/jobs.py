@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DRY = "Dry run"
 SHOWN = 5
 """Missing inputs that ``check`` lists."""
+CHANGES = 12
+"""Changed entries that ``expand`` lists."""
 OTHERS = "  and {} more (--json has all)"
 MaxStepsOption = Annotated[
     int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
@@ -72,7 +74,9 @@ def run(
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
     ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
     """
+    from pipeline.compute.runtime import workers
     from pipeline.running import repro
+    from pipeline.running.times import announcement
 
     if max_steps is not None or limit is not None or max_batch is not None:
         from pipeline.running.dry_run.limits import Limits
@@ -90,7 +94,9 @@ def run(
     if everything:
         _no_targets(targets)
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
-    repro.run(checked_book(book, files=True, targets=targets or []), targets or [], force=force)
+    checked = checked_book(book, files=True, targets=targets or [])
+    print(announcement(checked, targets or checked.book.targets, max(1, workers())), flush=True)
+    repro.run(checked, targets or [], force=force)
     table(book, filled=True)
 
 
@@ -173,6 +179,35 @@ def _print_warnings(book: Book) -> None:
 
 
 @app.command(rich_help_panel=JOBS)
+def expand(
+    book: BookOption = ".",
+    stale: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if params.yaml is out of date.")
+    ] = False,
+) -> None:
+    """Write the params.yaml of a book from its book.yaml: one line for each entry that `each:` and `judge:` stand for.
+
+    A book without book.yaml has nothing to expand: its params.yaml is what one edits.
+
+    Examples: ``python -m pipeline expand --book recipes/mine``; in a pre-commit hook
+    ``python -m pipeline expand --check --book recipes/mine``.
+    """
+    from pipeline.book.agreement import book_option
+    from pipeline.new_book.expanding import expand_book
+
+    differing = expand_book(book, write=not stale)
+    file = (Path(book) / "params.yaml").as_posix()
+    if not differing:
+        print(f"{file}: as it was.")
+        return
+    print(f"{file}: {'out of date' if stale else 'written'}.")
+    print("\n".join(first_lines([f"  {one}" for one in differing], CHANGES, "  and {} more")))
+    if stale:
+        print(f"Remedy: python -m pipeline expand{book_option(book)}")
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=JOBS)
 def link(
     source: Annotated[str, typer.Argument(help="Project-relative path that a book reads, e.g. data/voc_mini.")],
     target: Annotated[str, typer.Argument(help="Where the files are.")],
@@ -197,16 +232,17 @@ def refresh(
 
     Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
     """
-    from pipeline.book.graph_file import GRAPH, write_graph
+    from pipeline.book.graph_file import GRAPH, PACKAGED, write_graph, write_packaged
     from pipeline.book.graph_file import books as all_books
-    from pipeline.compute.project import is_root
+    from pipeline.compute.project import ROOT_EXPECTED, is_root
 
     if not is_root(Path()):
-        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+        raise ConfigurationError(f"{Path.cwd()}: {ROOT_EXPECTED}. Run this there.")
     folders = [Path(book) for book in books or ()] or all_books()
     for folder in folders:
         if not (folder / "params.yaml").is_file():
             known = [".", *(path.as_posix() for path in all_books())]
             raise ConfigurationError(f"No recipe book at {folder}/params.yaml.{closest(folder.as_posix(), known)}")
-    written = [folder / GRAPH.name for folder in folders if write_graph(folder)]
+    written = [PACKAGED.relative_to(Path.cwd())] if write_packaged() else []
+    written += [folder / GRAPH.name for folder in folders if write_graph(folder)]
     print("\n".join(f"Written: {path.as_posix()}" for path in written) or f"Nothing to do, books: {len(folders)}.")

@@ -106,7 +106,7 @@ def cluster(
 
     Example: ``python -m pipeline cluster --workers 4``, and in another terminal
     ``WEAK2MASK_ENGINE=dask WEAK2MASK_DASK=tcp://127.0.0.1:8786 python -m pipeline run``.
-    For several machines see the README: From a laptop to a cluster.
+    For several machines see docs/howto/cluster.md.
     """
     from pipeline.compute.engines.cluster import served
 

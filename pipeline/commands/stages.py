@@ -29,7 +29,7 @@ def code(book: BookOption = ".") -> None:
     from pipeline.book.fingerprints import write_fingerprints
     from pipeline.book.graph_file import check_graph_file
 
-    checked = checked_book(book)
+    checked = checked_book(book, committed=True)
     check_graph_file(Path(checked.book.path))  # a plain `dvc repro` asks nobody else
     write_fingerprints(checked, Path(checked.book.work) / "code")
 
@@ -38,7 +38,9 @@ def _stage(verb: str, name: str, folder: str) -> None:
     """Run one binder as one tracked run."""
     from pipeline.book.artifacts import artifact, kind_of
     from pipeline.book.params import load_book
+    from pipeline.compute.runtime import workers
     from pipeline.running.stage_process import under_way
+    from pipeline.running.times import expected, measured
     from pipeline.tracking import log as tracking
 
     book = load_book(folder)
@@ -46,11 +48,13 @@ def _stage(verb: str, name: str, folder: str) -> None:
     binder = import_module(f"pipeline.binders.{verb}")
     outputs = [artifact(book.book.work, kind_of(verb), name)]
     stage = f"{verb}@{name}"
-    with under_way(stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
+    if (known := expected(book, stage, max(1, workers()))) is not None:
+        print(f"{stage}: {known}.", flush=True)
+    with under_way(stage), measured(book, stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
         try:
             binder.run(book, name, log)
         except TypeError:  # perhaps an option that no part has: who runs a stage alone has not checked the book
-            checked_book(folder)
+            checked_book(folder, committed=True)
             raise
         _show(book, verb, name, log)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from models.errors import ConfigurationError
-from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_book, complete_checkpoint
+from pipeline.commands.app import USE, BookOption, JsonOption, app, complete_book, complete_checkpoint, program
 from pipeline.problems.notices import first_of
 
 CheckpointOption = Annotated[
@@ -120,8 +120,8 @@ def import_checkpoint(
     answer = {"folder": str(out), "method": card.method, "classes": list(card.class_names), **card.recipe}
     class_count = f"{len(card.class_names) or 'no'} classes"
     message = (
-        f"{out}: read as {card.method} of {card.recipe['source']}, {class_count}. A segmenter predicts (python -m "
-        "pipeline predict -c FOLDER ...); CAMs and walks come from a book that imports the file."
+        f"{out}: read as {card.method} of {card.recipe['source']}, {class_count}. A segmenter predicts ({program()} "
+        "predict -c FOLDER ...); CAMs and walks come from a book that imports the file."
     )
     print(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else message)
 
@@ -191,6 +191,7 @@ def init(
 ) -> None:
     """Write a recipe book for a folder of images and a CSV of tags, with settings for its size.
 
+    Run it in the project's root; outside of any project it makes the current folder one.
     Found by name, all optional but one kind of labels: tags.csv, boxes.csv, points.csv, scribbles/, masks/.
 
     Examples:
@@ -207,14 +208,17 @@ def init(
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
         return
     survey, height, width = done.survey, *done.survey.size
+    if done.new_project:
+        print(f"{done.new_project} is a weak2mask project now: run its books here.")
     splits = ", ".join(f"{len(ids)} {name}" for name, ids in survey.splits.items())
     print(f"{done.path}/params.yaml: {survey.total} images ({splits}) of about {width} x {height} pixels.")
     print(f"{_listed(survey.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
     for note in survey.notes:
         print(f"Note: {note}")
-    print(f"\nNext, about {done.minutes} minutes on {done.device}:\n  python -m pipeline run --book {done.path}")
+    about = "a minute" if done.minutes == 1 else f"{done.minutes} minutes"
+    print(f"\nNext, about {about} on {done.device}:\n  {program()} run --book {done.path}")
     if survey.makes_masks:
-        use = f"python -m pipeline predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
+        use = f"{program()} predict NEW_IMAGES --checkpoint segmenter --book {done.path} --out masks"
         print(f"and then, as often as you like:\n  {use}")
 
 
@@ -235,7 +239,9 @@ def copy(
     from pipeline.new_book.copy import copy_book
 
     written = copy_book(source, book)
-    print(f"{written}/params.yaml is yours to edit. Then: python -m pipeline run --book {written}")
+    edited = next(file for file in (written / "book.yaml", written / "params.yaml") if file.is_file())
+    expand = f"python -m pipeline expand --book {written} && " if edited.name == "book.yaml" else ""
+    print(f"{edited} is yours to edit. Then: {expand}python -m pipeline run --book {written}")
 
 
 @app.command(rich_help_panel=USE)
@@ -280,5 +286,5 @@ def _seeds(given: str) -> list[int]:
 
     numbers = [part.strip() for part in given.split(",")]
     if not all(part.isdecimal() for part in numbers) or len({*map(int, numbers)}) < len(numbers):
-        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, found '{given}'.")
+        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, survey '{given}'.")
     return [int(part) for part in numbers]

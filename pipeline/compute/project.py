@@ -1,5 +1,7 @@
 """Where the project lies, also for a command that runs in a subfolder or in DVC's copy of it.
 
+A project is a checkout of the repository, or a folder that ``init`` made for books of an installed package.
+
 ``dvc exp run --temp`` and ``--queue`` run a book in a copy under ``.dvc/tmp/exps``, which DVC deletes afterwards: what
 has to stay (the record of runs) belongs to the project that was copied.
 """
@@ -11,6 +13,11 @@ from pathlib import Path
 
 COPIES = Path(".dvc/tmp/exps")
 """Where DVC keeps its copies, from a project's root (source: treeverse/dvc, ``TempDirExecutor.from_stash_entry``)."""
+
+MARK = Path("weak2mask.json")
+"""In the root of a project that is no checkout: the version and the source that its books run with."""
+ROOT_EXPECTED = f"expected the project's root (dvc.yaml and pipeline/, or {MARK})"
+"""For messages."""
 
 
 def project_root() -> Path:
@@ -24,6 +31,11 @@ def project_root() -> Path:
 
 def is_root(folder: Path) -> bool:
     """Whether this is a project's root."""
+    return is_checkout(folder) or (folder / MARK).is_file()
+
+
+def is_checkout(folder: Path) -> bool:
+    """Whether this is the root of a clone of the repository (or of DVC's copy of one), with the source in it."""
     return (folder / "dvc.yaml").is_file() and (folder / "pipeline").is_dir()
 
 

@@ -36,7 +36,7 @@ def toy(
     min_size: int = 128,
     max_size: int = 192,
 ) -> Listing:
-    """List the scenes; ``make`` draws them.
+    """Scenes that the project draws itself, with exact masks: nothing is downloaded.
 
     Args:
         root: not used: the files lie in the artefacts' own folders.

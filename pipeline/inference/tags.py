@@ -14,7 +14,7 @@ from stages.prepare import Problem, report
 
 
 def read_tags(path: Path, class_names: Sequence[str], inputs: Sequence[Input]) -> dict[str, list[bool]]:
-    """The C classes that may win, by input name, from a CSV as ``prepare`` reads it (README, "Your own images").
+    """The C classes that may win, by input name, from a CSV as ``prepare`` reads it (docs/howto/data.md).
 
     Raises:
         DataError: no such table, unknown classes, or an image without a row.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.errors import ConfigurationError
 from pipeline.book.graph_file import write_graph
-from pipeline.compute.project import is_root
+from pipeline.compute.project import ROOT_EXPECTED, is_root, project_root
 from pipeline.new_book.survey import slug
 
 
@@ -20,7 +20,9 @@ def free_place(folder: Path, named: str) -> str:
         ConfigurationError: no project here, no fitting name, or a folder or work folder that is there.
     """
     if not is_root(Path()):
-        raise ConfigurationError(f"{Path.cwd()}: expected the project's root (dvc.yaml, pipeline/). Run this there.")
+        above = project_root()
+        where = f"there: cd {above}" if above != Path.cwd() else "in a clone, or where `weak2mask init` made a project"
+        raise ConfigurationError(f"{Path.cwd()}: {ROOT_EXPECTED}. Run this {where}.")
     name = folder.name
     inside = not folder.is_absolute() and ".." not in folder.parts and folder != Path()
     if not inside or name != slug(name):
@@ -29,15 +31,15 @@ def free_place(folder: Path, named: str) -> str:
             f"(recipes/{slug(name)}), found '{folder}'. Name one {named}."
         )
     if folder.exists():
-        raise ConfigurationError(f"{folder} is there already: edit its params.yaml, or name another {named}.")
+        raise ConfigurationError(f"{folder} is there already: edit its book, or name another {named}.")
     work = Path("work") / name
     if work.exists():
         raise ConfigurationError(f"{work} is in use by another book. Name another folder {named}.")
     return name
 
 
-def write_book(folder: Path, text: str) -> None:
-    """The book and its copy of the one dvc.yaml."""
+def write_book(folder: Path, text: str, name: str = "params.yaml") -> None:
+    """The book, in a file of that name, and its copy of the one dvc.yaml."""
     folder.mkdir(parents=True)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    (folder / name).write_text(text, encoding="utf-8")
     write_graph(folder)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from models.errors import ConfigurationError
+from pipeline.book.agreement import SOURCE, book_option, check_agreement
 from pipeline.book.check_inputs import check_targets
 from pipeline.book.lineage import REFERENCES, Node, ancestors, entry_inputs
 from pipeline.book.lines import with_line
@@ -52,9 +53,11 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
         ConfigurationError: unknown targets, no training above them, a training that has one of the seeds, another entry
             with a new name, or sections of the file that cannot be added to line by line. Nothing is written then.
     """
+    check_agreement(book)
     loaded, file = load_book(book), Path(book) / "params.yaml"
     check_targets(loaded, [*targets, *first])
     chain = _chain(loaded, [_node(target) for target in targets], [_node(name) for name in first])
+    _require_plain(file, chain)
     for verb, name in chain:
         if verb == "train" and loaded.train[name].seed in seeds:
             raise ConfigurationError(
@@ -85,6 +88,18 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
         rows=tuple(rows),
         existing_rows=existing_rows,
     )
+
+
+def _require_plain(file: Path, chain: Sequence[Node]) -> None:
+    """What is added to the expansion of a book.yaml would be gone with the next one."""
+    source = file.with_name(SOURCE)
+    if source.is_file():
+        trainings = [f"train.{name} ({with_line(file, f'train.{name}')})" for verb, name in chain if verb == "train"]
+        raise ConfigurationError(
+            f"{file.parent.as_posix()}: params.yaml is written from {SOURCE}, where seeds are a list. Remedy: let "
+            f"{', '.join(trainings)} and what stands on it vary with `each: {{seed: [0, 1, 2]}}`, or add to the list "
+            f"that is there; then python -m pipeline expand{book_option(file.parent)}."
+        )
 
 
 def seeded(name: str, seed: int) -> str:

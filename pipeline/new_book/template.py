@@ -65,14 +65,14 @@ import_annotations:{{ " {}" if not survey.annotations }}
 
 import_weights:
 {% if weights == "random" %}
-  start: {architecture: random, file: pyproject.toml}  # from nothing: wants many more images and epochs
+  start: {architecture: random, file: {{ placeholder }}}  # from nothing: wants many more images and epochs
 {% elif weights %}
   # normalisation: imagenet (torchvision's mean and standard deviation) or half (x / 127.5 - 1, TensorFlow's).
   start: {architecture: {{ plan.backbone }}, file: {{ weights | quoted }}, normalisation: {{ normalisation }}}
 {% else %}
   # torchvision's ImageNet weights, downloaded. Without internet: download: false, and file: a local .pth,
   # .safetensors or .npz with torchvision's entry names.
-  start: {architecture: {{ plan.backbone }}, file: pyproject.toml, download: true}
+  start: {architecture: {{ plan.backbone }}, file: {{ placeholder }}, download: true}
 {% endif %}
 
 train:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.book.lines import Place, places
+from pipeline.book.yaml_text import Place, places
 
 
 class BookText:

@@ -13,8 +13,10 @@ import yaml
 
 from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
+from pipeline.compute.project import MARK, is_checkout
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
+from pipeline.new_book.project import make_project
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
 from pipeline.storage.whole import remove
@@ -35,6 +37,8 @@ class NewBook:
     plan: BookPlan
     minutes: int
     device: str
+    new_project: str = ""
+    """The folder that was made a project for it; empty where it was one."""
 
 
 def init(
@@ -47,6 +51,8 @@ def init(
 ) -> NewBook:
     """Write ``recipes/NAME`` for the folder ``data``; nothing is left behind when it does not work out.
 
+    Outside of any project, the current folder is made one first (:mod:`pipeline.new_book.project`).
+
     Args:
         data: images, a CSV of tags, and whatever else :func:`pipeline.new_book.survey.survey` knows.
         book: the book's folder; by default ``recipes/`` and the folder's name.
@@ -56,32 +62,48 @@ def init(
         options: of the reader: keys of :data:`READER_OPTIONS`.
 
     Raises:
-        ConfigurationError: no project here, a book or its work folder that is there.
+        ConfigurationError: a subfolder of a project, a book or its work folder that is there.
         DataError: what is wrong with the folder, or with the weights.
     """
+    made: list[Path] = []
+    try:
+        return _init(data, book, style, weights, normalisation, options or {}, made)
+    except BaseException:
+        for path in reversed(made):
+            remove(path)
+        raise
+
+
+def _init(
+    data: Path,
+    book: str | None,
+    style: Style | None,
+    weights: str | None,
+    normalisation: Literal["imagenet", "half"],
+    options: Mapping[str, Any],
+    made: list[Path],
+) -> NewBook:
+    """:func:`init`; what it makes is added to ``made``."""
     from pipeline.compute.runtime import device, workers
 
     folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
+    make_project(data, made)
+    new_project = str(Path.cwd()) if made else ""
     name = free_place(folder, "with --book")
-    survey = _survey(data, options or {})
+    survey = _survey(data, options)
     machine = device()
     gpu = machine != "cpu"
     chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
     chosen = plan_book(survey, chosen_style, backbone)
-    made: list[Path] = []
-    try:
-        source, variable = _source(data, name, made)
-        file = _weights_file(weights, name, made)
-        text = _text(folder, name, data, survey, chosen, source, variable, file, normalisation)
-        made.append(folder)
-        write_book(folder, text)
-        _require_sound(folder)
-    except BaseException:
-        for path in reversed(made):
-            remove(path)
-        raise
-    return NewBook(folder.as_posix(), survey, chosen, minutes(survey, chosen, max(1, workers()), gpu), machine)
+    source, variable = _source(data, name, made)
+    file = _weights_file(weights, name, made)
+    text = _text(folder, name, data, survey, chosen, source, variable, file, normalisation)
+    made.append(folder)
+    write_book(folder, text)
+    _require_sound(folder)
+    about = minutes(survey, chosen, max(1, workers()), gpu)
+    return NewBook(folder.as_posix(), survey, chosen, about, machine, new_project)
 
 
 def reader_options(lines: Sequence[str]) -> dict[str, Any]:
@@ -199,6 +221,7 @@ def _text(
         "source": source,
         "variable": variable,
         "weights": weights,
+        "placeholder": "pyproject.toml" if is_checkout(Path()) else MARK.as_posix(),
         "normalisation": normalisation,
         "labels": "tags" if survey.tags else next(iter(survey.annotations), "tags"),
         "marked": next(iter(marked), ""),

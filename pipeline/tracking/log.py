@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.compute.machine import machine_kind
 from pipeline.compute.project import lost_project, project_root
 from pipeline.compute.servers import check_address
 from pipeline.tracking.recording import PATIENCE, Channel, open_channel
@@ -31,6 +32,8 @@ from pipeline.tracking.recording import PATIENCE, Channel, open_channel
 SQLITE = "sqlite:///"
 LOCAL_STORE = "mlflow.db"
 """In the project's root."""
+MACHINE_TAG = "machine"
+"""Of a run: the kind of machine that it ran on."""
 
 
 class Log:
@@ -107,7 +110,7 @@ def run(stage: str, book: str, parameters: Mapping[str, Any], outputs: Sequence[
             stacklevel=3,
         )
     log = RecordedLog(open_channel())
-    tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), "mlflow.source.name": stage}
+    tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), "mlflow.source.name": stage, MACHINE_TAG: machine_kind()}
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.exp"] = experiment
     log.send("start", name=stage, book=book, parameters=flatten(parameters), tags=tags, time=_now())

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from models.errors import DataError, Weak2MaskError
-from pipeline.tracking.log import enabled, store_path, store_uri
-from pipeline.tracking.recorder import OUTPUT_TAG, connect
+from pipeline.tracking.log import MACHINE_TAG, enabled, store_path, store_uri
+from pipeline.tracking.recorder import COMMIT_TAG, OUTPUT_TAG, UNCOMMITTED_TAG, connect
 
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where ``python -m pipeline mlflow`` shows the local store."""
 LOOKED_AT = 200
 """Runs that made an equal output, of which the newest that contradicts no other output is taken."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Of one MLflow run. What an older version of the project did not record is None.
+
+    Attributes:
+        date: of its start, UTC, YYYY-MM-DD.
+        seconds: from its start to its end; None for one that has not ended.
+        commit: of the project.
+        uncommitted: whether tracked files differed from that commit.
+        machine: cores and GPUs (:func:`pipeline.compute.machine.machine_kind`).
+        precision: of a training, as it ran ("32-true", "bf16-mixed").
+    """
+
+    date: str
+    seconds: float | None = None
+    commit: str | None = None
+    uncommitted: bool = False
+    machine: str | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,7 @@ class RecordedStage:
     md5: str
     run_id: str | None
     url: str | None = None
+    circumstances: Circumstances | None = None
 
 
 def known_runs(lock: Path) -> dict[str, RecordedStage]:
@@ -104,9 +127,22 @@ def _find(client: Any, experiments: list[str], stage: str, outs: Sequence[Mappin
         runs = [run for run in runs if all(run.data.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
         if runs:
             info = runs[0].info
-            return RecordedStage(stage, out["path"], out["md5"], info.run_id, _url(info.experiment_id, info.run_id))
+            url = _url(info.experiment_id, info.run_id)
+            return RecordedStage(stage, out["path"], out["md5"], info.run_id, url, _circumstances(runs[0]))
     first = outs[0] if outs else {"path": "", "md5": ""}
     return RecordedStage(stage, first["path"], first["md5"], None)
+
+
+def _circumstances(run: Any) -> Circumstances:
+    info, tags = run.info, run.data.tags
+    return Circumstances(
+        date=datetime.fromtimestamp(info.start_time / 1000, UTC).date().isoformat(),
+        seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
+        commit=tags.get(COMMIT_TAG),
+        uncommitted=tags.get(UNCOMMITTED_TAG) == "true",
+        machine=tags.get(MACHINE_TAG),
+        precision=tags.get("precision"),
+    )
 
 
 def _url(experiment_id: str, run_id: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.book.published import COLUMNS
 from pipeline.results.tables import localisations
+from pipeline.results.tables.circumstances import together
 from pipeline.results.tables.latex import latex
 from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
 from pipeline.results.tables.repeats import SCORES, repeat_json
@@ -90,10 +91,11 @@ def to_json(table: PaperTable) -> str:
         "title": table.title,
         "data": table.data,
         "bound": table.bound,
+        "made": together(number.provenance["made"] for number in table.numbers.values()),
         "columns": COLUMNS,
         "recipes": [_recipe(row) for row in table.rows],
         "repeats": [repeat_json(row) for row in table.repeats],
-        "evaluations": {name: _number(number) for name, number in table.numbers.items()},
+        "evaluations": {name: _number(number, table.shares[name]) for name, number in table.numbers.items()},
         "localisations": localisations.localisations_json(table.localised),
         "notes": table.notes,
         "warnings": table.warnings,
@@ -184,5 +186,10 @@ def _recipe(row: PaperRow) -> dict[str, Any]:
     }
 
 
-def _number(number: Number) -> dict[str, Any]:
-    return {"metrics": number.metrics, "out_of_date": number.stale, "provenance": number.provenance}
+def _number(number: Number, share: float | None) -> dict[str, Any]:
+    return {
+        "metrics": number.metrics,
+        "percent_of_full": share,
+        "out_of_date": number.stale,
+        "provenance": number.provenance,
+    }

@@ -20,7 +20,8 @@ from pipeline.book.check import check
 from pipeline.book.fingerprints import fingerprint
 from pipeline.book.lineage import Node, ancestors, artefact_name, entry_inputs
 from pipeline.book.options import components
-from pipeline.book.params import Book, parse_yaml
+from pipeline.book.params import Book
+from pipeline.book.yaml_text import parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
 
 NO_RECORD = "has no record in dvc.lock"

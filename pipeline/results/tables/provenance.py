@@ -10,6 +10,7 @@ from pipeline.book.artifacts import artifact
 from pipeline.book.lineage import Node, ancestors, artefact_name
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
+from pipeline.results.tables.circumstances import of_stages, seconds_of
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.recipes import test_settings
 from pipeline.tracking.runs import RecordedStage
@@ -45,6 +46,7 @@ def provenance(
         "trained": [_training(book, node) for node in nodes if node[0] == "train"],
         "dvc": {"metrics.json": record.md5(folder / "metrics.json"), of: record.md5(_path(book, _judged(book, name)))},
         "mlflow": {stage: run_of(runs, stage) for stage in (f"evaluate@{name}", f"{made[0]}@{made[1]}")},
+        "made": of_stages((f"{verb}@{name}" for verb, name in nodes), runs, _seeds(book, nodes)),
         "stages": [_stage(book, node, record, runs) for node in nodes],
     }
 
@@ -173,6 +175,10 @@ def _init(book: Book, node: Node) -> str:
     return f"{node[1]}: {entry.official or entry.architecture}, {where}"
 
 
+def _seeds(book: Book, nodes: list[Node]) -> list[int]:
+    return [book.train[name].seed for verb, name in nodes if verb == "train"]
+
+
 def _training(book: Book, node: Node) -> dict[str, Any]:
     entry = book.train[node[1]]
     made = book.producer("supervision", entry.supervision)
@@ -182,6 +188,7 @@ def _training(book: Book, node: Node) -> dict[str, Any]:
         "labels": _kind(made[1]) if made else entry.supervision,
         "init": entry.init,
         "seed": entry.seed,
+        "precision": entry.precision,
         **{key: entry.model[key] for key in ("backbone", "head") if key in entry.model},
     }
 
@@ -189,5 +196,11 @@ def _training(book: Book, node: Node) -> dict[str, Any]:
 def _stage(book: Book, node: Node, record: Record, runs: Mapping[str, RecordedStage]) -> dict[str, Any]:
     verb, name = node
     path = _path(book, node) / "metrics.json" if verb == "evaluate" else _path(book, node)
-    run = run_of(runs, f"{verb}@{name}")
-    return {"stage": f"{verb}@{name}", "output": path.as_posix(), "md5": record.md5(path), "mlflow": run}
+    stage = f"{verb}@{name}"
+    return {
+        "stage": stage,
+        "output": path.as_posix(),
+        "md5": record.md5(path),
+        "mlflow": run_of(runs, stage),
+        "seconds": seconds_of(stage, runs),
+    }

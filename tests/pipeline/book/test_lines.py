@@ -13,8 +13,9 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.check import check
 from pipeline.book.check_inputs import missing_files
-from pipeline.book.lines import line_of, located, with_line
+from pipeline.book.lines import located, with_line
 from pipeline.book.params import load_book
+from pipeline.book.yaml_text import line
 from pipeline.new_book.repeat import repeat
 from pipeline.new_book.text import BookText
 
@@ -55,7 +56,7 @@ targets:
     ],
 )
 def test_the_line_of_a_key(key: str, expected: int | None) -> None:
-    assert line_of(yaml.compose(TEXT), key) == expected
+    assert line(yaml.compose(TEXT), key.split(".")) == expected
 
 
 def test_problems_get_the_line_of_their_key(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from models.errors import ConfigurationError, DataError, Weak2MaskError
+from pipeline.compute.machine import machine_kind
 from pipeline.tracking import log as tracking
 from pipeline.tracking import recording
 from pipeline.tracking.recorder import connect, record
@@ -99,6 +100,7 @@ def test_a_run_holds_all_that_was_told(runs: dict[str, Any], project: Path) -> N
         assert parameters == {"method": "cam", "loader.crop": "128", "loader.scales": "[0.5, 1.0]"}
         assert run.data.tags["device"] == "cpu"
         assert run.data.tags["dvc.stage"] == run.info.run_name
+        assert run.data.tags["machine"] == machine_kind()
         history = connect().get_metric_history(run.info.run_id, "loss")
         assert [(entry.step, entry.value) for entry in history] == [(step, 1 / (step + 1)) for step in range(450)]
         assert run.data.metrics["iou/tv_monitor_"] == 0.5
@@ -118,6 +120,10 @@ def test_a_restored_output_leads_to_its_run(runs: dict[str, Any], project: Path,
     assert [(found.stage, found.output, found.md5, found.run_id) for found in find_runs(lock(made))] == [
         ("train@good", "work/out_good", made, runs["train@good"].info.run_id)
     ]
+    circumstances = find_runs(lock(made))[0].circumstances
+    assert circumstances is not None
+    assert circumstances.machine == machine_kind()
+    assert 0 < (circumstances.seconds or 0) < 120
     assert find_runs(lock("0" * 32))[0].run_id is None
     with pytest.raises(DataError, match="dvc repro"):
         find_runs(tmp_path / "none.lock")
@@ -157,11 +163,16 @@ def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pyte
 
 def test_what_is_recorded_is_committed_as(tmp_path: Path, runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "file").write_text("a")
-    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-qm", "a"]):
+    locks = [tmp_path / "dvc.lock", tmp_path / "recipes" / "dvc.lock"]
+    locks[1].parent.mkdir()
+    for path in (tmp_path / "file", *locks):
+        path.write_text("a")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
         subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
     monkeypatch.chdir(tmp_path)
+    for path in locks:
+        path.write_text("what DVC writes after each stage")
     for stage, dirty in (("evaluate@a", "false"), ("evaluate@b", "true")):
         assert record(stage_messages(stage))
         (run,) = connect().search_runs(["1"], f"attributes.run_name = '{stage}'")

@@ -1,4 +1,4 @@
-"""OfficialNetwork networks, loaded through the importer, compute what their original code did."""
+"""Published networks, loaded through the importer, compute what their original code did."""
 
 from __future__ import annotations
 

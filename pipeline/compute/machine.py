@@ -1,0 +1,33 @@
+"""What kind of machine this is, in words that name no model: beside a number, for who wants to compare or repeat it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+GPU_FOLDER = Path("/proc/driver/nvidia/gpus")
+"""Has one folder for each GPU, where NVIDIA's driver is loaded."""
+
+
+def machine_kind(gpus: Path = GPU_FOLDER) -> str:
+    """Cores that this process may use, and GPUs that it may see: "2 cores, no GPU", "16 cores, 1 GPU".
+
+    No package is imported for it. GPUs that ``WEAK2MASK_DEVICE=cpu`` or ``CUDA_VISIBLE_DEVICES`` hides are not counted.
+
+    Args:
+        gpus: the folder with one entry for each GPU of the machine; without it there is none.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = _visible(len(list(gpus.iterdir())) if gpus.is_dir() else 0)
+    return f"{_counted(cores, 'core')}, {_counted(count, 'GPU') if count else 'no GPU'}"
+
+
+def _visible(count: int) -> int:
+    if os.environ.get("WEAK2MASK_DEVICE", "").strip() == "cpu":
+        return 0
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return count if named is None else min(count, len([name for name in named.split(",") if name.strip()]))
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,43 @@
+"""Write the params.yaml that a book.yaml stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.errors import ConfigurationError
+from pipeline.book.agreement import FLAT, SOURCE, differences, expansion_of, flat_content
+from pipeline.book.flat_text import flat_text
+from pipeline.book.params import load_book, validated
+from pipeline.storage.whole import whole_file
+
+SAME_ENTRIES = "its text alone"
+"""How params.yaml differs where it says the same in other words, or has comments."""
+
+
+def expand_book(folder: str, *, write: bool = True) -> list[str]:
+    """Expand the book.yaml in ``folder``, validate what it says, and write params.yaml if that is not what it was.
+
+    Args:
+        write: False leaves params.yaml as it is.
+
+    Returns:
+        What was not up to date: ``train@cam_1 (new)``, ... ; none where params.yaml is as it was.
+
+    Raises:
+        ConfigurationError: no book.yaml, or one that does not hold. Nothing is written then.
+    """
+    expansion = expansion_of(folder)
+    if expansion is None:
+        load_book(folder)  # no book at all is another complaint
+        raise ConfigurationError(
+            f"{Path(folder).as_posix()} has no {SOURCE}: {FLAT} is what one edits there. Nothing has to be expanded."
+        )
+    file, text = Path(folder) / FLAT, flat_text(expansion.content)
+    validated(expansion.content, file, expansion)
+    if file.is_file() and file.read_bytes() == text.encode():
+        return []
+    differing = list(differences(flat_content(file), expansion.content)) or [SAME_ENTRIES]
+    if write:
+        with whole_file(file) as scratch:
+            scratch.write_bytes(text.encode())
+    return differing
