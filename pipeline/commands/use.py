@@ -211,7 +211,7 @@ def init(
     if done.new_project:
         print(f"{done.new_project} is a weak2mask project now: run its books here.")
     splits = ", ".join(f"{len(ids)} {name}" for name, ids in survey.splits.items())
-    print(f"{done.path}/params.yaml: {survey.total} images ({splits}) of about {width} x {height} pixels.")
+    print(f"{done.path}/book.yaml: {survey.total} images ({splits}) of about {width} x {height} pixels.")
     print(f"{_listed(survey.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
     for note in survey.notes:
         print(f"Note: {note}")
@@ -267,9 +267,11 @@ def repeat(
     from pipeline.new_book.repeat import repeat as add_repeats
 
     done = add_repeats(book, targets, _seeds(seeds), first or [])
-    print(f"{book}/params.yaml: {len(done.entries)} entries added: {', '.join(done.entries) or 'all were there'}.")
+    print(f"{done.file}: {len(done.entries)} entries added: {', '.join(done.entries) or 'all were there'}.")
     for row in done.existing_rows:
         print(f"table.repeats.{row} is there already: add the new evaluations to its `of:`.")
+    for name in done.without_row:
+        print(f"No row of means has evaluate.{name} and the new ones: add `mean: NAME` to its `judge:`, then expand.")
     print(f"Next:\n  python -m pipeline run {' '.join(done.targets)}{'' if book == '.' else f' --book {book}'}")
 
 
@@ -286,5 +288,5 @@ def _seeds(given: str) -> list[int]:
 
     numbers = [part.strip() for part in given.split(",")]
     if not all(part.isdecimal() for part in numbers) or len({*map(int, numbers)}) < len(numbers):
-        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, survey '{given}'.")
+        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, found '{given}'.")
     return [int(part) for part in numbers]

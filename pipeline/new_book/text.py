@@ -1,8 +1,8 @@
-"""The text of a params.yaml, to which entries are added while comments and layout stay."""
+"""The text of a params.yaml or book.yaml, to which entries are added while comments and layout stay."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -63,14 +63,53 @@ class BookText:
         at = self._line_start(last + 1)
         self._edits.append((at, at, "".join(f"{' ' * indent}{line}\n" for line in lines)))
 
+    def insert_rows(self, lines: Iterable[str], more: bool) -> None:
+        """Add rows to ``table.repeats``.
+
+        Args:
+            more: it has some.
+        """
+        rows = list(lines)
+        table = self.value(("table",))
+        if more or not rows:
+            self.insert(("table", "repeats"), rows)
+        elif isinstance(table, yaml.MappingNode) and table.value and table.flow_style:  # type: ignore[attr-defined]
+            end = table.end_mark.index - 1
+            comma = "" if self._text[:end].rstrip().endswith(",") else ", "
+            self._edits.append((end, end, f"{comma}repeats: {{{', '.join(rows)}}}"))
+        else:
+            self.insert(("table",), ["repeats:", *(f"  {line}" for line in rows)])
+
+    def append(self, path: Sequence[str], items: Sequence[str]) -> None:
+        """Add items at the end of the list at ``path``, also of one that an alias stands for; it has to have some."""
+        place = self.value(path)
+        if not items or not isinstance(place, yaml.SequenceNode):
+            return
+        last = place.value[-1]
+        if place.flow_style:  # type: ignore[attr-defined]
+            self._edits.append((last.end_mark.index, last.end_mark.index, "".join(f", {item}" for item in items)))
+            return
+        at = self._line_start(_last_line(last, last) + 1)
+        self._edits.append((at, at, "".join(f"{' ' * place.start_mark.column}- {item}\n" for item in items)))
+
+    def value(self, path: Sequence[str]) -> yaml.Node | None:
+        """The node at ``path``; the same one for all aliases of it. None where there is none."""
+        place = self._place(path)
+        return place[1] if place else None
+
+    def anchor_of(self, path: Sequence[str]) -> str:
+        """The YAML anchor of the mapping at ``path``; "" where it has none."""
+        value = self.value(path)
+        known = {node: name for name, node in self._anchors.items()}
+        return known.get(value, "") if isinstance(value, yaml.MappingNode) else ""
+
     def anchor(self, path: Sequence[str]) -> str:
         """The YAML anchor of the entry at ``path``, which gets one if it has none; "" where it cannot."""
         place = self._place(path)
         if place is None or not isinstance(place[1], yaml.MappingNode):
             return ""
-        known = {node: name for name, node in self._anchors.items()}
-        if place[1] in known:
-            return known[place[1]]
+        if known := self.anchor_of(path):
+            return known
         new = next((new for new in (path[-1], "_".join(path)) if new not in self._anchors), "")
         if new:
             self._anchors[new] = place[1]
