@@ -189,7 +189,7 @@ def init(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a recipe book for a folder of images and a CSV of tags, with settings for its size.
+    """Write a recipe book for a folder of images and a CSV of tags, with settings for its size: book.yaml, to edit.
 
     Run it in the project's root; outside of any project it makes the current folder one.
     Found by name, all optional but one kind of labels: tags.csv, boxes.csv, points.csv, scribbles/, masks/.
@@ -229,7 +229,8 @@ def copy(
 ) -> None:
     """Begin a recipe book of your own as a copy of another: same entries, its own place and work folder.
 
-    What was trained for the other book is trained again for the copy. To try another setting beside what there is, add
+    It has a book.yaml to edit, also where the other book is a params.yaml alone. What was trained for the other book is
+    trained again for the copy. To try another setting beside what there is, add
     an entry to the book instead.
 
     Examples:
@@ -239,9 +240,11 @@ def copy(
     from pipeline.new_book.copy import copy_book
 
     written = copy_book(source, book)
-    edited = next(file for file in (written / "book.yaml", written / "params.yaml") if file.is_file())
-    expand = f"python -m pipeline expand --book {written} && " if edited.name == "book.yaml" else ""
-    print(f"{edited} is yours to edit. Then: {expand}python -m pipeline run --book {written}")
+    place = written.as_posix()
+    print(
+        f"{place}/book.yaml is yours to edit. Then: python -m pipeline expand --book {place} && "
+        f"python -m pipeline run --book {place}"
+    )
 
 
 @app.command(rich_help_panel=USE)
@@ -255,6 +258,8 @@ def repeat(
     book: BookOption = ".",
 ) -> None:
     """Add the same recipe under other seeds to a book: its entries, and their mean and deviation in the table.
+
+    In a book.yaml whose recipe takes its seeds from a list they go into that list, otherwise into a block at its end.
 
     Names end with the seed (cam_1), or have it where the original has a 0 (points_0_head: points_1_head). Entries that
     are there already stay as they are, and what does not stand on a training is shared.
