@@ -159,7 +159,7 @@ class _Block:
         if JUDGE in written and JUDGE not in entry:
             entry[JUDGE] = False
         differing = {key: value for key, value in entry.items() if repr(written.get(key)) != repr(value)}
-        return flat_line(name, {"<<": f"*{anchor}", **differing}).replace(f"'*{anchor}'", f"*{anchor}", 1)
+        return flat_line(name, differing).replace("{", f"{{<<: *{anchor}, ", 1)
 
     def _measures(self, evaluation: Node, node: Node) -> bool:
         return self._chain.inputs(evaluation)["of"] == node

@@ -70,15 +70,15 @@ class BookText:
             more: it has some.
         """
         rows = list(lines)
-        table = self.value(("table",))
-        if more or not rows:
-            self.insert(("table", "repeats"), rows)
-        elif isinstance(table, yaml.MappingNode) and table.value and table.flow_style:  # type: ignore[attr-defined]
-            end = table.end_mark.index - 1
-            comma = "" if self._text[:end].rstrip().endswith(",") else ", "
-            self._edits.append((end, end, f"{comma}repeats: {{{', '.join(rows)}}}"))
+        if not rows:
+            return
+        path = ("table", "repeats") if more else ("table",)
+        section = self.value(path)
+        if isinstance(section, yaml.MappingNode) and section.value and section.flow_style:  # type: ignore[attr-defined]
+            braced = ", ".join(rows)
+            self._insert_in_braces(section, braced if more else f"repeats: {{{braced}}}")
         else:
-            self.insert(("table",), ["repeats:", *(f"  {line}" for line in rows)])
+            self.insert(path, rows if more else ["repeats:", *(f"  {line}" for line in rows)])
 
     def append(self, path: Sequence[str], items: Sequence[str]) -> None:
         """Add items at the end of the list at ``path``, also of one that an alias stands for; it has to have some."""
@@ -120,6 +120,11 @@ class BookText:
     def _place(self, path: Sequence[str]) -> Place | None:
         nodes = list(places(self._root, path))
         return nodes[-1] if len(nodes) == len(path) else None
+
+    def _insert_in_braces(self, section: yaml.MappingNode, text: str) -> None:
+        end = section.end_mark.index - 1
+        comma = "" if self._text[:end].rstrip().endswith(",") else ", "
+        self._edits.append((end, end, f"{comma}{text}"))
 
     def _after_colon(self, key: yaml.Node) -> int:
         return self._text.index(":", key.end_mark.index) + 1
