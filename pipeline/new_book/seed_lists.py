@@ -54,10 +54,10 @@ class SeedLists:
             if origin is None:
                 return None
             origins[node] = origin
-        nodes = [text.value(path) for origin in origins.values() for path in origin.lists.values()]
+        seeds = [(name, text.value(path)) for origin in origins.values() for name, path in origin.lists.items()]
         for node in chain.nodes:
             if node not in origins:
-                found = (_varying(expansion, text, entry, nodes) for entry in _relatives(expansion, node))
+                found = (_varying(expansion, text, entry, seeds) for entry in _relatives(expansion, node))
                 origin = next((one for one in found if one), None)
                 if origin is None:
                     return None
@@ -174,10 +174,16 @@ def _relatives(expansion: Expansion, node: Node) -> list[Path]:
     return [node, *others]
 
 
-def _varying(expansion: Expansion, text: BookText, entry: Path, nodes: Sequence[yaml.Node | None]) -> _Origin | None:
-    """The origin of an entry that varies with one of these lists."""
+def _varying(
+    expansion: Expansion, text: BookText, entry: Path, seeds: Sequence[tuple[str, yaml.Node | None]]
+) -> _Origin | None:
+    """The origin of an entry that varies with one of these lists, or with another one of a variable of that name."""
     declared = {name: _declared(text, expansion.sources[entry], name) for name in expansion.values[entry]}
-    lists = {n: path for n, path in declared.items() if path and any(text.value(path) is node for node in nodes)}
+    lists = {
+        name: path
+        for name, path in declared.items()
+        if path and any(name == seed or text.value(path) is node for seed, node in seeds)
+    }
     return _Origin(entry, lists) if lists else None
 
 

@@ -8,13 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from pipeline.__main__ import app
 from pipeline.book.agreement import differences, flat_content
-from pipeline.book.load import checked_book
-from pipeline.new_book.expanding import expand_book
-from pipeline.new_book.repeat import repeat
 from pipeline.new_book.write import init
 
 pytestmark = pytest.mark.usefixtures("project")

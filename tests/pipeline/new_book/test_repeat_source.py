@@ -141,6 +141,13 @@ def test_lists_of_several_lengths_come_to_the_same() -> None:
     assert source() == text
 
 
+def test_what_stands_on_a_training_may_have_a_list_of_its_own() -> None:
+    text = LISTED.replace("seed: *seeds", "run: [0, 1]").replace("<seed>", "<run>")
+    wrote(text)
+    repeated("evaluate@classifier_masks_0", 3, first=("train@classifier_0",))
+    assert source() == text.replace("[0, 1, ]", "[0, 1, 3, ]").replace("run: [0, 1]", "run: [0, 1, 3]")
+
+
 def test_an_evaluation_without_a_row_of_means_is_named() -> None:
     wrote(LISTED)
     done = repeated("evaluate@classifier_masks_0", 3, first=("train@classifier_0",))
