@@ -190,14 +190,14 @@ def test_a_chain_whose_end_does_not_vary_becomes_a_block_of_what_is_not_there() 
         "    fixed_<seed>: {data: toy, cams: seam_<seed>, rule: complement, judge: {mean: fixed}}\n"
     )
     assert checked_book(PLACE).table.repeats["fixed"].of == ["fixed", "fixed_1"]
-    with pytest.raises(
-        ConfigurationError, match=r"make_pseudo_masks.fixed_1 is there, and .*fixed_2 is not.*the seeds 1"
-    ):
-        pass_by = LISTED.replace(
-            "fixed: {data: toy, cams",
-            "fixed_1: {data: toy, cams: seam_1, rule: complement}\n    fixed: {data: toy, cams",
-        )
-        wrote(pass_by.replace("[0, 1, ]", "[0, 1, 2]").replace("      - 1\n", "      - 1\n      - 2\n"))
+
+
+def test_seeds_of_which_some_are_there_are_named() -> None:
+    there = "    fixed_1: {data: toy, cams: seam_1, rule: complement}\n"
+    text = LISTED.replace("    fixed: {data: toy, cams", f"{there}    fixed: {{data: toy, cams")
+    wrote(text.replace("[0, 1, ]", "[0, 1, 2]").replace("      - 1\n", "      - 1\n      - 2\n"))
+    message = r"make_pseudo_masks.fixed_1 is there, and .*fixed_2 is not\. Remedy: name the seeds 1 and the others"
+    with pytest.raises(ConfigurationError, match=message):
         repeat(PLACE, ["evaluate@fixed"], [1, 2], ["train@seam_0"])
 
 
