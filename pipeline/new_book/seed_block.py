@@ -147,18 +147,17 @@ class _Block:
         return entry
 
     def _entry(self, node: Node) -> str:
-        """An entry in a line; what it has from the original comes from the anchor there, if there is one."""
+        """An entry in a line; what the original says, or what that one begins as, is merged where there is an anchor."""
         name, entry = seeded(node[1], SEED), self._chain.under(node, self._given(node), SEED)
         judgements = [self._judge(one, node, name) for one in sorted(self._judged) if self._measures(one, node)]
         if judgements:
             entry[JUDGE] = judgements if len(judgements) > 1 else judgements[0]
-        source = self._expansion.sources[node]
-        anchor, written = self._text.anchor_of(source), self._written(source)
+        anchor, written = self._text.beginning(self._expansion.sources[node])
         if not anchor or not written.keys() <= {*entry, JUDGE}:
             return flat_line(name, entry)
         if JUDGE in written and JUDGE not in entry:
             entry[JUDGE] = False
-        differing = {key: value for key, value in entry.items() if repr(written.get(key)) != repr(value)}
+        differing = {k: v for k, v in entry.items() if k not in written or repr(written[k]) != repr(v)}
         return flat_line(name, differing).replace("{", f"{{<<: *{anchor}, ", 1)
 
     def _measures(self, evaluation: Node, node: Node) -> bool:
@@ -172,10 +171,3 @@ class _Block:
         if evaluation[1] in self._means:
             judge["mean"] = self._means[evaluation[1]]
         return judge or True
-
-    def _written(self, source: Sequence[str]) -> dict[Any, Any]:
-        """The original as it stands in book.yaml, placeholders and all."""
-        found: Any = self._expansion.written.content
-        for key in source:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else {}

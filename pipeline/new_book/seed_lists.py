@@ -142,8 +142,8 @@ class SeedLists:
                 where = new.written.at(new.sources[node])
                 raise ConfigurationError(
                     f"{new.written.name} {where}: {'.'.join(node)}.{key} would be {found.get(key)!r}, expected "
-                    f"{expected[key]!r}: this entry does not vary with the seed as what it stands on does. Remedy: name "
-                    "the first training that varies with --from train@NAME, or edit the book by hand."
+                    f"{expected[key]!r}: this entry does not vary with the seed as what it stands on does. Remedy: "
+                    "name the first training that varies with --from train@NAME, or edit the book by hand."
                 )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import yaml
 
-from pipeline.book.yaml_text import Place, places
+from pipeline.book.yaml_text import MERGE, Place, places
 
 
 class BookText:
@@ -96,6 +97,23 @@ class BookText:
         """The node at ``path``; the same one for all aliases of it. None where there is none."""
         place = self._place(path)
         return place[1] if place else None
+
+    def beginning(self, path: Sequence[str]) -> tuple[str, dict[Any, Any]]:
+        """What an entry such as the one at ``path`` may begin as: the anchor there, or of what that one merges itself.
+
+        Returns:
+            The anchor and the content of its mapping; "" and nothing where there is none.
+        """
+        value = self.value(path)
+        merged = (
+            [below for key, below in value.value if key.tag == MERGE] if isinstance(value, yaml.MappingNode) else []
+        )
+        known = {node: name for name, node in self._anchors.items()}
+        node = next((one for one in (value, *merged) if one in known and isinstance(one, yaml.MappingNode)), None)
+        if node is None:
+            return "", {}
+        copy = deepcopy(node)  # merges are taken out of what is constructed
+        return known[node], yaml.SafeLoader("").construct_document(copy)
 
     def anchor_of(self, path: Sequence[str]) -> str:
         """The YAML anchor of the mapping at ``path``; "" where it has none."""

@@ -52,7 +52,9 @@ segmenters:
       - 0   # the first
       - 1
   train:
-    seg_<number>: {{data: toy, supervision: classifier_<number>, method: segmenter, init: random, seed: <number>, settings: {{epochs: 1}}}}
+    seg_<number>:
+      {{data: toy, supervision: classifier_<number>, method: segmenter,
+       init: random, seed: <number>, settings: {{epochs: 1}}}}
   predict_masks:
     seg_<number>: {{data: toy, split: val, checkpoint: seg_<number>, judge: {{mean: seg}}}}
 fixed:
@@ -164,7 +166,7 @@ def test_an_evaluation_without_a_row_of_means_is_named() -> None:
 @pytest.mark.parametrize(
     ("target", "seeds", "first", "message"),
     [
-        ("evaluate@seg_0_val", [0], ["train@seg_0"], r"book.yaml line 33: train.seg_0 has the seed 0 itself"),
+        ("evaluate@seg_0_val", [0], ["train@seg_0"], r"book.yaml line 35: train.seg_0 has the seed 0 itself"),
         ("evaluate@seg_0_val", [1], ["train@seg_0"], r"book.yaml line 30: the seed 1 is in this list already"),
         ("evaluate@seg_0_val", [1], [], r"train.classifier_1 is another entry than train.classifier_0 under that seed"),
         ("evaluate@seg_0_val", [8], ["train@seg_0"], r"train.seg_8.supervision: nothing makes supervision"),
@@ -217,8 +219,7 @@ def test_a_recipe_without_lists_gets_a_block_and_then_its_list_grows() -> None:
         "val_seeds:\n  each: {seed: [1, 2]}\n"
         "  train:\n"
         "    cam_<seed>: {<<: *cam, seed: <seed>}\n"
-        "    seg_<seed>: {data: toy, supervision: crf_<seed>, method: segmenter, init: random, "
-        "settings: {epochs: 1}, seed: <seed>}\n"
+        "    seg_<seed>: {<<: *cam, supervision: crf_<seed>, method: segmenter, seed: <seed>}\n"
         "  export_cams:\n"
         "    cam_<seed>: {<<: *exported, checkpoint: cam_<seed>, judge: false}\n"
         "  make_pseudo_masks:\n"
