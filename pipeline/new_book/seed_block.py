@@ -147,7 +147,7 @@ class _Block:
         return entry
 
     def _entry(self, node: Node) -> str:
-        """An entry in a line; what the original says, or what that one begins as, is merged where there is an anchor."""
+        """An entry in a line; it begins as the original, or as that one begins, where there is an anchor."""
         name, entry = seeded(node[1], SEED), self._chain.under(node, self._given(node), SEED)
         judgements = [self._judge(one, node, name) for one in sorted(self._judged) if self._measures(one, node)]
         if judgements:
