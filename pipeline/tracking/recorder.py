@@ -189,7 +189,8 @@ def _git_tags() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = _git("status", "--porcelain", "--untracked-files=no")
+    # dvc.lock has what came out: DVC writes it after each stage, and no stage runs on it
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
     return {COMMIT_TAG: commit, UNCOMMITTED_TAG: str(bool(changed)).lower()}
 
 

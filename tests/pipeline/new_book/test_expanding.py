@@ -15,7 +15,6 @@ from pipeline.book.load import checked_book
 from pipeline.book.params import load_book
 from pipeline.new_book.copy import copy_book
 from pipeline.new_book.expanding import SAME_ENTRIES, expand_book
-from pipeline.new_book.repeat import repeat
 
 ROOT = Path(__file__).parents[3]
 PLACE = "recipes/mine"
@@ -148,14 +147,6 @@ def test_a_copy_has_the_book_that_one_edits(book: Path) -> None:
     assert (copy / "book.yaml").read_text() == TEXT.replace("mine", "yours")
     assert checked_book(copy.as_posix()).train == load_book(PLACE).train
     assert expand_book(copy.as_posix()) == []
-
-
-def test_more_seeds_go_into_the_list(book: Path) -> None:
-    expand_book(PLACE)
-    before = (book / "params.yaml").read_bytes()
-    with pytest.raises(ConfigurationError, match=r"train\.cam_0 \(recipes/mine/book.yaml line 12\).*add to the list"):
-        repeat(PLACE, ["evaluate@cam_0"], [5])
-    assert (book / "params.yaml").read_bytes() == before
 
 
 def test_a_plain_book_has_nothing_to_expand(book: Path) -> None:

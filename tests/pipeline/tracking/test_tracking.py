@@ -163,11 +163,16 @@ def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pyte
 
 def test_what_is_recorded_is_committed_as(tmp_path: Path, runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "file").write_text("a")
-    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-qm", "a"]):
+    locks = [tmp_path / "dvc.lock", tmp_path / "recipes" / "dvc.lock"]
+    locks[1].parent.mkdir()
+    for path in (tmp_path / "file", *locks):
+        path.write_text("a")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
         subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
     monkeypatch.chdir(tmp_path)
+    for path in locks:
+        path.write_text("what DVC writes after each stage")
     for stage, dirty in (("evaluate@a", "false"), ("evaluate@b", "true")):
         assert record(stage_messages(stage))
         (run,) = connect().search_runs(["1"], f"attributes.run_name = '{stage}'")
