@@ -103,8 +103,8 @@ def import_checkpoint(
 ) -> None:
     """Turn a checkpoint that a paper published into one of this project; nothing in the file is executed.
 
-    A book does the same with an entry ``import_weights: {NAME: {official: seam, file: PATH}}``, whose CAMs, links or
-    masks it can export, and from which it can train.
+    A book does the same with an entry ``import_weights: {NAME: {official: seam, file: PATH}}``, which other entries
+    can then name as a checkpoint: to export CAMs, to propagate them, to predict masks or to train from.
 
     Example: ``python -m pipeline import-checkpoint seam resnet38_SEAM.pth work/seam``
     """
@@ -138,7 +138,7 @@ def export_onnx(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a segmenter as ONNX; the file is left only if onnxruntime answers as the network does.
+    """Write a segmenter as ONNX; the file is kept only if onnxruntime computes the same as PyTorch.
 
     Input ``image``: float32 RGB [B,3,H,W] in [0,1]. Output ``logits``: [B,1+C,h,w], channel 0 background.
     Class names, palette and stride are in the file's metadata.
@@ -185,14 +185,16 @@ def init(
     ] = "imagenet",
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Of the reader, as messages say it: classes, mask_values, labelmap or upright. May repeat."),
+        typer.Option(
+            help="Option of the reader, as a message gives it: classes, mask_values, labelmap, upright. May repeat."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a recipe book for a folder of images and a CSV of tags, with settings for its size: book.yaml, to edit.
+    """Write a recipe book (book.yaml) for a folder of images and labels, with settings for their number and size.
 
-    Run it in the project's root; outside of any project it makes the current folder one.
-    Found by name, all optional but one kind of labels: tags.csv, boxes.csv, points.csv, scribbles/, masks/.
+    Run it in the project's root; outside of any project it makes the current folder one. It uses what the folder has of
+    tags.csv, boxes.csv, points.csv, scribbles/ and masks/; one kind of labels has to be there.
 
     Examples:
 

@@ -23,7 +23,7 @@ def expand_book(folder: str, *, write: bool = True) -> list[str]:
         write: False leaves params.yaml as it is.
 
     Returns:
-        What was not up to date: ``train@cam_1 (new)``, ... ; none where params.yaml is as it was.
+        What was not up to date: ``train@cam_1 (new)``, ... ; none where params.yaml is up to date.
 
     Raises:
         ConfigurationError: no book.yaml, or one that does not hold. Nothing is written then.
@@ -32,7 +32,7 @@ def expand_book(folder: str, *, write: bool = True) -> list[str]:
     if expansion is None:
         load_book(folder)  # no book at all is another complaint
         raise ConfigurationError(
-            f"{Path(folder).as_posix()} has no {SOURCE}: {FLAT} is what one edits there. Nothing has to be expanded."
+            f"{Path(folder).as_posix()} has no {SOURCE}, so nothing has to be expanded. Remedy: edit its {FLAT}."
         )
     file, text = Path(folder) / FLAT, flat_text(expansion.content)
     validated(expansion.content, file, expansion)
