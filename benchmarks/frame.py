@@ -77,9 +77,7 @@ def repetition(task: Callable[[Any], Results], data: Any) -> Repetition:
     return Repetition(cpu, wall, grown, {name: _array(value) for name, value in results.items()})
 
 
-def differences(
-    ours: Mapping[str, npt.NDArray[Any]], reference: Mapping[str, npt.NDArray[Any]]
-) -> dict[str, float]:
+def differences(ours: Mapping[str, npt.NDArray[Any]], reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
     """How far two results are apart, by name.
 
     Returns:

@@ -40,7 +40,7 @@ FILES = (
 )
 """Files of this folder with cases, in the order of the tables. Each has a dictionary ``CASES``."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "pydensecrf2", "zarr")
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """One thread for each form: threads that wait for each other would count as work."""
 
 Record = dict[str, Any]
@@ -88,8 +88,8 @@ def measured(name: str, quick: bool = False) -> Record:
     if max(gaps.values()) > case.tolerance:
         raise DisagreementError(
             f"{name}: expected results that differ by at most {case.tolerance:g}, found "
-            f"{', '.join(f'{gap:.2g} ({part})' for part, gap in gaps.items())}. Remedy: correct the form that is wrong; "
-            "no time was kept."
+            f"{', '.join(f'{gap:.2g} ({part})' for part, gap in gaps.items())}. "
+            "Remedy: correct the form that is wrong. No time was kept."
         )
     return {
         "case": name,
