@@ -116,7 +116,7 @@ CASES = {
         size={"height": 47, "width": 63, "classes": 2, "log_t": 8},
         quick={"height": 12, "width": 15, "classes": 2, "log_t": 8},
         tolerance=1e-3,
-        repetitions=3,
+        repetitions=2,
     ),
     "psa": Case(
         "PSA's random walk",
@@ -126,6 +126,6 @@ CASES = {
         size={"height": 47, "width": 63, "classes": 3, "channels": 448, "log_t": 8},
         quick={"height": 12, "width": 15, "classes": 2, "channels": 16, "log_t": 8},
         tolerance=1e-3,
-        repetitions=3,
+        repetitions=2,
     ),
 }
