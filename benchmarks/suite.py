@@ -42,6 +42,8 @@ FILES = (
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "pydensecrf2", "zarr")
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """One thread for each form: threads that wait for each other would count as work."""
+WRITTEN = (":!results/benchmarks", ":!docs/benchmarks.md")
+"""What a run of the suite and its page change: no difference from the commit that was measured."""
 
 Record = dict[str, Any]
 Runner = Callable[[str, Form, bool], Repetition]
@@ -110,7 +112,7 @@ def made() -> Record:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results", ":!docs/benchmarks.md")),
+        "uncommitted": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", *WRITTEN)),
         "machine": machine_kind(),
         "threads": 1,
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
