@@ -1,4 +1,4 @@
-"""Write the generated pages (reference, benchmarks), or say which are stale: ``python -m docs.tools.generate [--check]``."""
+"""Write the generated pages, or say which are stale: ``python -m docs.tools.generate [--check]``."""
 
 from __future__ import annotations
 
