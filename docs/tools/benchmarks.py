@@ -19,8 +19,9 @@ page.
 
 A ratio is reference / ours: above 1 the project is faster, or needs less memory. The two forms of a case take turns in
 one run, each in a process of its own with one thread. CPU is user and system time; a ratio is the median over the
-turns, with the lowest and the highest. Memory is what the peak of a process rises by, beyond the input. The difference is the
-largest one between the two results: relative to the largest value, or for whole numbers the share of unequal ones.
+turns, with the lowest and the highest. Memory is what the peak of a process rises by, beyond the input.
+The difference is the largest one between the two results: relative to the largest value, or for whole numbers the share
+of unequal ones.
 """
 EMPTY = "\nNo case has been measured yet.\n"
 

@@ -42,9 +42,7 @@ def test_a_record_becomes_a_row_of_each_table() -> None:
     assert (
         "| `walks.irn` | Title of walks.irn | 120.0 | 60.0 to 240.1 | 120.0 | 3.00 | 120.040 | 1.000 | `2e-05` |"
     ) in text
-    assert (
-        "| `loader.plain` | Title of loader.plain | 1.25 | 0.62 to 2.50 | 1.25 |  | 1.250 | 1.000 | `2e-05` |" in text
-    )
+    assert "| Title of loader.plain | 1.25 | 0.62 to 2.50 | 1.25 |  | 1.250 | 1.000 | `2e-05` |" in text
     assert "| `walks.irn` | side 8, images 2; 3 turns | Ours \\|x\\|. | By the formula. |" in text
     assert "- 2026-11-29, commit `01234567`, 2 cores, no GPU, 1 thread a form, torch `2.13.0`: all cases." in text
 
