@@ -21,7 +21,9 @@ LONG = (
 )
 """Files that take longest, which begin first: a core that gets one of them last works on alone."""
 
-hypothesis.settings.register_profile("weak2mask", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile(  # a busy machine is no failure
+    "weak2mask", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("weak2mask")
 
 
