@@ -52,7 +52,7 @@ check: $(STAMP)  ## Every recipe book: all names and options resolve
 	  python -m pipeline check --book "$$book" || exit; done
 
 test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests on all cores
-	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 
 mlflow: $(STAMP)  ## Open the recorded runs in MLflow's UI on 127.0.0.1:5000
 	@python -m pipeline mlflow
