@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -78,14 +79,15 @@ def is_cuda(device: Any) -> bool:
 
 
 def place(lines: bool = True) -> str:
-    """ "file:line function" of the innermost call from the project's code, its helpers for tests left out."""
-    frame = sys._getframe(1)
+    """ "file:line function" of the innermost call from the project's code, these helpers left out."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         if path.is_relative_to(ROOT) and not path.name.startswith("pretend_") and ".venv" not in path.parts:
             line = f":{frame.f_lineno}" if lines else ""
-            return f"{path.relative_to(ROOT)}{line} {frame.f_code.co_name}"
-        frame = frame.f_back  # type: ignore[assignment]
+            function = frame.f_code.co_qualname.split(".<locals>")[0]
+            return f"{path.relative_to(ROOT)}{line} {function}"
+        frame = frame.f_back
     return "?"
 
 
