@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import _engine_run_backward
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 from tests.helpers.pretend_tensor import (
     CUDA,
@@ -37,7 +36,10 @@ from tests.helpers.pretend_tensor import (
     held,
     is_cuda,
     is_method,
+    leaves_of,
+    mapped,
     marked,
+    name_of,
     place,
     pretended,
 )
@@ -150,8 +152,7 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        leaves = tree_flatten((args, kwargs))[0]
-        pretend = any(isinstance(leaf, PretendTensor) for leaf in leaves)
+        pretend = any(isinstance(leaf, PretendTensor) for leaf in leaves_of((args, kwargs)))
         name = getattr(func, "__name__", "")
         special = getattr(self, f"_{name}", None) if is_method(func) else None
         if special is not None and (pretend or name in ("to", "cuda")):
@@ -164,11 +165,11 @@ class _Functions(TorchFunctionMode):
         on_gpu = pretend if asked is None else is_cuda(asked)
         check_generator(kwargs.get("generator"), on_gpu)
         if pretend and not on_gpu:  # a plain tensor like a pretend one
-            args, kwargs, pretend = tree_map(held, args), tree_map(held, kwargs), False
-        with self.gpu.within(pretend, quiet=resolve_name(func) in CHECKS_ON_CPU and classes_given(args, kwargs)):
+            args, kwargs, pretend = mapped(held, args), mapped(held, kwargs), False
+        with self.gpu.within(pretend, quiet=name_of(func) in CHECKS_ON_CPU and classes_given(args, kwargs)):
             result = func(*args, **kwargs)
         if on_gpu and (asked is not None or name == "new_tensor"):
-            return tree_map(pretended, result)
+            return mapped(pretended, result)
         return result if pretend else marked(result, name)
 
     def _to(self, func: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -215,13 +216,13 @@ class _Dispatched(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in leaves_of((args, kwargs)) if isinstance(leaf, Tensor)]
         pretend = [tensor for tensor in tensors if isinstance(tensor, PretendTensor)]
         name = func.overloadpacket.__name__
         if not pretend:
             result = func(*args, **kwargs)
             made_here = self.gpu.inside and (not tensors or name == "lift_fresh")
-            return tree_map(pretended, result) if made_here else result
+            return mapped(pretended, result) if made_here else result
         if name == "copy_":
             if not isinstance(args[0], PretendTensor) and args[0].ndim:
                 self.gpu.count("copy_")
@@ -229,7 +230,7 @@ class _Dispatched(TorchDispatchMode):
             check_devices(func, tensors, pretend)
             self._count(name, args)
         originals = {id(tensor.held): tensor for tensor in pretend}
-        result = func(*tree_map(held, args), **tree_map(held, kwargs))
+        result = func(*mapped(held, args), **mapped(held, kwargs))
 
         def wrapped(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -238,7 +239,7 @@ class _Dispatched(TorchDispatchMode):
 
         if name == "copy_":
             return args[0]
-        return [wrapped(leaf) for leaf in result] if isinstance(result, list) else tree_map(wrapped, result)
+        return mapped(wrapped, result)
 
     def _count(self, name: str, args: Any) -> None:
         if name in SYNCHRONISING:

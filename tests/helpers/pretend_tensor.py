@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -82,17 +83,51 @@ def place(lines: bool = True) -> str:
     """ "file:line function" of the innermost call from the project's code, these helpers left out."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(ROOT) and not path.name.startswith("pretend_") and ".venv" not in path.parts:
+        path = _in_project(frame.f_code.co_filename)
+        if path is not None:
             line = f":{frame.f_lineno}" if lines else ""
-            function = frame.f_code.co_qualname.split(".<locals>")[0]
-            return f"{path.relative_to(ROOT)}{line} {function}"
+            return f"{path}{line} {frame.f_code.co_qualname.split('.<locals>')[0]}"
         frame = frame.f_back
     return "?"
 
 
+@cache
+def _in_project(file: str) -> str | None:
+    """The file's path in the repository, or None for one of others or of these helpers."""
+    path = Path(file)
+    inside = path.is_relative_to(ROOT) and not path.name.startswith("pretend_") and ".venv" not in path.parts
+    return str(path.relative_to(ROOT)) if inside else None
+
+
+@cache
+def name_of(func: Any) -> str:
+    """As "torch.Tensor.item"."""
+    return resolve_name(func) or ""
+
+
 def is_method(func: Any) -> bool:
-    return resolve_name(func) is not None and (resolve_name(func) or "").startswith("torch.Tensor.")
+    return name_of(func).startswith("torch.Tensor.")
+
+
+def leaves_of(tree: Any) -> Iterator[Any]:
+    """What lists, tuples and dicts hold in the end."""
+    if isinstance(tree, list | tuple):
+        for branch in tree:
+            yield from leaves_of(branch)
+    elif isinstance(tree, dict):
+        yield from leaves_of(list(tree.values()))
+    else:
+        yield tree
+
+
+def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
+    """The same lists, tuples and dicts of changed leaves."""
+    if isinstance(tree, list | tuple):
+        branches = [mapped(change, branch) for branch in tree]
+        return branches if isinstance(tree, list) else tuple(branches)
+    if isinstance(tree, dict):
+        return {key: mapped(change, branch) for key, branch in tree.items()}
+    return change(tree)
 
 
 def held(leaf: Any) -> Any:
