@@ -28,15 +28,16 @@ class PretendTensor(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> PretendTensor:
-        made: PretendTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls,
-            held.shape,
-            strides=held.stride(),
-            storage_offset=held.storage_offset(),
-            dtype=held.dtype,
-            layout=held.layout,
-            device="cpu",
-        )
+        with torch.inference_mode(False):  # a view of a parameter is a usual tensor, there too
+            made: PretendTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+                cls,
+                held.shape,
+                strides=held.stride(),
+                storage_offset=held.storage_offset(),
+                dtype=held.dtype,
+                layout=held.layout,
+                device="cpu",
+            )
         made.held = held
         return made
 

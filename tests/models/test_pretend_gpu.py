@@ -1,4 +1,4 @@
-"""The pretend GPU itself, and every page trained on it: no mixing of devices, few reads by the host, the CPU's bytes."""
+"""The pretend GPU itself, and every page trained on it: no mixing of devices, golden reads, the bytes of the CPU."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def page(name: str) -> Method:
 
 def answers(method: Any, device: Any) -> Iterator[tuple[str, Any]]:
     """What every stage makes of a page that suits it, as arrays."""
-    views: dict[str, Any] = {"device": device, "scales": (0.5, 1.0), "flip": True}
+    views: dict[str, Any] = {"device": device, "scales": (0.75, 1.0), "flip": True}
     if isinstance(method, Localizer):
         for alignment in ("cells", "half_pixel"):
             ((_, cam),) = export_cams([("a", IMAGE, TAGS)], method, alignment=alignment, **views)  # type: ignore[arg-type]
