@@ -73,7 +73,7 @@ class ToyRun:
         refined = self._refined(scene)
         yield "image", scene.image
         yield f"CAM: {name}", cam_heat(scene.image, scene.cam.scores[largest])
-        yield f"after dense CRF: {name}", cam_heat(scene.image, refined.scores[largest])
+        yield f"dense CRF: {name}", cam_heat(scene.image, refined.scores[largest])
         yield "pseudo-mask", overlay(scene.image, self._pseudo_mask(scene, refined), OPAQUE)
         yield "prediction", overlay(scene.image, self.masks[PREDICTED][scene.id], OPAQUE)
         yield "full supervision", overlay(scene.image, self.masks[BOUND][scene.id], OPAQUE)
