@@ -158,7 +158,9 @@ def _layer(images: int, channels: int, side: int, options: dict[str, int]) -> La
 
 
 def depthwise(x: Layer) -> Results:
-    """Forward and backward pass of ``DepthwiseConv2d``: undilated convolutions of stride 1, for which torch is fast."""
+    """Forward and backward pass of ``DepthwiseConv2d``: undilated convolutions of stride 1, for which torch is fast
+    where the CPU has instructions for bfloat16. Where it lacks them, trainings are in float32 and do not take this way.
+    """
     return _passes(x, DepthwiseConv2d)
 
 

@@ -1,7 +1,7 @@
 """Training augmentation: one image and what is known about it move together.
 
 Pillow resamples only the pixels of the crop, so the cost does not grow with the scale. ``benchmarks/loader.py`` has
-torchvision's v2 transforms beside it: about equal without colour jitter, slower with it.
+torchvision's v2 transforms beside it, on the same random draws.
 """
 
 from __future__ import annotations
