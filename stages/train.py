@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -90,12 +90,13 @@ def train(
         on_step: called after every optimiser step with the number of steps done and a function that takes the state.
 
     Raises:
-        TrainingError: a loss part is not finite; the message names step, part and images.
+        TrainingError: a loss part is not finite; the message names step, part and images. Losses are read at the next
+            row of the history, or before the next state is taken: no row and no state has any after that step.
     """
     total, per_epoch = settings.total_steps(source.steps_per_epoch), source.steps_per_epoch
     run = _Run(method, fabric, settings)
     start = run.begin() if state is None else run.restore(state)
-    with closing(source.batches(start, total)) as batches:
+    with closing(source.batches(start, total)) as batches, run.meter.explaining():
         for step in range(start, total):
             rate = run.set_learning_rate(step, total, per_epoch)
             for part in range(settings.accumulate):
@@ -197,14 +198,44 @@ class _Run:
 
 
 class _Meter:
-    """Adds up loss parts between two rows of the history, and stops at the first that is not finite."""
+    """Adds up loss parts between two rows of the history, and stops at the first that is not finite.
+
+    Losses stay on the device until their sums are asked for: reading them makes the host wait for a GPU.
+    """
 
     def __init__(self) -> None:
-        self.sums: dict[str, list[float]] = {}
+        self._sums: dict[str, list[float]] = {}
+        self._unread: list[tuple[Tensor, tuple[str, ...], tuple[str, ...], int]] = []
 
     def add(self, losses: dict[str, Tensor], ids: tuple[str, ...], step: int) -> None:
-        numbers = torch.stack([part.detach().float() for part in losses.values()]).tolist()
-        values = dict(zip(losses, numbers, strict=True))
+        """Keep the losses of a micro-batch of the images ``ids``."""
+        values = torch.stack([part.detach().float() for part in losses.values()])
+        self._unread.append((values, tuple(losses), ids, step))
+
+    @property
+    def sums(self) -> dict[str, list[float]]:
+        """Sum and count of each part and of their total, of all that was added. TrainingError: see :func:`train`."""
+        if self._unread:
+            unread, self._unread = self._unread, []
+            numbers = iter(torch.cat([values for values, *_ in unread]).tolist())
+            for _, names, ids, step in unread:
+                self._read({name: next(numbers) for name in names}, ids, step)
+        return self._sums
+
+    @sums.setter
+    def sums(self, sums: dict[str, list[float]]) -> None:
+        self._sums = sums
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """A loss that was not finite is the likelier cause of what fails after it: raise that instead."""
+        try:
+            yield
+        except Exception:
+            _ = self.sums
+            raise
+
+    def _read(self, values: dict[str, float], ids: tuple[str, ...], step: int) -> None:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             numbers_text = ", ".join(f"{name} {value:g}" for name, value in values.items())
@@ -213,7 +244,7 @@ class _Meter:
                 "Remedy: a smaller lr, clip_norm, warmup_steps, or precision 32-true."
             )
         for name, value in {"total": sum(values.values()), **values}.items():
-            summed = self.sums.setdefault(name, [0.0, 0])
+            summed = self._sums.setdefault(name, [0.0, 0])
             summed[0] += value
             summed[1] += 1
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.ops.counting import occurrences
 from models.structures import IGNORE
 
 
@@ -42,4 +43,4 @@ def class_counts(labels: Tensor, classes: int) -> Tensor:
     """Pixels of each of the labels 0 to ``classes - 1`` in each image: int64 [B,classes] of int64 [B,H,W]."""
     images = torch.arange(len(labels), device=labels.device)[:, None, None]
     bins = labels.clamp(max=classes) + images * (classes + 1)
-    return bins.flatten().bincount(minlength=len(labels) * (classes + 1)).view(-1, classes + 1)[:, :classes]
+    return occurrences(bins, len(labels) * (classes + 1)).view(-1, classes + 1)[:, :classes]

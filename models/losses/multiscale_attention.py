@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.ops.cam import tagged_maps
+from models.ops.tagged_pairs import TaggedPairs
 
 Target = Literal["attentive", "mean"]
 
@@ -55,13 +56,14 @@ def multiscale_attention(
 
     Source: docs/methods/rcm_mam.md, section 4.
     """
+    pairs = TaggedPairs.of(tags)
     with torch.no_grad():
-        supports = [tagged_maps(maps, tags, size) for maps in support]
+        supports = [tagged_maps(maps, pairs, size) for maps in support]
         mean = torch.stack(supports).mean(0)
     count = tags.numel() * size[0] * size[1]
     distances = []
     for logits in main:
-        maps = tagged_maps(logits, tags, size)
+        maps = tagged_maps(logits, pairs, size)
         followed = attentive_target(maps.detach(), supports) if target == "attentive" else mean
         distances.append((maps - followed).abs().sum() / count)
     return torch.stack(distances).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.ops.cam import export_max_norm
+from models.ops.counting import occurrences
 
 GRID = 16
 TOP = 32
@@ -101,8 +103,7 @@ class Draws:
 def draw_hard_pixels(labels: Tensor, generator: torch.Generator | None = None) -> Draws:
     """Half of the pixels of each class that has at least two, without replacement."""
     drawn = {}
-    for label in labels.unique().tolist():
-        count = int((labels == label).sum())
+    for label, count in sorted(Counter(labels.tolist()).items()):
         if count >= 2:
             order = torch.randperm(count, generator=generator, device=labels.device)
             drawn[label] = order[: int(count * HARDEST)]
@@ -122,7 +123,9 @@ def intra_view_loss(view: ContrastView, draws: Draws, tau: float = TAU) -> Tenso
     positive = similarity.gather(1, view.labels.unsqueeze(1)).squeeze(1)
     negatives = similarity.sort(1, descending=True).values[:, SEMI_HARD[0] : SEMI_HARD[1]]
     loss = (torch.cat([positive.unsqueeze(1), negatives], 1) / tau).logsumexp(1) - positive / tau
-    classes = [_hard_mean(loss, positive, view.labels == label, drawn) for label, drawn in draws.positions.items()]
+    sizes = occurrences(view.labels, len(view.prototypes)).tolist()
+    pixels = view.labels.argsort(stable=True).split(sizes)
+    classes = [_hard_mean(loss, positive, pixels[label], drawn) for label, drawn in draws.positions.items()]
     return torch.stack(classes).mean() if classes else view.features.sum() * 0
 
 

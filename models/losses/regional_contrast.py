@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.ops.cam import export_psa_norm, tagged_maps
 from models.ops.enlargement import Enlargement
+from models.ops.tagged_pairs import TaggedPairs
 from models.structures import BACKGROUND, IGNORE
 
 UNIT = 0.999
@@ -38,9 +39,9 @@ def region_mask(logits: Sequence[Tensor], tags: Tensor, size: Sequence[int], thr
 
     Source: docs/methods/rcm_mam.md, section 3, steps 1 and 2.
     """
-    summed = torch.stack([tagged_maps(maps, tags, size) for maps in logits]).sum(0)
-    counts = tags.sum(1).tolist()
-    scores, labels = export_psa_norm(summed).split(counts), (tags.nonzero()[:, 1] + 1).split(counts)
+    pairs = TaggedPairs.of(tags)
+    summed = torch.stack([tagged_maps(maps, pairs, size) for maps in logits]).sum(0)
+    scores, labels = pairs.each(export_psa_norm(summed)), pairs.each(pairs.channel + 1)
     regions = torch.full((len(tags), *size), BACKGROUND, device=tags.device)
     for region, score, label in zip(regions, scores, labels, strict=True):
         if len(label):

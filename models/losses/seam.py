@@ -16,33 +16,41 @@ from torch.nn import functional as F
 from models.losses.image_labels import Labels, image_label_loss
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import winner_only, with_background
+from models.ops.tagged_pairs import TaggedPairs
 
 
 @dataclass(frozen=True)
 class View:
-    """One view at its size in pixels; P pairs of an image and a class that it has, in the order of ``tags.nonzero()``.
+    """One view at its size in pixels; P pairs of an image and a class that it has.
 
     Attributes:
         logits: [N,C], the mean over pixels of each foreground class's plain map.
         cam: [P,H,W], plain maps.
         refined: [P,H,W], after pixel correlation.
         background: [N,H,W], the refined map of the background.
+        pairs: which pairs they are.
     """
 
     logits: Tensor
     cam: Tensor
     refined: Tensor
     background: Tensor
+    pairs: TaggedPairs
 
     @classmethod
-    def of(cls, cam: Tensor, refined: Tensor, tags: Tensor, size: Sequence[int]) -> Self:
-        """Of maps [N,1+C,h,w] at the network's grid, enlarged to ``size`` (bilinear, corners aligned); tags [N,C]."""
-        there = tags.bool()
+    def of(cls, cam: Tensor, refined: Tensor, tags: Tensor | TaggedPairs, size: Sequence[int]) -> Self:
+        """Of maps [N,1+C,h,w] at the network's grid, enlarged to ``size`` (bilinear, corners aligned).
+
+        Args:
+            tags: bool or float [N,C], or their pairs, to read them once for several views.
+        """
+        pairs = tags if isinstance(tags, TaggedPairs) else TaggedPairs.of(tags)
         return cls(
             enlarged_mean(cam[:, 1:], size),
-            resize(cam[:, 1:][there].unsqueeze(1), size).squeeze(1),
-            resize(refined[:, 1:][there].unsqueeze(1), size).squeeze(1),
+            resize(cam[:, 1:][pairs.index].unsqueeze(1), size).squeeze(1),
+            resize(refined[:, 1:][pairs.index].unsqueeze(1), size).squeeze(1),
             resize(refined[:, :1], size).squeeze(1),
+            pairs,
         )
 
 
@@ -63,7 +71,7 @@ def min_pooling_loss(scores: Tensor, share: float = 0.25) -> Tensor:
 
 def tagged_min_pooling(view: View, tags: Tensor) -> Tensor:
     """:func:`min_pooling_loss` of the refined maps of each image's classes, mean over images; 0 for one without."""
-    each = [min_pooling_loss(maps[None]) for maps in view.refined.split(tags.bool().sum(1).tolist()) if len(maps)]
+    each = [min_pooling_loss(maps[None]) for maps in view.pairs.each(view.refined) if len(maps)]
     return torch.stack(each).sum() / len(tags) if each else view.refined.sum()
 
 
@@ -97,16 +105,16 @@ class Comparable:
 def comparable_views(first: View, second: View, tags: Tensor) -> tuple[Comparable, Comparable]:
     """Both views at the size of the second (bilinear, corners aligned). ``tags``: bool or float [N,C]."""
     size = second.background.shape[1:]
-    one, two = (_comparable(view, tags.bool(), size) for view in (first, second))
+    one, two = (_comparable(view, tags.shape, size) for view in (first, second))
     return one, two
 
 
-def _comparable(view: View, tags: Tensor, size: torch.Size) -> Comparable:
+def _comparable(view: View, shape: torch.Size, size: torch.Size) -> Comparable:
     cam, refined, background = (
         resize(max_norm(maps).unsqueeze(1), size) for maps in (view.cam, view.refined, view.background)
     )
-    nothing, where = background.new_zeros(*tags.shape, *size), tags.nonzero(as_tuple=True)
-    plain, spread = (nothing.index_put(where, maps.squeeze(1)) for maps in (cam, refined))
+    nothing = background.new_zeros(*shape, *size)
+    plain, spread = (nothing.index_put(view.pairs.index, maps.squeeze(1)) for maps in (cam, refined))
     return Comparable(plain, torch.cat([background, spread], 1))
 
 

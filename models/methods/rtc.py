@@ -35,6 +35,7 @@ from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.pixel_correlation import correlation_seed, cross_representation, pixel_correlation
 from models.ops.siamese import siamese_cam_views
+from models.ops.tagged_pairs import TaggedPairs
 from models.options import (
     InnerShare,
     Positive,
@@ -169,8 +170,9 @@ class Rtc(BackboneMethod):
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """(9): L = L_cls + L_er + L_ecr + contrast L_nce + compensator L_com + segmentation L_seg."""
         tags, sizes = batch.tags, {"": batch.image.shape[2:], "_2": torch.Size([self.second_size] * 2)}
+        pairs = TaggedPairs.of(tags)
         first, second = (
-            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], tags, size)
+            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], pairs, size)
             for suffix, size in sizes.items()
         )
         views = comparable_views(first, second, tags)

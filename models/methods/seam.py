@@ -19,6 +19,7 @@ from models.heads.correlation import CorrelationHead
 from models.losses.seam import View, comparable_views, equivariance_losses, siamese_classification
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
 from models.ops.siamese import siamese_cam_views
+from models.ops.tagged_pairs import TaggedPairs
 from models.options import Count, Positive, PositiveCount, ShareAboveZero, ShareBelowOne
 from models.structures import Batch, CamView, Outputs, StepContext
 
@@ -79,8 +80,9 @@ class Seam(BackboneMethod):
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """(7): classification and min-pooling of both views, equivariance of the plain (ER) and refined (ECR) maps."""
         sizes = {"": batch.image.shape[2:], "_2": self.second_view(batch.image[:1]).shape[2:]}
+        pairs = TaggedPairs.of(batch.tags)
         first, second = (
-            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], batch.tags, size)
+            View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], pairs, size)
             for suffix, size in sizes.items()
         )
         equivariance = equivariance_losses(*comparable_views(first, second, batch.tags), self.hardest)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.nn import functional
 
+from models.ops.tagged_pairs import TaggedPairs
+
 EPS = 1e-5
 
 
@@ -65,19 +67,19 @@ def export_psa_norm(summed: Tensor, eps: float = EPS) -> Tensor:
 EXPORT_NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {"max_norm": export_max_norm, "max": export_psa_norm}
 
 
-def tagged_maps(logits: Tensor, tags: Tensor, size: Sequence[int]) -> Tensor:
+def tagged_maps(logits: Tensor, pairs: TaggedPairs, size: Sequence[int]) -> Tensor:
     """``relu`` of the enlarged class maps (bilinear, corners not aligned), of the tagged classes alone.
 
     Args:
         logits: float [B,C,h,w], not rectified.
-        tags: bool [B,C].
+        pairs: of the tags [B,C].
         size: (H, W).
 
     Returns:
-        [P,H,W] for the P tagged pairs of image and class, in the order of ``tags.nonzero()``.
+        [P,H,W] for the P tagged pairs of image and class.
     """
-    pairs = logits[tags].unsqueeze(1)
-    return functional.interpolate(pairs, tuple(size), mode="bilinear", align_corners=False).squeeze(1).relu()
+    maps = logits[pairs.index].unsqueeze(1)
+    return functional.interpolate(maps, tuple(size), mode="bilinear", align_corners=False).squeeze(1).relu()
 
 
 def _extrema(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,16 +63,16 @@ def labelled_segments(
     placed = located(unit)
     kept = seeds != IGNORE
     clustered = image_clusters(placed, kept, clusters, iterations)
-    image = torch.arange(len(seeds), device=seeds.device)[:, None, None].expand_as(seeds)[kept]
-    label = seeds[kept]
-    region = torch.zeros_like(label) if regions is None else regions[kept].clamp(min=0)
-    segment, (segment_image, _, segment_label, _) = split(image, clustered[kept], label, region)
-    pixels = unit.permute(0, 2, 3, 1)[kept]
+    where = kept.nonzero(as_tuple=True)  # once: a mask as index makes a GPU wait at every use
+    image, label = where[0], seeds[where]
+    region = torch.zeros_like(label) if regions is None else regions[where].clamp(min=0)
+    segment, (segment_image, _, segment_label, _) = split(image, clustered[where], label, region)
+    pixels = unit.permute(0, 2, 3, 1)[where]
     prototypes = segment_prototypes(pixels, segment, len(segment_image))
     return LabelledSegments(
         kept,
         pixels,
-        placed.permute(0, 2, 3, 1)[kept],
+        placed.permute(0, 2, 3, 1)[where],
         image,
         label,
         region,

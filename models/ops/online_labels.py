@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.ops.tagged_pairs import TaggedPairs
 from models.structures import BACKGROUND, IGNORE
 
 Refine = Callable[[Tensor, Tensor], Tensor]
@@ -50,8 +51,9 @@ def two_threshold_labels(
     small = [max(1, length // shrink) for length in size]
     image, scores = (F.interpolate(maps, small, mode="bilinear", align_corners=False) for maps in (image, scores))
     labels = torch.full(inside.shape, IGNORE, device=scores.device)
-    for label, picture, maps, there in zip(labels, image, scores, tags.bool(), strict=True):
-        classes = F.pad(there.nonzero()[:, 0] + 1, (1, 0))
+    pairs = TaggedPairs.of(tags)
+    for label, picture, maps, there in zip(labels, image, scores, pairs.each(pairs.channel), strict=True):
+        classes = F.pad(there + 1, (1, 0))
         stacks = [F.pad(maps[there], (0, 0, 0, 0, 1, 0), value=background).softmax(0) for background in (high, low)]
         label.copy_(_between(refine(picture[None], torch.cat(stacks)[None]), classes, size))
     return labels.where(inside, IGNORE)
@@ -76,8 +78,9 @@ def refined_share_labels(
     small = [max(1, length // shrink) for length in size]
     image, high, low = (F.interpolate(maps, small, mode="bilinear", align_corners=False) for maps in (image, high, low))
     labels = torch.full(inside.shape, IGNORE, device=image.device)
-    for label, picture, sure, unsure, there in zip(labels, image, high, low, tags.bool(), strict=True):
-        classes = F.pad(there.nonzero()[:, 0] + 1, (1, 0))
+    pairs = TaggedPairs.of(tags)
+    for label, picture, sure, unsure, there in zip(labels, image, high, low, pairs.each(pairs.channel), strict=True):
+        classes = F.pad(there + 1, (1, 0))
         refined = refine(picture[None], torch.cat([sure[classes], unsure[classes]])[None])
         label.copy_(_between(refined, classes, size))
     return labels.where(inside, IGNORE)

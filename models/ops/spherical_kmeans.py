@@ -80,7 +80,7 @@ def split(*codes: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     Returns:
         (int64 [n], the number of each entry's combination, 0..S-1; for each code its value in every combination [S]).
     """
-    sizes = [int(code.max()) + 1 if len(code) else 1 for code in codes]
+    sizes = (torch.stack([code.max() for code in codes]) + 1).tolist() if len(codes[0]) else [1] * len(codes)
     key = torch.zeros_like(codes[0])
     for code, size in zip(codes, sizes, strict=True):
         key = key * size + code

@@ -12,6 +12,7 @@ from models.ema import follow
 from models.losses.multiscale_attention import attentive_target, attentive_weights, multiscale_attention
 from models.losses.regional_contrast import image_prototypes, leave_one_out, region_mask, regional_contrast
 from models.ops.cam import tagged_maps
+from models.ops.tagged_pairs import TaggedPairs
 
 
 def _last(regions: torch.Tensor, classes: int) -> torch.Tensor:
@@ -63,7 +64,8 @@ def _mam(case: Case, support: list[torch.Tensor], tags: torch.Tensor, size: Any,
     count = case.par["mam_images"]
     main, tags = list(_numbered(case, "main_logits", dtype)), tags[:count]
     loss = multiscale_attention([z[:count] for z in main], [z[:count] for z in support], tags, size)
-    seen, followed = ([_everywhere(tagged_maps(z[:count], tags, size), tags) for z in zs] for zs in (main, support))
+    pairs = TaggedPairs.of(tags)
+    seen, followed = ([_everywhere(tagged_maps(z[:count], pairs, size), tags) for z in zs] for zs in (main, support))
     return {
         "out.mam_loss": loss,
         "out.mam_weights": torch.stack([attentive_weights(maps, followed) for maps in seen]),

@@ -14,7 +14,6 @@ from models.heads import HEADS
 from models.heads.cam import CamHead, pool
 from models.heads.psp import BINS, grid_means
 from models.losses.cross_entropy import seed_cross_entropy
-from models.method import Method
 from models.methods import METHODS
 from models.ops.affinity import within
 from models.structures import (
@@ -28,33 +27,9 @@ from models.structures import (
     StepContext,
     Trainable,
 )
+from tests.helpers.pages import CLASSES, VARIANTS, build
 
-CLASSES = 3
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
-SMALL = {"backbone": "resnet18", "width": 0.25}
-NEEDED = {"afa": {"backbone": "mit_b0"}}
-"""Backbones of methods that cannot do with that of SMALL."""
-AT_ONCE = {
-    "afa": {"pretrain": 0.0, "cam_scales": [1.0], "high": 0.3, "low": 0.3},
-    "rtc": {"segmentation_start": 0.0, "second_size": 32, "high": 0.3, "low": 0.3},
-}
-"""Options with which every part of a method counts from the first step on, at the size of these tests."""
-VARIANTS: list[tuple[str, dict[str, object]]] = [(name, AT_ONCE.get(name, {})) for name in METHODS]
-VARIANTS += [("classifier", {"pooling": kind}) for kind in ("gmp", "lse")]
-VARIANTS += [("segmenter", {"head": head, "head_width": 16}) for head in HEADS]
-VARIANTS += [("segmenter", {"also_scales": [0.5]}), ("boundary_net", {"canvas": 96})]
-VARIANTS += [("boundary_net", {"learn_displacements": False})]
-VARIANTS += [("spml", {"preset": "parts", "memory": 0}), ("spml", {"frozen": True})]
-VARIANTS += [("segmenter", {"balanced": True, "label_smoothing": 0.1, "align_corners": True})]
-
-
-def build(name: str, seed: int = 0, **options: object) -> Method:
-    torch.manual_seed(seed)
-    page = resolve(METHODS, name, "method")
-    known = page.defaults()
-    given = {**SMALL, **NEEDED.get(name, {}), **options}
-    method: Method = page(CLASSES, **{key: value for key, value in given.items() if key in known})
-    return method
 
 
 @pytest.fixture

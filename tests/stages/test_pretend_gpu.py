@@ -1,0 +1,89 @@
+"""Every stage that computes on a device, with every page that it takes, on the pretend GPU: the CPU's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.method import Method
+from models.methods import METHODS
+from models.refiners.random_walk import RandomWalk
+from models.structures import Cam, GatedSegmenter, Localizer, Propagator, Ranker, Segmenter
+from stages.export_cams import export_cams
+from stages.predict_masks import predict_masks, predict_scored
+from stages.propagate_cams import propagate_cams
+from tests.helpers.pages import CLASSES, build
+from tests.helpers.pretend_gpu import PretendGpu
+from tests.helpers.pretend_tensor import CUDA, held
+
+IMAGE = np.random.default_rng(0).integers(256, size=(48, 40, 3), dtype=np.uint8)
+TAGS = np.array([True, False, True])
+CAM = Cam(np.array([1, 3]), np.random.default_rng(1).random((2, 12, 10), dtype=np.float32), (48, 40))
+
+
+def page(name: str) -> Method:
+    method = build(name, **({"inference_clusters": 3, "neighbours": 2} if name == "spml" else {}))
+    return method.eval()
+
+
+def answers(method: Any, device: Any) -> Iterator[tuple[str, Any]]:
+    """What every stage makes of a page that suits it, as arrays."""
+    views: dict[str, Any] = {"device": device, "scales": (0.75, 1.0), "flip": True}
+    if isinstance(method, Localizer):
+        for alignment in ("cells", "half_pixel"):
+            ((_, cam),) = export_cams([("a", IMAGE, TAGS)], method, alignment=alignment, **views)  # type: ignore[arg-type]
+            yield f"cams {alignment}", cam.scores
+    if isinstance(method, Segmenter):
+        ((_, cam),) = export_cams([("a", IMAGE, TAGS)], method, maps="posteriors", **views)
+        yield "posteriors", cam.scores
+        for tags in (None, TAGS):
+            ((_, mask),) = predict_masks([("a", IMAGE, tags)], method, **views)
+            yield "mask", mask
+        scored = predict_scored(("a", IMAGE, None), method, **views)
+        yield "scored", np.concatenate([scored.scores, scored.mask.ravel()])
+    if isinstance(method, GatedSegmenter):
+        gated: dict[str, Any] = {"gate": True, "average": "probabilities", "background": 0.17}
+        ((_, mask),) = predict_masks([("a", IMAGE, None)], method, **views, **gated)
+        yield "gated mask", mask
+    if isinstance(method, Propagator):
+        objects = hasattr(method, "displacements")
+        walk = RandomWalk("irn")
+        ((_, cam),) = propagate_cams([("a", IMAGE, CAM)], method, walk, device=device, instances=objects)
+        yield "walked", cam.scores
+        if objects:
+            yield "instances", cam.instances
+    if isinstance(method, Ranker):
+        with torch.inference_mode():
+            image = torch.from_numpy(IMAGE.copy()).to(device).permute(2, 0, 1)[None].float() / 255
+            yield "tag scores", held(method.tag_scores(image)).numpy()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_stages_answer_as_on_the_cpu(name: str) -> None:
+    expected = list(answers(page(name), "cpu"))
+    assert expected
+    with PretendGpu() as gpu:
+        found = list(answers(gpu.move(page(name)), CUDA))
+        assert gpu.trips
+    assert [key for key, _ in found] == [key for key, _ in expected]
+    for (key, value), (_, wanted) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(value, wanted, err_msg=f"{name}: {key}")
+
+
+def test_neighbours_of_a_bank_as_on_the_cpu() -> None:
+    def filled() -> Any:
+        spml = build("spml", inference="neighbours", inference_clusters=3, neighbours=2).eval()
+        vectors = torch.nn.functional.normalize(torch.rand(9, 64, generator=torch.Generator().manual_seed(0)), dim=1)
+        spml.bank.add(vectors, torch.arange(9) % (1 + CLASSES), torch.zeros(9, CLASSES, dtype=torch.bool))  # type: ignore[union-attr]
+        return spml
+
+    ((_, expected),) = predict_masks([("a", IMAGE, None)], filled(), average="probabilities")
+    spml = filled()
+    with PretendGpu() as gpu:
+        gpu.move(spml)
+        ((_, found),) = predict_masks([("a", IMAGE, None)], spml, device=CUDA, average="probabilities")
+    assert np.array_equal(found, expected)
