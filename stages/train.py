@@ -222,6 +222,10 @@ class _Meter:
                 self._read({name: next(numbers) for name in names}, ids, step)
         return self._sums
 
+    @sums.setter
+    def sums(self, sums: dict[str, list[float]]) -> None:
+        self._sums = sums
+
     @contextmanager
     def explaining(self) -> Iterator[None]:
         """A loss that was not finite is the likelier cause of what fails after it: raise that instead."""
@@ -230,10 +234,6 @@ class _Meter:
         except Exception:
             _ = self.sums
             raise
-
-    @sums.setter
-    def sums(self, sums: dict[str, list[float]]) -> None:
-        self._sums = sums
 
     def _read(self, values: dict[str, float], ids: tuple[str, ...], step: int) -> None:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
