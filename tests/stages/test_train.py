@@ -168,9 +168,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_part_and_images(fabric: Any) 
 
 def test_no_state_has_a_loss_that_is_not_finite(fabric: Any) -> None:
     """Losses are read at rows of the history, here after the sixth step; a state asks for them earlier."""
-    taken = []
+    taken: list[int] = []
+    settings = replace(SETTINGS, log_every=6)
     with pytest.raises(TrainingError, match=r"Step 3: loss part 'size'"):
-        settings = replace(SETTINGS, log_every=6)
         train(tiny(poison=3), Made(), fabric, settings, seed=1, on_step=lambda done, take: taken.append(take()["done"]))
     assert taken == [1, 2, 3]
 
