@@ -17,7 +17,7 @@ ifeq ($(filter $(TORCH),default cpu),)
 $(error TORCH=$(TORCH): expected TORCH=cpu (no CUDA) or TORCH=default)
 endif
 
-.PHONY: help run test lint check setup voc_mini mlflow server serve docs docs-serve clean
+.PHONY: help run test lint check setup voc_mini bench mlflow server serve docs docs-serve clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
@@ -52,7 +52,11 @@ check: $(STAMP)  ## Every recipe book: all names and options resolve
 	  python -m pipeline check --book "$$book" || exit; done
 
 test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests on all cores
-	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
+
+bench: $(STAMP)  ## Times beside straightforward references: results/benchmarks/ and docs/benchmarks.md (some minutes)
+	@python -m benchmarks --resume
+	@python -m docs.tools.generate
 
 mlflow: $(STAMP)  ## Open the recorded runs in MLflow's UI on 127.0.0.1:5000
 	@python -m pipeline mlflow

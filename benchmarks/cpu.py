@@ -1,57 +1,71 @@
-"""What trainings on a CPU gain from float32 where bfloat16 has no instructions, and from keeping freed memory.
-
-    python -m benchmarks.cpu        # a 3x3 convolution, and steps of the plain classifier: 16 images of 256 pixels
-
-Times are CPU seconds (user and system) of the process, the smallest of the repetitions, in one run.
-"""
+"""What trainings on a CPU gain from float32 where bfloat16 has no instructions, and from keeping freed memory."""
 
 from __future__ import annotations
 
-import resource
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.training import fastest
-from models.methods.classifier import Classifier
+from benchmarks.frame import Case, Results
+from benchmarks.training import plain_step, step
 from models.ops.half_precision import is_fast_in
-from models.structures import Batch, StepContext
 from pipeline.compute.runtime import keep_memory
 
-CONTEXT = StepContext(0, 10, 5)
+
+@dataclass(frozen=True)
+class Convolution:
+    """A 3x3 convolution and its input [B,K,h,w], both float32."""
+
+    x: Tensor
+    layer: nn.Conv2d
 
 
-def main() -> None:
+def convolution(images: int, channels: int, side: int) -> Convolution:
+    """Random input and weights."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)
-    x, layer = torch.randn(4, 64, 64, 64), nn.Conv2d(64, 64, 3, padding=1)
-    half = nn.Conv2d(64, 64, 3, padding=1).bfloat16()
-    with torch.no_grad():
-        slow, quick = fastest(lambda: half(x.bfloat16()), lambda: layer(x), repetitions=3)
-    has = "has" if is_fast_in(torch.bfloat16, "cpu") else "lacks"
-    print(
-        f"This CPU {has} bfloat16. One convolution: bfloat16 {slow:.3f} s, float32 {quick:.3f} s: {slow / quick:.1f}x"
-    )
-
-    image = torch.rand(16, 3, 256, 256).contiguous(memory_format=torch.channels_last)
-    batch = Batch(image, torch.eye(16, 6).bool(), torch.full((16, 256, 256), 254))
-    method = Classifier(6).train().to(memory_format=torch.channels_last)
-
-    def step() -> None:
-        method.zero_grad()
-        torch.stack(list(method.losses(method(batch), batch, CONTEXT).values())).sum().backward()
-
-    found = []
-    for _ in range(2):
-        (seconds,) = fastest(step)
-        found.append((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6))
-        keep_memory()
-    (before, held), (after, kept) = found
-    print(
-        f"classifier, one step in float32: {before:.2f} s, with freed memory kept {after:.2f} s: "
-        f"{before / after:.2f}x; largest memory {held:.2f} and {kept:.2f} GB"
-    )
+    return Convolution(torch.randn(images, channels, side, side), nn.Conv2d(channels, channels, 3, padding=1))
 
 
-if __name__ == "__main__":
-    main()
+@torch.no_grad()
+def chosen_precision(c: Convolution) -> Results:
+    """bfloat16 where this CPU has instructions for it, else float32: what precision ``bf16-mixed`` means here."""
+    if is_fast_in(torch.bfloat16, "cpu"):
+        return in_bfloat16(c)
+    return {"y": c.layer(c.x)}
+
+
+@torch.no_grad()
+def in_bfloat16(c: Convolution) -> Results:
+    """A 3x3 convolution in bfloat16, whatever the CPU."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return {"y": c.layer(c.x)}
+
+
+def memory_kept(x: object) -> Results:
+    """The same step where freed memory stays with the process, as in trainings."""
+    keep_memory()
+    return plain_step(x)  # type: ignore[arg-type]
+
+
+CASES = {
+    "precision": Case(
+        "A 3x3 convolution under bf16-mixed",
+        convolution,
+        chosen_precision,
+        in_bfloat16,
+        size={"images": 2, "channels": 32, "side": 48},
+        quick={"images": 1, "channels": 4, "side": 12},
+        tolerance=2e-2,
+        repetitions=3,
+    ),
+    "memory": Case(
+        "A step of the classifier, memory kept",
+        step,
+        memory_kept,
+        plain_step,
+        size={"images": 8, "side": 192, "classes": 6},
+        quick={"images": 2, "side": 64, "classes": 3},
+        tolerance=1e-5,
+    ),
+}

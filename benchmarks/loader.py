@@ -1,67 +1,90 @@
-"""Images a second of the training loader's augmentation, beside torchvision's v2 transforms on the same images.
-
-python -m benchmarks.loader FOLDER_OF_JPEGS
-"""
+"""The training loader's augmentation beside torchvision's v2 transforms: same images, same random draws."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as V
 
-from models.structures import Image, Supervision
-from pipeline.datasets.images import read_image
+from benchmarks.frame import Case, Results
+from models.backbones.base import IMAGENET_MEAN
+from models.structures import IGNORE, Image, Supervision
+from pipeline.datasets.toy_scenes import make_scene
 from pipeline.loading.loader_options import LoaderOptions
 from pipeline.loading.loaders import augment
 
-CROP = 256
+ADJUST = {"brightness": V.adjust_brightness, "contrast": V.adjust_contrast, "saturation": V.adjust_saturation}
 
 
-def ours(image: Image, supervision: Supervision, jitter: float, rng: np.random.Generator) -> None:
-    options = LoaderOptions(
-        crop=CROP, scale=(0.5, 1.5), brightness=jitter, contrast=jitter, saturation=jitter, hue=jitter / 3
-    )
-    augment(image, supervision, options, rng)
+@dataclass(frozen=True)
+class Inputs:
+    """Drawn pictures uint8 [H,W,3] with masks as seeds, and how they become views."""
+
+    images: list[Image]
+    supervision: list[Supervision]
+    options: LoaderOptions
 
 
-def torchvision_v2(image: Image, supervision: Supervision, jitter: float, rng: np.random.Generator) -> None:
-    height, width = (round(length * rng.uniform(0.5, 1.5)) for length in image.shape[:2])
-    pair = (
-        tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)),
-        tv_tensors.Mask(torch.from_numpy(supervision.seeds)),
-    )
-    bicubic = v2.InterpolationMode.BICUBIC
-    steps = [v2.Resize((height, width), bicubic, antialias=True), v2.RandomCrop(CROP, pad_if_needed=True)]
-    steps += [v2.RandomHorizontalFlip()]
-    steps += [v2.ColorJitter(jitter, jitter, jitter, jitter / 3)] if jitter else []
-    v2.Compose([*steps, v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])(*pair)
+def inputs(jitter: float, images: int, shortest: int, longest: int, crop: int) -> Inputs:
+    """Scenes of animals, of which sides are in the range."""
+    scenes = [make_scene(np.random.default_rng((0, k)), shortest, longest) for k in range(images)]
+    seen = [Supervision(np.ones(20, bool), scene.mask) for scene in scenes]
+    strengths: dict[str, Any] = dict.fromkeys(ADJUST, jitter)
+    options = LoaderOptions(crop=crop, scale=(0.5, 1.5), **strengths, hue=jitter / 3)
+    return Inputs([scene.image for scene in scenes], seen, options)
 
 
-def rate(run: Callable[[int], object], count: int) -> float:
-    start = time.perf_counter()
-    for number in range(count):
-        run(number)
-    return count / (time.perf_counter() - start)
-
-
-def main(folder: Path, count: int = 100) -> None:
-    torch.set_num_threads(1)
-    paths = sorted(folder.glob("*.jpg"))[:count]
-    images = [read_image(path) for path in paths]
-    labels = [Supervision(np.ones(20, bool), np.zeros(image.shape[:2], np.uint8)) for image in images]
+def ours(x: Inputs) -> Results:
+    """``augment``: only the pixels of the crop are resampled, by Pillow; colours by Pillow too."""
     rng = np.random.default_rng(0)
-    print(f"decoding: {rate(lambda i: read_image(paths[i]), len(paths)):.0f} images/s")
-    for jitter in (0.0, 0.3):
-        for augmenter in (ours, torchvision_v2):
-            speed = rate(lambda i: augmenter(images[i], labels[i], jitter, rng), len(paths))  # noqa: B023
-            print(f"{augmenter.__name__}, colour jitter {jitter}: {speed:.0f} images/s")
+    views = [augment(image, seen, x.options, rng) for image, seen in zip(x.images, x.supervision, strict=True)]
+    return {"images": np.stack([view for view, _ in views]), "seeds": np.stack([seen.seeds for _, seen in views])}
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def torchvision_v2(x: Inputs) -> Results:
+    """Resize the picture, crop or pad, jitter colours, mirror, scale to [0,1]: torchvision's kernels one by one."""
+    rng = np.random.default_rng(0)
+    views = [_view(image, seen.seeds, x.options, rng) for image, seen in zip(x.images, x.supervision, strict=True)]
+    return {"images": torch.stack([view for view, _ in views]), "seeds": torch.stack([seeds for _, seeds in views])}
+
+
+def _view(image: Image, seeds: np.ndarray, options: LoaderOptions, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    factor = float(rng.uniform(*options.scale))
+    size = [round(length * factor) for length in image.shape[:2]]
+    flip = bool(rng.integers(2))
+    picture = V.resize(torch.from_numpy(image).permute(2, 0, 1), size, InterpolationMode.BICUBIC, antialias=True)
+    labels = V.resize(torch.from_numpy(seeds)[None], size, InterpolationMode.NEAREST_EXACT)
+    shifts = [int(rng.integers(abs(length - options.crop) + 1)) for length in size]
+    top, left = (shift if length > options.crop else 0 for shift, length in zip(shifts, size, strict=True))
+    before = [shift if length < options.crop else 0 for shift, length in zip(shifts, size, strict=True)]
+    picture, labels = (part[:, top : top + options.crop, left : left + options.crop] for part in (picture, labels))
+    after = [options.crop - first - length for first, length in zip(before, picture.shape[1:], strict=True)]
+    padding = (before[1], after[1], before[0], after[0])
+    view = V.to_dtype(_jittered(picture, options, rng), torch.float32, scale=True)
+    mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
+    view = F.pad(view - mean, padding) + mean
+    labels = F.pad(labels, padding, value=IGNORE)[0]
+    return (V.horizontal_flip(view), V.horizontal_flip(labels)) if flip else (view, labels)
+
+
+def _jittered(picture: Tensor, options: LoaderOptions, rng: np.random.Generator) -> Tensor:
+    strengths = {name: getattr(options, name) for name in (*ADJUST, "hue")}
+    drawn = {name: rng.uniform(-strength, strength) for name, strength in strengths.items() if strength}
+    for name in rng.permutation(list(drawn)):
+        picture = V.adjust_hue(picture, drawn[name]) if name == "hue" else ADJUST[name](picture, 1 + drawn[name])
+    return picture
+
+
+SIZE = {"images": 16, "shortest": 300, "longest": 500, "crop": 256}
+QUICK = {"images": 4, "shortest": 60, "longest": 90, "crop": 48}
+CASES = {
+    "plain": Case("Augmentation without colour jitter", partial(inputs, 0.0), ours, torchvision_v2, SIZE, QUICK, 2e-2),
+    "jitter": Case("Augmentation with colour jitter", partial(inputs, 0.3), ours, torchvision_v2, SIZE, QUICK, 8e-2),
+}

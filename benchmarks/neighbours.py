@@ -1,70 +1,56 @@
-"""The nearest prototypes beside a full sort: CPU time, memory and whether both find the same.
-
-    python -m benchmarks.neighbours                                    # 200 queries x 500,000 prototypes
-    python -m benchmarks.neighbours --prototypes 5000000 --no-sort     # as many as VOC's training images have
-
-Prototypes are random unit vectors. Each form runs in a process of its own; see ``benchmarks.pixel_segment``.
-"""
+"""The nearest prototypes beside a full sort of all cosines."""
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import os
-import resource
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.frame import Case, Results
 from models.ops.nearest import nearest
 
 
-def sorted_whole(queries: Tensor, prototypes: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """All cosines of a query in order, of which the first k are taken: as the published code does it."""
-    found = (queries @ prototypes.T).sort(dim=1, descending=True)
-    return found.values[:, :k], found.indices[:, :k]
+@dataclass(frozen=True)
+class Inputs:
+    """Unit vectors: queries [Q,D] and prototypes [M,D]; k neighbours are wanted."""
+
+    queries: Tensor
+    prototypes: Tensor
+    k: int
 
 
-FORMS: dict[str, Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]] = {"sorted": sorted_whole, "nearest": nearest}
-
-
-def measure(name: str, queries: int, prototypes: int, width: int, k: int) -> tuple[Tensor, float, float]:
-    """Indices, CPU seconds, and megabytes above the inputs."""
+def inputs(queries: int, prototypes: int, width: int, k: int) -> Inputs:
+    """Random unit vectors."""
     generator = torch.Generator().manual_seed(0)
     asked, bank = (F.normalize(torch.randn(n, width, generator=generator), dim=1) for n in (queries, prototypes))
-    _ = (asked[:8] @ bank[:8].T).sum().item()
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    found = FORMS[name](asked, bank, k)[1]
-    seconds = time.process_time() - start
-    return found, seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    return Inputs(asked, bank, k)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--prototypes", type=int, default=500_000)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--k", type=int, default=20)
-    parser.add_argument("--no-sort", action="store_true", help="ours alone")
-    asked = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not count as work
-    found = {}
-    for name in ["nearest"] if asked.no_sort else list(FORMS):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[name] = pool.apply(measure, (name, asked.queries, asked.prototypes, asked.width, asked.k))
-        print(f"{name}: {found[name][1]:.2f} CPU s, {found[name][2]:.0f} MB", flush=True)
-    if len(found) == 2:
-        (one, slow, large), (other, fast, small) = found.values()
-        same = (one == other).float().mean().item()
-        print(
-            f"{asked.queries} queries x {asked.prototypes} prototypes x {asked.width}, {asked.k} nearest: "
-            f"{slow / fast:.1f} times less CPU time, {large / max(small, 1):.1f} times less memory, "
-            f"{100 * same:.2f} % equal"
-        )
+def chunked(x: Inputs) -> Results:
+    """The best k of each chunk of the prototypes, merged."""
+    cosines, indices = nearest(x.queries, x.prototypes, x.k)
+    return {"cosines": cosines, "indices": indices}
 
 
-if __name__ == "__main__":
-    main()
+def sorted_whole(x: Inputs) -> Results:
+    """All cosines of a query in order, of which the first k are taken: as the published code does it.
+
+    Source: docs/methods/spml.md.
+    """
+    order = (x.queries @ x.prototypes.T).sort(dim=1, descending=True)
+    return {"cosines": order.values[:, : x.k], "indices": order.indices[:, : x.k]}
+
+
+CASES = {
+    "search": Case(
+        "20 nearest prototypes",
+        inputs,
+        chunked,
+        sorted_whole,
+        size={"queries": 100, "prototypes": 200_000, "width": 64, "k": 20},
+        quick={"queries": 8, "prototypes": 500, "width": 16, "k": 5},
+        tolerance=1e-3,  # equal cosines may change places
+    )
+}

@@ -1,75 +1,88 @@
-"""Opening a store of CAMs and reading one chunk of it, in fresh processes: of 100,000 and of 1,000,000 images.
-
-    python -m benchmarks.opening [--small 100000] [--large 1000000]
-
-The stores are made: one shard has scores, the others are marks. Each is opened once before, which keeps its arrays.
-"""
+"""Opening a large store of CAMs and reading one chunk of it, beside reading what the store says of its images whole."""
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
+import zarr
+
+from benchmarks.frame import Case, Results
+from models.structures import Cam
+from pipeline.storage import index, shards
+from pipeline.storage.stores import CamStore, Header
 
 SHARD_SIZE = 64
-RUNS = 3
-OPENING = """
-import sys, time
-from pathlib import Path
-from pipeline.storage.stores import CamStore
-start = time.process_time()
-store = CamStore(Path(sys.argv[1]))
-chunk = list(store.items([f"img_{k:08d}" for k in range(64)]))
-assert len(chunk) == 64
-print(time.process_time() - start)
-"""
 
 
-def make(path: Path, count: int) -> None:
-    """A store of ``count`` images of which the first shard can be read."""
-    from models.structures import Cam
-    from pipeline.storage import shards
-    from pipeline.storage.stores import CamStore, Header
+@dataclass(frozen=True)
+class Inputs:
+    """The folder that holds the store and its kept index; it goes with the last that knows it."""
 
-    ids = tuple(f"img_{k:08d}" for k in range(count))
+    folder: TemporaryDirectory[str]
+    wanted: tuple[str, ...]
+
+    @property
+    def store(self) -> Path:
+        """Where the store lies."""
+        return Path(self.folder.name) / "store"
+
+
+def inputs(images: int) -> Inputs:
+    """A store whose first shard has scores, the other shards being marks; opened once, which keeps its index."""
+    folder: TemporaryDirectory[str] = TemporaryDirectory()
+    ids = tuple(f"img_{k:08d}" for k in range(images))
+    made = Inputs(folder, ids[:SHARD_SIZE])
+    keys, size = [(1 + k % 20,) for k in range(images)], (375, 500)
     names = tuple(f"class_{k}" for k in range(20))
-    keys = [(1 + k % 20,) for k in range(count)]
-    writer = CamStore.create(path, Header(ids, ((375, 500),) * count, names, "digest"), keys)
-    scores = np.zeros((1, 24, 32), np.float32)
-    writer.write(0, [Cam(np.array(keys[k]), scores, (375, 500)) for k in range(SHARD_SIZE)])
+    writer = CamStore.create(made.store, Header(ids, (size,) * images, names, "digest"), keys)
+    scores = np.random.default_rng(0).random((SHARD_SIZE, 1, 24, 32), dtype=np.float32)
+    writer.write(0, [Cam(np.array(keys[k]), scores[k], size) for k in range(SHARD_SIZE)])
     for k in range(1, writer.count):
         mark = writer.scratch / shards.array_name("part", k) / shards.METADATA
         mark.parent.mkdir()
         mark.write_text("{}")
     shards.write_group(writer.scratch, writer.attributes)
-    writer.scratch.rename(path)
+    writer.scratch.rename(made.store)
+    opened(made)
+    return made
 
 
-def seconds(path: Path) -> float:
-    """CPU seconds of opening and one chunk, in a process of its own."""
-    command = [sys.executable, "-c", OPENING, str(path)]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+def opened(x: Inputs) -> Results:
+    """``CamStore``: ids, sizes and classes of a large store are arrays that are mapped into memory."""
+    with patch.object(index, "PLACE", Path(x.folder.name) / "index"):
+        chunk = [cam for _, cam in CamStore(x.store).items(x.wanted)]
+    return {"scores": np.stack([cam.scores for cam in chunk]), "classes": np.stack([cam.classes for cam in chunk])}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", type=int, default=100_000)
-    parser.add_argument("--large", type=int, default=1_000_000)
-    wanted = parser.parse_args()
-    found = []
-    with TemporaryDirectory() as folder:
-        for count in (wanted.small, wanted.large):
-            path = Path(folder) / str(count)
-            make(path, count)
-            first, then = seconds(path), min(seconds(path) for _ in range(RUNS))
-            found.append(then)
-            print(f"{count:>9,} images: first opening {first:.2f} CPU s, then {then:.3f}")
-    print(f"ratio {found[1] / found[0]:.2f}")
+def read_whole(x: Inputs) -> Results:
+    """The store's JSON as a whole, a dictionary of its ids, and the first array of scores."""
+    said = json.loads((x.store / shards.METADATA).read_text(encoding="utf-8"))["attributes"]
+    position = {name: k for k, name in enumerate(said["ids"])}
+    array = zarr.open_array(x.store / shards.array_name("part", 0), mode="r")
+    planes, grids = array[:].astype(np.float32), array.attrs["grids"]
+    rows = np.cumsum([0, *(len(classes) for classes in said["keys"])])
+    scores, classes = [], []
+    for name in x.wanted:
+        k = position[name]
+        height, width = grids[k]
+        scores.append(planes[rows[k] : rows[k + 1], :height, :width])
+        classes.append(np.array(said["keys"][k], np.int64))
+    return {"scores": np.stack(scores), "classes": np.stack(classes)}
 
 
-if __name__ == "__main__":
-    main()
+CASES = {
+    "cams": Case(
+        "Opening a store, one chunk of 64",
+        inputs,
+        opened,
+        read_whole,
+        size={"images": 100_000},
+        quick={"images": 200},
+        tolerance=0,
+    )
+}

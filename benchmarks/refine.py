@@ -1,79 +1,118 @@
-"""The dense-CRF refiner beside pydensecrf alone, and the threshold sweep beside one argmax a threshold, in one run.
-
-python -m benchmarks.refine          (a made picture of 375x500 pixels, two classes)
-"""
+"""Dense CRF beside pydensecrf2 called plainly, and the threshold sweep beside one argmax for each threshold."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from skimage.filters import gaussian
+from torch.nn import functional as F
 
+from benchmarks.frame import Case, Results
 from models.metrics.cam_sweep import PUBLISHED_THRESHOLDS, CamSweep
-from models.ops.resize import resize_bilinear
-from models.refiners.crf_unary import unary_from_scores
-from models.refiners.dense_crf import DenseCrf, crf_settings
-from models.structures import Cam, Image
+from models.refiners.dense_crf import DenseCrf, MeanField, crf_settings
+from models.structures import Cam, Image, Mask
 
-SIZE = (375, 500)
 CLASSES = np.array([3, 7])
+ALL_CLASSES = 20
 
 
-def picture(rng: np.random.Generator) -> Image:
+@dataclass(frozen=True)
+class Inputs:
+    """A picture [H,W,3], a CAM, its scores [2,H,W] at image size, an unary [3,H*W], and a truth [H,W]."""
+
+    image: Image
+    cam: Cam
+    scores: np.ndarray
+    unary: np.ndarray
+    truth: Mask
+
+
+def inputs(height: int, width: int) -> Inputs:
     """Smooth noise with edges, so that the lattice has about as many vertices as for a photograph."""
-    field = gaussian(rng.random((*SIZE, 3)), 6, channel_axis=2)
+    rng, size = np.random.default_rng(0), (height, width)
+    field = gaussian(rng.random((*size, 3)), 6, channel_axis=2)
     field = (field - field.min()) / np.ptp(field)
-    return (255 * np.where(field > 0.55, field, 0.5 * field)).astype(np.uint8)
+    image = (255 * np.where(field > 0.55, field, 0.5 * field)).astype(np.uint8)
+    cam = Cam(CLASSES, rng.random((2, 24, 32), dtype=np.float32), size)
+    scores = enlarged(cam)
+    truth = np.array([0, *CLASSES], np.uint8)[rng.integers(3, size=size)]
+    return Inputs(image, cam, scores, unary_of(scores), truth)
 
 
-def pydensecrf_alone(image: Image, unary: np.ndarray) -> np.ndarray:
+def crf(x: Inputs) -> Results:
+    """The refiner ``dense_crf``: scores enlarged by numpy, unary, mean field, and the checks of a refiner."""
+    return {"scores": DenseCrf("psa")(x.image, x.cam).scores}
+
+
+def crf_plain(x: Inputs) -> Results:
+    """CAM enlarged by torch, unary -log [(1 - max)^4 ; cam], pydensecrf2 with PSA's numbers, all from the same CAM.
+
+    Source: docs/methods/dense_crf.md.
+    """
+    return {"scores": pydensecrf(x.image, unary_of(enlarged(x.cam)))[1:]}
+
+
+def mean_field(x: Inputs) -> Results:
+    """``MeanField``: what all CRFs of the project call, from the unary on."""
+    return {"posterior": MeanField(x.image, len(x.unary), crf_settings("psa"))(x.unary)}
+
+
+def mean_field_plain(x: Inputs) -> Results:
+    """Calls of pydensecrf2 and nothing else, from the same unary on."""
+    return {"posterior": pydensecrf(x.image, x.unary)}
+
+
+def pydensecrf(image: Image, unary: np.ndarray) -> np.ndarray:
+    """Posterior float32 [L,H,W] of the unary [L,H*W]: Gaussian term of 3 px, bilateral of 80 px and 13 levels."""
     from pydensecrf.densecrf import DenseCRF2D
 
-    s = crf_settings("psa")
-    crf = DenseCRF2D(SIZE[1], SIZE[0], len(unary))
-    crf.setUnaryEnergy(unary)
-    crf.addPairwiseGaussian(sxy=s.gaussian_sxy, compat=s.gaussian_compat)
-    crf.addPairwiseBilateral(sxy=s.bilateral_sxy, srgb=s.bilateral_srgb, rgbim=image, compat=s.bilateral_compat)
-    return np.array(crf.inference(s.iterations))
+    model = DenseCRF2D(image.shape[1], image.shape[0], len(unary))
+    model.setUnaryEnergy(unary)
+    model.addPairwiseGaussian(sxy=3, compat=3)
+    model.addPairwiseBilateral(sxy=80, srgb=13, rgbim=image, compat=10)
+    return np.array(model.inference(10)).reshape(-1, *image.shape[:2])
 
 
-def argmax_sweep(scores: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
-    names = np.array([0, *CLASSES])
+def enlarged(cam: Cam) -> np.ndarray:
+    """Scores float32 [K,H,W] at image size."""
+    return F.interpolate(torch.from_numpy(cam.scores)[None], cam.size, mode="bilinear", align_corners=False)[0].numpy()
+
+
+def unary_of(scores: np.ndarray) -> np.ndarray:
+    """float32 [1+K,H*W] for scores [K,H,W] in [0,1]."""
+    stack = np.concatenate([(1 - scores.max(0, keepdims=True)) ** 4, scores])
+    return np.ascontiguousarray(-np.log(np.clip(stack, 1e-5, 1)).reshape(len(stack), -1), np.float32)
+
+
+def sweep(x: Inputs) -> Results:
+    """One histogram over (truth, best class, thresholds below the score), from which all confusions follow."""
+    counted = CamSweep(ALL_CLASSES)
+    counted.update(CLASSES, x.scores, x.truth)
+    return {"counts": np.stack([counted.confusion(i).counts for i in range(len(PUBLISHED_THRESHOLDS))])}
+
+
+def sweep_by_argmax(x: Inputs) -> Results:
+    """An argmax over [threshold ; scores] and a confusion matrix for each of the 60 thresholds.
+
+    Source: jiwoon-ahn/irn@a2ece00:step/eval_cam.py.
+    """
+    labels, names = 1 + ALL_CLASSES, np.array([0, *CLASSES])
     counts = []
     for threshold in PUBLISHED_THRESHOLDS:
-        predicted = names[np.concatenate([np.full((1, *SIZE), threshold), scores]).argmax(0)]
-        counts.append(np.bincount(21 * truth.ravel().astype(np.int64) + predicted.ravel(), minlength=441))
-    return counts
+        background = np.full_like(x.scores[:1], threshold)
+        predicted = names[np.concatenate([background, x.scores]).argmax(0)]
+        pairs = labels * x.truth.ravel().astype(np.int64) + predicted.ravel()
+        counts.append(np.bincount(pairs, minlength=labels * labels).reshape(labels, labels))
+    return {"counts": np.stack(counts)}
 
 
-def seconds(run: Callable[[], object], times: int = 5) -> float:
-    run()
-    best = float("inf")
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def main() -> None:
-    rng = np.random.default_rng(0)
-    image = picture(rng)
-    cam = Cam(CLASSES, rng.random((2, 24, 32), dtype=np.float32), SIZE)
-    scores = resize_bilinear(cam.scores, SIZE)
-    unary = np.ascontiguousarray(unary_from_scores(scores, 4.0), np.float32)
-    truth = np.array([0, *CLASSES], np.uint8)[rng.integers(3, size=SIZE)]
-    sweep = CamSweep(20)
-    pairs: list[tuple[str, Callable[[], object], Callable[[], object]]] = [
-        ("dense CRF, 3 labels", lambda: DenseCrf()(image, cam), lambda: pydensecrf_alone(image, unary)),
-        ("sweep of 60 thresholds", lambda: sweep.update(CLASSES, scores, truth), lambda: argmax_sweep(scores, truth)),
-    ]
-    for name, ours, plain in pairs:
-        a, b = seconds(ours), seconds(plain)
-        print(f"{name}: {1000 * a:.1f} ms, plain {1000 * b:.1f} ms, ratio {b / a:.2f}")
-
-
-if __name__ == "__main__":
-    main()
+SIZE, QUICK = {"height": 375, "width": 500}, {"height": 40, "width": 50}
+CASES = {
+    "dense_crf": Case("Dense CRF from the CAM, 3 labels", inputs, crf, crf_plain, SIZE, QUICK, tolerance=1e-3),
+    "mean_field": Case(
+        "Dense CRF from the unary, 3 labels", inputs, mean_field, mean_field_plain, SIZE, QUICK, tolerance=1e-6
+    ),
+    "sweep": Case("60 background thresholds", inputs, sweep, sweep_by_argmax, SIZE, QUICK, tolerance=0),
+}

@@ -1,128 +1,202 @@
-"""A training step on a CPU in bfloat16: fast depthwise backward passes, and SEAM's losses on tagged pairs, in one run.
-
-    python -m benchmarks.training                # MobileNetV2, 16 images of 256 pixels, 6 classes
-    python -m benchmarks.training --classes 20
-
-Each pair of forms alternates; times are the CPU seconds of the process, the smallest of the repetitions.
-"""
+"""Steps of training on a CPU: the classifier's plain loop, SEAM's losses, a depthwise layer in bfloat16."""
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.frame import Case, Results
+from benchmarks.similarity import with_gradient
 from models.losses.seam import View, comparable_views, equivariance_losses, min_pooling_loss, siamese_classification
 from models.method import Method
 from models.methods.classifier import Classifier
-from models.methods.seam import Seam
 from models.ops.cam import max_norm
 from models.ops.depthwise import DepthwiseConv2d
+from models.ops.half_precision import is_fast_in
 from models.ops.pixel_correlation import winner_only, with_background
-from models.structures import Batch, StepContext
+from models.structures import UNLABELLED, Batch, StepContext
+from pipeline.compute.runtime import keep_memory
 
 CONTEXT = StepContext(0, 10, 5)
 SMALL = 128
+"""Side of SEAM's second view in pixels."""
 
 
-def dense_losses(maps: list[tuple[Tensor, Tensor]], tags: Tensor, side: int) -> Tensor:
-    """SEAM's total as its formulas read: maps of all classes at the size of the image."""
-    there = F.pad(tags.float(), (1, 0), value=1)[:, :, None, None]
-    sizes = ((side, side), (SMALL, SMALL))
-    big = [
-        [F.interpolate(m, size, mode="bilinear", align_corners=True) for m in pair]
-        for pair, size in zip(maps, sizes, strict=True)
-    ]
+@dataclass(frozen=True)
+class Step:
+    """A method and a batch, contiguous, float32."""
+
+    method: Method
+    batch: Batch
+
+
+def step(images: int, side: int, classes: int) -> Step:
+    """The classifier on MobileNetV2, one class an image, no labels of pixels."""
+    torch.manual_seed(0)
+    batch = Batch(
+        torch.rand(images, 3, side, side),
+        torch.eye(classes).bool()[torch.arange(images) % classes],
+        torch.full((images, side, side), UNLABELLED),
+    )
+    return Step(Classifier(classes).train(), batch)
+
+
+def as_trained(x: Step) -> Results:
+    """Channels last, freed memory kept, bfloat16 where the CPU has it: as the stage ``train`` runs on a CPU."""
+    keep_memory()
+    x.method.to(memory_format=torch.channels_last)
+    batch = replace(x.batch, image=x.batch.image.contiguous(memory_format=torch.channels_last))
+    half = torch.autocast("cpu", torch.bfloat16) if is_fast_in(torch.bfloat16, "cpu") else nullcontext()
+    with half:
+        outputs = x.method(batch)
+    return _learnt(x.method, outputs, batch)
+
+
+def plain_step(x: Step) -> Results:
+    """Forward pass, losses and backward pass in float32 on contiguous tensors: the loop as a tutorial has it."""
+    return _learnt(x.method, x.method(x.batch), x.batch)
+
+
+def _learnt(method: Method, outputs: dict[str, Tensor], batch: Batch) -> Results:
+    method.zero_grad()
+    loss = torch.stack(list(method.losses(outputs, batch, CONTEXT).values())).sum()
+    loss.backward()
+    gradients = [p.grad.norm() for p in method.parameters() if p.grad is not None]
+    return {"loss": loss, "norm of the gradient": torch.stack(gradients).norm()}
+
+
+@dataclass(frozen=True)
+class Maps:
+    """CAMs and refined CAMs of both views, [B,1+C,h,w], that record gradients; tags [B,C]; side of the first view."""
+
+    maps: list[tuple[Tensor, Tensor]]
+    tags: Tensor
+    side: int
+
+
+def maps(images: int, side: int, classes: int) -> Maps:
+    """Random maps; two classes for half of the images, one for the others."""
+    generator = torch.Generator().manual_seed(0)
+    tags = torch.zeros(images, classes, dtype=torch.bool)
+    for shift in (0, 2):
+        tagged = torch.arange(0, images, 1 + shift // 2)
+        tags[tagged, (tagged + shift) % classes] = True
+    grids = [(images, 1 + classes, n, n) for n in (side // 16, SMALL // 16)]
+    pairs = [(torch.randn(grid, generator=generator), torch.rand(grid, generator=generator)) for grid in grids]
+    return Maps([(cam.requires_grad_(), refined.requires_grad_()) for cam, refined in pairs], tags, side)
+
+
+def tagged_pairs(x: Maps) -> Results:
+    """Maps of the tagged pairs of an image and a class alone, enlarged only where a loss needs it."""
+    views = (View.of(*pair, x.tags, (n, n)) for pair, n in zip(x.maps, (x.side, SMALL), strict=True))
+    first, second = views
+    found = equivariance_losses(*comparable_views(first, second, x.tags))
+    losses = [*siamese_classification(first, second, x.tags).values(), found.plain, found.cross]
+    return with_gradient(torch.stack(losses).sum(), *(leaf for pair in x.maps for leaf in pair))
+
+
+def all_classes(x: Maps) -> Results:
+    """SEAM's total as its formulas read: maps of all classes at the size of the image, gradients by autograd.
+
+    Source: docs/methods/seam.md.
+    """
+    there = F.pad(x.tags.float(), (1, 0), value=1)[:, :, None, None]
+    sizes = ((x.side, x.side), (SMALL, SMALL))
+    big = [[_enlarge(m, size) for m in pair] for pair, size in zip(x.maps, sizes, strict=True)]
     total = torch.zeros(())
     for cam, refined in big:
-        total = total + F.multilabel_soft_margin_loss(cam[:, 1:].mean((2, 3)), tags.float()) / 2
+        total = total + F.multilabel_soft_margin_loss(cam[:, 1:].mean((2, 3)), x.tags.float()) / 2
         total = total + min_pooling_loss(refined[:, 1:] * there[:, 1:]) / 2
-    stretched = [
-        [F.interpolate(max_norm(m), sizes[1], mode="bilinear", align_corners=True) * there for m in pair]
-        for pair in big
-    ]
+    stretched = [[_enlarge(max_norm(m), sizes[1]) * there for m in pair] for pair in big]
     total = total + (stretched[0][0] - stretched[1][0])[:, 1:].abs().mean()
     targets = [winner_only(with_background(cam[:, 1:].detach())) for cam, _ in stretched]
     for target, (_, refined) in zip(targets[::-1], stretched, strict=True):
         gap = (target - refined).abs().flatten(1)
         total = total + gap.topk(int(0.2 * gap.shape[1])).values.mean()
-    return total
+    return with_gradient(total, *(leaf for pair in x.maps for leaf in pair))
 
 
-def paired_losses(maps: list[tuple[Tensor, Tensor]], tags: Tensor, side: int) -> Tensor:
-    """What the page computes."""
-    first, second = (View.of(*pair, tags, (n, n)) for pair, n in zip(maps, (side, SMALL), strict=True))
-    found = equivariance_losses(*comparable_views(first, second, tags))
-    return torch.stack([*siamese_classification(first, second, tags).values(), found.plain, found.cross]).sum()
+def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size, mode="bilinear", align_corners=True)
 
 
-def step(method: Method, batch: Batch) -> None:
-    method.zero_grad()
+@dataclass(frozen=True)
+class Layer:
+    """Input [B,K,h,w] in bfloat16, channels last, that records gradients; ``make`` builds a layer of some class."""
+
+    x: Tensor
+    make: Callable[[type[nn.Conv2d]], nn.Conv2d]
+
+
+def strided(images: int, channels: int, side: int) -> Layer:
+    """Stride 2, the layers between the stages of MobileNetV2."""
+    return _layer(images, channels, side, {"stride": 2, "padding": 1})
+
+
+def dilated(images: int, channels: int, side: int) -> Layer:
+    """Dilation 2, the layers of its last stage at output stride 16."""
+    return _layer(images, channels, side, {"dilation": 2, "padding": 2})
+
+
+def _layer(images: int, channels: int, side: int, options: dict[str, int]) -> Layer:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(images, channels, side, side, generator=generator)
+    weight = torch.randn(channels, 1, 3, 3, generator=generator)
+
+    def make(of: type[nn.Conv2d]) -> nn.Conv2d:
+        layer = of(channels, channels, 3, groups=channels, bias=False, **options)  # type: ignore[arg-type]
+        layer.weight.data.copy_(weight)
+        return layer
+
+    half = x.bfloat16().contiguous(memory_format=torch.channels_last)
+    return Layer(half.requires_grad_(), make)
+
+
+def depthwise(x: Layer) -> Results:
+    """Forward and backward pass of ``DepthwiseConv2d``: undilated convolutions of stride 1, for which torch is fast."""
+    return _passes(x, DepthwiseConv2d)
+
+
+def torch_depthwise(x: Layer) -> Results:
+    """Forward and backward pass of ``torch.nn.Conv2d``."""
+    return _passes(x, nn.Conv2d)
+
+
+def _passes(x: Layer, of: type[nn.Conv2d]) -> Results:
+    layer = x.make(of)
     with torch.autocast("cpu", torch.bfloat16):
-        outputs = method(batch)
-    torch.stack(list(method.losses(outputs, batch, CONTEXT).values())).sum().backward()
+        y = layer(x.x)
+    return with_gradient(y.float().square().mean(), x.x, layer.weight)
 
 
-def fastest(*forms: Callable[[], object], repetitions: int = 5) -> list[float]:
-    """Smallest CPU time of each form, the forms taking turns after a first pass that does not count."""
-    times: list[list[float]] = [[] for _ in forms]
-    for repetition in range(repetitions + 1):
-        for found, form in zip(times, forms, strict=True):
-            start = time.process_time()
-            form()
-            if repetition:
-                found.append(time.process_time() - start)
-    return [min(found) for found in times]
-
-
-def plain_depthwise(method: Method) -> Method:
-    for layer in method.modules():
-        if isinstance(layer, DepthwiseConv2d):
-            layer.__class__ = nn.Conv2d
-    return method
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--classes", type=int, default=6)
-    given = parser.parse_args()
-    torch.manual_seed(0)
-    tags = torch.zeros(given.images, given.classes, dtype=torch.bool)
-    for shift in (0, 2):  # two classes for half of the images, one for the others
-        chosen = torch.arange(0, given.images, 1 + shift // 2)
-        tags[chosen, (chosen + shift) % given.classes] = True
-    image = torch.rand(given.images, 3, given.side, given.side).contiguous(memory_format=torch.channels_last)
-    batch = Batch(image, tags, torch.full((given.images, given.side, given.side), 254))
-
-    maps = [
-        (torch.randn(given.images, 1 + given.classes, n, n), torch.rand(given.images, 1 + given.classes, n, n))
-        for n in (given.side // 16, SMALL // 16)
-    ]
-    gap = (dense_losses(maps, tags, given.side) - paired_losses(maps, tags, given.side)).abs().item()
-    leaves = [m.requires_grad_() for pair in maps for m in pair]
-    dense, paired = fastest(
-        *(
-            lambda form=form: torch.autograd.grad(form(maps, tags, given.side), leaves)
-            for form in (dense_losses, paired_losses)
-        )
-    )
-    print(
-        f"SEAM's losses, forward and backward: all classes {dense:.2f} s, tagged pairs {paired:.2f} s: "
-        f"{dense / paired:.1f}x; totals differ by {gap:.1e}"
-    )
-    for name, page in (("classifier", Classifier), ("seam", Seam)):
-        options = {"second_size": SMALL, "freeze_bn": True} if page is Seam else {}
-        fast, plain = (page(given.classes, **options).train().to(memory_format=torch.channels_last) for _ in range(2))
-        plain_depthwise(plain)
-        quick, slow = fastest(lambda m=fast: step(m, batch), lambda m=plain: step(m, batch), repetitions=3)
-        print(f"{name}, one step: torch's depthwise backward {slow:.2f} s, ours {quick:.2f} s: {slow / quick:.2f}x")
-
-
-if __name__ == "__main__":
-    main()
+LAYER = {"images": 2, "channels": 96, "side": 32}
+TINY = {"images": 1, "channels": 4, "side": 8}
+CASES = {
+    "classifier": Case(
+        "A step of the classifier",
+        step,
+        as_trained,
+        plain_step,
+        size={"images": 8, "side": 192, "classes": 6},
+        quick={"images": 2, "side": 64, "classes": 3},
+        tolerance=2e-2,
+    ),
+    "seam_losses": Case(
+        "SEAM's losses",
+        maps,
+        tagged_pairs,
+        all_classes,
+        size={"images": 8, "side": 256, "classes": 20},
+        quick={"images": 4, "side": 64, "classes": 4},
+        tolerance=1e-3,
+    ),
+    "strided": Case("Depthwise, stride 2, bfloat16", strided, depthwise, torch_depthwise, LAYER, TINY, tolerance=2e-2),
+    "dilated": Case(
+        "Depthwise, dilation 2, bfloat16", dilated, depthwise, torch_depthwise, LAYER, TINY, tolerance=2e-2
+    ),
+}

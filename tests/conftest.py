@@ -1,10 +1,33 @@
-"""The order of the tests, where it matters."""
+"""The order of the tests, where it matters, and the settings of property tests."""
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+LONG = (
+    "test_tutorials.py",
+    "test_end_to_end.py",
+    "test_dry_run.py",
+    "test_versions.py",
+    "test_install.py",
+    "test_onnx.py",
+    "test_engines.py",
+    "test_recipes.py",
+    "test_cam_methods.py",
+    "test_spml_chains.py",
+    "test_single_stage.py",
+    "test_init.py",
+)
+"""Files that take longest, which begin first: a core that gets one of them last works on alone."""
+
+hypothesis.settings.register_profile(  # a busy machine is no failure
+    "weak2mask", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("weak2mask")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Prefect leaves threads in the process that tests it, and what is forked from that process fails: it goes last."""
-    items.sort(key=lambda item: item.path.name == "test_flow.py")
+    """Long files first. Prefect leaves threads in the process that tests it, and what is forked from it fails: last."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: (item.path.name == "test_flow.py", order.get(item.path.name, len(LONG))))

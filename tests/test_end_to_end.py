@@ -198,8 +198,10 @@ def test_three_commands_from_a_folder_to_masks(tmp_path: Path) -> None:
     folder = project(tmp_path / "project", small_book())
     done = weak2mask(folder, "init", str(photos), "--from", "fast", "--weights", "random")
     assert done.returncode == 0, done.stderr
-    params = folder / "recipes/my_photos/params.yaml"
-    params.write_text(re.sub(r"epochs: \d+", "epochs: 1", params.read_text()))
+    book = folder / "recipes/my_photos/book.yaml"
+    book.write_text(re.sub(r"epochs: \d+", "epochs: 1", book.read_text()))
+    done = weak2mask(folder, "expand", "--book", "recipes/my_photos")
+    assert done.returncode == 0, done.stderr
     done = weak2mask(folder, "run", "--book", "recipes/my_photos")
     assert done.returncode == 0, done.stderr
     words = ("--checkpoint", "segmenter", "--book", "recipes/my_photos", "--out", "masks")

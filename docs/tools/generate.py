@@ -1,4 +1,4 @@
-"""Write the generated pages of reference, or say which are stale: ``python -m docs.tools.generate [--check]``."""
+"""Write the generated pages, or say which are stale: ``python -m docs.tools.generate [--check]``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import book_keys, commands
+from docs.tools import benchmarks, book_keys, commands
 
-FOLDER = Path(__file__).parents[1] / "reference"
+FOLDER = Path(__file__).parents[1]
 NOTE = "<!-- Written by `python -m docs.tools.generate` from the code: edit the code, not this page. -->\n\n"
-PAGES: dict[str, Callable[[], str]] = {"commands.md": commands.page, "book_keys.md": book_keys.page}
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/commands.md": commands.page,
+    "reference/book_keys.md": book_keys.page,
+    "benchmarks.md": benchmarks.page,
+}
 
 
 def stale() -> list[str]:

@@ -84,7 +84,8 @@ def _anchor(markdown: str, section: str) -> str:
 
 def _mathml(match: re.Match[str]) -> str:
     display = "block" if match[2] == "[" else "inline"
-    return str(convert(html.unescape(match[3]).strip(), display=display))
+    math = str(convert(html.unescape(match[3]).strip(), display=display))
+    return f'<div class="formula">{math}</div>' if display == "block" else math  # a narrow window scrolls it
 
 
 def _equations(match: re.Match[str]) -> str:

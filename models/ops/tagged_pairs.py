@@ -32,8 +32,8 @@ class TaggedPairs:
         there = [[channel for channel, tag in enumerate(row) if tag] for row in tags.tolist()]
         image = [number for number, channels in enumerate(there) for _ in channels]
         channel = [channel for channels in there for channel in channels]
-        one, two = (torch.tensor(values, dtype=torch.int64, device=tags.device) for values in (image, channel))
-        return cls(one, two, tuple(len(channels) for channels in there))
+        images, channels = (torch.tensor(one, dtype=torch.int64, device=tags.device) for one in (image, channel))
+        return cls(images, channels, tuple(len(channels_of) for channels_of in there))
 
     @property
     def index(self) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,11 @@ class Scope:
     chosen: Mapping[str, _Choice] = field(default_factory=dict)
     declared: Mapping[str, Path] = field(default_factory=dict)
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each variable of this place."""
+        return {name: choice.value for name, choice in self.chosen.items()}
+
     def each(self, mapping: Mapping[Any, Any], path: Path) -> Iterator[Scope]:
         """The scopes below a mapping: this one alone, or one for each combination of its ``each:``, the first variable
         outermost.

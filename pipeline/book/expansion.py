@@ -28,11 +28,13 @@ class Expansion:
         sources: where in book.yaml a key of it was written: ``("train", "cam_1")`` -> ``("seam", "train",
             "cam_<seed>")``; for rows and columns of the table ``("table", "recipes", KEY, COLUMN)``.
         written: the text.
+        values: ``("train", "cam_1")`` -> ``{"seed": 1}``, the values of `each:` that an entry was made with.
     """
 
     content: dict[str, Any]
     sources: Mapping[Path, Path]
     written: Written
+    values: Mapping[Path, Mapping[str, Any]]
 
     def line(self, key: Path) -> int | None:
         """The line of book.yaml that a key of the content comes from, or the nearest one above it.
@@ -67,6 +69,7 @@ class _Walk:
         self.scope = Scope(written, frozenset(variables_of(written.content)))
         self.sections: dict[str, dict[Any, Any]] = {verb: {} for verb in SECTIONS}
         self.sources: dict[Path, Path] = {}
+        self.values: dict[Path, Mapping[str, Any]] = {}
         self.rows = Rows(self.scope, written.content.get(TABLE))
 
     def expansion(self) -> Expansion:
@@ -80,7 +83,7 @@ class _Walk:
         table = self.rows.table()
         if table is not None or TABLE in given:
             content[TABLE] = table
-        return Expansion(content | self.sections, {**self.sources, **self.rows.sources}, self.written)
+        return Expansion(content | self.sections, {**self.sources, **self.rows.sources}, self.written, self.values)
 
     def _block(self, block: Mapping[Any, Any], path: Path, scope: Scope) -> None:
         for key in block:
@@ -122,19 +125,20 @@ class _Walk:
         name = scope.text(key, path) if isinstance(key, str) else key
         made = scope.filled(entry, path)
         if not isinstance(made, dict) or JUDGE not in made:
-            self._add(verb, name, made, path)
+            self._add(verb, name, made, path, scope)
             return
-        self._add(verb, name, {key: value for key, value in made.items() if key != JUDGE}, path)
+        self._add(verb, name, {key: value for key, value in made.items() if key != JUDGE}, path, scope)
         for judgement in judgements(self.written, verb, name, made, path):
-            self._add(EVALUATE, judgement.name, dict(judgement.entry), judgement.place)
+            self._add(EVALUATE, judgement.name, dict(judgement.entry), judgement.place, scope)
             self.rows.add(judgement)
 
-    def _add(self, verb: str, name: Any, entry: Any, path: Path) -> None:
+    def _add(self, verb: str, name: Any, entry: Any, path: Path, scope: Scope) -> None:
         known = self.sources.get((verb, str(name)))
         if known is not None:
             hint = "Write a placeholder in its name" if known == path else "Rename or remove one of them"
             raise self.written.error(path, f"{verb}.{name} is there already, from {self.written.at(known)}. {hint}.")
         self.sources[verb, str(name)] = path
+        self.values[verb, str(name)] = scope.values
         self.sections[verb][name] = entry
 
 

@@ -50,19 +50,19 @@ def _section(key: str, value: Any) -> Iterator[str]:
     """A section of a verb has a line for each entry; so have ``book:`` and ``table:``, and the rows of the table."""
     blank = "\n" if key != "book" else ""
     if not isinstance(value, dict) or not value:
-        yield f"{blank}{_line(key, value)}\n"
+        yield f"{blank}{flat_line(key, value)}\n"
         return
     yield f"{blank}{key}:\n"
     for name, entry in value.items():
         if key == "table" and name in ("recipes", "repeats") and isinstance(entry, dict) and entry:
             yield f"  {name}:\n"
-            yield from (f"    {_line(row, below)}\n" for row, below in entry.items())
+            yield from (f"    {flat_line(row, below)}\n" for row, below in entry.items())
         else:
-            yield f"  {_line(name, entry)}\n"
+            yield f"  {flat_line(name, entry)}\n"
 
 
-def _line(key: Any, value: Any) -> str:
-    """``key: value`` in one line, whatever they are."""
+def flat_line(key: Any, value: Any) -> str:
+    """``key: value`` in one line, whatever they are, such as ``cam: {data: six, checkpoint: cam}``."""
     text = yaml.dump(
         {key: value}, Dumper=_Flat, default_flow_style=True, sort_keys=False, width=2**30, allow_unicode=True
     )

@@ -72,7 +72,7 @@ BookOption = Annotated[
 ]
 TargetsArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Stages, e.g. evaluate@cam. Default: the book's own, or all.", autocompletion=complete_stage),
+    typer.Argument(help="Stages, e.g. evaluate@cam. Default: book.targets, or all.", autocompletion=complete_stage),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run the stages even if nothing changed.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

@@ -35,7 +35,8 @@ CHANGES = 12
 """Changed entries that ``expand`` lists."""
 OTHERS = "  and {} more (--json has all)"
 MaxStepsOption = Annotated[
-    int | None, typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many steps of each training.")
+    int | None,
+    typer.Option("--max-steps", rich_help_panel=DRY, help="At most so many optimiser steps in each training."),
 ]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", rich_help_panel=DRY, help="The first so many images of each split.")
@@ -44,12 +45,12 @@ MaxBatchOption = Annotated[
     int | None, typer.Option("--max-batch", rich_help_panel=DRY, help="At most so many images in a training batch.")
 ]
 PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", rich_help_panel=DRY, help="Of networks, such as bf16-mixed.")
+    str | None, typer.Option("--precision", rich_help_panel=DRY, help="Precision of networks, e.g. bf16-mixed.")
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", rich_help_panel=DRY, help="Keep the stages that ran before and are as they were.")
+    bool, typer.Option("--resume", rich_help_panel=DRY, help="Keep stages that ran before and are unchanged.")
 ]
-EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage of the book, not its targets.")]
+EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage, not only the book's main chain.")]
 
 
 @app.command(rich_help_panel=JOBS)
@@ -64,12 +65,12 @@ def run(
     resume: ResumeOption = False,
     everything: EverythingOption = False,
 ) -> None:
-    """Check the book, run its DAG with DVC, print the results table.
+    """Check a book, run its stages with DVC as far as needed, and print the results table.
 
     With --max-steps, --limit or --max-batch: a dry run. Every stage runs once, one after the other, without DVC, in
     work/dry_run/BOOK, on the book's networks and crops; weights that are missing are random. Nothing of the book itself
-    changes. dry_run.json there has seconds and memory; the exit code is 1 if a stage failed. One that was ended, or had
-    a failure, goes on with --resume.
+    changes. dry_run.json there has seconds and memory; the exit code is 1 if a stage failed. --resume goes on with a
+    dry run that was stopped or in which a stage failed.
 
     Examples: ``python -m pipeline run``; ``python -m pipeline run evaluate@cam --book recipes/voc_mini``;
     ``python -m pipeline run --max-steps 2 --limit 8 --book recipes/voc12``.
@@ -131,9 +132,9 @@ def check(
     inputs: Annotated[bool, typer.Option("--inputs", help="Missing input files are errors too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate the whole book: every name and option; input files that are not there are listed. About a second.
+    """Check every name and option of a book, and list input files that are missing. It takes about a second.
 
-    Warnings about data, of stages that have run, are shown again.
+    Data warnings of stages that have run are shown again.
     With --json: {"book", "ok", "stages", "missing", "errors", "warnings"}; the exit code is the same.
 
     Example: ``python -m pipeline check --book recipes/voc_mini``.
@@ -185,9 +186,9 @@ def expand(
         bool, typer.Option("--check", help="Write nothing; exit code 1 if params.yaml is out of date.")
     ] = False,
 ) -> None:
-    """Write the params.yaml of a book from its book.yaml: one line for each entry that `each:` and `judge:` stand for.
+    """Write the params.yaml of a book from its book.yaml, which is the file to edit; say which entries changed.
 
-    A book without book.yaml has nothing to expand: its params.yaml is what one edits.
+    A book without book.yaml has nothing to expand: edit its params.yaml.
 
     Examples: ``python -m pipeline expand --book recipes/mine``; in a pre-commit hook
     ``python -m pipeline expand --check --book recipes/mine``.
@@ -198,7 +199,7 @@ def expand(
     differing = expand_book(book, write=not stale)
     file = (Path(book) / "params.yaml").as_posix()
     if not differing:
-        print(f"{file}: as it was.")
+        print(f"{file}: up to date.")
         return
     print(f"{file}: {'out of date' if stale else 'written'}.")
     print("\n".join(first_lines([f"  {one}" for one in differing], CHANGES, "  and {} more")))
@@ -212,7 +213,7 @@ def link(
     source: Annotated[str, typer.Argument(help="Project-relative path that a book reads, e.g. data/voc_mini.")],
     target: Annotated[str, typer.Argument(help="Where the files are.")],
 ) -> None:
-    """Make an input that lies elsewhere readable at the path that a book names.
+    """Make the path of an input that a book names a link to where the files are.
 
     Example: ``python -m pipeline link data/voc_mini /data/voc_mini``.
     """
@@ -228,7 +229,7 @@ def refresh(
         typer.Argument(help="Folders of books. Default: all below recipes/.", autocompletion=complete_book),
     ] = None,
 ) -> None:
-    """Give books the project's dvc.yaml as it is now: after it was edited, or for a link that DVC cannot follow in Git.
+    """Copy the project's dvc.yaml into the folders of books: after an edit of it, or where a copy is stale or missing.
 
     Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
     """

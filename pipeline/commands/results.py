@@ -20,9 +20,9 @@ def table(
     pull: Annotated[bool, typer.Option("--pull", help="Fetch the evaluations from the DVC remote first.")] = False,
     filled: Annotated[bool, typer.Option("--filled", help="Show only recipes that have a number.")] = False,
 ) -> None:
-    """Print the table of a paper from what has been evaluated, and write it to report/BOOK/table.{md,csv,tex,json}.
+    """Print the results table, as papers have it, and write it to report/BOOK/table.{md,csv,tex,json}.
 
-    Trains nothing: numbers that are out of date are marked, missing ones are named with what to run.
+    Nothing runs: numbers that are out of date are marked, and for missing ones it says what to run.
 
     Examples: ``python -m pipeline table``; ``python -m pipeline table --book recipes/voc_mini --json | jq .recipes``.
     """
@@ -48,10 +48,10 @@ def report(
     book: BookOption = ".",
     images: Annotated[int, typer.Option(help="How many images of each split the gallery shows.")] = 24,
     pick: Annotated[
-        Literal["even", "worst", "best", "both"], typer.Option(help="Which ones; the others than even by IoU.")
+        Literal["even", "worst", "best", "both"], typer.Option(help="Which images: spread evenly, or by IoU.")
     ] = "even",
     by: Annotated[
-        str | None, typer.Option(help="Evaluation that judges, e.g. full_val. Default: each split's.")
+        str | None, typer.Option(help="Evaluation whose IoU counts, e.g. full_val. Default: each split's.")
     ] = None,
 ) -> None:
     """Write report/BOOK/: results, plots and a gallery in one folder, to open in a browser, offline too.

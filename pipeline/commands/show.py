@@ -16,7 +16,8 @@ from pipeline.commands.app import JOBS, BookOption, JsonOption, app, complete_st
 @app.command(rich_help_panel=JOBS)
 def show(
     name: Annotated[
-        str, typer.Argument(help="A stage, e.g. evaluate@cam, or a name of one alone.", autocompletion=complete_stage)
+        str,
+        typer.Argument(help="A stage, e.g. evaluate@cam, or a name that only one has.", autocompletion=complete_stage),
     ],
     book: BookOption = ".",
     graph: Annotated[
@@ -26,8 +27,8 @@ def show(
 ) -> None:
     """Print one chain as it will run: its stages in order, their options with defaults, files, state and cost.
 
-    The state of a stage is told from dvc.lock, the options and the code, as in the table: nothing is hashed, nothing
-    runs. Its cost is the time of its last run on this machine, and what can be counted: images, views, steps.
+    Nothing runs: the state of a stage is a comparison of dvc.lock with the book and the code. Its cost is the time of
+    its last run on this machine, and what can be counted: images, views, steps.
 
     Examples: ``python -m pipeline show segmenter_val``; ``python -m pipeline show segmenter_val --graph chain.svg``;
     ``python -m pipeline show evaluate@seam --book recipes/voc_mini``.

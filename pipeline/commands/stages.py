@@ -102,7 +102,7 @@ for _verb, _summary in {
     "train": "Train a method; an interrupted training goes on where it was.",
     "export_cams": "Write the class activation maps of the tagged images.",
     "refine_cams": "Refine CAMs without training (dense CRF, PAMR, PAR, VARM).",
-    "propagate_cams": "Walk CAMs over what a network has learned to belong together.",
+    "propagate_cams": "Spread CAMs by a random walk over affinities or boundaries that a network has learned.",
     "make_pseudo_masks": "Turn CAMs into supervision by a background rule.",
     "predict_masks": "Write the masks that a trained segmenter predicts.",
     "evaluate": "Score CAMs, pseudo-masks or predictions against ground truth.",

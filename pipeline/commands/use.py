@@ -103,8 +103,8 @@ def import_checkpoint(
 ) -> None:
     """Turn a checkpoint that a paper published into one of this project; nothing in the file is executed.
 
-    A book does the same with an entry ``import_weights: {NAME: {official: seam, file: PATH}}``, whose CAMs, links or
-    masks it can export, and from which it can train.
+    A book does the same with an entry ``import_weights: {NAME: {official: seam, file: PATH}}``, which other entries
+    can then name as a checkpoint: to export CAMs, to propagate them, to predict masks or to train from.
 
     Example: ``python -m pipeline import-checkpoint seam resnet38_SEAM.pth work/seam``
     """
@@ -138,7 +138,7 @@ def export_onnx(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a segmenter as ONNX; the file is left only if onnxruntime answers as the network does.
+    """Write a segmenter as ONNX; the file is kept only if onnxruntime computes the same as PyTorch.
 
     Input ``image``: float32 RGB [B,3,H,W] in [0,1]. Output ``logits``: [B,1+C,h,w], channel 0 background.
     Class names, palette and stride are in the file's metadata.
@@ -185,14 +185,16 @@ def init(
     ] = "imagenet",
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Of the reader, as messages say it: classes, mask_values, labelmap or upright. May repeat."),
+        typer.Option(
+            help="Option of the reader, as a message gives it: classes, mask_values, labelmap, upright. May repeat."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a recipe book for a folder of images and a CSV of tags, with settings for its size.
+    """Write a recipe book (book.yaml) for a folder of images and labels, with settings for their number and size.
 
-    Run it in the project's root; outside of any project it makes the current folder one.
-    Found by name, all optional but one kind of labels: tags.csv, boxes.csv, points.csv, scribbles/, masks/.
+    Run it in the project's root; outside of any project it makes the current folder one. It uses what the folder has of
+    tags.csv, boxes.csv, points.csv, scribbles/ and masks/; one kind of labels has to be there.
 
     Examples:
 
@@ -211,7 +213,7 @@ def init(
     if done.new_project:
         print(f"{done.new_project} is a weak2mask project now: run its books here.")
     splits = ", ".join(f"{len(ids)} {name}" for name, ids in survey.splits.items())
-    print(f"{done.path}/params.yaml: {survey.total} images ({splits}) of about {width} x {height} pixels.")
+    print(f"{done.path}/book.yaml: {survey.total} images ({splits}) of about {width} x {height} pixels.")
     print(f"{_listed(survey.classes)}. Settings '{done.plan.style}': {done.plan.backbone}.")
     for note in survey.notes:
         print(f"Note: {note}")
@@ -229,7 +231,8 @@ def copy(
 ) -> None:
     """Begin a recipe book of your own as a copy of another: same entries, its own place and work folder.
 
-    What was trained for the other book is trained again for the copy. To try another setting beside what there is, add
+    It has a book.yaml to edit, also where the other book is a params.yaml alone. What was trained for the other book is
+    trained again for the copy. To try another setting beside what there is, add
     an entry to the book instead.
 
     Examples:
@@ -239,9 +242,11 @@ def copy(
     from pipeline.new_book.copy import copy_book
 
     written = copy_book(source, book)
-    edited = next(file for file in (written / "book.yaml", written / "params.yaml") if file.is_file())
-    expand = f"python -m pipeline expand --book {written} && " if edited.name == "book.yaml" else ""
-    print(f"{edited} is yours to edit. Then: {expand}python -m pipeline run --book {written}")
+    place = written.as_posix()
+    print(
+        f"{place}/book.yaml is yours to edit. Then: python -m pipeline expand --book {place} && "
+        f"python -m pipeline run --book {place}"
+    )
 
 
 @app.command(rich_help_panel=USE)
@@ -256,6 +261,8 @@ def repeat(
 ) -> None:
     """Add the same recipe under other seeds to a book: its entries, and their mean and deviation in the table.
 
+    In a book.yaml whose recipe takes its seeds from a list they go into that list, otherwise into a block at its end.
+
     Names end with the seed (cam_1), or have it where the original has a 0 (points_0_head: points_1_head). Entries that
     are there already stay as they are, and what does not stand on a training is shared.
 
@@ -267,9 +274,11 @@ def repeat(
     from pipeline.new_book.repeat import repeat as add_repeats
 
     done = add_repeats(book, targets, _seeds(seeds), first or [])
-    print(f"{book}/params.yaml: {len(done.entries)} entries added: {', '.join(done.entries) or 'all were there'}.")
+    print(f"{done.file}: {len(done.entries)} entries added: {', '.join(done.entries) or 'all were there'}.")
     for row in done.existing_rows:
         print(f"table.repeats.{row} is there already: add the new evaluations to its `of:`.")
+    for name in done.without_row:
+        print(f"No row of means has evaluate.{name} and the new ones: add `mean: NAME` to its `judge:`, then expand.")
     print(f"Next:\n  python -m pipeline run {' '.join(done.targets)}{'' if book == '.' else f' --book {book}'}")
 
 
@@ -286,5 +295,5 @@ def _seeds(given: str) -> list[int]:
 
     numbers = [part.strip() for part in given.split(",")]
     if not all(part.isdecimal() for part in numbers) or len({*map(int, numbers)}) < len(numbers):
-        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, survey '{given}'.")
+        raise ConfigurationError(f"--seeds: expected different whole numbers such as 1,2, found '{given}'.")
     return [int(part) for part in numbers]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from models.errors import ConfigurationError
 from pipeline.book.agreement import FLAT, SOURCE, differences, expansion_of, flat_content
+from pipeline.book.check import check
+from pipeline.book.expansion import Expansion
 from pipeline.book.flat_text import flat_text
 from pipeline.book.params import load_book, validated
 from pipeline.storage.whole import whole_file
@@ -21,7 +23,7 @@ def expand_book(folder: str, *, write: bool = True) -> list[str]:
         write: False leaves params.yaml as it is.
 
     Returns:
-        What was not up to date: ``train@cam_1 (new)``, ... ; none where params.yaml is as it was.
+        What was not up to date: ``train@cam_1 (new)``, ... ; none where params.yaml is up to date.
 
     Raises:
         ConfigurationError: no book.yaml, or one that does not hold. Nothing is written then.
@@ -30,7 +32,7 @@ def expand_book(folder: str, *, write: bool = True) -> list[str]:
     if expansion is None:
         load_book(folder)  # no book at all is another complaint
         raise ConfigurationError(
-            f"{Path(folder).as_posix()} has no {SOURCE}: {FLAT} is what one edits there. Nothing has to be expanded."
+            f"{Path(folder).as_posix()} has no {SOURCE}, so nothing has to be expanded. Remedy: edit its {FLAT}."
         )
     file, text = Path(folder) / FLAT, flat_text(expansion.content)
     validated(expansion.content, file, expansion)
@@ -41,3 +43,18 @@ def expand_book(folder: str, *, write: bool = True) -> list[str]:
         with whole_file(file) as scratch:
             scratch.write_bytes(text.encode())
     return differing
+
+
+def write_source(file: Path, text: str, expansion: Expansion) -> None:
+    """Write a book.yaml that was edited, and its params.yaml.
+
+    Args:
+        expansion: of that text.
+
+    Raises:
+        ConfigurationError: what it says does not hold. Nothing is written then.
+    """
+    check(validated(expansion.content, file.with_name(FLAT), expansion))
+    with whole_file(file) as scratch:
+        scratch.write_bytes(text.encode())
+    expand_book(file.parent.as_posix())

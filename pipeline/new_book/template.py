@@ -1,4 +1,4 @@
-"""The text of a book for a user's folder, comments included: it is meant to be edited."""
+"""The book.yaml for a user's folder, comments included: it is meant to be edited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ TEMPLATE = """\
 # {{ survey.total }} images of about {{ survey.size[1] }} x {{ survey.size[0] }} pixels, \
 {{ survey.classes | length }} class{{ "" if survey.classes | length == 1 else "es" }}. \
 Written by `python -m pipeline init`; yours to edit.
+# This is the file to edit. After an edit, the first command writes params.yaml from it, which is what runs.
 #
+#   python -m pipeline expand --book {{ path }}
 #   python -m pipeline check --book {{ path }}
 #   python -m pipeline run --book {{ path }}        (again after an edit: only what it concerns runs)
 #   python -m pipeline report --book {{ path }}
@@ -21,6 +23,8 @@ Written by `python -m pipeline init`; yours to edit.
 #
 # Masks cannot hold so many classes: this book ends at the class activation maps (export_cams).
 {% endif %}
+#
+# docs/books.md says what can stand here.
 book:
   root: {{ root }}
   path: {{ path }}
@@ -52,17 +56,19 @@ prepare:
       val_fraction: {{ survey.val_fraction }}  # a column `split` in the CSV (train, val, ...) decides instead
 {% endif %}
 
-annotate:{{ " {}" if not survey.tags }}
 {% if survey.tags %}
+annotate:
   tags: {data: mine, split: train, kind: tags}
-{% endif %}
 
-import_annotations:{{ " {}" if not survey.annotations }}
+{% endif %}
+{% if survey.annotations %}
+import_annotations:
 {% for kind, file in survey.annotations.items() %}
   {{ kind }}: {data: mine, split: train, kind: {{ kind }}, file: {{ (source ~ "/" ~ file) | quoted }}\
 {{ ", regions: {method: rag, count: 48}, fill_regions: true" if kind == "points" }}}
 {% endfor %}
 
+{% endif %}
 import_weights:
 {% if weights == "random" %}
   start: {architecture: random, file: {{ placeholder }}}  # from nothing: wants many more images and epochs
@@ -75,70 +81,61 @@ import_weights:
   start: {architecture: {{ plan.backbone }}, file: {{ placeholder }}, download: true}
 {% endif %}
 
-train:
-  classifier:  # which classes an image shows; its class activation maps (CAMs) say where
-    data: mine
-    supervision: {{ labels }}
-    method: classifier
-    init: start
-    model: {backbone: {{ plan.backbone }}, output_stride: 16}
-    loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
-long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
-    settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, weight_decay: 1.0e-4, channels_last: true}
-{% if survey.makes_masks %}
-  segmenter:  # learns from the pseudo-masks
-    data: mine
-    supervision: cam_crf
-    method: segmenter
-    init: start
-    model: {backbone: {{ plan.backbone }}, output_stride: 16}
-    loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
-long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
-    settings: {epochs: {{ plan.epochs[1] }}, lr: 0.007, weight_decay: 1.0e-4, channels_last: true}
-{% endif %}
-
-export_cams:
-  cam:
-    data: mine
-    supervision: {{ marked or labels }}
-    checkpoint: classifier
-{% if marked %}
-    keep_labels: true  # pixels that you labelled keep their class; the CAMs say the rest
-{% endif %}
-    options: {scales: {{ plan.cam_scales | list }}, flip: true, grid: {{ plan.grid }}}  # factors of the image's size
-
-refine_cams:{{ " {}" if not survey.makes_masks }}
-{% if survey.makes_masks %}
-  # alpha: background gets larger as it gets smaller.
-  cam_crf: {data: mine, cams: cam, refiner: dense_crf, dtype: uint8, options: {preset: psa, alpha: 4.0}}
-{% endif %}
-
-propagate_cams: {}
-
-{% if survey.makes_masks %}
-make_pseudo_masks:
-  cam_crf: {data: mine, cams: cam_crf, rule: complement}
-
-predict_masks:  # `predict` takes the scales and the CRF of the first of these
-{% for split in survey.splits %}
-  {{ slug(split) }}: {data: mine, split: {{ split | quoted }}, checkpoint: segmenter, {{ how }}}
-{% endfor %}
-{% else %}
-make_pseudo_masks: {}
-
-predict_masks: {}
-{% endif %}
-
-evaluate:{{ " {}  # needs a folder of masks" if not measured }}
+# The chain from labels to {{ "masks" if survey.makes_masks else "CAMs" }}. For another method beside it, add a block \
+such as this one, with other names.
+# An entry there may begin as one of these, by its &name: `seam: {<<: *classifier, method: seam}`.
 {% if "train" in measured %}
-  cam: {data: mine, of: cams/cam}
-  pseudo_masks: {data: mine, of: supervision/cam_crf}
+# `judge:` measures what an entry makes against your masks.
+{% elif not measured %}
+# Nothing is measured: that needs a folder of masks, `masks:` under options above, and then `judge: true` in entries.
 {% endif %}
-{% for split in measured if split != "train" %}
-  {{ slug(split) }}: {data: mine, of: masks/{{ slug(split) }}}
+chain:
+  train:
+    classifier: &classifier  # which classes an image shows; its class activation maps (CAMs) say where
+      data: mine
+      supervision: {{ labels }}
+      method: classifier
+      init: start
+      model: {backbone: {{ plan.backbone }}, output_stride: 16}
+      loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
+long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
+      settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, weight_decay: 1.0e-4, channels_last: true}
+{% if survey.makes_masks %}
+    segmenter: &segmenter  # learns from the pseudo-masks
+      data: mine
+      supervision: cam_crf
+      method: segmenter
+      init: start
+      model: {backbone: {{ plan.backbone }}, output_stride: 16}
+      loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
+long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
+      settings: {epochs: {{ plan.epochs[1] }}, lr: 0.007, weight_decay: 1.0e-4, channels_last: true}
+{% endif %}
+  export_cams:
+    cam: &cam
+      data: mine
+      supervision: {{ marked or labels }}
+      checkpoint: classifier
+{% if marked %}
+      keep_labels: true  # pixels that you labelled keep their class; the CAMs say the rest
+{% endif %}
+      options: {scales: {{ plan.cam_scales | list }}, flip: true, grid: {{ plan.grid }}}  # factors of the image's size
+{% if "train" in measured %}
+      judge: true
+{% endif %}
+{% if survey.makes_masks %}
+  refine_cams:
+    # alpha: background gets larger as it gets smaller.
+    cam_crf: &refined {data: mine, cams: cam, refiner: dense_crf, dtype: uint8, options: {preset: psa, alpha: 4.0}}
+  make_pseudo_masks:
+    cam_crf: &pseudo_masks {data: mine, cams: cam_crf, rule: complement\
+{{ ", judge: pseudo_masks" if "train" in measured }}}
+  predict_masks:  # `predict` takes the scales and the CRF of the first of these
+{% for split in survey.splits %}
+    {{ slug(split) }}: &predict_{{ slug(split) }} {data: mine, split: {{ split | quoted }}, checkpoint: segmenter, \
+{{ how }}{{ ", judge: " ~ (slug(split) | quoted) if split != "train" and split in measured }}}
 {% endfor %}
-
-evaluate_boxes: {}
+{% endif %}
 """
 
 WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")

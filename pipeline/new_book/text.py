@@ -1,13 +1,14 @@
-"""The text of a params.yaml, to which entries are added while comments and layout stay."""
+"""The text of a params.yaml or book.yaml, to which entries are added while comments and layout stay."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import yaml
 
-from pipeline.book.yaml_text import Place, places
+from pipeline.book.yaml_text import MERGE, Place, places
 
 
 class BookText:
@@ -63,14 +64,70 @@ class BookText:
         at = self._line_start(last + 1)
         self._edits.append((at, at, "".join(f"{' ' * indent}{line}\n" for line in lines)))
 
+    def insert_rows(self, lines: Iterable[str], more: bool) -> None:
+        """Add rows to ``table.repeats``.
+
+        Args:
+            more: it has some.
+        """
+        rows = list(lines)
+        if not rows:
+            return
+        path = ("table", "repeats") if more else ("table",)
+        section = self.value(path)
+        if isinstance(section, yaml.MappingNode) and section.value and section.flow_style:  # type: ignore[attr-defined]
+            braced = ", ".join(rows)
+            self._insert_in_braces(section, braced if more else f"repeats: {{{braced}}}")
+        else:
+            self.insert(path, rows if more else ["repeats:", *(f"  {line}" for line in rows)])
+
+    def append(self, path: Sequence[str], items: Sequence[str]) -> None:
+        """Add items at the end of the list at ``path``, also of one that an alias stands for; it has to have some."""
+        place = self.value(path)
+        if not items or not isinstance(place, yaml.SequenceNode):
+            return
+        last = place.value[-1]
+        if place.flow_style:  # type: ignore[attr-defined]
+            self._edits.append((last.end_mark.index, last.end_mark.index, "".join(f", {item}" for item in items)))
+            return
+        at = self._line_start(_last_line(last, last) + 1)
+        self._edits.append((at, at, "".join(f"{' ' * place.start_mark.column}- {item}\n" for item in items)))
+
+    def value(self, path: Sequence[str]) -> yaml.Node | None:
+        """The node at ``path``; the same one for all aliases of it. None where there is none."""
+        place = self._place(path)
+        return place[1] if place else None
+
+    def beginning(self, path: Sequence[str]) -> tuple[str, dict[Any, Any]]:
+        """What an entry such as the one at ``path`` may begin as: the anchor there, or of what that one merges itself.
+
+        Returns:
+            The anchor and the content of its mapping; "" and nothing where there is none.
+        """
+        value = self.value(path)
+        merged = (
+            [below for key, below in value.value if key.tag == MERGE] if isinstance(value, yaml.MappingNode) else []
+        )
+        known = {node: name for name, node in self._anchors.items()}
+        node = next((one for one in (value, *merged) if one in known and isinstance(one, yaml.MappingNode)), None)
+        if node is None:
+            return "", {}
+        copy = deepcopy(node)  # merges are taken out of what is constructed
+        return known[node], yaml.SafeLoader("").construct_document(copy)
+
+    def anchor_of(self, path: Sequence[str]) -> str:
+        """The YAML anchor of the mapping at ``path``; "" where it has none."""
+        value = self.value(path)
+        known = {node: name for name, node in self._anchors.items()}
+        return known.get(value, "") if isinstance(value, yaml.MappingNode) else ""
+
     def anchor(self, path: Sequence[str]) -> str:
         """The YAML anchor of the entry at ``path``, which gets one if it has none; "" where it cannot."""
         place = self._place(path)
         if place is None or not isinstance(place[1], yaml.MappingNode):
             return ""
-        known = {node: name for name, node in self._anchors.items()}
-        if place[1] in known:
-            return known[place[1]]
+        if known := self.anchor_of(path):
+            return known
         new = next((new for new in (path[-1], "_".join(path)) if new not in self._anchors), "")
         if new:
             self._anchors[new] = place[1]
@@ -81,6 +138,11 @@ class BookText:
     def _place(self, path: Sequence[str]) -> Place | None:
         nodes = list(places(self._root, path))
         return nodes[-1] if len(nodes) == len(path) else None
+
+    def _insert_in_braces(self, section: yaml.MappingNode, text: str) -> None:
+        end = section.end_mark.index - 1
+        comma = "" if self._text[:end].rstrip().endswith(",") else ", "
+        self._edits.append((end, end, f"{comma}{text}"))
 
     def _after_colon(self, key: yaml.Node) -> int:
         return self._text.index(":", key.end_mark.index) + 1

@@ -13,7 +13,9 @@ import yaml
 
 from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
+from pipeline.book.agreement import SOURCE
 from pipeline.compute.project import MARK, is_checkout
+from pipeline.new_book.expanding import expand_book
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
 from pipeline.new_book.project import make_project
@@ -100,7 +102,7 @@ def _init(
     file = _weights_file(weights, name, made)
     text = _text(folder, name, data, survey, chosen, source, variable, file, normalisation)
     made.append(folder)
-    write_book(folder, text)
+    write_book(folder, text, SOURCE)
     _require_sound(folder)
     about = minutes(survey, chosen, max(1, workers()), gpu)
     return NewBook(folder.as_posix(), survey, chosen, about, machine, new_project)
@@ -234,13 +236,14 @@ def _text(
 
 
 def _require_sound(folder: Path) -> None:
-    """What the book says must hold."""
+    """What the book says must hold; its params.yaml is written."""
     from pipeline.book.check import check
     from pipeline.book.check_inputs import check_files
     from pipeline.book.params import load_book
 
-    book = load_book(folder)
     try:
+        expand_book(folder.as_posix())
+        book = load_book(folder)
         check(book)
         check_files(book)
     except ConfigurationError as error:

@@ -4,8 +4,8 @@ A block of ``sh`` is typed. A comment before it says what a test runs in its pla
 ``<!-- test: COMMANDS -->``, or ``<!-- test: skip because ... -->``. A block of ``text`` after it is what it prints:
 each line must be among what was printed, ``…`` standing for anything (``skip`` again, where a test's numbers differ).
 
-A block with a title is written: ``title="FILE"`` is a new file, ``title="FILE, under LINE"`` goes below that line (its
-comment does not count), and a ``diff`` with ``title="FILE"`` replaces lines. Blocks of other kinds without a title are
+A block with a title is written: ``title="FILE"`` is a new file, ``title="FILE, under WORDS"`` goes below the line that
+begins with these words, and a ``diff`` with ``title="FILE"`` replaces lines. Blocks of other kinds without a title are
 only read.
 """
 
@@ -35,7 +35,7 @@ class Typed:
 
 @dataclass(frozen=True)
 class Written:
-    """A file that the reader makes, or lines that go below the line ``under`` of one, or replace the lines ``old``."""
+    """A file that the reader makes, or lines for below the one that begins with ``under`` or in place of ``old``."""
 
     file: str
     text: str
@@ -51,7 +51,7 @@ class Written:
             path.write_text(self.text, encoding="utf-8")
             return
         text = path.read_text(encoding="utf-8")
-        place = re.escape(self.old) if self.old else rf"^ *{re.escape(self.under)}(?: +#.*)?\n"
+        place = re.escape(self.old) if self.old else rf"^ *{re.escape(self.under)}.*\n"
         found = list(re.finditer(place, text, re.M))
         assert len(found) == 1, f"{self.file}: expected once, found {len(found)} times: {self.old or self.under}"
         start, end = found[0].span()

@@ -1,0 +1,92 @@
+"""The page of benchmarks: from the records that ``python -m benchmarks`` writes into results/benchmarks/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from docs.tools.tables import table
+
+FOLDER = Path(__file__).parents[2] / "results" / "benchmarks"
+HEAD = """# Benchmarks
+
+On this page you can see how long the project's own computations take beside straightforward references: the same result
+from the same input, computed as the formula reads or as published code does it. `make bench` measures, and writes the
+page.
+
+A ratio is reference / ours: above 1 the project is faster, or needs less memory. The two forms of a case take turns in
+one run, each in a process of its own with one thread. CPU is user and system time; a ratio is the median over the
+turns, with the lowest and the highest. Memory is what the peak of a process rises by, beyond the input.
+The difference is the largest one between the two results: relative to the largest value, or for whole numbers the share
+of unequal ones.
+"""
+EMPTY = "\nNo case has been measured yet.\n"
+
+Record = Mapping[str, Any]
+
+
+def page() -> str:
+    """The page, from all records."""
+    return text_of(read(FOLDER))
+
+
+def read(folder: Path) -> list[Record]:
+    """The records of a folder, sorted by the names of their files; none where it is missing."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def text_of(records: Sequence[Record]) -> str:
+    """The page of these records: ratios, what each case compares, where it was measured."""
+    if not records:
+        return HEAD + EMPTY
+    columns = ["case", "", "CPU", "lowest to highest", "time passed", "memory", "reference, CPU s", "ours, CPU s"]
+    ratios = table([*columns, "difference"], [_ratios(record) for record in records])
+    compared = table(["case", "input", "ours", "reference"], [_compared(record) for record in records])
+    return f"{HEAD}\n{ratios}\n\n## What is compared\n\n{compared}\n\n## Where and when\n\n{_places(records)}"
+
+
+def _ratios(record: Record) -> list[str]:
+    cpu, wall, memory = (record["ratio"][kind] for kind in ("cpu", "wall", "memory"))
+    return [
+        f"`{record['case']}`",
+        record["title"],
+        _times(cpu["median"]),
+        f"{_times(cpu['lowest'])} to {_times(cpu['highest'])}",
+        _times(wall["median"]),
+        "" if memory is None else _times(memory),
+        *(f"{record[form]['cpu']['median']:.3f}" for form in ("reference", "ours")),
+        f"`{record['difference']:.0e}`" if record["difference"] else "0",
+    ]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+
+
+def _compared(record: Record) -> list[str]:
+    size = ", ".join(f"{name} {number}" for name, number in record["size"].items())
+    return [f"`{record['case']}`", f"{size}; {record['repetitions']} turns", *_what(record)]
+
+
+def _what(record: Record) -> list[str]:
+    return [record[form]["what"] for form in ("ours", "reference")]
+
+
+def _places(records: Sequence[Record]) -> str:
+    """A line for each state of project and machine."""
+    lines = []
+    for place, group in groupby(sorted(records, key=_place), _place):
+        names = [f"`{record['case']}`" for record in group]
+        lines.append(f"- {place}: {'all cases' if len(names) == len(records) else ', '.join(names)}.\n")
+    return "".join(lines)
+
+
+def _place(record: Record) -> str:
+    made = record["made"]
+    changed = " with uncommitted changes" if made["uncommitted"] else ""
+    versions = ", ".join(f"{name} `{number}`" for name, number in made["versions"].items())
+    commit = f"`{made['commit'][:8]}`" if made["commit"] else "not known"
+    return f"{made['date']}, commit {commit}{changed}, {made['machine']}, {made['threads']} thread a form, {versions}"
