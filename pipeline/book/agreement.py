@@ -11,7 +11,7 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.artifacts import VERBS
 from pipeline.book.expansion import Expansion, expand
-from pipeline.book.yaml_text import parse_yaml
+from pipeline.book.yaml_text import parse_once
 from pipeline.problems.notices import first_of
 
 SOURCE, FLAT = "book.yaml", "params.yaml"
@@ -70,7 +70,7 @@ def agreeing(flat: Path) -> Expansion | None:
 def flat_content(file: Path) -> Any:
     """What a params.yaml says; None where it is missing or no YAML."""
     try:
-        return parse_yaml(file.read_text(encoding="utf-8"))
+        return parse_once(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
 

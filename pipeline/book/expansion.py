@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from models.errors import closest
@@ -48,8 +49,11 @@ class Expansion:
         return self.written.line(key)
 
 
+@lru_cache(maxsize=2)
 def expand(text: str, name: str = "book.yaml") -> Expansion:
     """Expand the text of a book.yaml; what it says is validated by ``pipeline.book.params``.
+
+    Equal texts of one process share an expansion: it is to be read, not changed.
 
     Args:
         name: what messages call the file.

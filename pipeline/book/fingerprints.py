@@ -10,20 +10,18 @@ do comments, docstrings and layout.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from pipeline.book.module_facts import ROOMS, Facts, keep_facts, module_facts
 from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.compute.source import module_path
 
-ROOMS = ("models", "stages", "pipeline")
 _BOOKKEEPING = (
     "models.options",
     "pipeline.book",
@@ -43,9 +41,6 @@ An engine runs chunks; what a chunk computes, and with how many threads, is said
 it calls.
 """
 
-_ADDRESS = re.compile(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+(?=:\w+$|$)")
-"""A module's name in a string, as doors have it ("models.methods.seam:Seam"): what it leads to is another component."""
-
 Definition: TypeAlias = tuple[str, str]
 """(module, name) of a function, a class or a variable; the name is empty for what a module does when it is imported."""
 
@@ -62,6 +57,7 @@ def write_fingerprints(book: Book, folder: Path) -> None:
 def fingerprint(verb: str, named: tuple[str, ...]) -> str:
     """sha256 over all code that the binder of ``verb`` and the modules ``named`` reach."""
     contents = {_module(module).content(name) for module, name in reached((f"pipeline.binders.{verb}", *named))}
+    keep_facts()
     return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()
 
 
@@ -79,7 +75,7 @@ def reached(roots: Iterable[str]) -> set[Definition]:
         definitions.add(definition)
         module, name = definition
         queue += [used for used in _module(module).uses(name).values() if used is not None]
-        queue += [(module, "")] if name and "" in _module(module).statements else []
+        queue += [(module, "")] if name and "" in _module(module).facts.definitions else []
     return definitions
 
 
@@ -90,34 +86,18 @@ def closure(roots: Iterable[str]) -> set[str]:
 
 @dataclass(frozen=True)
 class _Module:
-    """A parsed module: its statements by what they define, and where its names come from."""
+    """A module: its definitions, and what they mean by the names that they use."""
 
     name: str
 
-    @cached_property
-    def tree(self) -> ast.Module:
-        return ast.parse(module_path(self.name).read_text(encoding="utf-8"))
-
-    @cached_property
-    def statements(self) -> dict[str, list[ast.stmt]]:
-        """Name -> the statements that define it; the empty name has those that define none (effects of importing)."""
-        statements: dict[str, list[ast.stmt]] = {}
-        for statement in self.tree.body:
-            if _is_docstring(statement) or _is_for_types_alone(statement) or _imports_project(statement):
-                continue
-            for name, defining in _defined(statement):
-                statements.setdefault(name, []).append(defining)
-        return statements
+    @property
+    def facts(self) -> Facts:
+        return module_facts(self.name)
 
     @property
     def definitions(self) -> list[Definition]:
         """All of the module."""
-        return [(self.name, name) for name in self.statements]
-
-    @cached_property
-    def imported(self) -> dict[str, tuple[str, str]]:
-        """Name -> (module, name there) of what is imported from the project at the top."""
-        return {name: source for statement in self.tree.body for name, source in _bound(statement)}
+        return [(self.name, name) for name in self.facts.definitions]
 
     @cache  # noqa: B019 (one module a process)
     def content(self, name: str) -> str:
@@ -132,17 +112,16 @@ class _Module:
     @cache  # noqa: B019
     def uses(self, name: str) -> dict[str, Definition | None]:
         """Name in the definition -> the definition that it means; None for what is not counted."""
-        definitions: dict[str, Definition | None] = {}
-        for statement in self.statements.get(name, ()):
-            local = {word: source for node in ast.walk(statement) for word, source in _bound(node)}
-            words = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        meant: dict[str, Definition | None] = {}
+        known = self.facts.definitions
+        for words, local in known[name].uses if name in known else ():
             for word in words | set(local):
-                source = local.get(word) or self.imported.get(word)
+                source = local.get(word) or self.facts.imported.get(word)
                 if source is not None:
-                    definitions.update(_resolved(word, *source))
-                elif word in self.statements and word != name:
-                    definitions[word] = (self.name, word)
-        return definitions
+                    meant.update(_resolved(word, *source))
+                elif word in known and word != name:
+                    meant[word] = (self.name, word)
+        return meant
 
 
 @cache
@@ -150,12 +129,9 @@ def _module(name: str) -> _Module:
     return _Module(name)
 
 
-@cache
 def _source(definition: Definition) -> str:
-    """Hash of the source of a definition: its own alone, and without the names of modules."""
     module, name = definition
-    text = "\n".join(_plain(statement) for statement in _module(module).statements.get(name, ()))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _module(module).facts.definitions[name].source
 
 
 def _resolved(word: str, module: str, name: str) -> dict[str, Definition | None]:
@@ -166,10 +142,10 @@ def _resolved(word: str, module: str, name: str) -> dict[str, Definition | None]
         return {f"{word}.{inner_name}": (inner, inner_name) for inner, inner_name in whole} or {word: None}
     if not _counts(module):
         return {word: None}
-    there = _module(module)
-    if name not in there.statements and name in there.imported:
+    there = _module(module).facts
+    if name not in there.definitions and name in there.imported:
         return _resolved(word, *there.imported[name])
-    return {word: (module, name) if name in there.statements else None}
+    return {word: (module, name) if name in there.definitions else None}
 
 
 def _counts(module: str) -> bool:
@@ -184,61 +160,3 @@ def _is_module(name: str) -> bool:
     """Whether ``name`` is a file of the project (``a.b.c`` may also be an attribute of ``a.b``)."""
     path = module_path(ROOMS[0]).parent.parent / Path(*name.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
-
-
-def _bound(node: ast.AST) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Name -> (module, name there) that an import from the project gives; nothing for other nodes."""
-    if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] in ROOMS:
-        yield from ((alias.asname or alias.name, (node.module, alias.name)) for alias in node.names)
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            if alias.name.partition(".")[0] in ROOMS:
-                yield alias.asname or alias.name.partition(".")[0], (alias.name, "")
-
-
-def _imports_project(statement: ast.stmt) -> bool:
-    return any(True for _ in _bound(statement))
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _is_for_types_alone(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
-
-
-def _defined(statement: ast.stmt) -> list[tuple[str, ast.stmt]]:
-    """The names that a statement at the top of a module defines, each with what defines it."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [(statement.name, statement)]
-    if isinstance(statement, ast.Import):
-        return [(alias.asname or alias.name.partition(".")[0], ast.Import([alias])) for alias in statement.names]
-    if isinstance(statement, ast.ImportFrom):
-        module, level = statement.module, statement.level
-        return [(alias.asname or alias.name, ast.ImportFrom(module, [alias], level)) for alias in statement.names]
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-        if names and all(isinstance(target, ast.Name | ast.Tuple) for target in targets):
-            return [(name, statement) for name in names]
-    return [("", statement)]
-
-
-def _plain(tree: ast.AST) -> str:
-    """Source of a tree without comments, docstrings, layout, and where in the project names come from."""
-    return ast.unparse(_Plain().visit(ast.parse(ast.unparse(tree))))
-
-
-class _Plain(ast.NodeTransformer):
-    """Imports from the project go: what they give is said by :meth:`_Module.uses`."""
-
-    def visit(self, node: ast.AST) -> Any:
-        if isinstance(node, ast.stmt) and (_is_docstring(node) or _imports_project(node)):
-            return None
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return ast.Constant(_ADDRESS.sub("", node.value))
-        node = self.generic_visit(node)
-        if getattr(node, "body", None) == []:
-            node.body = [ast.Pass()]  # type: ignore[attr-defined]
-        return node

@@ -37,7 +37,7 @@ from pipeline.book.entries import (
 )
 from pipeline.book.expansion import Expansion
 from pipeline.book.lines import located, with_line
-from pipeline.book.yaml_text import parse_yaml
+from pipeline.book.yaml_text import parse_once
 from pipeline.compute.project import is_root
 from pipeline.problems.notices import first_lines
 
@@ -132,7 +132,7 @@ def load_book(folder: str | Path = ".") -> Book:
     if not path.is_file():
         raise ConfigurationError(_no_book(path))
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"))
+        content = parse_once(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{path}: expected UTF-8 text, found other bytes ({error}). Save it as UTF-8."

@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from pipeline.book.yaml_text import parse_yaml
 
 Column = Literal["cam", "refined", "pseudo_masks", "val", "val_crf"]
 """What is measured along a recipe; the columns of the recipe table."""
@@ -67,4 +68,4 @@ class Published(_Strict):
 def published() -> Published:
     """The numbers that come with the project, validated (pydantic's ValidationError where the file is wrong)."""
     path = Path(__file__).with_name("published.yaml")
-    return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return Published.model_validate(parse_yaml(path.read_text(encoding="utf-8")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import yaml
@@ -28,6 +29,12 @@ def parse_yaml(text: str) -> Any:
         raise yaml.YAMLError("it is nested too deep") from None
     except ValueError as error:  # PyYAML lets it pass: a date such as 2026-13-45
         raise yaml.YAMLError(f"a value cannot be read: {error}. Put text in quotes") from None
+
+
+@lru_cache(maxsize=2)
+def parse_once(text: str) -> Any:
+    """:func:`parse_yaml`; equal texts of one process share what they say: it is to be read, not changed."""
+    return parse_yaml(text)
 
 
 def compose_yaml(text: str) -> yaml.Node | None:

@@ -92,9 +92,9 @@ def mlflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000)
 
     Example: ``python -m pipeline mlflow --port 5001``.
     """
-    from pipeline.tracking.log import serve
+    from pipeline.tracking.log import become_mlflow_ui
 
-    serve(port)
+    become_mlflow_ui(port)
 
 
 @app.command(rich_help_panel=SERVICES)

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-import yaml
-
 from pipeline.book.lineage import ancestors
 from pipeline.book.params import Book
+from pipeline.book.yaml_text import parse_yaml
 
 KNOWN = Path(__file__).with_name("known_times.yaml")
 FOLDER = "times"
@@ -93,7 +92,7 @@ def _file(book: Book, stage: str) -> Path:
 
 def _known(book: Book) -> dict[str, float]:
     """CPU seconds of the stages of a shipped book; the work folder tells it from a copy and from a dry run."""
-    found = yaml.safe_load(KNOWN.read_text(encoding="utf-8")).get(str(book.book.work), {})
+    found = parse_yaml(KNOWN.read_text(encoding="utf-8")).get(str(book.book.work), {})
     return {str(stage): float(seconds) for stage, seconds in found.items()}
 
 

@@ -11,14 +11,13 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -177,8 +176,8 @@ def store_path() -> Path | None:
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
-def serve(port: int) -> None:
-    """Run MLflow's user interface on 127.0.0.1 until it is interrupted.
+def become_mlflow_ui(port: int) -> NoReturn:
+    """Turn this process into MLflow's user interface, on 127.0.0.1.
 
     Raises:
         ConfigurationError: the port is taken.
@@ -190,10 +189,8 @@ def serve(port: int) -> None:
         raise DataError(f"{path}: expected recorded runs, found nothing. Remedy: `make run`, or `dvc repro`, first.")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri()]
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true"} | os.environ
-    try:
-        subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, check=True)
-    except KeyboardInterrupt:
-        return
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    os.execve(sys.executable, command, environment)  # no child, so that whoever ends this process ends the server
 
 
 def _now() -> int:

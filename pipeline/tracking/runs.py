@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
-from models.errors import DataError, Weak2MaskError
+from models.errors import DataError
 from pipeline.tracking.log import MACHINE_TAG, enabled, store_path, store_uri
-from pipeline.tracking.recorder import COMMIT_TAG, OUTPUT_TAG, UNCOMMITTED_TAG, connect
+from pipeline.tracking.recorder import COMMIT_TAG, OUTPUT_TAG, UNCOMMITTED_TAG
+from pipeline.tracking.stores import Store, StoredRun, open_store
 
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where ``python -m pipeline mlflow`` shows the local store."""
+_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 LOOKED_AT = 200
 """Runs that made an equal output, of which the newest that contradicts no other output is taken."""
 
@@ -88,60 +90,46 @@ def locked_outputs(lock: Path) -> dict[str, list[dict[str, Any]]]:
     if not lock.is_file():
         raise DataError(f"{lock}: expected DVC's record of finished stages, found nothing. Remedy: `dvc repro` first.")
     try:
-        stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+        content = yaml.load(lock.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         raise DataError(f"{lock}: expected YAML ({' '.join(str(error).split())}). Remedy: `dvc repro` again.") from None
-    return {stage: entry.get("outs", []) for stage, entry in stages.items()}
+    return {stage: entry.get("outs", []) for stage, entry in (content or {}).get("stages", {}).items()}
 
 
 class RunFinder:
-    """A line to MLflow that many questions share: the first one pays for the import."""
+    """A line to MLflow that many questions share: the first one pays for what it takes to open it."""
 
     def __init__(self) -> None:
         """Raises Weak2MaskError when MLflow does not answer."""
-        self._client = _client()
+        self._store = open_store()
 
     def find(self, stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
         """The newest run that made exactly one of these outputs (``path``, ``md5``), as dvc.lock lists them."""
-        experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
-        return _find(self._client, experiments, stage, outs)
+        return _find(self._store, stage, outs)
 
 
-def _client() -> Any:
-    try:
-        return connect()
-    except Exception as error:  # MLflow's own, the database's or the network's
-        reason = " ".join(str(error).split())[:300]
-        raise Weak2MaskError(
-            f"MLflow at {store_uri()} does not answer: {reason}\n"
-            "Remedy: start that server, or unset MLFLOW_TRACKING_URI to read mlflow.db."
-        ) from None
-
-
-def _find(client: Any, experiments: list[str], stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
+def _find(store: Store, stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
     tags = {OUTPUT_TAG + out["path"]: out["md5"] for out in outs}
     for out in outs:
-        query = f"tags.`{OUTPUT_TAG}{out['path']}` = '{out['md5']}'"
-        runs = client.search_runs(experiments, query, max_results=LOOKED_AT, order_by=["attributes.start_time DESC"])
+        runs = store.tagged(OUTPUT_TAG + out["path"], out["md5"], LOOKED_AT)
         # an output may be equal where the others differ: of most evaluations the sweep is an empty table
-        runs = [run for run in runs if all(run.data.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
+        runs = [run for run in runs if all(run.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
         if runs:
-            info = runs[0].info
-            url = _url(info.experiment_id, info.run_id)
-            return RecordedStage(stage, out["path"], out["md5"], info.run_id, url, _circumstances(runs[0]))
+            newest = runs[0]
+            url = _url(newest.experiment_id, newest.id)
+            return RecordedStage(stage, out["path"], out["md5"], newest.id, url, _circumstances(newest))
     first = outs[0] if outs else {"path": "", "md5": ""}
     return RecordedStage(stage, first["path"], first["md5"], None)
 
 
-def _circumstances(run: Any) -> Circumstances:
-    info, tags = run.info, run.data.tags
+def _circumstances(run: StoredRun) -> Circumstances:
     return Circumstances(
-        date=datetime.fromtimestamp(info.start_time / 1000, UTC).date().isoformat(),
-        seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
-        commit=tags.get(COMMIT_TAG),
-        uncommitted=tags.get(UNCOMMITTED_TAG) == "true",
-        machine=tags.get(MACHINE_TAG),
-        precision=tags.get("precision"),
+        date=datetime.fromtimestamp(run.start / 1000, UTC).date().isoformat(),
+        seconds=(run.end - run.start) / 1000 if run.end else None,
+        commit=run.tags.get(COMMIT_TAG),
+        uncommitted=run.tags.get(UNCOMMITTED_TAG) == "true",
+        machine=run.tags.get(MACHINE_TAG),
+        precision=run.tags.get("precision"),
     )
 
 

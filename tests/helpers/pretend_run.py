@@ -29,6 +29,7 @@ READS_OF_THE_LOOP = "stages/train.py _Meter.sums"
 SETTINGS = TrainSettings(steps=2, lr=0.01, log_every=2, ema=0.9, clip_norm=1.0)
 TRAININGS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     **{name: (name, AT_ONCE.get(name, {}), ()) for name in METHODS},
+    "one_stage": ("one_stage", {"pretrain": 0.0}, ()),
     "classifier, one label": ("classifier", {"labels": "single"}, ()),
     "rcm_mam, queue": ("rcm_mam", {"queue": 2}, ()),
     "seam + ppc + hfpl": ("seam", {}, ("ppc", "hfpl")),

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_methods import AT_ONCE, CLASSES, SMALL, build
 from torch.nn import functional as F
 
 from models.doors import resolve
@@ -25,6 +24,7 @@ from models.methods import ADD_ONS, METHODS
 from models.structures import Batch, Extensible, StepContext
 from pipeline.book.signatures import has_method
 from pipeline.storage.checkpoints import build_method
+from tests.helpers.pages import AT_ONCE, CLASSES, SMALL, build
 
 BASES = [name for name, target in METHODS.items() if has_method(target, "cam_views")]
 SIAMESE = {"rtc", "seam"}

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import test_methods
 import torch
-from test_methods import build
 from torch.nn import functional as F
 
 from models.ema import Follower, follow
@@ -25,6 +24,7 @@ from models.losses.regional_contrast import (
 from models.ops.enlargement import Enlargement
 from models.structures import Batch, StepContext
 from pipeline.storage.checkpoints import load_init, save_checkpoint
+from tests.helpers.pages import build
 
 X, Y = [1.0, 0.0], [0.0, 1.0]
 CLASS_NAMES = ("cat", "cow", "dog")

@@ -166,6 +166,27 @@ def test_a_loss_that_is_not_finite_stops_with_step_part_and_images(fabric: Any) 
         train(tiny(poison=3), Made(), fabric, SETTINGS, seed=1)
 
 
+def test_no_state_has_a_loss_that_is_not_finite(fabric: Any) -> None:
+    """Losses are read at rows of the history, here after the sixth step; a state asks for them earlier."""
+    taken: list[int] = []
+    settings = replace(SETTINGS, log_every=6)
+    with pytest.raises(TrainingError, match=r"Step 3: loss part 'size'"):
+        train(tiny(poison=3), Made(), fabric, settings, seed=1, on_step=lambda done, take: taken.append(take()["done"]))
+    assert taken == [1, 2, 3]
+
+
+def test_what_fails_after_a_loss_that_is_not_finite_is_explained_by_it(fabric: Any) -> None:
+    class Fragile(Tiny):
+        def forward(self, batch: Batch) -> Outputs:
+            if self.conv.weight.isnan().any():
+                raise ValueError("NaN in a weight")
+            return super().forward(batch)
+
+    torch.manual_seed(0)
+    with pytest.raises(TrainingError, match=r"Step 1: loss part 'size' is not finite .*images: 1_0, 1_1, 1_2, 1_3"):
+        train(Fragile(poison=1), Made(), fabric, replace(SETTINGS, log_every=6), seed=1)
+
+
 def test_the_result_with_ema_is_the_average(fabric: Any) -> None:
     last, average = tiny(), tiny()
     train(last, Made(), fabric, SETTINGS, seed=1)

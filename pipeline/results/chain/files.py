@@ -16,6 +16,7 @@ from pipeline.book.check_graph import label_files, region_folders
 from pipeline.book.graph_file import GRAPH
 from pipeline.book.lineage import Node
 from pipeline.book.params import Book
+from pipeline.book.yaml_text import parse_yaml
 
 _VARIABLE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -38,7 +39,7 @@ class GraphFile:
         self._book = book
         path = Path(book.book.path) / GRAPH.name
         try:
-            self._stages: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+            self._stages: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8"))["stages"]
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ConfigurationError(

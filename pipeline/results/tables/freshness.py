@@ -21,7 +21,7 @@ from pipeline.book.fingerprints import fingerprint
 from pipeline.book.lineage import Node, ancestors, artefact_name, entry_inputs
 from pipeline.book.options import components
 from pipeline.book.params import Book
-from pipeline.book.yaml_text import parse_yaml
+from pipeline.book.yaml_text import parse_once, parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
 
 NO_RECORD = "has no record in dvc.lock"
@@ -92,7 +92,7 @@ class Record:
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        return dict(parse_yaml(Path(self.book.book.params).read_text(encoding="utf-8")))
+        return dict(parse_once(Path(self.book.book.params).read_text(encoding="utf-8")))
 
     def _compare(self, node: Node, stage: Mapping[str, Any]) -> Iterator[str]:
         verb, name = node

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.book.fingerprints import _plain, closure, fingerprint
+from pipeline.book.fingerprints import closure, fingerprint
+from pipeline.book.module_facts import plain_source
 
 
 def test_closure_follows_imports_and_stays_in_its_own_verb() -> None:
@@ -46,7 +47,7 @@ def test_fingerprint_depends_on_the_named_components() -> None:
     ],
 )
 def test_comments_docstrings_and_layout_do_not_count(before: str, after: str, same: bool) -> None:
-    assert (_plain(ast.parse(before)) == _plain(ast.parse(after))) is same
+    assert (plain_source(ast.parse(before)) == plain_source(ast.parse(after))) is same
 
 
 PROJECT = Path(__file__).parents[3]

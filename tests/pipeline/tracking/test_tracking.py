@@ -292,4 +292,4 @@ def test_serve_needs_something_to_show(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(DataError, match="expected recorded runs, found nothing"):
-        tracking.serve(5000)
+        tracking.become_mlflow_ui(5000)
