@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
 import warnings
 from typing import NoReturn
 
@@ -20,7 +19,6 @@ try:
     from models.errors import Weak2MaskError
     from pipeline.commands import jobs, results, services, show, stages, use  # noqa: F401 (importing adds the commands)
     from pipeline.commands.app import app, program
-    from pipeline.running.stage_process import tell_exit
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet
     raise SystemExit(128 + signal.SIGINT) from None
 
@@ -71,6 +69,8 @@ def _format_warning(
 
 
 def _leave_bug(error: Exception) -> NoReturn:
+    import traceback
+
     text = str(error)
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[:LONGEST_MESSAGE]} ... ({len(text)} characters)"
@@ -84,6 +84,8 @@ def _leave_bug(error: Exception) -> NoReturn:
 
 def _leave(code: int, message: str) -> NoReturn:
     """Print the message and exit; under ``run`` and ``flow``, tell them, since DVC hides it."""
+    from pipeline.running.stage_process import tell_exit
+
     if message:
         print(message, file=sys.stderr)
     tell_exit(code, message)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from torch import nn
+
+import models.backbones.quick_torchvision  # noqa: F401 (before torchvision)
+
+# isort: split
 from torchvision.models import mobilenet_v2
 
 from models.backbones.base import Backbone, limit_stride

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import nn
+
+import models.backbones.quick_torchvision  # noqa: F401 (before torchvision)
+
+# isort: split
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from models.backbones.base import Backbone, limit_stride

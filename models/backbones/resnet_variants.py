@@ -6,6 +6,10 @@ import re
 
 import torch
 from torch import Tensor, nn
+
+import models.backbones.quick_torchvision  # noqa: F401 (before torchvision)
+
+# isort: split
 from torchvision.models.resnet import Bottleneck
 
 from models.backbones.base import NOMINAL_STRIDES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,6 +79,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machin
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version as installed_version
+
         typer.echo(f"weak2mask {installed_version('weak2mask')}")
         raise typer.Exit
 

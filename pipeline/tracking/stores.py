@@ -57,10 +57,8 @@ def open_store() -> Store:
         try:
             local.tagged("", "", 1)
             return local
-        except (
-            Weak2MaskError
-        ):  # of another version of MLflow, or no store: MLflow knows what to do with it, or says why
-            pass
+        except Weak2MaskError:
+            pass  # made by another version of MLflow, or no store: MLflow knows what to do with it, or says why
     return ServedStore()
 
 
