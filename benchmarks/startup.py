@@ -3,8 +3,8 @@
 ``python -m benchmarks.startup PROJECT [--rounds 5] [--only check,table] [--json results/benchmarks/startup.json]``:
 PROJECT is a checkout whose toy book has run to its end, and its code is what is measured; nothing in it changes but
 ``report/``. Each command is a process with one thread; the rounds go through all commands in turn, after one that warms
-the file cache. CPU seconds are user and system together, children included. Beside others that compute they grow too, up
-to twice: the row ``python loop`` is the same work every time and says how fast the machine was.
+the file cache. CPU seconds are user and system together, children included. Beside others that compute they grow too,
+up to twice: the row ``python loop`` is the same work every time and says how fast the machine was.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ import numpy.typing as npt
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.compute.machine import machine_kind
 from pipeline.compute.project import lost_project, project_root
-from pipeline.compute.servers import check_address
 from pipeline.tracking.recording import PATIENCE, Channel, open_channel
 
 SQLITE = "sqlite:///"
@@ -184,6 +183,8 @@ def serve(port: int) -> None:
         ConfigurationError: the port is taken.
         DataError: nothing has been recorded yet.
     """
+    from pipeline.compute.servers import check_address
+
     check_address("127.0.0.1", port)
     path = store_path()
     if path is not None and not path.is_file():
