@@ -1,10 +1,10 @@
 """CPU seconds of commands that do little: what starting costs, beside what it may cost.
 
-``python -m benchmarks.startup PROJECT [--rounds 5] [--only check,table] [--json results/benchmarks/startup.json]`` in a
-checkout, on a project whose toy book has run to its end (nothing in it changes but ``report/``). Each command is a
-process with one thread and this checkout's code; the rounds go through all commands in turn, after one that warms the
-file cache. CPU seconds are user and system together, children included. Beside others that compute they grow too, up
-to twice: the row ``python loop`` is the same work every time and says how fast the machine was.
+``python -m benchmarks.startup PROJECT [--rounds 5] [--only check,table] [--json results/benchmarks/startup.json]``:
+PROJECT is a checkout whose toy book has run to its end, and its code is what is measured; nothing in it changes but
+``report/``. Each command is a process with one thread; the rounds go through all commands in turn, after one that warms
+the file cache. CPU seconds are user and system together, children included. Beside others that compute they grow too,
+up to twice: the row ``python loop`` is the same work every time and says how fast the machine was.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ def cpu_seconds(case: Case, project: Path, store: Path) -> float:
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "WEAK2MASK_TRACKING": "on" if case.recorded else "off",
-        "PYTHONPATH": str(Path.cwd()),
     }
     if case.arguments[:3] == ("-m", "pipeline", "import_weights"):  # writes to the store, which table only reads
         environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{store}"

@@ -25,7 +25,6 @@ import numpy.typing as npt
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.compute.machine import machine_kind
 from pipeline.compute.project import lost_project, project_root
-from pipeline.compute.servers import check_address
 from pipeline.tracking.recording import PATIENCE, Channel, open_channel
 
 SQLITE = "sqlite:///"
@@ -183,6 +182,8 @@ def become_mlflow_ui(port: int) -> NoReturn:
         ConfigurationError: the port is taken.
         DataError: nothing has been recorded yet.
     """
+    from pipeline.compute.servers import check_address
+
     check_address("127.0.0.1", port)
     path = store_path()
     if path is not None and not path.is_file():
