@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -87,6 +88,30 @@ def rewritten(root: Path, change: Callable[[str], str]) -> None:
         text = path.read_text()
         if (new := change(text)) != text:
             path.write_text(new)
+
+
+@pytest.mark.slow
+def test_kept_facts_give_the_same_and_follow_an_edit(copy: Path, before: dict[str, str], tmp_path: Path) -> None:
+    """Equal text is not parsed again, a changed one is, whatever its time and size; what is damaged is read anew."""
+    root = shutil.copytree(copy, tmp_path / "kept")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    assert prints(root) == before
+    kept = root / ".scratch" / "module_facts.json"
+    facts = json.loads(kept.read_text())
+    assert {"stages.train", "models.losses.seam"} <= set(facts)
+    written = kept.stat().st_mtime_ns
+    assert prints(root) == before
+    assert kept.stat().st_mtime_ns == written
+    edited = root / "stages" / "predict_masks.py"
+    times, text = edited.stat(), edited.read_text()
+    edited.write_text(text.replace("def _", "def q", 1))
+    os.utime(edited, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert edited.stat().st_size == times.st_size
+    assert {name for name, print_ in prints(root).items() if print_ != before[name]}
+    edited.write_text(text)
+    for damaged in ("[]", "{", json.dumps(dict.fromkeys(facts))):
+        kept.write_text(damaged)
+        assert prints(root) == before
 
 
 @pytest.mark.slow

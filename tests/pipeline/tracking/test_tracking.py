@@ -20,6 +20,7 @@ from pipeline.tracking import log as tracking
 from pipeline.tracking import recording
 from pipeline.tracking.recorder import connect, record
 from pipeline.tracking.runs import RunFinder, find_runs
+from pipeline.tracking.stores import LocalStore, ServedStore, open_store
 
 STAGES = """
 import os, signal, sys
@@ -151,6 +152,38 @@ def test_a_run_that_made_only_one_of_the_outputs_is_not_the_one(
     assert None not in (first, second)
     assert first != second
     assert third is None
+
+
+def test_a_local_store_is_read_as_mlflow_reads_it(runs: dict[str, Any], project: Path) -> None:
+    local, served = open_store(), ServedStore()
+    assert isinstance(local, LocalStore)
+    tags = [("dvc.stage", name) for name in runs]
+    tags += [("machine", machine_kind()), ("machine", "another"), ("dvc.out.work/out_good", "0")]
+    for tag, value in tags:
+        assert local.tagged(tag, value, 2) == served.tagged(tag, value, 2)
+    assert len(local.tagged("machine", machine_kind(), 200)) >= 3
+    assert len(local.tagged("machine", machine_kind(), 2)) == 2
+    before = (project / "mlflow.db").stat().st_mtime_ns
+    local.tagged("machine", machine_kind(), 2)
+    assert (project / "mlflow.db").stat().st_mtime_ns == before
+
+
+def test_a_run_that_was_deleted_is_not_found(runs: dict[str, Any]) -> None:
+    client, good = connect(), runs["train@good"].info.run_id
+    client.delete_run(good)
+    try:
+        assert open_store().tagged("dvc.stage", "train@good", 9) == []
+    finally:
+        client.restore_run(good)
+    assert [run.id for run in open_store().tagged("dvc.stage", "train@good", 9)] == [good]
+
+
+def test_a_file_without_tables_is_left_to_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new.db").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+    store = open_store()
+    assert isinstance(store, ServedStore)
+    assert store.tagged("machine", machine_kind(), 2) == []
 
 
 def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
