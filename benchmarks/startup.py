@@ -1,6 +1,6 @@
 """CPU seconds of commands that do little: what starting costs, beside what it may cost.
 
-``python -m benchmarks.startup PROJECT [--rounds 5] [--only check,table] [--json results/startup.json]``:
+``python -m benchmarks.startup PROJECT [--rounds 5] [--only check,table] [--json results/commands/startup.json]``:
 PROJECT is a checkout whose toy book has run to its end, and its code is what is measured; nothing in it changes but
 ``report/``. Each command is a process with one thread; the rounds go through all commands in turn, after one that warms
 the file cache. CPU seconds are user and system together, children included. Beside others that compute they grow too,
