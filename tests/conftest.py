@@ -5,6 +5,8 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
+FIRST = ("test_stages_pretend_gpu.py", "test_pretend_gpu.py")
+"""Before ``torch.export`` has run in the process: it leaves decompositions in Python, which ask for a real driver."""
 LONG = (
     "test_tutorials.py",
     "test_end_to_end.py",
@@ -28,6 +30,6 @@ hypothesis.settings.load_profile("weak2mask")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first. Prefect leaves threads in the process that tests it, and what is forked from it fails: last."""
-    order = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: (item.path.name == "test_flow.py", order.get(item.path.name, len(LONG))))
+    """The pretend GPU, then long files. Prefect leaves threads in the process that tests it, and what is forked from it fails: last."""
+    order = {name: place for place, name in enumerate(FIRST + LONG)}
+    items.sort(key=lambda item: (item.path.name == "test_flow.py", order.get(item.path.name, len(order))))
