@@ -30,6 +30,6 @@ hypothesis.settings.load_profile("weak2mask")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The pretend GPU, then long files. Prefect leaves threads in the process that tests it, and what is forked from it fails: last."""
+    """The pretend GPU, then long files; last is Prefect: it leaves threads, and what is forked from such a process fails."""
     order = {name: place for place, name in enumerate(FIRST + LONG)}
     items.sort(key=lambda item: (item.path.name == "test_flow.py", order.get(item.path.name, len(order))))
