@@ -30,6 +30,6 @@ hypothesis.settings.load_profile("weak2mask")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The pretend GPU, then long files; last is Prefect: it leaves threads, and what is forked from such a process fails."""
+    """The pretend GPU, then long files. Prefect is last: it leaves threads, and forks of such a process fail."""
     order = {name: place for place, name in enumerate(FIRST + LONG)}
     items.sort(key=lambda item: (item.path.name == "test_flow.py", order.get(item.path.name, len(order))))
