@@ -22,7 +22,7 @@ STARTED, REFUSED = b"1", b"0"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What is passed on to the stage."""
 MAY_DIFFER = ("WEAK2MASK_", "DVC_", "CUDA_VISIBLE_DEVICES", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES", "_=")
-"""Variables that begin so are read when they are needed (CUDA's with the first call of CUDA, which no import makes). All
+"""Variables that begin so are read when they are needed (CUDA's at its first call, which no import makes). All
 others may have been read by a library already."""
 LONGEST = 1 << 20
 """Bytes of a request: more than any environment has."""

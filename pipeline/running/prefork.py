@@ -34,7 +34,9 @@ from tempfile import TemporaryDirectory
 from pipeline.running.handover import OFF, REFUSED, SOCKET, STARTED, Request, receive
 from pipeline.running.stage_process import environment
 
-LIBRARIES = ("torch", "pipeline.__main__", "pipeline.binders.train", "pipeline.binders.evaluate")
+PROGRAM = "pipeline.__main__"
+"""The command line, which stands above this room: called by its name, as a new process would be."""
+LIBRARIES = ("torch", PROGRAM, "pipeline.binders.train", "pipeline.binders.evaluate")
 """What most stages load. The rest is loaded by those that need it."""
 PR_SET_PDEATHSIG = 1
 
@@ -232,9 +234,7 @@ def main() -> None:
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     if server.serve() is not None:
-        from pipeline.__main__ import main as command_line
-
-        command_line()
+        import_module(PROGRAM).main()
 
 
 if __name__ == "__main__":
