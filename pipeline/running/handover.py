@@ -21,7 +21,9 @@ OFF = "off"
 STARTED, REFUSED = b"1", b"0"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What is passed on to the stage."""
-MAY_DIFFER = ("WEAK2MASK_", "DVC_", "CUDA_VISIBLE_DEVICES", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES", "_=")
+SHELL = ("SHLVL=", "PWD=", "OLDPWD=", "COLUMNS=", "LINES=", "PS1=", "PS2=", "PROMPT", "_=")
+"""What the shell between DVC and a command adds or takes away."""
+MAY_DIFFER = ("WEAK2MASK_", "DVC_", "CUDA_VISIBLE_DEVICES=", *SHELL)
 """Variables that begin so are read when they are needed (CUDA's at its first call, which no import makes). All
 others may have been read by a library already."""
 LONGEST = 1 << 20

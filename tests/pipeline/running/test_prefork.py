@@ -140,7 +140,7 @@ def test_what_would_not_be_the_same_is_done_without_a_fork(server: int, what: st
 
 
 def test_what_may_differ_between_a_run_and_its_stages() -> None:
-    request = Request([], "/a", {"PATH": "/bin", "DVC_STAGE": "x", "SHLVL": "2", "_": "sh", "PWD": "/a"}, ())
+    request = Request([], "/a", {"PATH": "/bin", "DVC_STAGE": "x", "SHLVL": "2", "_": "sh", "PS1": "$"}, ())
     for more in ({"WEAK2MASK_EXIT_FILE": "a"}, {"CUDA_VISIBLE_DEVICES": "1"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
         assert request.matches(Path("/a"), {"PATH": "/bin"} | more)
     assert not request.matches(Path("/b"), {"PATH": "/bin"})
