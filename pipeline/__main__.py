@@ -33,6 +33,7 @@ UNUSABLE = {
     errno.EACCES: "Expected a place that may be read and written. Change its permissions, or book.work.",
     errno.EROFS: "Expected a place that may be written. Set book.work to another folder.",
     errno.ENOSPC: "The disk is full. Make room (`dvc gc --workspace` drops what the books no longer need).",
+    errno.EFBIG: "The file is larger than the disk or a limit (`ulimit -f`) allows. Set book.work to another folder.",
     errno.EDQUOT: "The disk quota is used up. Make room, or set book.work to a folder elsewhere.",
     errno.ENOTDIR: "Expected a folder, found a file in its place. Move it away.",
     errno.EEXIST: "Expected a folder, found a file in its place. Move it away.",

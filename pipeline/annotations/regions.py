@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -55,13 +57,12 @@ class RegionSource:
         if self.options.method == FILES:
             return self._read(id)
         kept = SCRATCH / "regions" / _identity(self.options) / f"{self.catalogue.entry(id).sha256}.npz"
-        if kept.is_file():
-            with np.load(kept) as arrays:
-                regions: Regions = arrays["regions"]
-                return regions
+        with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(kept) as arrays:
+            regions: Regions = arrays["regions"]
+            return regions  # where it is not there, or damaged, it is made again
         made = oversegment(self.catalogue.image(id), self.options)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(kept, shared=True) as scratch:
+        with whole_file(kept, shared=True, durable=False) as scratch:
             np.savez_compressed(scratch, regions=made)
         return made
 

@@ -16,6 +16,7 @@ from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import first_of
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
+from pipeline.storage.whole import whole_folder
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
 
 STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}
@@ -62,7 +63,8 @@ def run(book: Book, name: str, log: Log) -> None:
     ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
-    _write(here.path("evaluations", name), evaluation, labels)
+    with whole_folder(here.path("evaluations", name)) as folder:
+        _write(folder, evaluation, labels)
     if absent := evaluation.metrics.get("absent_classes"):
         named = first_of(absent.split(", "))
         warnings.warn(
@@ -77,7 +79,6 @@ def run(book: Book, name: str, log: Log) -> None:
 
 
 def _write(folder: Path, evaluation: Evaluation, labels: dict[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     metrics = dict(evaluation.metrics)
     classes = metrics.pop("classes")
     content = json.dumps({**labels, **metrics}, indent=1, sort_keys=True)

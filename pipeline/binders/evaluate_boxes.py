@@ -22,6 +22,7 @@ from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.storage.stores import CamStore
+from pipeline.storage.whole import whole_folder
 
 if TYPE_CHECKING:
     from stages.evaluate_boxes import BoxSample, BoxScore, Localisation
@@ -87,13 +88,13 @@ def run(book: Book, name: str, log: Log) -> None:
     )  # fmt: skip
     localisation = reduce(lambda a, b: a.merge(b), scores).localisation()
     labels = {"cams": entry.cams, "checkpoint": entry.checkpoint, "split": split_of(catalogue.splits, cams.ids)}
-    _write(here.path("localisations", name), localisation, labels)
+    with whole_folder(here.path("localisations", name)) as folder:
+        _write(folder, localisation, labels)
     log.metrics(localisation.metrics)
     log.tags(labels)
 
 
 def _write(folder: Path, localisation: Localisation, labels: dict[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps({**labels, **localisation.metrics}, indent=1, sort_keys=True)
     (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
     with (folder / "thresholds.csv").open("w", encoding="utf-8", newline="") as file:

@@ -10,6 +10,7 @@ from pipeline.binders.common import Log, Workspace
 from pipeline.book.params import Book
 from pipeline.compute.scratch import SCRATCH
 from pipeline.storage.stores import SupervisionStore
+from pipeline.storage.whole import whole_file
 
 
 def run(book: Book, name: str, log: Log) -> None:
@@ -65,7 +66,7 @@ def run(book: Book, name: str, log: Log) -> None:
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
         columns = dict.fromkeys(key for row in history for key in row)  # a loss part may begin later than others
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()

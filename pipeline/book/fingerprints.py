@@ -21,6 +21,7 @@ from pipeline.book.module_facts import ROOMS, Facts, keep_facts, module_facts
 from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.compute.source import module_path
+from pipeline.storage.whole import whole_file
 
 _BOOKKEEPING = (
     "models.options",
@@ -50,7 +51,8 @@ def write_fingerprints(book: Book, folder: Path) -> None:
     for verb, name in book.entries():
         target = folder / verb / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(fingerprint(verb, components(book, verb, name)) + "\n", encoding="utf-8")
+        with whole_file(target, durable=False) as scratch:  # in place it would change DVC's cache, whose link it may be
+            scratch.write_text(fingerprint(verb, components(book, verb, name)) + "\n", encoding="utf-8")
 
 
 @cache

@@ -76,7 +76,7 @@ def keep_facts() -> None:
         return
     with suppress(OSError):
         SCRATCH.mkdir(exist_ok=True)
-        with whole_file(KEPT, shared=True) as scratch:
+        with whole_file(KEPT, shared=True, durable=False) as scratch:
             scratch.write_text(json.dumps(_kept(), separators=(",", ":")), encoding="utf-8")
         _new.clear()
 

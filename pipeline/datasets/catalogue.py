@@ -13,6 +13,7 @@ from typing import Any
 from models.errors import ConfigurationError, DataError, closest
 from models.structures import Image
 from pipeline.datasets.images import BadFileError, read_image
+from pipeline.storage.sums import checked_bytes, write_sums
 
 FILE = "catalogue.json"
 SCHEMA = "weak2mask-catalogue"
@@ -102,10 +103,11 @@ class Catalogue:
         """uint8 [H,W,3] RGB.
 
         Raises:
-            DataError: the file is gone, damaged, or of another size than ``prepare`` saw.
+            DataError: the file is gone, or is not the one that ``prepare`` saw.
         """
         entry = self.entry(id)
         path = self.path(entry.image)
+        self.require_same(path, entry.sha256)
         try:
             image = read_image(path, upright=self.upright)
         except BadFileError as bad:
@@ -117,6 +119,11 @@ class Catalogue:
     def path(self, relative: str) -> Path:
         """A file of the data set on this machine."""
         return (self.folder if self.root == "." else Path(self.root)) / relative
+
+    def require_same(self, path: Path, sha256: str) -> None:
+        """Raises DataError where a file of the data set is there with other bytes than ``prepare`` saw ("": any)."""
+        if sha256 and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise self.changed(path, f"the file of sha256 {sha256[:12]}", "other bytes")
 
     def changed(self, path: Path, expected: str, found: str) -> DataError:
         """The error for a file that is no longer what ``prepare`` checked."""
@@ -142,6 +149,7 @@ class Catalogue:
         """Write catalogue.json into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text(self.content(), encoding="utf-8")
+        write_sums(folder, [FILE])
 
     @classmethod
     def load(cls, folder: Path) -> Catalogue:
@@ -164,7 +172,7 @@ def versioned_text(plain: Mapping[str, Any]) -> str:
 def read_versioned(path: Path, schema: str) -> dict[str, Any]:
     """What :func:`versioned_text` wrote under the key "schema": ``schema``. Raises DataError for any other file."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(checked_bytes(path))
     except FileNotFoundError:
         raise DataError(f"{path}: expected a {schema} file, found no such file. Run prepare first.") from None
     except ValueError as error:

@@ -15,6 +15,7 @@ from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, Mask
 from pipeline.datasets.catalogue import Catalogue, read_versioned, versioned_text
 from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_indices
+from pipeline.storage.sums import write_sums
 
 TRUTH_FILE = "ground_truth.json"
 TRUTH_SCHEMA = "weak2mask-ground-truth"
@@ -72,6 +73,7 @@ class GroundTruth:
                 f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
                 "and no labels can be derived for it. Name its mask folder in the data set's options."
             )
+        self.catalogue.require_same(self._root / mask, self._entries[id].sha256)
         return self._lookup[self._indices(mask, size)]
 
     def boxes(self, id: str) -> npt.NDArray[np.float32] | None:
@@ -95,6 +97,7 @@ class GroundTruth:
         folder.mkdir(parents=True, exist_ok=True)
         plain = {"schema": TRUTH_SCHEMA, "root": root, "entries": {id: _plain(entry) for id, entry in entries.items()}}
         (folder / TRUTH_FILE).write_text(versioned_text(plain), encoding="utf-8")
+        write_sums(folder, [TRUTH_FILE])
 
     @cached_property
     def _root(self) -> Path:

@@ -116,10 +116,10 @@ class SegmentChunk:
 
         card = self._card(item, scored)
         if "masks" in self.formats:
-            with whole_file(self.out / "masks" / f"{item.name}.png") as scratch:
+            with whole_file(self.out / "masks" / f"{item.name}.png", durable=False) as scratch:
                 write_png(scratch, scored.mask)
         if "overlays" in self.formats:
-            with whole_file(self.out / "overlays" / f"{item.name}.png") as scratch:
+            with whole_file(self.out / "overlays" / f"{item.name}.png", durable=False) as scratch:
                 Pictures.fromarray(overlay(image, scored.mask)).save(scratch)
         if "json" in self.formats:
             write_json(self.out / "json" / f"{item.name}.json", card)
@@ -184,5 +184,5 @@ def _one_thread(wanted: bool) -> Iterator[None]:
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
-    with whole_file(path) as scratch:
+    with whole_file(path, durable=False) as scratch:
         scratch.write_text(text, encoding="utf-8")

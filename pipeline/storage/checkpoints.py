@@ -23,6 +23,7 @@ from models.errors import ConfigurationError, DataError
 from models.method import Method, layers
 from models.methods import ADD_ONS, METHODS
 from pipeline.problems.notices import first_of
+from pipeline.storage.sums import checked_bytes, write_sums
 from pipeline.storage.whole import whole_folder
 
 FORMAT = "weak2mask checkpoint, version 1"
@@ -140,6 +141,7 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor], card: Card) -> N
     with whole_folder(folder) as scratch:
         (scratch / WEIGHTS).write_bytes(write_tensors(tensors))
         (scratch / CARD).write_text(text, encoding="utf-8")
+        write_sums(scratch, [WEIGHTS, CARD])
 
 
 def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
@@ -155,7 +157,7 @@ def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
             "Remedy: run the stage that makes it (dvc repro)."
         )
     try:
-        content = json.loads(card.read_text(encoding="utf-8"))
+        content = json.loads(checked_bytes(card))
         format = content["format"]
         if format == FORMAT:
             fields = content["method"], content["options"], tuple(content["class_names"]), content["recipe"]
@@ -165,7 +167,7 @@ def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
         raise DataError(
             f"{card}: expected format '{FORMAT}', found '{format}'. Remedy: make it again with this version."
         )
-    return Card(*fields), read_safetensors(weights)
+    return Card(*fields), _tensors(weights, checked_bytes(weights))
 
 
 def read_safetensors(path: Path) -> StateDict:
@@ -174,8 +176,12 @@ def read_safetensors(path: Path) -> StateDict:
     Raises:
         DataError: the file is truncated or of another kind.
     """
+    return _tensors(path, path.read_bytes())
+
+
+def _tensors(path: Path, data: bytes) -> StateDict:
     try:
-        state: StateDict = read_tensors(path.read_bytes())
+        state: StateDict = read_tensors(data)
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path} is no whole .safetensors file ({error}). Remedy: copy or make it again.") from None
     return state

@@ -15,6 +15,7 @@ from pipeline.storage.header import VERSION, Header
 from pipeline.storage.index import Index, keep, kept_at
 from pipeline.storage.once import open_once
 from pipeline.storage.shards import Attributes, Shard
+from pipeline.storage.sums import Sums, read_sums
 
 Item = TypeVar("Item")
 REMEDY = "Remedy: run the stage that writes it again (`dvc repro`)."
@@ -46,6 +47,10 @@ class Store(Generic[Item]):
     def opened(cls, path: Path) -> Self:
         """The store at ``path``, opened once a process: of a million images that takes seconds. Raises as the class."""
         return open_once(cls, path, shards.METADATA)
+
+    @cached_property
+    def _sums(self) -> Sums | None:
+        return read_sums(self.path)
 
     @cached_property
     def header(self) -> Header:
@@ -118,7 +123,7 @@ class Store(Generic[Item]):
         if k not in self._shards:
             while len(self._shards) >= OPEN_SHARDS:
                 del self._shards[next(iter(self._shards))]
-            self._shards[k] = shards.read_shard(self.path, self.arrays, k)
+            self._shards[k] = shards.read_shard(self.path, self.arrays, k, self._sums)
         return self._shards[k]
 
 
@@ -147,7 +152,7 @@ def _check_kind(path: Path, attributes: Attributes, schema: str) -> None:
 
 def _opened(path: Path, schema: str) -> Attributes:
     """Attributes of the store at ``path``, once it has proved to be whole, and of this schema and version."""
-    attributes = shards.read_group(path)
+    attributes = shards.read_group(path, read_sums(path))
     if attributes is None:
         found = "something that is no Zarr group" if path.exists() else "nothing"
         raise DataError(f"{path}: expected a store of kind '{schema}', found {found}. {REMEDY}")

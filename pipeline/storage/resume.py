@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +21,8 @@ from pipeline.storage.whole import whole_file
 
 StateDict = dict[str, Any]
 FILE = "last.pt"
+SEAL = "sha256"
+"""Digest at the end of the file."""
 PATIENCE = 15.0
 """Seconds to wait for another process to let go: the loaders of a killed training outlive it by a few."""
 
@@ -72,7 +76,7 @@ class Resume:
         import torch
 
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            state = torch.load(BytesIO(_unsealed(self.path.read_bytes())), map_location="cpu", weights_only=True)
             return state if isinstance(state["done"], int) else None
         except Exception as error:  # a torn file can fail anywhere in the unpickler
             reason = str(error).partition("\n")[0]
@@ -123,7 +127,17 @@ class Resume:
         import torch
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.path) as scratch, scratch.open("wb") as file:
+        with whole_file(self.path) as scratch, scratch.open("w+b") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+            file.seek(0)
+            digest = hashlib.file_digest(file, SEAL).digest()
+            file.seek(0, os.SEEK_END)
+            file.write(digest)
+
+
+def _unsealed(data: bytes) -> bytes:
+    """What was saved, without its digest. Raises ValueError where they disagree: torch.load looks at no checksum."""
+    size = hashlib.new(SEAL).digest_size
+    if hashlib.new(SEAL, data[:-size]).digest() != data[-size:]:
+        raise ValueError("its bytes are not those that were written")
+    return data[:-size]

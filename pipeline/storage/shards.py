@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
+from pipeline.storage.sums import Sums, check, write_sums
 from pipeline.storage.whole import remove
 
 Array = npt.NDArray[Any]
@@ -69,14 +70,23 @@ def array_exists(folder: Path, name: str, k: int) -> bool:
     return (folder / array_name(name, k) / METADATA).is_file()
 
 
-def read_group(folder: Path) -> Attributes | None:
-    """The attributes of a store, or None where no Zarr group is."""
+def read_group(folder: Path, sums: Sums | None = None) -> Attributes | None:
+    """The attributes of a store, or None where no Zarr group is. Raises DataError where ``sums`` say otherwise."""
     import zarr
+
+    if sums is not None and (folder / METADATA).is_file():
+        check(folder / METADATA, (folder / METADATA).read_bytes(), METADATA, sums)
 
     try:
         return dict(zarr.open_group(folder, mode="r", zarr_format=3).attrs)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+def write_metadata_sums(folder: Path, arrays: Iterable[str]) -> None:
+    """Write checksums of what describes a whole store and its ``arrays``; their chunks have some of their own."""
+    described = (f"{array}/{METADATA}" for array in arrays if (folder / array / METADATA).is_file())
+    write_sums(folder, [METADATA, *described])
 
 
 def write_group(folder: Path, attributes: Attributes) -> None:
@@ -87,7 +97,7 @@ def write_group(folder: Path, attributes: Attributes) -> None:
     zarr.open_group(folder, mode="a", zarr_format=3).attrs.put(attributes)
 
 
-def read_shard(folder: Path, names: Iterable[str], k: int) -> Shard:
+def read_shard(folder: Path, names: Iterable[str], k: int, sums: Sums | None = None) -> Shard:
     """Open those arrays of shard ``k`` that exist; nothing is decoded yet.
 
     Raises:
@@ -97,6 +107,9 @@ def read_shard(folder: Path, names: Iterable[str], k: int) -> Shard:
 
     there = [name for name in names if array_exists(folder, name, k)]
     with _readable(folder):
+        for name in there if sums is not None else ():
+            described = folder / array_name(name, k) / METADATA
+            check(described, described.read_bytes(), f"{array_name(name, k)}/{METADATA}", sums)
         arrays = {name: zarr.open_array(folder / array_name(name, k), mode="r") for name in there}
         for name, array in arrays.items():
             if not _has_shard_file(folder / array_name(name, k)) and EMPTY not in array.attrs:
@@ -118,7 +131,7 @@ def write_array(folder: Path, name: str, k: int, planes: Sequence[Array], fill: 
         fill: value of the padding, and of chunks that are not stored.
     """
     import zarr
-    from zarr.codecs import BloscCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
     data = _stack(planes, fill)
     target, writing = folder / array_name(name, k), folder / f"{WRITING}{array_name(name, k)}_{uuid4().hex}"
@@ -130,7 +143,7 @@ def write_array(folder: Path, name: str, k: int, planes: Sequence[Array], fill: 
         chunks=(1, *data.shape[1:]),
         shards=data.shape,
         fill_value=fill,
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
         attributes=attributes,
         zarr_format=3,
     )

@@ -11,6 +11,7 @@ from pipeline.problems.notices import first_of
 from pipeline.storage import shards
 from pipeline.storage.header import VERSION, Header
 from pipeline.storage.shards import Array, Attributes
+from pipeline.storage.sums import FILE as SUMS
 from pipeline.storage.whole import remove, swap_in
 
 SHARD_SIZE = 64
@@ -94,13 +95,15 @@ class Writer(Generic[Item]):
             )
         of_shards = [shards.read_shard(self.scratch, ["part"], k).attributes for k in range(count)]
         shards.write_group(self.scratch, self.attributes | self.merge(of_shards))
-        self._sweep(count)
+        names = [shards.array_name(name, k) for name in self.arrays for k in range(count)]
+        shards.write_metadata_sums(self.scratch, names)
+        self._sweep(names)
         swap_in(self.scratch, self.path)
         return self.path
 
-    def _sweep(self, count: int) -> None:
+    def _sweep(self, arrays: Sequence[str]) -> None:
         """Delete what writers that were killed left behind."""
-        keep = {shards.array_name(name, k) for name in self.arrays for k in range(count)} | {shards.METADATA}
+        keep = {*arrays, shards.METADATA, SUMS}
         for entry in self.scratch.iterdir():
             if entry.name not in keep:
                 remove(entry)

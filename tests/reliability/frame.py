@@ -34,6 +34,8 @@ class Case:
         long: trials of ``make torture``.
         seconds: after which a trial counts as a hang.
         megabytes: what the process of a trial may need at its peak.
+        before: called before each trial, in the process that the trials are forks of: makes, once, what all of them
+            start from, and loads no thread.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Case:
     long: int
     seconds: float = 600
     megabytes: float = 2000
+    before: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def cases() -> dict[str, Case]:
 
 def tried(case: Case, number: int) -> Outcome:
     """Make a trial in a process of its own, which is ended with all that it started when its time is over."""
+    if case.before is not None:
+        case.before()
     start, context = time.monotonic(), multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_trial, args=(case, number, there))

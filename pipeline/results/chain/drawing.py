@@ -40,7 +40,7 @@ def write_drawing(found: Chain, path: Path) -> None:
         raise ConfigurationError(f"--graph {path}: expected a name that ends in {' or '.join(FORMATS)}.")
     if not path.parent.is_dir():
         raise ConfigurationError(f"--graph {path}: there is no folder {path.parent}. Make it first.")
-    with whole_file(path) as scratch:
+    with whole_file(path, durable=False) as scratch:
         scratch.write_text(draw(found), encoding="utf-8")
 
 
