@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,10 @@ def _catalogue(work: Path, ids: Mapping[str, Sequence[str]], classes: Sequence[s
     entries = {}
     for number, id in enumerate(id for split in ids.values() for id in split):
         noise = np.random.default_rng(number).integers(60, 200, (*SIZE, 3), np.uint8)
-        Image.fromarray(noise).save(folder / "images" / f"{number}.png")
+        file = folder / "images" / f"{number}.png"
+        Image.fromarray(noise).save(file)
         tags = tuple(sorted({1 + (number + k) % len(classes) for k in range(2)}))
-        entries[id] = CatalogueImage(id, f"images/{number}.png", SIZE, tags)
+        entries[id] = CatalogueImage(id, f"images/{number}.png", SIZE, tags, _sha256(file))
     splits = {name: tuple(split) for name, split in ids.items()}
     catalogue = Catalogue("made", tuple(classes), splits, entries, folder=folder)
     catalogue.save(folder)
@@ -109,9 +111,14 @@ def _truth(work: Path, catalogue: Catalogue) -> None:
     (folder / "masks").mkdir(parents=True)
     entries = {}
     for number, id in enumerate(catalogue.entries):
-        Image.fromarray(mask_of(catalogue, id)).save(folder / "masks" / f"{number}.png")
-        entries[id] = ImageTruth(f"masks/{number}.png")
+        file = folder / "masks" / f"{number}.png"
+        Image.fromarray(mask_of(catalogue, id)).save(file)
+        entries[id] = ImageTruth(f"masks/{number}.png", sha256=_sha256(file))
     GroundTruth.save(folder, ".", entries)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _store(work: Path, catalogue: Catalogue, kind: str, name: str) -> None:

@@ -21,21 +21,23 @@ from typing import Any
 
 import yaml
 
-from pipeline.book.artifacts import artifact, kind_of
+from pipeline.book.artifacts import VERBS, artifact, kind_of
+from pipeline.book.fingerprints import write_fingerprints
 from pipeline.book.lineage import Node, ancestors
 from pipeline.book.load import checked_book
 from pipeline.book.params import Book, load_book
-from pipeline.book.fingerprints import write_fingerprints
-from pipeline.binders import (  # noqa: F401 (what forks would load one by one)
-    annotate, evaluate, evaluate_boxes, export_cams, import_annotations, import_weights, make_pseudo_masks,
-    predict_masks, prepare, refine_cams, train,
-)  # fmt: skip
-from pipeline.loading import loaders  # noqa: F401
 from pipeline.tracking.log import Log
+from tests.reliability.frame import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = Path("work/toy")
 KINDS = {"prepare": ("catalogues", "ground_truth"), "train": ("checkpoints", "histories")}
+LIBRARIES = (
+    "torch", "zarr", "zarr.codecs.sharding", "safetensors.torch", "lightning_fabric", "scipy.ndimage", "skimage",
+    *(f"pipeline.binders.{verb}" for verb in VERBS), "pipeline.loading.loaders", "pipeline.storage.checkpoints",
+    "models.methods", "pydensecrf.densecrf",
+)  # fmt: skip
+"""What forks would load one by one."""
 FAILED = 70
 """Exit code of a fork whose function raised."""
 Tree = Mapping[str, str]
@@ -81,6 +83,8 @@ def finished() -> Finished:
     """The book, run once in a fork of this process; it goes when the process ends."""
     folder, here, owner = Path(tempfile.mkdtemp(prefix="w2m-book-")), Path.cwd(), os.getpid()
     atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
+    for library in LIBRARIES:
+        import_module(library)
     os.chdir(folder)
     try:
         Path("params.yaml").write_text(yaml.safe_dump(content(), sort_keys=False), encoding="utf-8")
@@ -140,6 +144,7 @@ def _child(function: Callable[[], object], output: int) -> None:
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.environ |= ENVIRONMENT
         function()
     except BaseException:
         code = FAILED

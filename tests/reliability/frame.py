@@ -22,6 +22,10 @@ Counts = Mapping[str, int]
 """What a trial saw: a few words -> how many times, added up over the trials."""
 
 
+ENVIRONMENT = {"WEAK2MASK_WORKERS": "0", "WEAK2MASK_TRACKING": "off", "WEAK2MASK_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+"""Of a trial: what a stage does, it does in the process of the trial, on one thread; runs are not recorded."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A fault that the project must survive.
@@ -109,6 +113,7 @@ def empty_folder() -> Iterator[Path]:
 
 def _trial(case: Case, number: int, answer: Connection) -> None:
     os.setpgid(0, 0)
+    os.environ |= ENVIRONMENT
     problem, counts = "", {}
     try:
         with empty_folder():
