@@ -10,8 +10,8 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
@@ -82,42 +82,31 @@ def tried(case: Case, number: int) -> Outcome:
         case.before()
     start, context = time.monotonic(), multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_trial, args=(case, number, there))
-    process.start()
-    there.close()
     counts, problem, megabytes = {}, f"no result within {case.seconds:.0f} s", 0.0
-    if here.poll(case.seconds):
-        try:
-            counts, problem, megabytes = here.recv()
-        except EOFError:
-            problem = "the process of the trial ended without a result"
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.join()
+    with tempfile.TemporaryDirectory(prefix="w2m-torture-", ignore_cleanup_errors=True) as folder:
+        process = context.Process(target=_trial, args=(case, number, folder, there))
+        process.start()
+        there.close()
+        if here.poll(case.seconds):
+            try:
+                counts, problem, megabytes = here.recv()
+            except EOFError:
+                problem = "the process of the trial ended without a result"
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
     if not problem and megabytes > case.megabytes:
         problem = f"{megabytes:.0f} MB at the peak, of {case.megabytes:.0f} MB allowed"
     return Outcome({} if problem else counts, problem, time.monotonic() - start, megabytes)
 
 
-@contextmanager
-def empty_folder() -> Iterator[Path]:
-    """A new folder as the working folder, which goes at the end whatever its permissions."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="w2m-torture-", ignore_cleanup_errors=True) as folder:
-        os.chdir(folder)
-        try:
-            yield Path(folder)
-        finally:
-            os.chdir(before)
-
-
-def _trial(case: Case, number: int, answer: Connection) -> None:
+def _trial(case: Case, number: int, folder: str, answer: Connection) -> None:
     os.setpgid(0, 0)
+    os.chdir(folder)
     os.environ |= ENVIRONMENT
     problem, counts = "", {}
     try:
-        with empty_folder():
-            counts = dict(case.trial(number))
+        counts = dict(case.trial(number))
     except BaseException as error:  # whatever it is: the project did not hold
         reason = "".join(traceback.format_exception_only(error)).strip()
         problem = f"{reason}\n{traceback.format_exc(limit=-4)}"
