@@ -128,7 +128,10 @@ class Resume:
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self.path) as scratch, scratch.open("w+b") as file:
-            torch.save(state, file)
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # torch says "unexpected pos" of what the disk did not take
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
             file.seek(0)
             digest = hashlib.file_digest(file, SEAL).digest()
             file.seek(0, os.SEEK_END)

@@ -109,5 +109,5 @@ def _trial(case: Case, number: int, folder: str, answer: Connection) -> None:
         counts = dict(case.trial(number))
     except BaseException as error:  # whatever it is: the project did not hold
         reason = "".join(traceback.format_exception_only(error)).strip()
-        problem = f"{reason}\n{traceback.format_exc(limit=-4)}"
+        problem = f"{reason}\n{''.join(traceback.format_tb(error.__traceback__, -4))}"
     answer.send((counts, problem, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3))

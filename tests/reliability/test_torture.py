@@ -76,7 +76,7 @@ def test_the_page_says_what_the_records_say(case: str, tmp_path: Path) -> None:
     torture.record_of(case, 2, results=tmp_path)
     text = page.text_of(page.read(tmp_path))
     assert "| `made.odd` | Odd numbers fail | 2 | 5 | 1 | 1 even |" in text
-    assert "| `made.odd` | 1 | `AssertionError: 1 is odd` |" in text
+    assert "| `made.odd` | 1 | `AssertionError: 1 is odd" in text
     assert page.text_of([]).endswith(page.EMPTY)
 
 
