@@ -64,8 +64,8 @@ def checked_bytes(path: Path) -> bytes:
 def damaged(path: Path, found: str) -> DataError:
     """The error for a file that was written whole and has changed since."""
     return DataError(
-        f"{path} is damaged: found {found}. Remedy: check the disk, delete the artefact (and its copy in DVC's cache, "
-        "or `dvc fetch` takes a good one from a remote), then run the stage that makes it again (`dvc repro`)."
+        f"{path} is damaged: found {found}. Remedy: check the disk, delete the artefact and its copy in DVC's cache, "
+        f"then run the stage that makes it again (`dvc repro`). If it was changed on purpose, delete {FILE} beside it."
     )
 
 

@@ -99,7 +99,7 @@ def flush(path: Path) -> None:
 
 def flush_all(path: Path) -> None:
     """:func:`flush` of a folder and all that is below it; of many files by one call for all of the machine."""
-    below = list(path.rglob("*")) if path.is_dir() else []
+    below = [each for each in path.rglob("*") if not each.is_symlink()] if path.is_dir() else []
     if len(below) > FEW:
         os.sync()
         return
