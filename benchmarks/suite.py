@@ -37,6 +37,7 @@ FILES = (
     "loader",
     "boxes",
     "opening",
+    "evaluate",
 )
 """Files of this folder with cases, in the order of the tables. Each has a dictionary ``CASES``."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "pydensecrf2", "zarr")

@@ -57,7 +57,7 @@ class GroundTruth:
             lookup[catalogue.mask_background] = BACKGROUND
         if catalogue.num_classes <= MAX_CLASSES:  # otherwise there are no masks
             lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
-        self._lookup = lookup
+        self._lookup = lookup.tobytes()
 
     def mask(self, id: str) -> Mask:
         """uint8 [H,W]: 0 background, 1..C, and 255 for void and for classes that the catalogue does not keep.
@@ -72,7 +72,8 @@ class GroundTruth:
                 f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
                 "and no labels can be derived for it. Name its mask folder in the data set's options."
             )
-        return self._lookup[self._indices(mask, size)]
+        values = self._indices(mask, size).astype(np.uint8)
+        return np.frombuffer(bytearray(values.tobytes().translate(self._lookup)), np.uint8).reshape(size)
 
     def boxes(self, id: str) -> npt.NDArray[np.float32] | None:
         """float32 [N,4] XYXY, right and bottom exclusive, of the image's only class; None where there are none."""
