@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,13 @@ from pipeline.storage.whole import remove
 from stages.export_cams import export_cams
 
 SCALES, GRID = (0.5, 1.0, 1.5), 4
-pictures = partial(photos, "classifier")
+
+
+def pictures(images: int, height: int, width: int) -> Photos:
+    """Made pictures; weights of the class maps are positive, so that every map has something to show."""
+    x = photos("classifier", images, height, width)
+    x.network.head.classifier.weight.data.abs_()  # type: ignore[union-attr, operator]
+    return x
 
 
 def stage(x: Photos) -> Results:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from PIL import Image as PILImage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.method import Method
@@ -58,7 +58,19 @@ def photos(method: str, images: int, height: int, width: int) -> Photos:
     torch.manual_seed(0)
     x = Photos(folder, catalogue, tags, build_method(method, len(CLASSES), {}).eval())
     x.results.mkdir()
+    _calibrate(x.network, opened(x, names[0]))
     return x
+
+
+@torch.no_grad()
+def _calibrate(network: Method, image: Tensor) -> None:
+    """Batch norms take their statistics from a picture: with those of new layers all activations would vanish."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    network.backbone(image)  # type: ignore[operator]
+    network.eval()
 
 
 def opened(x: Photos, name: str) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +20,13 @@ from stages.predict_masks import predict_masks
 SCALES = (0.75, 1.0, 1.25)
 SPML = {"gaussian": (1, 3), "bilateral": (67, 3, 4)}
 """Reach and weight of the Gaussian term; reach in pixels, in colour, and weight of the bilateral one."""
-pictures = partial(photos, "segmenter")
+
+
+def pictures(images: int, height: int, width: int) -> Photos:
+    """Made pictures; large weights of the classifier, so that several labels win somewhere."""
+    x = photos("segmenter", images, height, width)
+    x.network.head.classifier.weight.data.mul_(100)  # type: ignore[union-attr, operator]
+    return x
 
 
 def stage(x: Photos) -> Results:
