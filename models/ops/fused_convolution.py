@@ -20,7 +20,8 @@ class FusedSequential(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         if not _is_looking(input):
-            return super().forward(input)
+            plain: Tensor = super().forward(input)
+            return plain
         for convolution, norm, activation in _grouped(list(self)):
             input = convolution(input) if norm is None else _fused(input, convolution, norm, activation)
         return input
@@ -41,7 +42,7 @@ def _is_looking(x: Tensor) -> bool:
         and x.dtype == torch.float32
         and type(x) is Tensor
         and not torch.is_autocast_enabled("cpu")
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # torch's compiler has it; no promise that it stays
