@@ -19,7 +19,7 @@ from typing import Any
 
 from models.errors import ConfigurationError
 
-_WORK = re.compile(r"^ +work: *['\"]?([^'\"#{}\s]+)['\"]? *(?:#.*)?$", re.MULTILINE)
+_WORK = re.compile(r"(?:^ +|[{,] *)work: *['\"]?([^'\"#{},\s]+)", re.MULTILINE)
 
 
 @contextmanager

@@ -98,6 +98,16 @@ def test_every_shipped_book_says_where_it_works(monkeypatch: pytest.MonkeyPatch)
     assert here in other_books(Path("recipes/voc_mini/dvc.yaml"))
 
 
-def test_a_book_that_does_not_say_so_is_read(project: Path) -> None:
-    Path("recipes/apart/params.yaml").write_text("book: {root: ../.., work: work/apart}\n")
-    assert set(other_books(Path("dvc.yaml"))) == {str(project / "recipes/below/dvc.yaml")}
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("book: {root: ../.., work: work/apart}\n", True),
+        ("book:\n  work: 'work/apart'\n", True),
+        ("book: {root: ../..}\n# work: work/apart\n", False),
+        ("book:\n  work: work/apart\nother:\n  work: work/more\n", False),
+    ],
+)
+def test_a_book_is_read_unless_it_says_where_it_works(project: Path, text: str, known: bool) -> None:
+    Path("recipes/apart/params.yaml").write_text(text)
+    others = other_books(Path("dvc.yaml"))
+    assert set(others.values()) == {str(project / "work/below"), *([str(project / "work/apart")] if known else [])}
