@@ -17,6 +17,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -55,7 +56,12 @@ def cases(images: Path, out: Path, small: Path) -> dict[str, Case]:
     """The commands by name; ``predict`` reads one image in ``images``, ``small`` is a project of one stage."""
     command, dvc = ("-m", "pipeline"), ("-m", "dvc")
     predict = ("predict", str(images), "--checkpoint", "segmenter", "--out", str(out), "--overwrite")
-    shapes, torch, mlflow, least = "import typer, pydantic", "import torch", "import mlflow", "dvc repro, one stage"
+    shapes, torch, mlflow, least = (
+        "import typer and pydantic",
+        "import torch",
+        "import mlflow",
+        "dvc repro of one stage",
+    )
     holds = "every name and option resolves"
     return {
         "python loop": Case(("-c", "sum(i * i for i in range(3_000_000))")),
@@ -69,13 +75,12 @@ def cases(images: Path, out: Path, small: Path) -> dict[str, Case]:
         "predict": Case((*command, *predict), 3.0, "1 of 1 images", floor=(torch,)),
         mlflow: Case(("-c", "from mlflow.tracking import MlflowClient")),
         "stage": Case((*command, "import_weights", "random"), 2.0, floor=(torch, mlflow)),
-        "stage, not recorded": Case((*command, "import_weights", "random"), None, recorded=False, floor=(torch,)),
+        "stage not recorded": Case((*command, "import_weights", "random"), None, recorded=False, floor=(torch,)),
         "import dvc": Case(("-c", "import dvc.repo, dvc.commands.repro, dvc.stage.cache")),
         least: Case((*dvc, "repro"), None, "up to date", floor=("import dvc",), folder=small),
-        "dvc repro, all books read": Case(
-            ("-c", "from dvc.repo import Repo; Repo().index.graph"), floor=("import dvc",)
-        ),
+        "dvc reads all books": Case(("-c", READ_ALL), floor=("import dvc",)),
         "dvc repro": Case((*dvc, "repro", "dvc.yaml"), 2.5, "up to date", floor=(least,)),
+        "run": Case((*command, "run"), None, "Written", floor=(least,)),
     }
 
 
@@ -157,6 +162,11 @@ def _print(rows: dict[str, Row]) -> None:
         print(f"{name:26} {row['best']:6.2f} {row['median']:7.2f} {row['worst']:6.2f}  {target:15} {floor}")
 
 
+def _commit(project: Path) -> str:
+    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(words, cwd=project, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def main() -> None:
     """Measure, print, and write JSON where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,7 +195,8 @@ def main() -> None:
         rows = summary(chosen, measure(chosen, project, Path(folder) / "runs.db", arguments.rounds))
     _print(rows)
     if arguments.json:
-        about = {"python": platform.python_version(), "cores": os.cpu_count(), "rounds": arguments.rounds}
+        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(project)}
+        about |= {"python": platform.python_version(), "cores": os.cpu_count(), "rounds": arguments.rounds}
         content = about | {name: version(name) for name in LIBRARIES} | {"cpu_seconds": rows}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
