@@ -195,7 +195,7 @@ def main() -> None:
         rows = summary(chosen, measure(chosen, project, Path(folder) / "runs.db", arguments.rounds))
     _print(rows)
     if arguments.json:
-        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(project)}
+        about: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(project)}
         about |= {"python": platform.python_version(), "cores": os.cpu_count(), "rounds": arguments.rounds}
         content = about | {name: version(name) for name in LIBRARIES} | {"cpu_seconds": rows}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
