@@ -22,6 +22,9 @@ IGNORE = 255
 MAX_CLASSES = 253
 """Classes that a mask or seeds can hold; image tags alone may be of more."""
 
+REGIONS = 2**31
+"""Region ids are less than this."""
+
 Mask: TypeAlias = npt.NDArray[np.uint8]
 """uint8 [H,W]: 0..C, 255 void."""
 

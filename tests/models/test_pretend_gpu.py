@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.ops.counting import occurrences
+from models.ops.counting import occurrences, places
 from models.ops.nearest import nearest
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
@@ -135,8 +135,8 @@ def test_neighbours_and_clusters() -> None:
         clusters = spherical_kmeans(there, start, kept.to(CUDA), 4, 3)
         indices = nearest(there[0], there[1], 3, block=256)[1]
         assert not gpu.trips
-        split(clusters.flatten(), start.repeat(2))
-        assert reads(gpu) == {"tolist": 1, "unique": 1}
+        split(clusters.flatten(), start.repeat(2), below=(4, 4))
+        assert reads(gpu) == {"unique": 1}
     start = grid_clusters((6, 8), (2, 2)).flatten()
     assert torch.equal(held(clusters), spherical_kmeans(vectors, start, kept, 4, 3))
     assert torch.equal(held(indices), nearest(vectors[0], vectors[1], 3, block=256)[1])
@@ -156,3 +156,11 @@ def test_occurrences_are_bincounts() -> None:
     numbers = torch.tensor([[3, 0], [3, 1]])
     assert torch.equal(occurrences(numbers, 5), numbers.flatten().bincount(minlength=5))
     assert occurrences(numbers[:0], 2).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_places_are_those_of_nonzero(share: float) -> None:
+    mask = torch.rand(7, 9, generator=torch.Generator().manual_seed(0)) < share
+    rows, columns = mask.nonzero(as_tuple=True)
+    assert torch.equal(places(mask, int(mask.sum())), rows * 9 + columns)
+    assert places(mask[:0], 0).tolist() == []

@@ -79,7 +79,7 @@ def test_pixels_that_are_dropped_make_no_cluster() -> None:
 
 
 def test_split_numbers_combinations_in_order() -> None:
-    ids, (first, second) = split(torch.tensor([1, 0, 1, 0]), torch.tensor([2, 5, 2, 0]))
+    ids, (first, second) = split(torch.tensor([1, 0, 1, 0]), torch.tensor([2, 5, 2, 0]), below=(2, 9))
     assert ids.tolist() == [2, 1, 2, 0]
     assert (first.tolist(), second.tolist()) == ([0, 0, 1], [0, 5, 2])
 
@@ -208,14 +208,14 @@ def test_no_pixels_and_no_negatives_are_loss_zero() -> None:
 def test_annotation_leaves_unlabelled_segments_out() -> None:
     pixels, centres = unit(0, 90, 45), unit(10, 80, 45, 20)
     label, labels = torch.tensor([1, 0, UNLABELLED]), torch.tensor([1, 0, UNLABELLED, 1])
-    loss = annotation_loss(pixels, torch.tensor([0, 1, 2]), label, centres, labels, 6.0)
+    loss = annotation_loss(pixels, torch.tensor([0, 1, 2]), label, centres, labels, 2, 6.0)
     expected = [by_hand(pixels[0], centres, 0, [0, 3], [1], 6.0), by_hand(pixels[1], centres, 1, [1], [0, 3], 6.0)]
     assert float(loss) == pytest.approx(sum(expected) / 2)
 
 
 def test_background_is_a_label_of_the_annotation_term() -> None:
     pixels, centres, labels = unit(0), unit(10, 80), torch.tensor([0, 2])
-    loss = annotation_loss(pixels, torch.tensor([0]), torch.tensor([0]), centres, labels, 6.0)
+    loss = annotation_loss(pixels, torch.tensor([0]), torch.tensor([0]), centres, labels, 2, 6.0)
     assert float(loss) == pytest.approx(by_hand(pixels[0], centres, 0, [0], [1], 6.0))
 
 
@@ -263,7 +263,7 @@ def test_similarity_stays_within_an_image_and_counts_images_alike() -> None:
     vectors = unit(0, 5, 90, 10, 100)
     segment, image = torch.tensor([0, 1, 2, 3, 4]), torch.tensor([0, 0, 0, 1, 1])
     region = torch.tensor([0, 0, 1, 0, 1])
-    loss = image_similarity_loss(vectors, segment, image, region, 16.0)
+    loss = image_similarity_loss(vectors, segment, image, image, region, 2, 16.0)
     first = [
         by_hand(vectors[0], vectors, 0, [0, 1], [2], 16.0),
         by_hand(vectors[1], vectors, 1, [0, 1], [2], 16.0),
@@ -271,7 +271,7 @@ def test_similarity_stays_within_an_image_and_counts_images_alike() -> None:
     ]
     second = [by_hand(vectors[3], vectors, 3, [3], [4], 16.0), by_hand(vectors[4], vectors, 4, [4], [3], 16.0)]
     assert float(loss) == pytest.approx((sum(first) / 3 + sum(second) / 2) / 2)
-    assert float(image_similarity_loss(vectors, segment, image, torch.zeros_like(region), 16.0)) == 0
+    assert float(image_similarity_loss(vectors, segment, image, image, torch.zeros_like(region), 2, 16.0)) == 0
 
 
 def test_affinity_is_a_common_label() -> None:
