@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -141,7 +142,7 @@ def _measured(
     peak_megabytes(given.device)
     source = Same(batch, settings.accumulate)
     train(method, source, fabric, replace(settings, channels_last=last), seed=0, on_step=on_step)
-    gaps = sorted(after - before for before, after in zip(times, times[1:], strict=False))
+    gaps = sorted(after - before for before, after in pairwise(times))
     seconds = gaps[len(gaps) // 2]
     return {
         "seconds a step": round(seconds, 4),

@@ -44,9 +44,9 @@ def computing(name: Device, arithmetic: Arithmetic = "float32") -> Iterator[None
     """All that a test does within the block is on the device, in that arithmetic."""
     with ExitStack() as stack:
         if name != "cpu":
-            gpu = stack.enter_context(PretendGpu()) if name == "pretend" else None
-            move: Callable[[nn.Module], object] = gpu.move if gpu else lambda module: module.to(CUDA)
-            stack.enter_context(_modules_moved(move))
+            if name == "pretend":
+                stack.enter_context(PretendGpu())
+            stack.enter_context(_modules_moved())
             stack.enter_context(patch("torch.testing.assert_close", _assert_close))
             stack.enter_context(_OfTests())
         stack.enter_context(in_arithmetic(arithmetic, "cpu" if name == "cpu" else "cuda"))
@@ -92,7 +92,7 @@ def _is_test() -> bool:
 
 
 @contextmanager
-def _modules_moved(move: Callable[[nn.Module], object]) -> Iterator[None]:
+def _modules_moved() -> Iterator[None]:
     """Networks of the project lie on the device once the outermost constructor is done."""
     for door in (METHODS, ADD_ONS):
         for name in door:
@@ -109,7 +109,7 @@ def _modules_moved(move: Callable[[nn.Module], object]) -> Iterator[None]:
             finally:
                 depth -= 1
             if not depth:
-                move(self)
+                self.to(CUDA)
 
         return constructor
 
