@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from models.ops.nearest import nearest
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
 from models.ops.tagged_pairs import TaggedPairs
+from tests.helpers import on_device
+from tests.helpers.pages import build
 from tests.helpers.pretend_gpu import PretendGpu
 from tests.helpers.pretend_run import GOLDEN, READS_OF_THE_LOOP, TRAININGS, golden_trips, trained_on_cpu, trained_on_gpu
 from tests.helpers.pretend_tensor import CUDA, MixingError, PretendTensor, held
@@ -156,6 +159,21 @@ def test_occurrences_are_bincounts() -> None:
     numbers = torch.tensor([[3, 0], [3, 1]])
     assert torch.equal(occurrences(numbers, 5), numbers.flatten().bincount(minlength=5))
     assert occurrences(numbers[:0], 2).tolist() == [0, 0]
+
+
+def test_a_test_that_names_no_device_computes_where_it_is_asked_to() -> None:
+    """As ``pytest tests/models --device cuda`` does; what the project's code mixes up is still seen."""
+    here = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = build("classifier").eval().tag_scores(here)
+    with on_device.computing("pretend"):
+        image, method = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)), build("classifier").eval()
+        assert image.device == on_device.device() == CUDA
+        scores = method.tag_scores(image)
+        torch.testing.assert_close(scores, scores.cpu())
+        assert np.array_equal(scores.detach().numpy(), expected.detach().numpy())
+        with pytest.raises(MixingError):
+            method.tag_scores(here)
+    assert on_device.device().type == "cpu"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

@@ -29,6 +29,7 @@ from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
 from models.prototype_bank import PrototypeBank
 from models.structures import IGNORE, UNLABELLED, Batch, StepContext
+from tests.helpers.on_device import seeded
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "width": 0.25, "embedding": 8, "clusters": 2, "bank": 64}
 CONTEXT = StepContext(step=1, total_steps=10, steps_per_epoch=5)
@@ -447,7 +448,7 @@ def test_anchors_are_drawn_by_the_generator(batch: Batch) -> None:
     outputs = method(batch)
 
     def drawn(seed: int) -> float:
-        context = replace(CONTEXT, generator=torch.Generator().manual_seed(seed))
+        context = replace(CONTEXT, generator=seeded(seed))
         return method.losses(outputs, batch, context)["co_occurrence"].item()
 
     assert drawn(0) == drawn(0) != drawn(1)
