@@ -7,8 +7,6 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-FIRST = ("test_stages_pretend_gpu.py", "test_pretend_gpu.py")
-"""Before ``torch.export`` has run in the process: it leaves decompositions in Python, which ask for a real driver."""
 LONG = (
     "test_tutorials.py",
     "test_end_to_end.py",
@@ -32,8 +30,8 @@ hypothesis.settings.load_profile("weak2mask")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The pretend GPU, then long files. Prefect is last: it leaves threads, and forks of such a process fail."""
-    order = {name: place for place, name in enumerate(FIRST + LONG)}
+    """Long files first. Prefect is last: it leaves threads, and forks of such a process fail."""
+    order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: (item.path.name == "test_flow.py", order.get(item.path.name, len(order))))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,17 @@ from pipeline.compute import runtime
 from pipeline.storage.checkpoints import build_method
 from stages.train import train
 
+
+@dataclass(frozen=True)
+class Way:
+    """How a recipe is trained; without determinism GPUs enlarge maps by another program of torch."""
+
+    arithmetic: str
+    channels_last: bool = False
+    deterministic: bool = True
+    compiled: bool = False
+
+
 BOOK = "recipes/voc12/params.yaml"
 CLASSES = 20
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -34,14 +45,17 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Title -> entry of the book, and options with which all parts count from the first step on."""
 WAYS = [
-    ("float32", False),
-    ("bfloat16", True),
-    ("tf32", True),
-    ("tf32", False),
-    ("bfloat16", False),
-    ("float32", True),
+    Way("float32"),
+    Way("bfloat16", channels_last=True),
+    Way("float32", deterministic=False),
+    Way("tf32", channels_last=True),
+    Way("bfloat16", channels_last=True, deterministic=False),
+    Way("tf32"),
+    Way("bfloat16"),
+    Way("float32", channels_last=True),
 ]
-"""Arithmetic, channels last; the most telling first."""
+"""The most telling first."""
+COMPILED = [Way("bfloat16", channels_last=True, compiled=True), Way("tf32", channels_last=True, compiled=True)]
 PRECISIONS = {"float32": "32-true", "tf32": "32-true", "bfloat16": "bf16-mixed"}
 REGION = 28
 """Side in pixels of a region of the made images."""
@@ -62,25 +76,24 @@ class Same:
 
 def run(given: Given) -> None:
     """A row for each recipe and way, the ways in order so that each recipe has its first before any has its second."""
-    _rows(given, WAYS, compiled=False)
+    _rows(given, WAYS)
 
 
 def compiled(given: Given) -> None:
     """The same with the network of each recipe compiled; losses are not."""
-    _rows(given, [("bfloat16", True), ("tf32", True)], compiled=True)
+    _rows(given, COMPILED)
 
 
-def _rows(given: Given, ways: list[tuple[str, bool]], compiled: bool) -> None:
-    peaks = {arithmetic: peak(given, arithmetic) for arithmetic in dict.fromkeys(way[0] for way in ways)}
+def _rows(given: Given, ways: list[Way]) -> None:
+    peaks = {arithmetic: peak(given, arithmetic) for arithmetic in dict.fromkeys(way.arithmetic for way in ways)}
     work: dict[str, float] = {}
-    for arithmetic, last in ways:
+    for way in ways:
         for title in RECIPES:
-            row: dict[str, Any] = {"recipe": title, "arithmetic": arithmetic, "channels last": last}
-            row["compiled"] = compiled
+            row: dict[str, Any] = {"recipe": title, **asdict(way)}
             try:
                 if title not in work:
                     work[title] = _operations(given, title)
-                row |= _measured(given, title, arithmetic, last, compiled, work[title], peaks[arithmetic])
+                row |= _measured(given, title, way, work[title], peaks[way.arithmetic])
             except Exception as error:  # the next way may do
                 row["error"] = f"{type(error).__name__}: {error}"[:500]
             given.keep(row)
@@ -122,17 +135,15 @@ def _operations(given: Given, title: str) -> float:
     return float(counter.get_total_flops()) * settings.accumulate
 
 
-def _measured(
-    given: Given, title: str, arithmetic: str, last: bool, compiled: bool, work: float, rate: float
-) -> dict[str, Any]:
+def _measured(given: Given, title: str, way: Way, work: float, rate: float) -> dict[str, Any]:
     """Seconds of a step after the first ones, memory, and the share of the measured peak of this arithmetic."""
-    set_tf32(arithmetic == "tf32")
+    set_tf32(way.arithmetic == "tf32")
     method, batch, settings = _built(given, title)
-    if compiled:
+    if way.compiled:
         for module in _backbones(method):
             module.compile()
-    fabric = runtime.fabric(PRECISIONS[arithmetic])
-    torch.use_deterministic_algorithms(False)
+    fabric = runtime.fabric(PRECISIONS[way.arithmetic])  # deterministic
+    torch.use_deterministic_algorithms(way.deterministic, warn_only=True)
     times: list[float] = []
 
     def on_step(done: int, snapshot: object) -> None:
@@ -141,7 +152,7 @@ def _measured(
 
     peak_megabytes(given.device)
     source = Same(batch, settings.accumulate)
-    train(method, source, fabric, replace(settings, channels_last=last), seed=0, on_step=on_step)
+    train(method, source, fabric, replace(settings, channels_last=way.channels_last), seed=0, on_step=on_step)
     gaps = sorted(after - before for before, after in pairwise(times))
     seconds = gaps[len(gaps) // 2]
     return {

@@ -66,7 +66,7 @@ def _kmeans(case: Case, dtype: torch.dtype) -> Results:
     }
     for rounds in (1, 5, 10):
         found = spherical_kmeans(flat, start, kept.flatten(1), grid[0] * grid[1], rounds).view_as(panoptic)
-        bounds = (len(panoptic), grid[0] * grid[1], 256)
+        bounds = (len(panoptic), grid[0] * grid[1], MANY)
         ids, (images, _, _) = split(image[kept], found[kept], panoptic[kept], below=bounds)
         results[f"out.partition_it{rounds}"] = _partition(ids)
         results[f"out.n_segments_it{rounds}"] = len(images)

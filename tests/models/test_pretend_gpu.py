@@ -161,6 +161,20 @@ def test_occurrences_are_bincounts() -> None:
     assert occurrences(numbers[:0], 2).tolist() == [0, 0]
 
 
+def test_maps_are_enlarged_whatever_an_earlier_training_has_set() -> None:
+    """Torch's deterministic form of it, for GPUs, asks for a driver."""
+    before = torch.get_deterministic_debug_mode()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with PretendGpu():
+            enlarged = F.interpolate(torch.ones(1, 1, 2, 2, device=CUDA), (4, 4), mode="bilinear")
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.set_deterministic_debug_mode(before)
+    assert torch.equal(held(enlarged), torch.ones(1, 1, 4, 4))
+
+
 def test_a_test_that_names_no_device_computes_where_it_is_asked_to() -> None:
     """As ``pytest tests/models --device cuda`` does; what the project's code mixes up is still seen."""
     here = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
