@@ -47,7 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.list:
         print("\n".join(f"{name:10} {part.seconds:4.0f} s  {part.title}" for name, part in PARTS.items()))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part under way ends too
     asked.out.mkdir(parents=True, exist_ok=True)
     device = asked.device or ("cpu" if asked.tiny else "cuda")
     end, found = time.monotonic() + asked.seconds, dict[str, Any]()
@@ -97,4 +96,5 @@ def one(name: str, device: str, tiny: bool, out: Path, limit: float) -> dict[str
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part under way ends too
     raise SystemExit(main())

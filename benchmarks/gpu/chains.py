@@ -28,7 +28,7 @@ def run(given: Given) -> None:
     if missing := [name for name in NEEDED if not os.environ.get(name)]:
         given.keep({"left out": f"set {' and '.join(missing)} (docs/reference/environment.md)"})
         return
-    os.environ |= {"WEAK2MASK_ENGINE": "here", "WEAK2MASK_TRACKING": "off"}
+    os.environ["WEAK2MASK_TRACKING"] = "off"
     root = Path.cwd()
     for seed in SEEDS:
         for path, targets in BOOKS.items():

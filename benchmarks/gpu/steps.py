@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -102,7 +104,13 @@ def _rows(given: Given, ways: list[Way]) -> None:
 
 
 def _built(given: Given, title: str) -> tuple[Method, Batch, TrainSettings]:
-    """The recipe's page with random weights on a made batch, with settings for a few steps that change little."""
+    """A copy of the recipe's page with random weights, a made batch, and settings for a few steps that change little."""
+    method, batch, settings = _once(given, title)
+    return deepcopy(method), batch, settings
+
+
+@cache
+def _once(given: Given, title: str) -> tuple[Method, Batch, TrainSettings]:
     name, options = RECIPES[title]
     with open(BOOK, encoding="utf-8") as file:
         entry = yaml.safe_load(file)["train"][name]
@@ -116,7 +124,7 @@ def _built(given: Given, title: str) -> tuple[Method, Batch, TrainSettings]:
     batch = made_batch(max(1, loader["batch_size"] // accumulate), loader["crop"], CLASSES)
     rows = torch.arange(loader["crop"]) // REGION
     regions = (rows[:, None] * (1 + int(rows[-1])) + rows).expand_as(batch.seeds).contiguous()
-    steps = 2 if given.tiny else 8
+    steps = 2 if given.tiny else 6
     kept = {
         key: entry["settings"][key] for key in ("optimizer", "momentum", "weight_decay") if key in entry["settings"]
     }
