@@ -104,7 +104,7 @@ def _rows(given: Given, ways: list[Way]) -> None:
 
 
 def _built(given: Given, title: str) -> tuple[Method, Batch, TrainSettings]:
-    """A copy of the recipe's page with random weights, a made batch, and settings for a few steps that change little."""
+    """A copy of the recipe's page with random weights, a made batch, settings for a few steps that change little."""
     method, batch, settings = _once(given, title)
     return deepcopy(method), batch, settings
 
