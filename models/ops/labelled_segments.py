@@ -68,7 +68,7 @@ def labelled_segments(
     where = kept.nonzero(as_tuple=True)  # once: a mask as index makes a GPU wait at every use
     image, label = where[0], seeds[where]
     region = torch.zeros_like(label) if regions is None else regions[where].clamp(min=0)
-    segment, (segment_image, _, *of_segments) = split(
+    segment, (segment_image, _, segment_label, segment_region) = split(
         image, clustered[where], label, region, below=(len(seeds), clusters**2, IGNORE, REGIONS)
     )
     pixels = unit.permute(0, 2, 3, 1)[where]
@@ -82,7 +82,8 @@ def labelled_segments(
         region,
         segment,
         segment_image,
-        *of_segments,
+        segment_label,
+        segment_region,
         prototypes,
     )
 
