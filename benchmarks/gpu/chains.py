@@ -47,10 +47,10 @@ def _scores(path: Path, folder: Path, targets: tuple[str, ...], seed: int, tiny:
     from pipeline.book.params import load_book
 
     content: dict[str, Any] = yaml.safe_load((path / "params.yaml").read_text(encoding="utf-8"))
-    for place, variable in content["book"]["sources"].items():
+    for place, variable in content["book"].get("sources", {}).items():
         (folder / place).parent.mkdir(exist_ok=True)
         (folder / place).symlink_to(os.environ[variable])
-    content["book"] = {"work": "work"}
+    content["book"] = {"root": ".", "path": ".", "params": "params.yaml", "work": "work"}
     for entry in content["train"].values():
         entry["seed"] = seed
         if tiny:

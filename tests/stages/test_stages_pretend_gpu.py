@@ -22,7 +22,7 @@ from stages.train import train
 from tests.helpers.pages import CLASSES, build
 from tests.helpers.pretend_gpu import PretendGpu
 from tests.helpers.pretend_run import SETTINGS, CpuRuntime, PretendRuntime, Same, batch_for, built
-from tests.helpers.pretend_tensor import CUDA, held
+from tests.helpers.pretend_tensor import CUDA, held, mapped
 
 IMAGE = np.random.default_rng(0).integers(256, size=(48, 40, 3), dtype=np.uint8)
 TAGS = np.array([True, False, True])
@@ -112,6 +112,28 @@ def test_two_processes_synchronise_batch_norms_without_reads(monkeypatch: pytest
     with PretendGpu() as gpu:
         found, there = trained(PretendRuntime(gpu))
         assert set(gpu.trips) == {("stages/train.py _Meter.sums", "tolist")}
+    assert found == history
+    for name, value in weights.items():
+        assert torch.equal(there[name], value), name
+
+
+def test_a_training_goes_on_on_a_gpu_from_a_state_that_was_read_on_the_cpu() -> None:
+    states: list[Any] = []
+
+    def keep(done: int, snapshot: Any) -> None:
+        if done == 1:
+            states.append(
+                mapped(lambda leaf: held(leaf).clone() if isinstance(leaf, torch.Tensor) else leaf, snapshot())
+            )
+
+    def trained(runtime: Any, **options: Any) -> tuple[Any, Any]:
+        method = built("classifier")
+        result = train(method, Same(batch_for("classifier")), runtime, SETTINGS, seed=1, **options)
+        return result.history, {name: held(value) for name, value in method.state_dict().items()}
+
+    history, weights = trained(CpuRuntime(), on_step=keep)
+    with PretendGpu() as gpu:
+        found, there = trained(PretendRuntime(gpu), state=states.pop())
     assert found == history
     for name, value in weights.items():
         assert torch.equal(there[name], value), name
