@@ -66,6 +66,7 @@ def one(name: str, device: str, tiny: bool, out: Path, limit: float) -> dict[str
     rows, log = out / f"{name}.rows", out / "gpu.log"
     rows.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.part", name, "--device", device, "--rows", str(rows)]
+    command += ["--seconds", str(limit)]
     begin = time.monotonic()
     with log.open("a", encoding="utf-8") as file:
         print(f"== {name}", file=file, flush=True)

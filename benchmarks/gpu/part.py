@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     asked = parser.parse_args()
     os.environ["WEAK2MASK_DEVICE"] = asked.device
 
@@ -25,7 +27,7 @@ def main() -> None:
         with asked.rows.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    PARTS[asked.name].run(Given(asked.device, asked.tiny, keep))
+    PARTS[asked.name].run(Given(asked.device, asked.tiny, keep, time.monotonic() + asked.seconds))
 
 
 if __name__ == "__main__":
