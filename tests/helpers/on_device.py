@@ -48,6 +48,7 @@ def computing(name: Device, arithmetic: Arithmetic = "float32") -> Iterator[None
                 stack.enter_context(PretendGpu())
             stack.enter_context(_modules_moved())
             stack.enter_context(patch("torch.testing.assert_close", _assert_close))
+            stack.enter_context(patch("torch.from_numpy", _from_numpy))
             stack.enter_context(_OfTests())
         stack.enter_context(in_arithmetic(arithmetic, "cpu" if name == "cpu" else "cuda"))
         _here.append(CUDA if name != "cpu" else torch.device("cpu"))
@@ -62,6 +63,11 @@ def in_arithmetic(arithmetic: Arithmetic, kind: str) -> AbstractContextManager[o
 
 
 _assert_close = partial(torch.testing.assert_close, check_device=False)
+
+
+def _from_numpy(array: Any, plain: Callable[[Any], Tensor] = torch.from_numpy) -> Tensor:
+    """Modes do not see it."""
+    return _moved(plain(array)) if _is_test() else plain(array)
 
 
 class _OfTests(TorchFunctionMode):

@@ -17,6 +17,7 @@ from models.ops.nearest import label_shares, multiset_labels, nearest
 from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, located, location, spherical_kmeans, split
 from models.structures import UNLABELLED
+from tests.helpers.on_device import device
 
 MANY = 2**20
 
@@ -56,7 +57,7 @@ def _kmeans(case: Case, dtype: torch.dtype) -> Results:
     vectors = located(unit)
     kept, grid = panoptic != par["ignore"], (par["ny"], par["nx"])
     flat = vectors.flatten(2).transpose(1, 2)
-    start = grid_clusters(panoptic.shape[1:], grid).flatten()
+    start = grid_clusters(panoptic.shape[1:], grid, device()).flatten()
     image = torch.arange(len(panoptic))[:, None, None].expand_as(panoptic)
     results: Results = {
         "out.emb": unit.permute(0, 2, 3, 1)[kept],
