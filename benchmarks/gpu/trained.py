@@ -51,7 +51,7 @@ def ddp(given: Given) -> None:
         subprocess.run([*command, str(launched)], check=True, timeout=_longest(given))
         given.keep(_compared("torchrun", plain, launched))
         backend = "nccl" if given.device == "cuda" else "gloo"
-        fabric = Fabric(given.device, strategy=DDPStrategy(process_group_backend=backend), devices=1)
+        fabric = Fabric(accelerator=given.device, strategy=DDPStrategy(process_group_backend=backend), devices=1)
         fabric.launch()
         with patch("pipeline.compute.runtime.fabric", lambda: fabric):
             Run(wrapped)()
