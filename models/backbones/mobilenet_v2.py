@@ -11,7 +11,6 @@ from torchvision.models import mobilenet_v2
 
 from models.backbones.base import Backbone, limit_stride
 from models.ops.depthwise import quicken
-from models.ops.fused_convolution import fuse
 
 STAGES = (slice(0, 1), slice(1, 4), slice(4, 7), slice(7, 14), slice(14, 19))
 """Blocks of ``features`` that end at strides 2 (stem), 4, 8, 16 and 32."""
@@ -37,7 +36,6 @@ class MobileNetV2(Backbone):
         self.features = features
         limit_stride(self.stages()[1:], output_stride)
         quicken(self)
-        fuse(self)
         self.freeze(freeze_bn, frozen_stages)
 
     def stages(self) -> list[nn.Module]:
