@@ -63,7 +63,7 @@ class _ScoreChunk:
     def _scores(self, k: int) -> Iterator[tuple[str, float]]:
         data = DataSet(self.work, self.column.data)
         store = data.store(self.column.key)
-        ids = [id for id in store.ids[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE] if id in data.with_truth]
+        ids = [id for id in store.ids[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE] if data.has_truth(id)]
         for id, item in store.items(ids):
             mask = as_mask(item, self.judge.threshold)
             mean = mean_iou(image_iou(mask, data.truth.mask(id), data.catalogue.num_classes))
