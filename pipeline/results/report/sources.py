@@ -12,11 +12,10 @@ from typing import Any
 from models.errors import DataError
 from pipeline.book.artifacts import artifact, kind_of
 from pipeline.book.params import Book
-from pipeline.datasets.catalogue import FILE, Catalogue
+from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.ground_truth import TRUTH_FILE, GroundTruth
 from pipeline.pictures.gallery import COLUMN_OF, STORES
 from pipeline.results.tables.evaluations import read_evaluations
-from pipeline.storage.once import open_once
 
 ORDER = ("export_cams", "refine_cams", "propagate_cams", "make_pseudo_masks", "predict_masks")
 """Verbs that fill a column, in the order of the columns; full supervision is the ground truth again."""
@@ -62,9 +61,9 @@ class DataSet:
     work: str
     name: str
 
-    @property
+    @cached_property
     def catalogue(self) -> Catalogue:
-        return open_once(Catalogue.load, artifact(self.work, "catalogues", self.name), FILE)
+        return Catalogue.load(artifact(self.work, "catalogues", self.name))
 
     @cached_property
     def truth(self) -> GroundTruth:
@@ -75,9 +74,15 @@ class DataSet:
         return (self.truth.folder / TRUTH_FILE).is_file() and self.truth.has_mask(id)
 
     def store(self, key: str) -> Any:
-        """The store of a column, opened once a process. Raises DataError where it is missing or damaged."""
-        kind, _, name = key.partition("/")
-        return STORES[kind].opened(artifact(self.work, kind, name))
+        """The store of a column, opened once. Raises DataError where it is missing or damaged."""
+        if key not in self._stores:
+            kind, _, name = key.partition("/")
+            self._stores[key] = STORES[kind](artifact(self.work, kind, name))
+        return self._stores[key]
+
+    @cached_property
+    def _stores(self) -> dict[str, Any]:
+        return {}
 
 
 @contextmanager
