@@ -101,13 +101,15 @@ def _store(record: Record) -> str:
 
 
 def _cams(record: Record) -> str:
-    return (
-        f"## Bytes of CAMs\n\nA store of real photographs ({record['images']:,} images of "
-        f"{record['pixels']:,.0f} pixels on average, {record['maps']:,} maps, {record['type']}) has {record['files']:,} files, "
-        f"{record['bytes_per_map']:,.0f} bytes a map, {record['bytes_per_cell']:.2f} a cell. By that COCO's 118,287 "
-        f"images of 480x640 with 2.9 classes each have {record['coco_gigabytes']:.1f} GB.\n\n"
-        f"Measured {_place(record['made'])}.\n"
-    )
+    return f"""## Bytes of CAMs
+
+A store of real photographs ({record["images"]:,} images of {record["pixels"]:,.0f} pixels on average,
+{record["maps"]:,} maps, {record["type"]}) has {record["files"]:,} files, {record["bytes_per_map"]:,.0f} bytes a map,
+{record["bytes_per_cell"]:.2f} a cell. By that COCO's 118,287 images of 480x640 with 2.9 classes each have
+{record["coco_gigabytes"]:.1f} GB.
+
+Measured {_place(record["made"])}.
+"""
 
 
 def _place(made: Record) -> str:
