@@ -2,7 +2,7 @@
 
     python -m benchmarks.scale                                 # 640, 10,582 and 118,287 images: hours beside others
     python -m benchmarks.scale --images 640 2000 8000          # some minutes
-    python -m benchmarks.scale --resume                        # go on; what this commit has measured is kept
+    python -m benchmarks.scale --resume                        # go on; what has been measured is kept
     python -m benchmarks.scale --store 1281167                 # a store of CAMs of so many images: opening it
     python -m benchmarks.scale --cams work/voc_mini/cams/cam   # bytes of a real store, and of COCO's by arithmetic
 
@@ -42,6 +42,8 @@ OUTPUTS = {
     "make_pseudo_masks": "supervision/pseudo_train",
 }
 HASHED = "DVC's hash of a CAM store"
+ONCE = ("made images", "table", "report", "page")
+"""Steps that run once at each size: the first is no measurement, the others do not depend on the number of images."""
 LOOP = "sum(i * i for i in range(3_000_000))"
 """The same work every time: how fast the machine is at that moment."""
 
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, nargs="+", default=list(IMAGES), help="sizes, ascending")
     parser.add_argument("--folder", type=Path, default=ROOT / ".scratch" / "scale", help="for the made data")
     parser.add_argument("--out", type=Path, default=FOLDER, help="for the results")
-    parser.add_argument("--resume", action="store_true", help="keep what this commit has measured")
+    parser.add_argument("--resume", action="store_true", help="keep what has been measured; each run says its commit")
     parser.add_argument("--keep", action="store_true", help="leave the made data")
     parser.add_argument("--store", type=int, metavar="IMAGES", help="measure opening a store of so many images alone")
     parser.add_argument("--cams", type=Path, metavar="STORE", help="measure the bytes of a real store alone")
@@ -96,10 +98,9 @@ def _all(sizes: Sequence[int], folder: Path, path: Path, resume: bool) -> None:
     runs: list[Record] = json.loads(path.read_text(encoding="utf-8"))["runs"] if resume and path.is_file() else []
     turns = [*sizes, *sizes[-2::-1]]
     for step in (*STEPS, HASHED):
-        for turn, images in enumerate(turns if step != "made images" else sizes):
+        for turn, images in enumerate(sizes if step in ONCE else turns):
             place = {"step": step, "images": images, "turn": turn}
-            if not any(place.items() <= run.items() and run["commit"] == made()["commit"] for run in runs):
-                runs = [run for run in runs if not place.items() <= run.items()]
+            if not any(place.items() <= run.items() for run in runs):
                 runs.append(place | {"commit": made()["commit"]} | _step(step, images, folder / str(images)))
                 _write(path, {"runs": runs, "made": made()})
             print(_line(next(run for run in runs if place.items() <= run.items())), flush=True)
