@@ -60,13 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="keep what has been measured; each run says its commit")
     parser.add_argument("--keep", action="store_true", help="leave the made data")
     parser.add_argument("--store", type=int, metavar="IMAGES", help="measure opening a store of so many images alone")
-    parser.add_argument("--cams", type=Path, metavar="STORE", help="measure the bytes of a real store alone")
+    parser.add_argument("--cams", type=Path, nargs="+", metavar="STORE", help="measure the bytes of real stores alone")
+    parser.add_argument("--about", default="", help="what the stores are of, for the page")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.store:
         _write(asked.out / f"store_{asked.store}.json", _large_store(asked.store))
     elif asked.cams:
-        _write(asked.out / "cams.json", cam_bytes(asked.cams))
+        stores = [cam_bytes(path) for path in asked.cams]
+        _write(asked.out / "cams.json", {"about": asked.about, "stores": stores, "made": made()})
     else:
         _all(sorted(asked.images), asked.folder, asked.out / "stages.json", asked.resume)
         if not asked.keep:
@@ -87,9 +89,9 @@ def cam_bytes(path: Path) -> Record:
     cells, pixels = sum(map(np.prod, shapes)), float(np.prod(store.index.sizes, axis=1).mean())
     coco = COCO_IMAGES * COCO_TAGS * size / maps * COCO_PIXELS / pixels
     return {
-        "images": len(store), "maps": maps, "files": len(files), "bytes": size, "type": store.attributes["dtype"],
-        "bytes_per_map": size / maps, "bytes_per_cell": float(size / cells), "pixels": pixels,
-        "coco_gigabytes": coco / 1e9, "made": made(),
+        "store": path.name, "images": len(store), "maps": maps, "files": len(files), "bytes": size,
+        "type": store.attributes["dtype"], "bytes_per_map": size / maps, "bytes_per_cell": float(size / cells),
+        "pixels": pixels, "coco_gigabytes": coco / 1e9,
     }  # fmt: skip
 
 

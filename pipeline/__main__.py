@@ -11,6 +11,13 @@ import sys
 import warnings
 from typing import NoReturn
 
+from pipeline.running.handover import SOCKET, end_as, hand_over
+
+if __name__ == "__main__" and SOCKET in os.environ and sys.argv[1:2] != ["code"]:  # that one needs no large library
+    ended = hand_over()
+    if ended is not None:
+        end_as(ended)
+
 gc.set_threshold(50_000, 10, 10)
 """Collections after every 700 new objects are a fifth of the time of imports and of reading a book. What holds much
 memory, tensors and arrays, goes by reference counts, without a collection."""

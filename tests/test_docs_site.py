@@ -166,6 +166,14 @@ def test_citations_become_links() -> None:
     )
 
 
+def test_the_site_has_the_dark_picture_beside_the_light_one() -> None:
+    files = SimpleNamespace(documentation_pages=lambda: [])
+    page = hooks.on_page_markdown("![One](../pictures/a_light.png)\n", page=_page("howto/gpu.md"), files=files)
+    assert page == "![One](../pictures/a_light.png#only-light)\n![One](../pictures/a_dark.png#only-dark)\n"
+    pictures = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert {name.replace("_light.", "_dark.") for name in pictures if "_light." in name} <= pictures
+
+
 def test_numbers_of_equations_are_anchors() -> None:
     files = SimpleNamespace(documentation_pages=lambda: [])
     text = "Text:\n\n    (1)  a = b\n         c = d\n    (12) e\n\nMore text, (3).\n"

@@ -2,6 +2,8 @@
 
 - ``docs/methods/seam.md, section 3`` in running text leads to that section.
 - ``$x$`` and ``$$x$$`` are converted while building: every current browser draws MathML.
+- A picture ``NAME_light.png`` stands for a pair: the site shows ``NAME_dark.png`` in its dark scheme. A forge shows the
+  light one alone.
 - ``lab`` in the nav stands for the dated pages of that folder.
 - Indented lines of a page of methods are equations in plain text: they are drawn, and numbers get an anchor.
 """
@@ -26,6 +28,7 @@ CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]*`|\[[^
 MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 EQUATIONS = re.compile(r'<div class="highlight"><pre><span></span><code>(.*?)</code></pre></div>', re.S)
 NUMBER = re.compile(r"\((\d+)\) (.*)")
+PAIR = re.compile(r"^!(\[[^\]]*\])\(([^)\s]*)_light(\.\w+)\)$", re.M)
 BLOCK = re.compile(r"(?<=\n\n) {4}\(\d+\).*\n(?:(?: {4}.*)?\n)*")
 """An indented block that begins with a number."""
 
@@ -39,8 +42,9 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, files: Any, **_: Any) -> str:
-    """Make links of what a page cites, and anchors for its numbered equations."""
+    """Make links of what a page cites, anchors for its numbered equations, pairs of its light pictures."""
     markdown = BLOCK.sub(_anchored, markdown)
+    markdown = PAIR.sub(r"!\1(\2_light\3#only-light)\n!\1(\2_dark\3#only-dark)", markdown)
     known = {file.src_uri: file for file in files.documentation_pages()}
     return "".join(
         text if index % 2 else CITED.sub(lambda match: _link(match, page.file.src_uri, known), text)

@@ -101,15 +101,24 @@ def _store(record: Record) -> str:
 
 
 def _cams(record: Record) -> str:
-    return f"""## Bytes of CAMs
-
-A store of real photographs ({record["images"]:,} images of {record["pixels"]:,.0f} pixels on average,
-{record["maps"]:,} maps, {record["type"]}) has {record["files"]:,} files, {record["bytes_per_map"]:,.0f} bytes a map,
-{record["bytes_per_cell"]:.2f} a cell. By that COCO's 118,287 images of 480x640 with 2.9 classes each have
-{record["coco_gigabytes"]:.1f} GB.
-
-Measured {_place(record["made"])}.
-"""
+    columns = ["store", "type", "images", "maps", "bytes a map", "bytes a cell", "COCO by that, GB"]
+    rows = [
+        [
+            f"`{store['store']}`",
+            store["type"],
+            f"{store['images']:,}",
+            f"{store['maps']:,}",
+            f"{store['bytes_per_map']:,.0f}",
+            f"{store['bytes_per_cell']:.2f}",
+            f"{store['coco_gigabytes']:.1f}",
+        ]
+        for store in record["stores"]
+    ]
+    return (
+        f"## Bytes of CAMs of real images\n\n{record['about']}\n\n{table(columns, rows)}\n\n"
+        "COCO: 118,287 images of 480x640 with 2.9 classes each.\n\n"
+        f"Measured {_place(record['made'])}.\n"
+    )
 
 
 def _place(made: Record) -> str:

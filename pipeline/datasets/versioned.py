@@ -78,7 +78,7 @@ def read_versioned(path: Path, schema: str, sections: Mapping[str, Make[Any]]) -
     kind = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
     if kind != (schema, VERSION):
         raise DataError(f"{path}: expected {schema} version {VERSION}, found {kind}. Run prepare again.")
-    return plain
+    return dict(plain)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _read(path: Path, sections: Mapping[str, Make[Any]]) -> Any:
     text = _mapped(path)
     parts: dict[str, Part] = {}
     before = len(text)
-    for key in reversed(sections):
+    for key in reversed(list(sections)):
         head = b'\n "%s": {' % key.encode()
         at = (text.find if len(parts) == len(sections) - 1 else text.rfind)(head, 0, before)
         start = at + len(head)

@@ -37,6 +37,7 @@ from pipeline.compute.servers import start_prefect
 from pipeline.running.flow_log import quieten, shorten_task_lines
 from pipeline.running.graph import FIRST, Stage, plan, read_graph
 from pipeline.running.plan import PlanRun
+from pipeline.running.prefork import prefork
 from pipeline.running.repro import check_environment, recording
 from pipeline.running.stage_notes import MADE, Notes
 from pipeline.running.stage_process import StageOutcome
@@ -143,7 +144,7 @@ def run_book(
         return Failed(name="Refused", message=str(error), data=error.exit_code)
     notes = Notes(checked)
     try:
-        with recording():
+        with recording(), prefork():
             run_all(plan_run, notes, checked.name)
     finally:
         notes.close()
