@@ -17,7 +17,7 @@ ifeq ($(filter $(TORCH),default cpu),)
 $(error TORCH=$(TORCH): expected TORCH=cpu (no CUDA) or TORCH=default)
 endif
 
-.PHONY: help run test lint check setup voc_mini bench mlflow server serve docs docs-serve clean
+.PHONY: help run test test-slow lint check setup voc_mini bench mlflow server serve docs docs-serve clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,8 +51,11 @@ check: $(STAMP)  ## Every recipe book: all names and options resolve
 	@for book in . $(patsubst %/params.yaml,%,$(wildcard recipes/*/params.yaml)); do \
 	  python -m pipeline check --book "$$book" || exit; done
 
-test: lint  ## Everything that CI checks: ruff, mypy, import-linter, the tests on all cores
-	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
+test: lint  ## ruff, mypy, import-linter, and the tests on all cores but those marked slow
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-slow: $(STAMP)  ## The tests marked slow, which CI runs too: whole books, tutorials, official networks
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder -m slow
 
 bench: $(STAMP)  ## Times beside straightforward references: results/benchmarks/ and docs/benchmarks.md (some minutes)
 	@python -m benchmarks --resume

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / ".scratch" / "scale", help="for the made data")
     parser.add_argument("--out", type=Path, default=FOLDER, help="for the results")
     parser.add_argument("--resume", action="store_true", help="keep what has been measured; each run says its commit")
+    parser.add_argument("--once", action="store_true", help="each step once at each size, not before and after")
     parser.add_argument("--keep", action="store_true", help="leave the made data")
     parser.add_argument("--store", type=int, metavar="IMAGES", help="measure opening a store of so many images alone")
     parser.add_argument("--cams", type=Path, nargs="+", metavar="STORE", help="measure the bytes of real stores alone")
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stores = [cam_bytes(path) for path in asked.cams]
         _write(asked.out / "cams.json", {"about": asked.about, "stores": stores, "made": made()})
     else:
-        _all(sorted(asked.images), asked.folder, asked.out / "stages.json", asked.resume)
+        _all(sorted(asked.images), asked.folder, asked.out / "stages.json", asked.resume, asked.once)
         if not asked.keep:
             shutil.rmtree(asked.folder)
     return 0
@@ -95,12 +96,12 @@ def cam_bytes(path: Path) -> Record:
     }  # fmt: skip
 
 
-def _all(sizes: Sequence[int], folder: Path, path: Path, resume: bool) -> None:
+def _all(sizes: Sequence[int], folder: Path, path: Path, resume: bool, once: bool) -> None:
     """Every step at every size, each written as soon as it is there."""
     runs: list[Record] = json.loads(path.read_text(encoding="utf-8"))["runs"] if resume and path.is_file() else []
     turns = [*sizes, *sizes[-2::-1]]
     for step in (*STEPS, HASHED):
-        for turn, images in enumerate(sizes if step in ONCE else turns):
+        for turn, images in enumerate(sizes if once or step in ONCE else turns):
             place = {"step": step, "images": images, "turn": turn}
             if not any(place.items() <= run.items() for run in runs):
                 runs.append(place | {"commit": made()["commit"]} | _step(step, images, folder / str(images)))

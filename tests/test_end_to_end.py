@@ -110,6 +110,7 @@ def test_a_scalar_re_runs_what_depends_on_it_and_changing_it_back_runs_nothing(f
     assert ran <= {"code"}
 
 
+@pytest.mark.slow
 def test_training_and_the_rest_run_without_ground_truth(finished: tuple[Path, str], tmp_path: Path) -> None:
     """Every verb but prepare, annotate and evaluate works when the masks are gone."""
     folder = tmp_path / "blind"
@@ -126,6 +127,7 @@ def test_training_and_the_rest_run_without_ground_truth(finished: tuple[Path, st
     assert "ground_truth" in done.stderr
 
 
+@pytest.mark.slow
 def test_same_inputs_give_the_same_bytes(finished: tuple[Path, str], tmp_path: Path) -> None:
     """A second project, made from nothing, has the same hash for every output of every stage."""
     folder = project(tmp_path / "again", small_book())

@@ -149,6 +149,7 @@ NETWORKS: dict[str, tuple[str, Callable[[Page, OfficialNetwork, Tensor], Answers
 """Oracle -> name in the importer, and what makes the oracle's outputs of our page."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", available())
 def test_the_network_answers_as_the_original_did(name: str) -> None:
     oracle = NetworkOracle(name)
