@@ -55,7 +55,7 @@ def _stages(record: Record) -> Iterator[str]:
     written = [run for run in runs if "files" in run and run["images"] == sizes[-1]]
     stores = {run["step"]: run for run in written}
     rows = [
-        [step, f"{run['files']:,}", f"{run['bytes'] / 1e6:,.1f}", f"{run['bytes'] / sizes[-1]:,.0f}"]
+        [step, f"{run['files']:,}", f"`{run['bytes'] / 1e6:,.1f}`", f"{run['bytes'] / sizes[-1]:,.0f}"]
         for step, run in stores.items()
     ]
     yield f"## Files of {sizes[-1]:,} images\n\n{table(['step', 'files', 'MB', 'bytes an image'], rows)}\n"
@@ -72,11 +72,11 @@ def _row(runs: Sequence[Record], step: str, sizes: Sequence[int]) -> list[str]:
     places = 4 if step == "chunk" else 2
     return [
         step,
-        *("" if value is None else f"{value:.{places}f}" for value in cpu.values()),
+        *("" if value is None else f"`{value:.{places}f}`" for value in cpu.values()),
         *("" if value is None else f"{value:.0f}" for value in memory.values()),
-        *(f"{gap:.3f}" for gap in gaps),
+        *(f"`{gap:.3f}`" for gap in gaps),
         *[""] * (len(sizes) - 1 - len(gaps)),
-        f"{gaps[-1] / gaps[0]:.2f}" if len(gaps) > 1 else "",
+        f"`{gaps[-1] / gaps[0]:.2f}`" if len(gaps) > 1 else "",
     ]
 
 
@@ -93,7 +93,7 @@ def _report(runs: Sequence[Record], images: int) -> Iterator[str]:
 
 def _store(record: Record) -> str:
     rows = [
-        [f"{int(images):,}", f"{1000 * run['open_and_chunk']:.1f}", f"{run['making_megabytes']:.0f}"]
+        [f"{int(images):,}", f"`{1000 * run['open_and_chunk']:.1f}`", f"{run['making_megabytes']:.0f}"]
         for images, run in record["stores"].items()
     ]
     columns = ["images of a store of CAMs", "opening it and reading 64 of them, CPU ms", "writing it, MB"]
@@ -109,8 +109,8 @@ def _cams(record: Record) -> str:
             f"{store['images']:,}",
             f"{store['maps']:,}",
             f"{store['bytes_per_map']:,.0f}",
-            f"{store['bytes_per_cell']:.2f}",
-            f"{store['coco_gigabytes']:.1f}",
+            f"`{store['bytes_per_cell']:.2f}`",
+            f"`{store['coco_gigabytes']:.1f}`",
         ]
         for store in record["stores"]
     ]

@@ -57,11 +57,11 @@ def test_the_page_says_what_was_measured() -> None:
     ]
     stores = {"1000": {"open_and_chunk": 0.04, "making_megabytes": 60}}
     text = page.text_of({"stages": {"runs": runs, "made": made}, "store_1": {"stores": stores, "made": made}})
-    assert "| prepare | 1.64 | 11.64 | 111.64 | 100 | 100 | 100 | 1.000 | 1.000 | 1.00 |" in text
-    assert "| prepare | 3 | 1.1 | 10 |" in text
+    assert "| prepare | `1.64` | `11.64` | `111.64` | 100 | 100 | 100 | `1.000` | `1.000` | `1.00` |" in text
+    assert "| prepare | 3 | `1.1` | 10 |" in text
     assert "has 12.3 MB and 48 rows" in text
     assert "opens it in 1.25 s" in text
-    assert "| 1,000 | 40.0 | 60 |" in text
+    assert "| 1,000 | `40.0` | 60 |" in text
     assert page.text_of({}) == page.HEAD
 
 
