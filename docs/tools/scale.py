@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale import slopes
+from benchmarks.scale import HASHED, slopes
+from benchmarks.scale_steps import GALLERY
 from docs.tools.tables import table
 
 FOLDER = Path(__file__).parents[2] / "results" / "scale"
@@ -52,7 +53,7 @@ def _stages(record: Record) -> Iterator[str]:
         "MB is the peak of the process. CPU milliseconds of one image more are corrected by a loop that is timed "
         "before and after each step; a step that takes less than a second more at the largest size has none.\n"
     )
-    written = [run for run in runs if "files" in run and run["images"] == sizes[-1]]
+    written = [run for run in runs if "files" in run and run["images"] == sizes[-1] and run["step"] != HASHED]
     stores = {run["step"]: run for run in written}
     rows = [
         [step, f"{run['files']:,}", f"`{run['bytes'] / 1e6:,.1f}`", f"{run['bytes'] / sizes[-1]:,.0f}"]
@@ -60,7 +61,8 @@ def _stages(record: Record) -> Iterator[str]:
     ]
     yield f"## Files of {sizes[-1]:,} images\n\n{table(['step', 'files', 'MB', 'bytes an image'], rows)}\n"
     yield from _report(runs, sizes[-1])
-    yield f"Measured {_place(record['made'])}.\n"
+    commits = ", ".join(f"`{commit[:8]}`" for commit in dict.fromkeys(run["commit"] for run in runs))
+    yield f"Measured until {record['made']['date']}, commits {commits}, {record['made']['machine']}.\n"
 
 
 def _row(runs: Sequence[Record], step: str, sizes: Sequence[int]) -> list[str]:
@@ -85,9 +87,9 @@ def _report(runs: Sequence[Record], images: int) -> Iterator[str]:
     opened = [run for run in runs if run["step"] == "page" and run["images"] == images]
     if written and opened:
         yield (
-            f"The report of the book of {images:,} images has {written[0]['bytes'] / 1e6:.1f} MB and "
-            f"{opened[0]['rows']} rows of the gallery, half of them of 480x640 pixels. Chromium opens it in "
-            f"{opened[0]['opens']:.2f} s (worst of three: {opened[0]['opens_worst']:.2f} s).\n"
+            f"The report of the book of {images:,} images has {written[0]['bytes'] / 1e6:.1f} MB, with a gallery of "
+            f"{GALLERY} of them and {GALLERY} images of 480x640 pixels. Chromium opens it in {opened[0]['opens']:.2f} s "
+            f"(worst of three: {opened[0]['opens_worst']:.2f} s).\n"
         )
 
 
