@@ -88,8 +88,8 @@ def _report(runs: Sequence[Record], images: int) -> Iterator[str]:
     if written and opened:
         yield (
             f"The report of the book of {images:,} images has {written[0]['bytes'] / 1e6:.1f} MB, with a gallery of "
-            f"{GALLERY} of them and {GALLERY} images of 480x640 pixels. Chromium opens it in {opened[0]['opens']:.2f} s "
-            f"(worst of three: {opened[0]['opens_worst']:.2f} s).\n"
+            f"{GALLERY} of them and {GALLERY} images of 480x640 pixels. Chromium opens it in "
+            f"{opened[0]['opens']:.2f} s (worst of three: {opened[0]['opens_worst']:.2f} s).\n"
         )
 
 
