@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from mmap import mmap
 from pathlib import Path
 
 from models.errors import DataError
@@ -21,7 +22,7 @@ Sums = Mapping[str, str]
 
 def write_sums(folder: Path, names: Iterable[str]) -> None:
     """Write ``folder/SHA256SUMS`` of the files ``names``, which are there; paths with forward slashes."""
-    lines = [f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in sorted(names)]
+    lines = [f"{_sha256(folder / name)}  {name}\n" for name in sorted(names)]
     (folder / FILE).write_text("".join(lines), encoding="utf-8")
 
 
@@ -43,10 +44,12 @@ def read_sums(folder: Path) -> Sums | None:
     return {match[2]: match[1] for match in found if match}
 
 
-def check(path: Path, data: bytes, name: str, sums: Sums | None) -> None:
-    """Raises DataError where ``data``, read from ``path``, is not what ``sums`` says of ``name``."""
-    if sums is not None and sums.get(name) != _sha256(data):
+def check(path: Path, data: bytes | mmap, name: str, sums: Sums | None) -> str:
+    """The sha256 of ``data``. Raises DataError where that is not what ``sums`` says of ``name``, read from ``path``."""
+    digest = hashlib.sha256(data).hexdigest()
+    if sums is not None and sums.get(name) != digest:
         raise damaged(path, "other bytes than were written")
+    return digest
 
 
 def checked_bytes(path: Path) -> bytes:
@@ -69,5 +72,6 @@ def damaged(path: Path, found: str) -> DataError:
     )
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
