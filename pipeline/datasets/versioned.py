@@ -39,7 +39,10 @@ Make = Callable[[Any], Value]
 
 
 def write_versioned(path: Path, plain: Mapping[str, Any]) -> None:
-    """Write JSON with sorted keys, so that equal contents are equal bytes, and its checksum; dataclasses become objects."""
+    """Write JSON with sorted keys, so that equal contents are equal bytes, and its checksum; dataclasses become objects.
+
+    ``SHA256SUMS`` beside it is that of this file alone.
+    """
     with path.open("w", encoding="utf-8") as file:
         file.writelines(_pieces(plain))
     write_sums(path.parent, [path.name])
