@@ -39,9 +39,9 @@ Make = Callable[[Any], Value]
 
 
 def write_versioned(path: Path, plain: Mapping[str, Any]) -> None:
-    """Write JSON with sorted keys, so that equal contents are equal bytes, and its checksum; dataclasses become objects.
+    """Write JSON with sorted keys, so that equal contents are equal bytes, and ``SHA256SUMS`` of it alone.
 
-    ``SHA256SUMS`` beside it is that of this file alone.
+    Dataclasses become objects.
     """
     with path.open("w", encoding="utf-8") as file:
         file.writelines(_pieces(plain))

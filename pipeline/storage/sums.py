@@ -45,9 +45,9 @@ def read_sums(folder: Path) -> Sums | None:
 
 
 def check(path: Path, data: bytes | mmap, name: str, sums: Sums | None) -> str:
-    """The sha256 of ``data``. Raises DataError where that is not what ``sums`` says of ``name``, read from ``path``."""
+    """The sha256 of ``data``, read from ``path``. Raises DataError where ``sums`` say another one of ``name``."""
     digest = hashlib.sha256(data).hexdigest()
-    if sums is not None and sums.get(name) != digest:
+    if sums is not None and sums.get(name, digest) != digest:
         raise damaged(path, "other bytes than were written")
     return digest
 
