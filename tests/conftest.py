@@ -10,6 +10,7 @@ import pytest
 LONG = (
     "test_tutorials.py",
     "test_end_to_end.py",
+    "test_cases.py",
     "test_dry_run.py",
     "test_versions.py",
     "test_install.py",

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from pipeline.storage.sums import Sums, check, write_sums
+from pipeline.storage.sums import AGAIN, Sums, check, write_sums
 from pipeline.storage.whole import remove
 
 Array = npt.NDArray[Any]
@@ -57,9 +57,7 @@ def _readable(folder: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{folder} is damaged ({reason}). Remedy: delete it and run the stage that writes it again (`dvc repro`)."
-        ) from error
+        raise DataError(f"{folder} is damaged ({reason}). {AGAIN}") from error
 
 
 def array_name(name: str, k: int) -> str:

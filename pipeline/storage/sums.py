@@ -16,6 +16,11 @@ from models.errors import DataError
 
 FILE = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+AGAIN = (
+    "Remedy: check the disk, delete the file's copy in DVC's cache, from where it would come back "
+    "(`find .dvc/cache -samefile FILE -delete`), and the artefact, then run the stage that makes it (`dvc repro`)."
+)
+"""What makes a damaged artefact whole: DVC takes files of its cache, which are links to the same bytes, for whole."""
 Sums = Mapping[str, str]
 """Path below the folder -> sha256 of the file, in hexadecimal digits."""
 
@@ -67,8 +72,7 @@ def checked_bytes(path: Path) -> bytes:
 def damaged(path: Path, found: str) -> DataError:
     """The error for a file that was written whole and has changed since."""
     return DataError(
-        f"{path} is damaged: found {found}. Remedy: check the disk, delete the artefact and its copy in DVC's cache, "
-        f"then run the stage that makes it again (`dvc repro`). If it was changed on purpose, delete {FILE} beside it."
+        f"{path} is damaged: found {found}. {AGAIN} If it was changed on purpose, delete {FILE} beside it."
     )
 
 
