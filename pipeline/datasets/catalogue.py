@@ -106,13 +106,13 @@ class Catalogue:
         """
         entry = self.entry(id)
         path = self.path(entry.image)
-        self.require_same(path, entry.sha256)
         try:
             image = read_image(path, upright=self.upright)
         except BadFileError as bad:
             raise self.changed(path, bad.expected, bad.found) from None
         if image.shape[:2] != entry.size:
             raise self.changed(path, f"size {entry.size} (H, W)", str(image.shape[:2]))
+        self.require_same(path, entry.sha256)
         return image
 
     def path(self, relative: str) -> Path:

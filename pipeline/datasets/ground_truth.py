@@ -82,8 +82,8 @@ class GroundTruth:
                 f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
                 "and no labels can be derived for it. Name its mask folder in the data set's options."
             )
-        self.catalogue.require_same(self._root / mask, self._entries[id].sha256)
         values = self._indices(mask, size).astype(np.uint8)
+        self.catalogue.require_same(self._root / mask, self._entries[id].sha256)
         return np.frombuffer(bytearray(values.tobytes().translate(self._lookup)), np.uint8).reshape(size)
 
     def boxes(self, id: str) -> npt.NDArray[np.float32] | None:

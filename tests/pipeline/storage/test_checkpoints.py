@@ -22,6 +22,7 @@ from pipeline.storage.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
+from pipeline.storage.sums import FILE as SUMS
 
 SMALL = {"backbone": "resnet18", "width": 0.25}
 CLASSES = ("cow", "dog")
@@ -62,7 +63,7 @@ def test_the_same_weights_and_recipe_are_the_same_bytes(tmp_path: Path) -> None:
         assert (a / file).read_bytes() == (b / file).read_bytes()
     channels_last = small().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert (save(tmp_path / "c", channels_last) / WEIGHTS).read_bytes() == (a / WEIGHTS).read_bytes()
-    assert sorted(p.name for p in a.iterdir()) == [CARD, WEIGHTS]
+    assert sorted(p.name for p in a.iterdir()) == [SUMS, CARD, WEIGHTS]
     assert not list(tmp_path.glob(".partial*"))
     assert str(tmp_path) not in (a / CARD).read_text()
 
@@ -159,6 +160,7 @@ def test_a_truncated_file_is_an_error_with_its_path(tmp_path: Path, keep: int, n
 def edit(folder: Path, **changes: object) -> None:
     content = json.loads((folder / CARD).read_text()) | changes
     (folder / CARD).write_text(json.dumps(content))
+    (folder / SUMS).unlink()  # changed on purpose
 
 
 def test_another_version_of_the_format_or_the_page_is_refused(tmp_path: Path) -> None:
