@@ -55,7 +55,12 @@ def _stage(verb: str, name: str, folder: str) -> None:
         print(f"{stage}: {known}.", flush=True)
     lock = SCRATCH / "stages" / f"{book.book.work.replace('/', '.')}.{stage}.lock"
     mine = alone(lock, stage) if first_of_group() else nullcontext()
-    with mine, under_way(stage), measured(book, stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
+    with (
+        mine,
+        under_way(stage),
+        measured(book, stage),
+        tracking.run(stage, book.name, entry.model_dump(), outputs) as log,
+    ):
         try:
             binder.run(book, name, log)
         except TypeError:  # perhaps an option that no part has: who runs a stage alone has not checked the book

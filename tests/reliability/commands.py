@@ -1,7 +1,7 @@
 """A command on the DVC project of shell stages in the working folder: ``commands.py run`` or ``commands.py flow``.
 
-``run`` is what ``python -m pipeline run`` does once the book has been checked; ``flow`` what Prefect's tasks do, without
-Prefect.
+``run`` is what ``python -m pipeline run`` does once the book has been checked; ``flow`` what Prefect's tasks do,
+without Prefect.
 """
 
 from __future__ import annotations

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -112,6 +115,59 @@ def one_cache(number: int) -> Counter[str]:
     return seen
 
 
+def one_store(number: int) -> Mapping[str, int]:
+    """Two users of one group record stages in one new MLflow store at once, one process a stage."""
+    runs, folder = 3, Path.cwd() / "store"
+    folder.mkdir()
+    root = os.getuid() == 0
+    if root:
+        Path.cwd().chmod(0o755)
+        os.chown(folder, 65534, 65534)
+        folder.chmod(0o2775)
+    environment = QUIET | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "HOME": str(folder)}
+    command = [sys.executable, "-m", "pipeline.tracking.recorder"]
+    processes = [
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            umask=0o002,
+            user=65534 - run % 2 if root else None,
+            group=65534 if root else None,
+            extra_groups=[] if root else None,
+        )
+        for run in range(runs)
+    ]
+    for run, process in enumerate(processes):
+        assert process.stdin is not None
+        process.stdin.write("".join(json.dumps(event) + "\n" for event in _events(run)))
+        process.stdin.close()
+        process.stdin = None
+    for process in processes:
+        _, said = process.communicate(timeout=500)
+        assert process.returncode == 0, said
+        assert "does not record" not in said, said
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        assert store.execute("select name, status from runs order by name").fetchall() == [
+            (f"train@{run}", "FINISHED") for run in range(runs)
+        ]
+        assert store.execute("select count(*) from experiments where name = 'shared'").fetchone() == (1,)
+        assert store.execute("select count(*) from latest_metrics").fetchone() == (runs,)
+    return {"runs": runs}
+
+
+def _events(run: int) -> list[dict[str, Any]]:
+    start = {"event": "start", "name": f"train@{run}", "book": "shared", "parameters": {}, "tags": {}, "time": 1}
+    return [
+        start,
+        {"event": "metrics", "values": {"loss": 1.0}, "step": 1, "time": 2},
+        {"event": "end", "status": "FINISHED", "outputs": []},
+    ]
+
+
 CASES = {
     "one_project": Case(
         "`dvc repro`, `run`, the stages of `flow` and `dvc gc` at once on one project: each completes or says that it "
@@ -126,5 +182,11 @@ CASES = {
         one_cache,
         quick=0,
         long=50,
+    ),
+    "one_store": Case(
+        "Two users of one group record three stages in one new MLflow store at once: every run is there, finished",
+        one_store,
+        quick=0,
+        long=10,
     ),
 }
