@@ -47,6 +47,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     return tmp_path / "one", tmp_path / "two"
 
 
+@pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_train_as_one(folders: tuple[Path, Path]) -> None:
     """torchrun starts both again, and they go on from the last state that was saved."""
     one, two = folders
