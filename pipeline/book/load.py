@@ -28,12 +28,15 @@ def checked_book(
     from pipeline.book.graph_file import check_graph_file
     from pipeline.book.links import link_sources
     from pipeline.book.mark import refresh_mark
+    from pipeline.book.neighbours import check_work
     from pipeline.book.params import load_book
 
     if not committed:
         check_agreement(folder)
     book = load_book(folder)
     check_names(book)
+    if not committed:
+        check_work(book)
     if files:
         refresh_mark()
         check_graph_file(Path(book.book.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +39,9 @@ def _stage(verb: str, name: str, folder: str) -> None:
     """Run one binder as one tracked run."""
     from pipeline.book.artifacts import artifact, kind_of
     from pipeline.book.params import load_book
+    from pipeline.compute.alone import alone, first_of_group
     from pipeline.compute.runtime import workers
+    from pipeline.compute.scratch import SCRATCH
     from pipeline.running.stage_process import under_way
     from pipeline.running.times import expected, measured
     from pipeline.tracking import log as tracking
@@ -50,7 +53,14 @@ def _stage(verb: str, name: str, folder: str) -> None:
     stage = f"{verb}@{name}"
     if (known := expected(book, stage, max(1, workers()))) is not None:
         print(f"{stage}: {known}.", flush=True)
-    with under_way(stage), measured(book, stage), tracking.run(stage, book.name, entry.model_dump(), outputs) as log:
+    lock = SCRATCH / "stages" / f"{book.book.work.replace('/', '.')}.{stage}.lock"
+    mine = alone(lock, stage) if first_of_group() else nullcontext()
+    with (
+        mine,
+        under_way(stage),
+        measured(book, stage),
+        tracking.run(stage, book.name, entry.model_dump(), outputs) as log,
+    ):
         try:
             binder.run(book, name, log)
         except TypeError:  # perhaps an option that no part has: who runs a stage alone has not checked the book

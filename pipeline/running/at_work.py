@@ -23,7 +23,11 @@ def being_written() -> dict[str, int]:
 
 def at_work(graph: Graph) -> dict[str, int]:
     """The stages of the graph that are being made, each with the process that makes it."""
-    written = being_written()
+    return made_of(graph, being_written())
+
+
+def made_of(graph: Graph, written: Mapping[str, int]) -> dict[str, int]:
+    """The stages of the graph that have one of these paths among their outputs, each with the process that writes."""
     return {name: written[out] for name, stage in graph.items() for out in sorted(stage.outs) if out in written}
 
 

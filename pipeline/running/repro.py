@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from models.errors import TransientError
@@ -13,7 +13,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.params import Book
 from pipeline.compute import runtime
 from pipeline.compute.engines import setting
-from pipeline.running.at_work import at_work, being_written, busy_message
+from pipeline.running.at_work import at_work, being_written, busy_message, made_of
 from pipeline.running.dvc_books import one_book_command
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.plan import changed
@@ -21,6 +21,11 @@ from pipeline.running.prefork import prefork
 from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed
 from pipeline.tracking.log import enabled
 from pipeline.tracking.recording import shared_recorder
+
+TRIES = 3
+"""Of ``dvc repro`` while other commands come and go."""
+LOOK = 0.2
+"""Seconds between two looks at who else writes."""
 
 
 def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
@@ -40,19 +45,50 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
         return
     command = one_book_command(Path(dvc_yaml), "--wait-for-lock", "repro", *names, *(["--force"] if force else []))
     with recording(), prefork(), listening() as exit_file:
-        done = subprocess.run(command, env=environment() | {EXIT_FILE: str(exit_file)}, check=False)
-        reported, killed = read_exit(exit_file), read_killed(exit_file)
-    if not done.returncode:
-        return
+        for tries_left in reversed(range(TRIES)):
+            code, met = _repro(command, exit_file)
+            reported, killed = read_exit(exit_file), read_killed(exit_file)
+            if not code:
+                return
+            if reported or killed or not _in_the_way(book, met, tries_left):
+                break
     if reported is None and killed is not None:
         raise TransientError(
             f"{killed} was ended by a signal, most often for want of memory. Nothing that was finished is lost: run "
             "the same command again, and it goes on from there (a training from the last state that it saved)."
         )
-    if reported is None and being_written():  # another command came first while DVC started
-        _up_to_date(book, targets, force=True)
-    code = reported[0] if reported else done.returncode
+    code = reported[0] if reported else code
     raise subprocess.CalledProcessError(code if 0 < code < 128 else 1, command)
+
+
+def _repro(command: Sequence[str], exit_file: Path) -> tuple[int, dict[str, int]]:
+    """DVC's exit code, and what other processes wrote meanwhile: DVC says only on the terminal that it met them."""
+    met: dict[str, int] = {}
+    with subprocess.Popen(command, env=environment() | {EXIT_FILE: str(exit_file)}) as process:
+        try:
+            while process.poll() is None:
+                met |= {path: pid for path, pid in being_written().items() if pid != process.pid}
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK)
+        except BaseException:  # Ctrl-C, which DVC gets too
+            process.kill()
+            raise
+    return process.returncode, met
+
+
+def _in_the_way(book: Book, met: Mapping[str, int], tries_left: int) -> bool:
+    """Whether another command was at work on the book when DVC refused, and has ended since: worth another try.
+
+    Raises:
+        TransientError: it is still at work, or there have been tries enough.
+    """
+    if not met:
+        return False
+    graph = read_graph(Path(book.book.path) / "dvc.yaml")
+    stages = made_of(graph, met)
+    if stages and (not tries_left or at_work(graph)):
+        raise TransientError(busy_message(at_work(graph) or stages))
+    return bool(stages)
 
 
 def _up_to_date(book: Book, targets: Sequence[str], force: bool) -> bool:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.compute.alone import first_of_group
 from pipeline.compute.machine import machine_kind
 from pipeline.compute.project import lost_project, project_root
 from pipeline.tracking.recording import PATIENCE, Channel, open_channel
@@ -129,8 +130,7 @@ def enabled() -> bool:
     wanted = os.environ.get("WEAK2MASK_TRACKING", "on").strip().lower() or "on"
     if wanted not in ("on", "off"):
         raise ConfigurationError(f"WEAK2MASK_TRACKING: unknown value '{wanted}'.{closest(wanted, ('on', 'off'))}")
-    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
-    return wanted == "on" and all(rank == "0" for rank in ranks)
+    return wanted == "on" and first_of_group()
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -51,6 +51,8 @@ def _first_use() -> Iterator[None]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=300):
+        if not path.exists():
+            path.touch()  # SQLite's own file is its user's alone to write, whatever the umask of a group says
         yield
 
 

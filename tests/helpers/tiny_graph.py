@@ -43,5 +43,5 @@ def dvc(folder: Path, *words: str) -> str:
     """What ``dvc WORDS`` prints."""
     command = [sys.executable, "-m", "dvc", *words]
     return subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=60
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=600
     ).stdout

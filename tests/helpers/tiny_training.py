@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -61,13 +63,17 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Run:
-    """One training. It touches ``folder/reached_N`` at every row of its history, and pauses there."""
+    """One training. It touches ``folder/reached_N`` at every row of its history, and pauses there.
+
+    Where ``folder/kill_N`` is, the last of its processes removes that and kills itself at row N.
+    """
 
     folder: Path
     num_workers: int = 0
     dropout: float = 0.0
     noise: float = 0.0
     pause: float = 0.0
+    claims: bool = False
 
     def __call__(self) -> None:
         fabric = runtime.fabric()
@@ -77,9 +83,13 @@ class Run:
         loader = TrainLoader(Pictures(), Pictures(), options, fabric, seed=1)
         settings = TrainSettings(steps=STEPS, lr=0.1, ema=0.9, log_every=5)
         resume = Resume(self.folder / "state", every_seconds=0.0, writes=fabric.global_rank == 0)
+        if self.claims:
+            resume.claim()
+        state = resume.load()
+        (self.folder / f"from_{state['done'] if state else 0}").touch()
         with resume.stopping_at_a_step():
             result = train(
-                method, loader, fabric, settings, seed=1, state=resume.load(), on_row=self.reach, on_step=resume.on_step
+                method, loader, fabric, settings, seed=1, state=state, on_row=self.reach, on_step=resume.on_step
             )
         if fabric.global_rank == 0:
             arrays = {name: value.cpu().numpy() for name, value in method.state_dict().items()}
@@ -90,7 +100,11 @@ class Run:
     def reach(self, row: HistoryRow) -> None:
         (self.folder / f"reached_{int(row['step'])}").touch()
         time.sleep(self.pause)
+        kill = self.folder / f"kill_{int(row['step'])}"
+        if os.environ.get("RANK", "0") != "0" and kill.exists():
+            kill.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    Run(Path(sys.argv[1]), pause=float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)()
+    Run(Path(sys.argv[1]), pause=float(sys.argv[2]) if len(sys.argv) > 2 else 0.0, claims=True)()

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
-from models.errors import TransientError
 from pipeline.book.check import check
 from pipeline.book.check_inputs import check_targets
 from pipeline.book.params import Book
+from pipeline.compute.alone import alone
 from pipeline.running.dry_run.derive import Derived, derive
 from pipeline.running.dry_run.kept import Kept
 from pipeline.running.dry_run.limits import Limits
@@ -64,7 +61,7 @@ def dry_run(
     derived = derive(book, wanted, limits)
     check(derived.book)
     folder = Path(derived.book.book.path)
-    with _alone(folder):
+    with alone(folder.with_name(f"{folder.name}.lock"), f"dry run in {folder}", patience=0.0):
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,23 +72,6 @@ def dry_run(
             ended.append(result)
             _write(folder / SUMMARY, book, limits, derived, ended)
     return ended, folder / SUMMARY
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One dry run of a book at a time: each empties the folder first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"), blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise TransientError(
-            f"Another dry run is at work in {folder}. Wait until it has ended, then run again."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def state_counts(ended: Sequence[DryRunOutcome]) -> dict[str, int]:

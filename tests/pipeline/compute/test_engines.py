@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -321,6 +322,55 @@ def test_the_cluster_command_and_a_scheduler_that_goes(monkeypatch: pytest.Monke
     with pytest.raises(TransientError, match=r"has gone\. Finished parts are kept"):
         run_chunks(partial(_kill, process.pid), [0], "killing the scheduler")
     process.wait(10)
+    with cluster.served(1, port):  # started again, at the same address
+        assert run_chunks(_square, [3, 4], "squares") == [9, 16]
+
+
+def _die_with_its_machine(chunk: int) -> int:
+    """Kill the worker, its nanny and all else of its process group, once; the workers of the test are in the test's."""
+    if os.getpgid(0) == int(Path("machine").read_text()) and _tried(0) == 1:
+        os.killpg(0, signal.SIGKILL)
+    time.sleep(0.2)
+    return chunk
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("on_dask")
+def test_chunks_of_a_machine_that_is_gone_are_done_by_others(address: str, project: Path) -> None:
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
+    root = Path(__file__).parents[3]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(Path(__file__).parent)])}
+    machine = subprocess.Popen(command, cwd=project, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    Path("machine").write_text(str(machine.pid))
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(3, timeout=120)
+    assert run_chunks(_die_with_its_machine, range(12), "on three workers") == list(range(12))
+    assert machine.wait(30) == -signal.SIGKILL
+    assert Path("tries_0").read_text() == "x"
+
+
+def _stop(chunk: int) -> int:
+    """Stand still, once, as a worker on a machine that hangs."""
+    if chunk == 1 and _tried(chunk) == 1:
+        Path("stopped").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return chunk
+
+
+@pytest.mark.slow
+def test_the_chunk_of_a_worker_that_hangs_is_done_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
+    setting_of_dask = {"distributed.scheduler.worker-ttl": "10s", "distributed.scheduler.allowed-failures": 3}
+    with dask.config.set(setting_of_dask), cluster.served(2, _free_port()) as address:
+        monkeypatch.setenv("WEAK2MASK_DASK", address)
+        try:
+            assert run_chunks(_stop, range(6), "with a straggler") == list(range(6))
+        finally:
+            with suppress(OSError):  # its nanny may have ended it by now
+                os.kill(int(Path("stopped").read_text()), signal.SIGKILL)
+    assert len(Path("tries_1").read_text()) > 1
 
 
 def test_two_writers_of_one_shard_leave_one(tmp_path: Path) -> None:

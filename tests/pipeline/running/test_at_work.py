@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def first(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Everything was made once; now somebody makes ``left`` again, and takes a while."""
     dvc(folder, "repro", "-q")
-    slow = DIAMOND | {"left": stage("left.txt", "source.txt", command="touch begun; sleep 60; true", meta={"gpu": 1})}
+    slow = DIAMOND | {"left": stage("left.txt", "source.txt", command="touch begun; sleep 600; true", meta={"gpu": 1})}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": slow}, sort_keys=False))
     process = subprocess.Popen(repro_command(["left"], "-q"), env=ENVIRONMENT, start_new_session=True)
     while not (folder / "begun").is_file():

@@ -1,0 +1,174 @@
+"""The same work many times in a row: memory, open files, threads and scratch space stay as they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+from pipeline.book.lineage import ancestors
+from pipeline.compute.scratch import SCRATCH
+from tests.pipeline.compute.test_engines import _free_port
+from tests.reliability.every_verb import make, write_book
+from tests.reliability.flatness import held, require_flat, watched
+from tests.reliability.frame import Case
+from tests.test_end_to_end import ENVIRONMENT, ROOT, project, small_book
+
+CHEAP = (("refine_cams", "cam_crf"), ("make_pseudo_masks", "cam_crf"), ("evaluate", "pseudo_masks"))
+SEEDS, RUNS, IMAGES = 5, 50, 20_000
+
+
+def stages(number: int) -> Mapping[str, int]:
+    """Stages of a small book in one process, again and again: the cheap ones in the first trial, later CAMs too."""
+    os.environ |= {"WEAK2MASK_ENGINE": "here", "WEAK2MASK_DEVICE": "cpu"}
+    torch.set_num_threads(1)
+    repeated, looks = ((("export_cams", "cam"), *CHEAP), 60) if number else (CHEAP, 4)
+    book = write_book()
+    for node in dict.fromkeys(node for entry in CHEAP for node in ancestors(book, *entry)):
+        make(book, *node)
+    seen, hashes = [], set()
+    for _ in range(looks):
+        hashes.add(tuple(make(book, verb, name) for verb, name in repeated))
+        seen.append(held(os.getpid(), [SCRATCH]))
+    assert len(hashes) == 1
+    assert not list(Path().rglob("*.partial"))
+    require_flat(seen, megabytes=20)
+    return {"stages": looks * len(repeated)}
+
+
+def toy(number: int) -> Mapping[str, int]:
+    """The root book under five seeds, one run after another in one project."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    folder = project(Path.cwd() / "toy", content)
+    seen = []
+    for seed in range(SEEDS * number, SEEDS * (number + 1)):
+        for entry in content["train"].values():
+            entry["seed"] = seed
+        (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        done = _weak2mask(folder, "run")
+        assert done.returncode == 0, done.stdout + done.stderr
+        seen.append(held(os.getpid(), [folder / SCRATCH / "checkpoints", folder / SCRATCH / "tasks"]))
+    require_flat(seen, megabytes=5)
+    assert not list((folder / "work").rglob(".partial*"))
+    return {"runs": SEEDS}
+
+
+def deployment(number: int, runs: int = RUNS) -> Mapping[str, int]:
+    """Runs of a deployment that ``serve`` offers, on a server of its own."""
+    folder = project(Path.cwd() / "toy", small_book())
+    port = _free_port()
+    environment = ENVIRONMENT | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_HOME": str(folder / "p")}
+    with (
+        _running(folder, environment, "server", "--port", str(port)) as server,
+        _running(folder, environment, "serve", "annotate@tags") as serving,
+    ):
+        seen = []
+        for _ in range(runs):
+            _start_and_wait(folder, environment)
+            seen.append((held(server), held(serving, [folder / SCRATCH / "tasks"])))
+    for process in zip(*seen, strict=True):
+        require_flat(process, megabytes=30)
+    return {"runs": runs}
+
+
+def export(number: int, images: int = IMAGES) -> Mapping[str, int]:
+    """CAMs of many small images, written by two processes."""
+    _write_images(Path("photos"), images)
+    content = small_book()
+    content["prepare"]["toy"] = {"reader": "folder", "root": str(Path("photos").absolute()), "options": {}}
+    folder = project(Path.cwd() / "toy", content)
+    for words in (("prepare", "toy"), ("annotate", "tags"), ("import_weights", "random"), ("train", "classifier")):
+        done = _weak2mask(folder, *words)
+        assert done.returncode == 0, done.stderr
+    environment = ENVIRONMENT | {"WEAK2MASK_WORKERS": "2"}
+    command = [sys.executable, "-m", "pipeline", "export_cams", "cam"]
+    with (
+        subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as process,
+        watched(process.pid, 1.0, [folder / SCRATCH]) as seen,
+    ):
+        assert process.wait() == 0
+    started = len(seen) // 4  # the processes load their libraries
+    require_flat(seen[started:-1], megabytes=60)
+    return {"images": images}
+
+
+def _write_images(folder: Path, count: int) -> None:
+    (folder / "images").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    rows = ["image,tags,split"]
+    for index in range(count):
+        split = "val" if index % 50 == 0 else "train"
+        Image.fromarray(noise.integers(0, 255, (36, 40, 3), np.uint8)).save(folder / "images" / f"{index:05d}.png")
+        rows.append(f"{index:05d}.png,{('cat', 'dog')[index % 2]},{split}")
+    (folder / "tags.csv").write_text("\n".join(rows) + "\n")
+
+
+def _weak2mask(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *words]
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def _running(folder: Path, environment: Mapping[str, str], *words: str) -> Iterator[int]:
+    """A command that stays, ended at the end; gives its process."""
+    command = [sys.executable, "-m", "pipeline", *words]
+    with (folder / f"{words[0]}.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _start_and_wait(folder: Path, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "prefect", "deployment", "run", "weak2mask/book", "--watch"]
+    for _ in range(20):  # the server and the deployment have to be there first
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if "not found" not in done.stdout + done.stderr and "connect" not in (done.stdout + done.stderr).lower():
+            break
+        time.sleep(5)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+CASES = {
+    "stages": Case(
+        "Stages of a small book many times in one process: the same bytes; memory, files, threads and scratch "
+        "space flat",
+        stages,
+        quick=1,
+        long=4,
+        seconds=1800,
+    ),
+    "toy": Case(
+        f"The toy book {SEEDS} times in a row in one project, each time under another seed: nothing stays behind",
+        toy,
+        quick=0,
+        long=4,
+        seconds=7200,
+    ),
+    "deployment": Case(
+        f"{RUNS} runs of a Prefect deployment: memory and open files of its server and of `serve` flat",
+        deployment,
+        quick=0,
+        long=4,
+        seconds=14400,
+    ),
+    "export": Case(
+        f"CAM export of {IMAGES} small images by two processes: memory, open files and scratch space flat",
+        export,
+        quick=0,
+        long=1,
+        seconds=14400,
+    ),
+}
