@@ -16,7 +16,7 @@ from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import first_of
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
-from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
+from stages.evaluate import CamScore, Evaluation, MaskScore, Table, image_table, score_cams, score_masks
 
 STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}
 
@@ -43,7 +43,7 @@ class _Score:
 
 
 def run(book: Book, name: str, log: Log) -> None:
-    """Write ``evaluations/NAME``: metrics.json, classes.csv, confusion.csv, sweep.csv."""
+    """Write ``evaluations/NAME``: metrics.json, classes.csv, confusion.csv, images.csv, sweep.csv."""
     here = Workspace(book, "evaluate", name)
     entry, catalogue = here.entry, here.catalogue
     kind, _, source = entry.of.partition("/")
@@ -62,7 +62,9 @@ def run(book: Book, name: str, log: Log) -> None:
     ]
     evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
-    _write(here.path("evaluations", name), evaluation, labels)
+    folder = here.path("evaluations", name)
+    _write(folder, evaluation, labels)
+    _write_table(folder / "images.csv", image_table(ids, evaluation.images, catalogue.class_names))
     if absent := evaluation.metrics.get("absent_classes"):
         named = first_of(absent.split(", "))
         warnings.warn(

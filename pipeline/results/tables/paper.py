@@ -11,6 +11,7 @@ from pipeline.book.entries import RecipeRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column, published
 from pipeline.book.warnings import made_notices
+from pipeline.results.tables.comparisons import comparison_notes, comparisons
 from pipeline.results.tables.evaluations import read_evaluations
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import boxes_todo_lines as boxes_todo
@@ -46,6 +47,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
     made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", one.name) for one in localised)]
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
+    compared = comparisons(book, rows, numbers)
     return PaperTable(
         book=book.name,
         title=book.table.title or book.name,
@@ -54,10 +56,11 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         numbers=numbers,
         shares=shares,
         bound=book.table.bound,
-        notes=tuple(table_notes(book, rows, numbers)),
+        notes=(*table_notes(book, rows, numbers), *comparison_notes(compared)),
         todo=(*todo_lines(book, numbers), *boxes_todo(book, localised), *warned),
         repeats=repeats(book, numbers),
         localised=localised,
+        comparisons=compared,
         warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
     )
 

@@ -10,7 +10,14 @@ from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import localisations
 from pipeline.results.tables.paper import paper_table
 from pipeline.results.tables.rows import PaperTable
-from pipeline.results.tables.text import NONE, TextTable, evaluation_table, localisation_table, repeat_table
+from pipeline.results.tables.text import (
+    NONE,
+    TextTable,
+    comparison_table,
+    evaluation_table,
+    localisation_table,
+    repeat_table,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,6 +60,8 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
     if table.numbers:
         if table.repeats:
             shown += [repeat_table(table).rich(), ""]
+        if table.comparisons:
+            shown += [comparison_table(table).rich(), ""]
         shown += [replace(evaluation_table(table), title="Evaluations").rich(), ""]
     if table.localised:
         shown += [localisation_table(table.localised).rich(), ""]
