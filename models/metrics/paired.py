@@ -110,7 +110,8 @@ def _miou(counts: Counts, weights: Fractions) -> Fractions:
     truth, predicted, right = np.moveaxis(sums.reshape(len(weights), -1, 3), 2, 0)
     shown = truth > 0
     iou = np.where(shown, right / (truth + predicted - right + EPS), 0)
-    return 100 * iou.sum(1) / np.maximum(shown.sum(1), 1)
+    miou: Fractions = 100 * iou.sum(1) / np.maximum(shown.sum(1), 1)
+    return miou
 
 
 def _require_pairs(ours: Sequence[Counts], theirs: Sequence[Counts]) -> None:

@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 
 def book_table(book: Book) -> TextTable:
     """One row for each evaluation of a checked book that has been made; no MLflow runs."""
-    table = paper_table(book, runs={})
+    table = paper_table(book, runs={}, compare=False)
     short = evaluation_table(table)
     return TextTable(table.title, short.columns, short.cells, (*table.notes, *table.todo))
+
+
+def difference_table(book: Book) -> TextTable:
+    """One row for each comparison of a checked book of which both sides have been made."""
+    return comparison_table(paper_table(book, runs={}))
 
 
 def box_table(book: Book) -> TextTable:
@@ -61,7 +66,8 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
         if table.repeats:
             shown += [repeat_table(table).rich(), ""]
         if table.comparisons:
-            shown += [comparison_table(table).rich(), ""]
+            compared = comparison_table(table)
+            shown += [compared.rich(), *compared.notes, ""]
         shown += [replace(evaluation_table(table), title="Evaluations").rich(), ""]
     if table.localised:
         shown += [localisation_table(table.localised).rich(), ""]

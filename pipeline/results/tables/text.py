@@ -80,9 +80,10 @@ def repeat_table(table: PaperTable) -> TextTable:
 
 
 def comparison_table(table: PaperTable) -> TextTable:
-    """One row for each comparison, without its notes."""
+    """One row for each comparison."""
     cells = tuple(comparisons.comparison_cells(row) for row in table.comparisons)
-    return TextTable(comparisons.TITLE, comparisons.HEADINGS, cells, left=(0, 1, 2, 6))
+    notes = tuple(comparisons.comparison_notes(table.comparisons))
+    return TextTable(comparisons.TITLE, comparisons.HEADINGS, cells, notes, left=(0, 1, 2, 6))
 
 
 def localisation_table(localised: Sequence[Localised]) -> TextTable:
