@@ -54,8 +54,7 @@ class MaskScore:
     def update(self, prediction: Mask, truth: Mask) -> None:
         """Add one image; both uint8 [H,W]. ValueError for unequal shapes or labels that are no class."""
         image = ConfusionMatrix(len(self.class_names))
-        image.update(prediction, truth)
-        self.contour.update(prediction, truth)
+        self.contour.update(prediction, truth, image.update(prediction, truth))
         self.confusion.merge(image)
         self.images.append(mask_counts(image))
 
