@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import scale, scale_steps
 from docs.tools import scale as page
+from models.refiners import REFINERS
 from pipeline.binders.evaluate import score_chunks
 
 WHOLE = ("table", "report", "page")
@@ -21,6 +22,7 @@ def test_made_data_go_through_the_stages(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEAK2MASK_WORKERS", "0")
+    monkeypatch.setitem(REFINERS, "same", "benchmarks.scale_steps:same")  # gone again afterwards
     monkeypatch.setattr(scale_steps, "GALLERY", 1)
     monkeypatch.setattr(scale_steps, "SHOWN", (48, 64))
     for name, step in scale_steps.STEPS.items():
