@@ -114,6 +114,26 @@ def repeats(content: Content) -> str:
     return _table(["recipe", "seeds", "mIoU", "boundary F"], rows, words=1)
 
 
+def differences(content: Content) -> str:
+    """A row for each comparison that the book names: difference in mIoU and its 95 % interval."""
+    rows = [
+        [
+            each["label"] + ("" if each["up_to_date"] else "†"),
+            each["against_label"],
+            each["of"],
+            each["verdict"] or each["reason"],
+            str(len(each["evaluations"])),
+            *(("", "") if each["difference"] is None else _interval(each)),
+        ]
+        for each in content.get("comparisons", ())
+    ]
+    return _table(["recipe", "against", "of", "verdict", "seeds", "difference", "95 % interval"], rows, words=4)
+
+
+def _interval(each: Content) -> tuple[str, str]:
+    return f"{each['difference']:+.1f}", f"{each['low']:+.1f} to {each['high']:+.1f}"
+
+
 BOXES = {
     "gt_known": "GT-known",
     "max_box_acc_v2": "MaxBoxAccV2",
@@ -166,6 +186,7 @@ VIEWS: dict[str, Callable[[Content], str]] = {
     "evaluations": evaluations,
     "recipes": recipes,
     "repeats": repeats,
+    "differences": differences,
     "boxes": boxes,
     "made": made,
 }
@@ -196,6 +217,8 @@ def _book(name: str, content: Content) -> Iterator[str]:
         yield recipes(content)
     if content["repeats"]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"
+    if content.get("comparisons"):
+        yield f"### Differences in mIoU\n\n{differences(content)}"
     yield f"### Evaluations\n\n{evaluations(content)}"
     if content["localisations"]:
         yield f"### Boxes\n\n{boxes(content)}"

@@ -15,6 +15,7 @@ from models.errors import DataError
 from models.metrics.cam_sweep import PUBLISHED_THRESHOLDS, CamSweep
 from models.metrics.confusion import ConfusionMatrix, Fractions, mean
 from models.metrics.contour import ContourScore
+from models.metrics.image_counts import ImageCounts, mask_counts
 from models.ops.background import class_map, winner
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Mask
@@ -33,26 +34,29 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Metrics that JSON can hold (scores in percent, full precision) and tables to plot."""
+    """Metrics that JSON can hold (scores in percent, full precision), tables to plot, and counts of each image."""
 
     metrics: dict[str, Any]
     tables: dict[str, Table]
+    images: tuple[ImageCounts, ...] = ()
 
 
 class MaskScore:
-    """Everything that is counted about masks; picklable, mergeable, constant in size."""
+    """Everything that is counted about masks; picklable, mergeable; some hundred bytes an image."""
 
     def __init__(self, class_names: Sequence[str], bound_th: float = BOUND_TH) -> None:
         """``class_names``: the C foreground classes."""
         self.class_names = tuple(class_names)
-        self.images = 0
+        self.images: list[ImageCounts] = []
         self.confusion = ConfusionMatrix(len(self.class_names))
         self.contour = ContourScore(len(self.class_names), bound_th)
 
     def update(self, prediction: Mask, truth: Mask) -> None:
         """Add one image; both uint8 [H,W]. ValueError for unequal shapes or labels that are no class."""
-        self.contour.update(prediction, truth, self.confusion.update(prediction, truth))
-        self.images += 1
+        image = ConfusionMatrix(len(self.class_names))
+        self.contour.update(prediction, truth, image.update(prediction, truth))
+        self.confusion.merge(image)
+        self.images.append(mask_counts(image))
 
     def merge(self, other: Self) -> Self:
         """Add what another chunk counted."""
@@ -72,15 +76,16 @@ class MaskScore:
         ``coverage`` is the share of the judged pixels that have a label; pixels at 254 or 255 (a pseudo-mask's ignore
         band) count as errors in everything but ``miou_covered``.
         """
-        _require_images(self.images)
+        _require_images(len(self.images))
         metrics = {
-            "images": self.images,
+            "images": len(self.images),
             **_confusion_metrics(self.confusion, self.class_names),
             "boundary_f": 100 * self.boundary_f,
             "coverage": 100 * self.confusion.coverage,
             "miou_covered": 100 * self.confusion.miou("truth", covered=True),
         }
-        return Evaluation(metrics, {"confusion": confusion_table(self.confusion, self.class_names)})
+        tables = {"confusion": confusion_table(self.confusion, self.class_names)}
+        return Evaluation(metrics, tables, tuple(self.images))
 
 
 class CamScore:
@@ -118,12 +123,12 @@ class CamScore:
         ``miou``, ``classes``, ``pixel_accuracy``, ``precision`` and ``recall`` are at the best threshold (``miou_best``
         says so by name), ``miou_fixed`` and ``boundary_f`` at ``fixed_threshold``.
         """
-        _require_images(self.fixed.images)
+        _require_images(len(self.fixed.images))
         names, curve = self.fixed.class_names, self.sweep.curve("truth")
         best = int(curve.argmax())
         confusion = self.sweep.confusion(best)
         metrics = {
-            "images": self.fixed.images,
+            "images": len(self.fixed.images),
             **_confusion_metrics(confusion, names),
             "boundary_f": 100 * self.fixed.boundary_f,
             "miou_best": 100 * float(curve[best]),
@@ -135,7 +140,7 @@ class CamScore:
             "confusion": confusion_table(confusion, names),
             "threshold_curve": curve_table(self.sweep.thresholds, curve),
         }
-        return Evaluation(metrics, tables)
+        return Evaluation(metrics, tables, tuple(self.sweep.image_counts(best)))
 
 
 def score_masks(
@@ -189,6 +194,23 @@ def confusion_table(confusion: ConfusionMatrix, class_names: Sequence[str]) -> T
         for j, predicted in enumerate((*names, "unlabelled"))
     ]
     return Table(("actual", "predicted", "pixels", "percent_of_actual"), tuple(rows))
+
+
+def image_table(ids: Sequence[str], images: Sequence[ImageCounts], class_names: Sequence[str]) -> Table:
+    """Pixels of each label in each image, in the order of ``ids``: in the truth, predicted, and right.
+
+    Only the background and labels that an image or its prediction shows have a row; pixels at 255 in the truth count
+    nowhere.
+    """
+    names = ("background", *class_names)
+    rows = [
+        (name, names[label], truth, predicted, right)
+        for name, image in zip(ids, images, strict=True)
+        for label, truth, predicted, right in zip(
+            *(each.tolist() for each in (image.labels, image.truth, image.predicted, image.right)), strict=True
+        )
+    ]
+    return Table(("image", "label", "truth", "predicted", "right"), tuple(rows))
 
 
 def curve_table(thresholds: Fractions, curve: Fractions) -> Table:

@@ -18,7 +18,7 @@ from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import first_of
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.storage.whole import whole_folder
-from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
+from stages.evaluate import CamScore, Evaluation, MaskScore, Table, image_table, score_cams, score_masks
 
 CHUNK, MOST_CHUNKS = 64, 64
 """Images of a chunk, of which a large split has more, and how many chunks: what one counts has 3 MB where there are 80
@@ -48,7 +48,7 @@ class _Score:
 
 
 def run(book: Book, name: str, log: Log) -> None:
-    """Write ``evaluations/NAME``: metrics.json, classes.csv, confusion.csv, sweep.csv."""
+    """Write ``evaluations/NAME``: metrics.json, classes.csv, confusion.csv, images.csv, sweep.csv."""
     here = Workspace(book, "evaluate", name)
     entry, catalogue = here.entry, here.catalogue
     kind, _, source = entry.of.partition("/")
@@ -69,6 +69,7 @@ def run(book: Book, name: str, log: Log) -> None:
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
     with whole_folder(here.path("evaluations", name)) as folder:
         _write(folder, evaluation, labels)
+        _write_table(folder / "images.csv", image_table(ids, evaluation.images, catalogue.class_names))
     if absent := evaluation.metrics.get("absent_classes"):
         named = first_of(absent.split(", "))
         warnings.warn(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from models.errors import closest
 from pipeline.book.entries import RecipeRow
@@ -33,6 +33,7 @@ def table_problems(book: Book) -> Iterator[str]:
         if recipe.published is not None and recipe.published not in published().methods:
             hint = closest(recipe.published, published().methods)
             yield f"{where}.published: no published numbers called '{recipe.published}'.{hint}"
+        yield from _against_problems(where, key, recipe.against, book.table.recipes)
     for key, row in book.table.repeats.items():
         for name in row.of:
             if name not in book.evaluate:
@@ -43,6 +44,19 @@ def table_problems(book: Book) -> Iterator[str]:
         if len(judged) > 1:
             kinds = ", ".join(sorted(" ".join(each) for each in judged))
             yield f"table.repeats.{key}.of: expected evaluations of one kind on the same images, found {kinds}."
+        yield from _against_problems(f"table.repeats.{key}", key, row.against, book.table.repeats)
+        other = book.table.repeats.get(row.against or "")
+        images = {_judged(book, name) for name in other.of if name in book.evaluate} if other else set()
+        if len(judged) == len(images) == 1 and judged != images:
+            found = " and ".join(" ".join(each) for each in (*judged, *images))
+            yield f"table.repeats.{key}.against: expected a row of one kind on the same images, found {found}."
+
+
+def _against_problems(where: str, key: str, against: str | None, rows: Mapping[str, object]) -> Iterator[str]:
+    if against is not None and against not in rows:
+        yield f"{where}.against: no row '{against}' there.{closest(against, rows)}"
+    elif against == key:
+        yield f"{where}.against: expected another row, found the row itself."
 
 
 def _column_problems(book: Book, where: str, column: Column, recipe: RecipeRow) -> Iterator[str]:

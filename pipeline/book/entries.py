@@ -224,6 +224,8 @@ class RecipeRow(Entry):
     """Evaluation of the segmenter with several scales, mirror images or a dense CRF."""
     published: Name | None = None
     """The row of pipeline/book/published.yaml that stands beside it."""
+    against: Name | None = None
+    """Another row: the table shows their difference in mIoU, in each column that both have, with a 95 % interval."""
 
 
 class RepeatsRow(Entry):
@@ -233,6 +235,8 @@ class RepeatsRow(Entry):
     """Name of the row; empty takes the entry's."""
     of: Annotated[list[Name], Field(min_length=1)]
     """Entries of ``evaluate``, one for each seed."""
+    against: Name | None = None
+    """Another row: the table shows their mean difference in mIoU with a 95 % interval; seeds are paired in order."""
 
 
 class TableSettings(Entry):

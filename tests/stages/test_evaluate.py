@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import DataError
 from models.structures import Cam
-from stages.evaluate import Evaluation, score_cams, score_masks
+from stages.evaluate import Evaluation, image_table, score_cams, score_masks
 
 NAMES = ("cat", "dog")
 
@@ -152,3 +152,16 @@ def test_errors_name_the_image() -> None:
         evaluate_cams([("odd", cam, np.zeros((4, 4), np.uint8))], NAMES)
     with pytest.raises(DataError, match="Nothing to evaluate"):
         evaluate_masks([], NAMES)
+
+
+@pytest.mark.parametrize("judged", ["masks", "cams"])
+def test_counts_of_the_images_add_up_to_the_metrics(judged: str) -> None:
+    result = evaluate_masks(pairs(), NAMES) if judged == "masks" else evaluate_cams(triples(), NAMES)
+    table = image_table([name for name, _, _ in pairs()], result.images, NAMES)
+    assert list(dict.fromkeys(row[0] for row in table.rows)) == [f"i{k}" for k in range(6)]
+    iou = {}
+    for label in ("background", *NAMES):
+        truth, predicted, right = (sum(int(row[k]) for row in table.rows if row[1] == label) for k in (2, 3, 4))
+        iou[label] = 100 * right / (truth + predicted - right)
+    assert result.metrics["classes"] == pytest.approx(iou)
+    assert result.metrics["miou"] == pytest.approx(sum(iou.values()) / 3)

@@ -16,7 +16,7 @@ from pipeline.results.report.plots import book_plots, plotly_js
 from pipeline.results.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.results.report.state import book_state
-from pipeline.results.tables.results import book_table, box_table
+from pipeline.results.tables.results import book_table, box_table, difference_table
 from pipeline.results.tables.text import NONE, TextTable
 from pipeline.storage.whole import whole_folder
 
@@ -44,6 +44,7 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
     problems: list[str] = []
     columns = find_columns(book, problems)
     plots, results, boxes = book_plots(book, problems), book_table(book), box_table(book)
+    differences = difference_table(book)
     if not (columns or results.cells or boxes.cells or any(plots.values())):
         raise DataError(
             "\n".join(
@@ -56,7 +57,7 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
         )
     with _swapped_in(folder or root_of(book)) as writing:
         gallery = _gallery(book, columns, choice or Choice(), writing)
-        _write_page(writing, book, (results, boxes), {"plots": plots, **gallery}, problems)
+        _write_page(writing, book, (results, boxes, differences), {"plots": plots, **gallery}, problems)
     return (folder or root_of(book)) / INDEX
 
 
@@ -99,7 +100,7 @@ def _columns(columns: Sequence[Column], judges: Sequence[Judge], rows: Sequence[
 
 
 def _write_page(
-    folder: Path, book: Book, results: tuple[TextTable, TextTable], data: Plain, problems: Sequence[str]
+    folder: Path, book: Book, results: tuple[TextTable, TextTable, TextTable], data: Plain, problems: Sequence[str]
 ) -> None:
     """index.html and the files that it loads."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -123,6 +124,7 @@ def _write_page(
         "numeric": _numeric(results[0]),
         "boxes": results[1],
         "boxes_numeric": _numeric(results[1]),
+        "differences": results[2],
         "state": book_state(book),
         "command": _command(book),
         "problems": problems,

@@ -12,11 +12,12 @@ from typing import Any
 from pipeline.book.published import COLUMNS
 from pipeline.results.tables import localisations
 from pipeline.results.tables.circumstances import together
+from pipeline.results.tables.comparisons import comparison_csv, comparison_json
 from pipeline.results.tables.latex import latex
 from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
 from pipeline.results.tables.repeats import SCORES, repeat_json
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable
-from pipeline.results.tables.text import TextTable, evaluation_table, localisation_table, repeat_table
+from pipeline.results.tables.text import TextTable, comparison_table, evaluation_table, localisation_table, repeat_table
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -59,6 +60,9 @@ def markdown(table: PaperTable) -> str:
     if table.repeats:
         several = repeat_table(table)
         evaluations = f"## {several.title}\n\n{several.markdown()}\n{evaluations}"
+    if table.comparisons:
+        compared = comparison_table(table)
+        evaluations = f"## {compared.title}\n\n{compared.markdown()}\n{evaluations}"
     if table.localised:
         boxes = localisation_table(table.localised)
         evaluations += f"\n## {boxes.title}\n\n{boxes.markdown()}"
@@ -80,6 +84,7 @@ def long_csv(table: PaperTable) -> str:
             for kind, value in zip(("mean", "std"), several.spread(score), strict=True):
                 if value is not None:
                     writer.writerow(named | {"column": f"{score}_{kind}", "value": value})
+    writer.writerows(line for row in table.comparisons for line in comparison_csv(row))
     writer.writerows(localisations.csv_lines(table.localised))
     return text.getvalue()
 
@@ -95,6 +100,7 @@ def to_json(table: PaperTable) -> str:
         "columns": COLUMNS,
         "recipes": [_recipe(row) for row in table.rows],
         "repeats": [repeat_json(row) for row in table.repeats],
+        "comparisons": [comparison_json(row) for row in table.comparisons],
         "evaluations": {name: _number(number, table.shares[name]) for name, number in table.numbers.items()},
         "localisations": localisations.localisations_json(table.localised),
         "notes": table.notes,

@@ -11,6 +11,7 @@ from pipeline.book.entries import RecipeRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column, published
 from pipeline.book.warnings import made_notices
+from pipeline.results.tables.comparisons import comparisons
 from pipeline.results.tables.evaluations import read_evaluations
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import boxes_todo_lines as boxes_todo
@@ -23,15 +24,16 @@ from pipeline.results.tables.rows import LAST, Number, PaperRow, PaperTable
 from pipeline.tracking.runs import RecordedStage, known_runs
 
 
-def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> PaperTable:
+def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None, *, compare: bool = True) -> PaperTable:
     """The table of a checked book, from the evaluations that are there. Trains nothing, reads no store.
 
     Args:
         book: the recipe book.
         runs: stage name -> MLflow run; None asks MLflow, where runs are recorded.
+        compare: with the intervals of the differences, which take a second or more for large splits.
 
     Raises:
-        DataError: a metrics.json or dvc.lock is not what a stage or DVC wrote.
+        DataError: a metrics.json, images.csv or dvc.lock is not what a stage or DVC wrote.
     """
     warned: list[str] = []
     if runs is None:
@@ -46,6 +48,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
     made = [*(("evaluate", name) for name in numbers), *(("evaluate_boxes", one.name) for one in localised)]
     shares = {name: share_of_full(ran, name, numbers) for name in numbers}
     rows = tuple(_row(key, recipe, numbers, shares) for key, recipe in recipes(book).items())
+    compared = comparisons(book, rows, numbers) if compare else ()
     return PaperTable(
         book=book.name,
         title=book.table.title or book.name,
@@ -58,6 +61,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None) -> 
         todo=(*todo_lines(book, numbers), *boxes_todo(book, localised), *warned),
         repeats=repeats(book, numbers),
         localised=localised,
+        comparisons=compared,
         warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
     )
 

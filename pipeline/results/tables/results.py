@@ -10,7 +10,14 @@ from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import localisations
 from pipeline.results.tables.paper import paper_table
 from pipeline.results.tables.rows import PaperTable
-from pipeline.results.tables.text import NONE, TextTable, evaluation_table, localisation_table, repeat_table
+from pipeline.results.tables.text import (
+    NONE,
+    TextTable,
+    comparison_table,
+    evaluation_table,
+    localisation_table,
+    repeat_table,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,9 +27,14 @@ if TYPE_CHECKING:
 
 def book_table(book: Book) -> TextTable:
     """One row for each evaluation of a checked book that has been made; no MLflow runs."""
-    table = paper_table(book, runs={})
+    table = paper_table(book, runs={}, compare=False)
     short = evaluation_table(table)
     return TextTable(table.title, short.columns, short.cells, (*table.notes, *table.todo))
+
+
+def difference_table(book: Book) -> TextTable:
+    """One row for each comparison of a checked book of which both sides have been made."""
+    return comparison_table(paper_table(book, runs={}))
 
 
 def box_table(book: Book) -> TextTable:
@@ -53,6 +65,9 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
     if table.numbers:
         if table.repeats:
             shown += [repeat_table(table).rich(), ""]
+        if table.comparisons:
+            compared = comparison_table(table)
+            shown += [compared.rich(), *compared.notes, ""]
         shown += [replace(evaluation_table(table), title="Evaluations").rich(), ""]
     if table.localised:
         shown += [localisation_table(table.localised).rich(), ""]

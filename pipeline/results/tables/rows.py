@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from pipeline.book.published import Column, PublishedMethod
+from pipeline.results.tables.comparisons import Comparison
 from pipeline.results.tables.localisations import Localised
 
 LAST: tuple[Column, ...] = ("val_crf", "val")
@@ -73,6 +74,7 @@ class PaperTable:
         todo: what is missing or out of date, and what to run.
         repeats: recipes under several seeds, of which something has been evaluated.
         localised: evaluations of boxes that have been made, in the order of the book.
+        comparisons: rows that the book compares, of which both have a number.
         warnings: about the data of what these numbers stand on, as its stages said them.
     """
 
@@ -87,6 +89,7 @@ class PaperTable:
     todo: tuple[str, ...]
     repeats: tuple[Repeats, ...] = ()
     localised: tuple[Localised, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from pipeline.results.tables import comparisons
 from pipeline.results.tables.localisations import TITLE, Localised, columns_and_cells
 from pipeline.results.tables.repeats import COLUMNS, repeat_cells
 from pipeline.results.tables.rows import Number, PaperTable
@@ -76,6 +77,13 @@ def repeat_table(table: PaperTable) -> TextTable:
     return TextTable(
         "Mean and standard deviation over seeds", COLUMNS, tuple(repeat_cells(row) for row in table.repeats)
     )
+
+
+def comparison_table(table: PaperTable) -> TextTable:
+    """One row for each comparison."""
+    cells = tuple(comparisons.comparison_cells(row) for row in table.comparisons)
+    notes = tuple(comparisons.comparison_notes(table.comparisons))
+    return TextTable(comparisons.TITLE, comparisons.HEADINGS, cells, notes, left=(0, 1, 2, 6))
 
 
 def localisation_table(localised: Sequence[Localised]) -> TextTable:

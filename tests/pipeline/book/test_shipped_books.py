@@ -71,6 +71,8 @@ def test_entries_say_what_they_said(folder: str) -> None:
 def test_tables_have_their_rows(folder: str) -> None:
     before, now = BEFORE[folder], content_of(folder)
     assert now["book"] == before["book"]
+    for row in now["table"].get("repeats", {}).values():
+        row.pop("against", None)  # what a row is compared with came later
     assert now["table"] == before["table"]
     assert list(now["table"]["recipes"]) == list(before["table"]["recipes"]), "in their order"
 

@@ -52,7 +52,7 @@ def finish(book: Book) -> None:
         (Path(book.book.work) / "histories").mkdir(exist_ok=True)
         (Path(book.book.work) / "histories" / f"{name}.csv").write_text(f"step,total\n0,{name}\n")
     for name in book.evaluate:
-        for file in ("classes.csv", "confusion.csv", "sweep.csv"):
+        for file in ("classes.csv", "confusion.csv", "images.csv", "sweep.csv"):
             (artifact(book.book.work, "evaluations", name) / file).write_text(f"{name}\n")
     write_fingerprints(book, Path(book.book.work) / "code")
 

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from itertools import product
+from statistics import pstdev
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.metrics.cam_sweep import CamSweep
+from models.metrics.confusion import ConfusionMatrix
+from models.metrics.image_counts import ImageCounts, mask_counts
+from models.metrics.paired import Difference, paired_difference
+
+
+def one_label(right: list[int], truth: int = 100) -> np.ndarray:
+    """Counts [N,1,3] of predictions with nothing wrong but what is missing: the IoU of image n is right[n] / truth."""
+    return np.array([[[truth, each, each]] for each in right], np.int64)
+
+
+def test_two_seeds_and_three_images_by_hand() -> None:
+    """Seed 0 gains 10 points on every image, seed 1 20: each resample is 10 or 20, so their deviation is 5."""
+    theirs = [one_label([50, 60, 70]), one_label([50, 60, 70])]
+    ours = [one_label([60, 70, 80]), one_label([70, 80, 90])]
+    found = paired_difference(ours, theirs)
+    assert found.value == pytest.approx(15)
+    t = 12.706  # Student's, 97.5 %, one degree of freedom
+    assert (found.low, found.high) == pytest.approx((15 - 5 * t, 15 + 5 * t), rel=1e-2)
+    assert (found.pairs, found.images, found.verdict) == (2, 3, "open")
+
+
+def test_images_are_drawn_together_for_both_rows() -> None:
+    """One seed: the deviation is that of all 27 ways to draw three of three images, mIoU taken of summed pixels."""
+    ours, theirs = [90, 20, 40], [50, 30, 40]
+    found = paired_difference([one_label(ours)], [one_label(theirs)], resamples=20_000)
+    drawn = [sum(ours[k] - theirs[k] for k in each) / 3 for each in product(range(3), repeat=3)]
+    half = pstdev(drawn) * 4.303  # two degrees of freedom
+    assert found.value == pytest.approx(10)
+    assert (found.low, found.high) == pytest.approx((10 - half, 10 + half), rel=2e-2)
+
+
+def test_miou_is_of_the_summed_counts_over_labels_that_the_truth_shows() -> None:
+    """The first image is large: its label weighs more than a mean over images would give it."""
+    ours = np.array([[[900, 900, 900], [0, 0, 0], [0, 10, 0]], [[0, 50, 0], [100, 50, 50], [0, 0, 0]]])
+    theirs = ours.copy()
+    theirs[1] = [[0, 100, 0], [100, 0, 0], [0, 0, 0]]
+    found = paired_difference([ours], [theirs])
+    assert found.value == pytest.approx(100 * ((900 / 950 + 50 / 100) / 2 - (900 / 1000 + 0) / 2))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(2, 6))
+def test_identical_rows_do_not_differ_and_swapped_ones_differ_the_other_way(seed: int, pairs: int, images: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(1, 100, (images, 2))
+    rows = []
+    for _ in range(2 * pairs):
+        right = rng.integers(0, truth + 1)
+        rows.append(np.stack([truth, right + rng.integers(0, 20, truth.shape), right], 2))
+    ours, theirs = rows[:pairs], rows[pairs:]
+    same = paired_difference(ours, ours, resamples=50)
+    assert (same.value, same.low, same.high, same.verdict) == (0, 0, 0, "open")
+    one, other = (paired_difference(*each, resamples=50) for each in ((ours, theirs), (theirs, ours)))
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
+    assert one == paired_difference(ours, theirs, resamples=50)
+
+
+@pytest.mark.parametrize("pairs", [3, 5])
+def test_the_interval_covers_what_it_says(pairs: int) -> None:
+    """No true difference; seeds, images and their interplay vary: 95 % of the intervals have to hold 0."""
+    rng = np.random.default_rng(pairs)
+    hits = 0
+    for _ in range(200):
+        easy = rng.normal(600, 60, 20)
+        rows = [easy + rng.normal(0, 30) + rng.normal(0, 20, 20) for _ in range(2 * pairs)]
+        counts = [one_label(np.rint(each).astype(int).tolist(), 1000) for each in rows]
+        found = paired_difference(counts[:pairs], counts[pairs:], resamples=200)
+        hits += found.low <= 0 <= found.high
+    assert 0.92 <= hits / 200 <= 0.995
+
+
+def test_verdicts_need_an_interval_without_zero() -> None:
+    verdicts = [Difference(1, low, high, 5, 9).verdict for low, high in ((0.1, 2), (-2, -0.1), (-1, 3), (0, 2))]
+    assert verdicts == ["better", "worse", "open", "open"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        ([], [], "as many evaluations"),
+        ([one_label([1, 2])], [], "found 1 and 0"),
+        ([one_label([1, 2])], [one_label([1, 2, 3])], "one shape"),
+        ([one_label([1])], [one_label([1])], "two images"),
+        ([one_label([1, 2])], [one_label([1, 2], truth=90)], "same ground truth"),
+    ],
+)
+def test_what_cannot_be_compared(ours: list[np.ndarray], theirs: list[np.ndarray], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        paired_difference(ours, theirs)
+
+
+def lists(counts: ImageCounts) -> list[list[int]]:
+    return [each.tolist() for each in (counts.labels, counts.truth, counts.predicted, counts.right)]
+
+
+def test_counts_of_a_mask() -> None:
+    confusion = ConfusionMatrix(3)
+    confusion.update(np.array([[0, 2, 2, 255, 2]], np.uint8), np.array([[0, 0, 2, 2, 255]], np.uint8))
+    assert lists(mask_counts(confusion)) == [[0, 2], [2, 2], [1, 2], [1, 1]]
+    void = ConfusionMatrix(3)
+    void.update(np.array([[1]], np.uint8), np.array([[255]], np.uint8))
+    assert lists(mask_counts(void)) == [[0], [0], [0], [0]]
+
+
+def test_counts_of_a_cam_are_those_of_the_mask_at_each_threshold() -> None:
+    rng = np.random.default_rng(3)
+    sweep, thresholds = CamSweep(4, (0.0, 0.3, 0.6)), (0.0, 0.3, 0.6)
+    images = [np.array([1, 3]), np.array([], np.int64), np.array([2])]
+    truths = [rng.integers(0, 5, (6, 7)).astype(np.uint8) for _ in images]
+    truths[0][0] = 255
+    scores = [rng.random((len(classes), 6, 7), dtype=np.float32) for classes in images]
+    for image in zip(images, scores, truths, strict=True):
+        sweep.update(*image)
+    for index, threshold in enumerate(thresholds):
+        for found, classes, each, truth in zip(sweep.image_counts(index), images, scores, truths, strict=True):
+            confusion = ConfusionMatrix(4)
+            best = classes[each.argmax(0)] if len(classes) else np.zeros(truth.shape, int)
+            above = each.max(0, initial=0) > np.float32(threshold)
+            confusion.update(np.where(above, best, 0).astype(np.uint8), truth)
+            sums = np.zeros((5, 3), np.int64)
+            sums[found.labels] = np.stack([found.truth, found.predicted, found.right], 1)
+            assert (sums[:, 0] == confusion.counts.sum(1)).all()
+            assert (sums[:, 1] == confusion.counts.sum(0)).all()
+            assert (sums[:, 2] == np.diagonal(confusion.counts)).all()

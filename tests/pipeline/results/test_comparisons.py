@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs.tables import differences
+from models.errors import ConfigurationError, DataError
+from pipeline.book.artifacts import artifact
+from pipeline.book.check import check
+from pipeline.results.tables.files import long_csv, markdown, to_json
+from pipeline.results.tables.image_counts import COLUMNS, read_images
+from pipeline.results.tables.paper import paper_table
+from pipeline.results.tables.results import book_table, difference_table, print_table
+from pipeline.results.tables.rows import PaperTable
+from tests.helpers.toy_results import toy_content, write_book, write_lock, write_results
+
+SEEDS = {"cam": [50, 60, 70], "cam1": [50, 60, 70], "cam2": [50, 60, 70]}
+BETTER = {"new": [60, 70, 80], "new1": [62, 72, 82], "new2": [61, 71, 81]}
+"""Pixels right of 100 in each of three images: 10, 12 and 11 points better."""
+T = 4.303
+"""Student's t, 97.5 %, two degrees of freedom."""
+
+
+def content(**repeats: Any) -> dict[str, Any]:
+    """The toy book with three seeds of two recipes, of which one is compared with the other."""
+    found = toy_content()
+    found["evaluate"] |= dict.fromkeys(("cam1", "cam2", "new", "new1", "new2"), found["evaluate"]["cam"])
+    plain, new = {"label": "Plain", "of": list(SEEDS)}, {"label": "New", "of": list(BETTER), "against": "plain"}
+    found["table"]["repeats"] = {"plain": plain, "new": new | repeats}
+    return found
+
+
+def write_images(name: str, right: list[int], ids: str = "abc") -> None:
+    """images.csv of an evaluation of ``work/toy``: background alone, 100 pixels an image."""
+    lines = [",".join(COLUMNS), *(f"{id},background,100,{k},{k}" for id, k in zip(ids, right, strict=True))]
+    (artifact("work/toy", "evaluations", name) / "images.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEAK2MASK_TRACKING", "off")
+    return tmp_path
+
+
+def made(folder: Path, given: dict[str, Any] | None = None) -> PaperTable:
+    """The table of a book whose six evaluations have been made."""
+    book = write_book(folder, given or content())
+    write_results(book, {name: sum(right) / 3 for name, right in (SEEDS | BETTER).items()})
+    write_lock(book, given or content())
+    for name, right in (SEEDS | BETTER).items():
+        write_images(name, right)
+    return paper_table(book, {})
+
+
+def test_seeds_are_paired_and_shown_with_an_interval(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two of the differences 10, 11 and 12 are drawn: the deviation of their mean is sqrt(1 / 3)."""
+    table = made(folder)
+    (found,) = json.loads(to_json(table))["comparisons"]
+    assert (found["row"], found["against"], found["verdict"], found["images"]) == ("new", "plain", "better", 3)
+    assert found["evaluations"] == [["new", "cam"], ["new1", "cam1"], ["new2", "cam2"]]
+    assert found["difference"] == pytest.approx(11)
+    half = T * (1 / 3) ** 0.5
+    assert (found["low"], found["high"]) == pytest.approx((11 - half, 11 + half), abs=0.15)
+    shown = f"{found['low']:+.1f} to {found['high']:+.1f}"
+    assert f"| New | Plain | all seeds | 3 | +11.0 | {shown} | better |" in markdown(table)
+    assert "compares two trained networks" not in markdown(table)
+    lines = {
+        row["column"]: row for row in csv.DictReader(io.StringIO(long_csv(table))) if row["label"] == "New - Plain"
+    }
+    assert {key: float(row["value"]) for key, row in lines.items()} == {
+        "miou_difference": found["difference"],
+        "miou_difference_low": found["low"],
+        "miou_difference_high": found["high"],
+    }
+    assert f"| New | Plain | all seeds | better | 3 | +11.0 | {shown} |" in differences(json.loads(to_json(table)))
+    print_table(table)
+    assert "better" in capsys.readouterr().out
+    assert to_json(made(folder)) == to_json(table)
+
+
+def test_recipes_are_compared_in_the_columns_that_both_have(folder: Path) -> None:
+    given = content()
+    given["table"]["recipes"] = {"one": {"label": "One", "cam": "cam"}, "two": {"cam": "new", "against": "one"}}
+    table = made(folder, given)
+    first, _ = json.loads(to_json(table))["comparisons"]
+    assert (first["of"], first["column"], first["evaluations"]) == ("CAM", "cam", [["new", "cam"]])
+    assert first["difference"] == pytest.approx(10)
+    assert "compares two trained networks, not two methods" in markdown(table)
+    assert "cam_difference_low" in long_csv(table)
+
+
+def test_evaluations_without_counts_say_what_to_run(folder: Path) -> None:
+    made(folder)
+    (artifact("work/toy", "evaluations", "new1") / "images.csv").unlink()
+    table = difference_table(write_book(folder, content()))
+    reason = "no counts of single images; run evaluate@new1 again"
+    assert table.cells == (("New", "Plain", "all seeds", "3", "-", "-", reason),)
+
+
+@pytest.mark.parametrize(
+    ("right", "ids", "reason"),
+    [
+        ([60, 70, 80], "abd", "evaluated on other images"),
+        ([60, 70, 80], "acb", "evaluated on other images"),
+    ],
+)
+def test_other_images_are_not_compared(folder: Path, right: list[int], ids: str, reason: str) -> None:
+    made(folder)
+    write_images("new", right, ids)
+    assert difference_table(write_book(folder, content())).cells[0][-1] == reason
+
+
+def test_another_truth_is_not_compared(folder: Path) -> None:
+    made(folder)
+    path = artifact("work/toy", "evaluations", "new") / "images.csv"
+    path.write_text(path.read_text().replace("a,background,100", "a,background,90"))
+    assert "same ground truth" in difference_table(write_book(folder, content())).cells[0][-1]
+
+
+def test_pairs_that_are_not_made_are_left_out_and_old_numbers_marked(folder: Path) -> None:
+    made(folder)
+    (artifact("work/toy", "evaluations", "new2") / "metrics.json").unlink()
+    changed = content()
+    changed["export_cams"]["cam"]["options"] = {"scales": [1.0]}
+    row = difference_table(write_book(folder, changed)).cells[0]
+    assert (row[0], row[3]) == ("New†", "2")
+    assert not made(folder, content(against=None)).comparisons
+
+
+def test_the_table_of_a_stage_takes_no_time_for_intervals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(folder)
+    monkeypatch.setattr("pipeline.results.tables.comparisons.paired_difference", lambda *_, **__: pytest.fail("drawn"))
+    assert len(book_table(write_book(folder, content())).cells) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found 'nothing'"),
+        ("id,x\n", "expected the columns image, label"),
+        (",".join(COLUMNS) + "\na,cat,1,2,x\n", "three counts in line 2"),
+    ],
+)
+def test_broken_counts(folder: Path, text: str, message: str) -> None:
+    path = folder / "images.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_images(path)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "message"),
+    [
+        ({"against": "plane"}, r"table.repeats.new.against: no row 'plane' there. Did you mean 'plain'\?"),
+        ({"against": "new"}, "table.repeats.new.against: expected another row, found the row itself."),
+        ({"of": ["segmenter_val"]}, "table.repeats.new.against: expected a row of one kind on the same images"),
+    ],
+)
+def test_the_check_knows_the_other_row(folder: Path, repeats: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        check(write_book(folder, content(**repeats)))
