@@ -159,7 +159,9 @@ def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
         format = content["format"]
         if format == FORMAT:
             fields = content["method"], content["options"], tuple(content["class_names"]), content["recipe"]
-    except (ValueError, KeyError, TypeError) as error:
+            if [type(field) for field in fields] != [str, dict, tuple, dict]:
+                raise ValueError("a value of another type")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{card} is damaged ({error}). Remedy: run the stage that makes it again.") from None
     if format != FORMAT:
         raise DataError(
