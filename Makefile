@@ -17,7 +17,7 @@ ifeq ($(filter $(TORCH),default cpu),)
 $(error TORCH=$(TORCH): expected TORCH=cpu (no CUDA) or TORCH=default)
 endif
 
-.PHONY: help run test test-slow lint check setup voc_mini bench mlflow server serve docs docs-serve clean
+.PHONY: help run test test-slow torture lint check setup voc_mini bench mlflow server serve docs docs-serve clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
@@ -56,6 +56,10 @@ test: lint  ## ruff, mypy, import-linter, and the tests on all cores but those m
 
 test-slow: $(STAMP)  ## The tests marked slow, which CI runs too: whole books, tutorials, official networks
 	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder -m slow
+
+torture: $(STAMP)  ## Faults in great numbers (hours, goes on where it stopped): results/reliability/ and its page
+	@OMP_NUM_THREADS=1 python -m tests.reliability
+	@python -m docs.tools.generate
 
 bench: $(STAMP)  ## Times beside straightforward references: results/benchmarks/ and docs/benchmarks.md (some minutes)
 	@python -m benchmarks --resume

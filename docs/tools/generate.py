@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import benchmarks, book_keys, commands
+from docs.tools import benchmarks, book_keys, commands, reliability
 
 FOLDER = Path(__file__).parents[1]
 NOTE = "<!-- Written by `python -m docs.tools.generate` from the code: edit the code, not this page. -->\n\n"
@@ -14,6 +14,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands.page,
     "reference/book_keys.md": book_keys.page,
     "benchmarks.md": benchmarks.page,
+    "reference/reliability.md": reliability.page,
 }
 
 

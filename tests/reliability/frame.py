@@ -1,0 +1,114 @@
+"""What a case of the reliability suite is, and how a trial of it is made."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "cases"
+Counts = Mapping[str, int]
+"""What a trial saw: a few words -> how many times, added up over the trials."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault that the project must survive.
+
+    Attributes:
+        title: of the case in tables: what is done, and what must hold afterwards.
+        trial: makes the fault once, with all that is random drawn from its number 0, 1, ...; the working folder is an
+            empty one of its own. Returns what it saw. Any exception means that the project did not hold.
+        quick: trials in CI; 0 for a case that is for the long run alone.
+        long: trials of ``make torture``.
+        seconds: after which a trial counts as a hang.
+        megabytes: what the process of a trial may need at its peak.
+    """
+
+    title: str
+    trial: Callable[[int], Counts]
+    quick: int
+    long: int
+    seconds: float = 600
+    megabytes: float = 2000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    Attributes:
+        counts: what it saw; empty where it failed.
+        problem: why it failed, in the first line, and the end of the traceback; "" where it held.
+        seconds: that passed.
+        megabytes: peak of the trial's process.
+    """
+
+    counts: dict[str, int]
+    problem: str
+    seconds: float
+    megabytes: float
+
+
+@cache
+def cases() -> dict[str, Case]:
+    """Every case, "file.name" -> case: those in the dictionary ``CASES`` of each file in ``cases/``."""
+    files = sorted(path.stem for path in FOLDER.glob("*.py"))
+    found = {file: importlib.import_module(f"tests.reliability.cases.{file}").CASES for file in files}
+    return {f"{file}.{name}": case for file, of_file in found.items() for name, case in of_file.items()}
+
+
+def tried(case: Case, number: int) -> Outcome:
+    """Make a trial in a process of its own, which is ended with all that it started when its time is over."""
+    start, context = time.monotonic(), multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_trial, args=(case, number, there))
+    process.start()
+    there.close()
+    counts, problem, megabytes = {}, f"no result within {case.seconds:.0f} s", 0.0
+    if here.poll(case.seconds):
+        try:
+            counts, problem, megabytes = here.recv()
+        except EOFError:
+            problem = "the process of the trial ended without a result"
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    if not problem and megabytes > case.megabytes:
+        problem = f"{megabytes:.0f} MB at the peak, of {case.megabytes:.0f} MB allowed"
+    return Outcome({} if problem else counts, problem, time.monotonic() - start, megabytes)
+
+
+@contextmanager
+def empty_folder() -> Iterator[Path]:
+    """A new folder as the working folder, which goes at the end whatever its permissions."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="w2m-torture-", ignore_cleanup_errors=True) as folder:
+        os.chdir(folder)
+        try:
+            yield Path(folder)
+        finally:
+            os.chdir(before)
+
+
+def _trial(case: Case, number: int, answer: Connection) -> None:
+    os.setpgid(0, 0)
+    problem, counts = "", {}
+    try:
+        with empty_folder():
+            counts = dict(case.trial(number))
+    except BaseException as error:  # whatever it is: the project did not hold
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        problem = f"{reason}\n{traceback.format_exc(limit=-4)}"
+    answer.send((counts, problem, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3))
