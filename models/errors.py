@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Weak2MaskError(Exception):
@@ -32,6 +33,15 @@ class TransientError(Weak2MaskError):
     """The machine ended the work, not the input: worth trying again. Exit code 75 (``EX_TEMPFAIL``)."""
 
     exit_code = 75
+
+
+@contextmanager
+def of_image(id: str) -> Iterator[None]:
+    """Begin the message of an error of ours with the image that it is about."""
+    try:
+        yield
+    except Weak2MaskError as error:
+        raise type(error)(f"Image '{id}': {error}") from None
 
 
 MOST = 40

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, DataError
 from models.ops.multiscale import evaluating, in_batches, to_batch
 from models.ops.posteriors import posteriors
 from models.options import InnerShare, PositiveCount, Scales
-from models.structures import Image, Mask, Segmenter
+from models.structures import NOT_FINITE, Image, Mask, Segmenter
 
 Tags: TypeAlias = npt.NDArray[np.bool_]
 ImageSample: TypeAlias = tuple[str, Image, Tags | None]
@@ -128,9 +128,16 @@ def _predict(
         if background is not None:
             probabilities[:, 0] = background
         return [
-            (name, finish(image, _restrict(each_class, tags)))
+            (name, finish(image, _restrict(_finite(name, each_class), tags)))
             for (name, image, tags), each_class in zip(samples, probabilities, strict=True)
         ]
+
+
+def _finite(name: str, probabilities: Tensor) -> Tensor:
+    """The probabilities as they are; DataError where one is not finite (their sum is not, then)."""
+    if not probabilities.sum().isfinite():
+        raise DataError(f"Image '{name}': expected finite probabilities, found nan or inf. {NOT_FINITE}")
+    return probabilities
 
 
 def _restrict(probabilities: Tensor, tags: Tags | None) -> Tensor:

@@ -167,7 +167,19 @@ def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
         raise DataError(
             f"{card}: expected format '{FORMAT}', found '{format}'. Remedy: make it again with this version."
         )
-    return Card(*fields), read_safetensors(weights)
+    state = read_safetensors(weights)
+    require_finite(state, str(folder))
+    return Card(*fields), state
+
+
+def require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise DataError for weights that are nan or inf: whatever they touch becomes nan, and says so late or never."""
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
+    if bad:
+        raise DataError(
+            f"{where}: expected finite weights, found nan or inf in {len(bad)} of {len(state)} entries: "
+            f"{first_of(bad, 5)}. Remedy: copy the file again, or train again with a smaller lr."
+        )
 
 
 def read_safetensors(path: Path) -> StateDict:

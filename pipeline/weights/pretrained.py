@@ -20,7 +20,15 @@ from torch import Tensor
 from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
-from pipeline.storage.checkpoints import BACKBONE, Card, StateDict, differences, read_safetensors, write_checkpoint
+from pipeline.storage.checkpoints import (
+    BACKBONE,
+    Card,
+    StateDict,
+    differences,
+    read_safetensors,
+    require_finite,
+    write_checkpoint,
+)
 from pipeline.weights.archives import refuse_bomb
 
 Normalisation = Literal["imagenet", "half"]
@@ -184,6 +192,7 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: st
             f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
+    require_finite({name: entries_here[name] for name in backbone}, where)
     return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 

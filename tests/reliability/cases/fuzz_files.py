@@ -38,7 +38,7 @@ from tests.helpers.made_annotations import catalogue_of
 from tests.reliability.frame import Case, Counts
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = 40
+EXAMPLES = 20
 """Of a trial."""
 LONGEST = 8000
 """Characters of a message."""
@@ -268,7 +268,7 @@ CASES = {
         f"{made}: a result, or an error of at most {LONGEST} characters",
         fuzzed(file, contents, work),
         quick=1,
-        long=10,
+        long=20,
         seconds=120,
         megabytes=2000,
     )
