@@ -134,7 +134,7 @@ def spoilt(name: str) -> Any:
     """A network in which one weight is nan."""
     method = pages.build(name).eval()
     with torch.no_grad():
-        next(iter(method.new_modules())).weight.view(-1)[0] = float("nan")  # type: ignore[union-attr, operator]
+        next(p for module in method.new_modules() for p in module.parameters()).view(-1)[0] = float("nan")
     return method
 
 

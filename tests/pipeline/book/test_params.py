@@ -14,6 +14,7 @@ from pipeline.book.check import check
 from pipeline.book.check_inputs import check_files
 from pipeline.book.options import components
 from pipeline.book.params import load_book
+from pipeline.book.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 
