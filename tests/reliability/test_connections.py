@@ -57,7 +57,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     environment = {
         name: value for name, value in ENVIRONMENT.items() if name not in ("WEAK2MASK_TRACKING", "DO_NOT_TRACK")
     }
-    yield place, environment | {"PYTHONPATH": f"{folder / 'site'}:{place}", "SEEN": str(folder / "seen.txt")}
+    return place, environment | {"PYTHONPATH": f"{folder / 'site'}:{place}", "SEEN": str(folder / "seen.txt")}
 
 
 def strangers(environment: dict[str, str]) -> set[str]:
