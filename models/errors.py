@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 
 class Weak2MaskError(Exception):
@@ -33,15 +32,6 @@ class TransientError(Weak2MaskError):
     """The machine ended the work, not the input: worth trying again. Exit code 75 (``EX_TEMPFAIL``)."""
 
     exit_code = 75
-
-
-@contextmanager
-def of_image(id: str) -> Iterator[None]:
-    """Begin the message of an error of ours with the image that it is about."""
-    try:
-        yield
-    except Weak2MaskError as error:
-        raise type(error)(f"Image '{id}': {error}") from None
 
 
 MOST = 40

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import DataError
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 BACKGROUND = 0
 UNLABELLED = 254
 IGNORE = 255
-NOT_FINITE = (
-    "The network that made them has weights or activations that are not finite. Remedy: precision float32, or train it "
-    "again with a smaller lr."
-)
 MAX_CLASSES = 253
 """Classes that a mask or seeds can hold; image tags alone may be of more."""
 
@@ -72,13 +66,6 @@ class Cam:
     scores: npt.NDArray[np.float32]
     size: tuple[int, int]
     instances: npt.NDArray[np.int32] | None = None
-
-    def __post_init__(self) -> None:
-        """Raise DataError for scores that are not finite: no rule, refiner or score could say what they mean."""
-        if not np.isfinite(self.scores).all():
-            bad = ~np.isfinite(self.scores).reshape(len(self.classes), -1).all(1)
-            classes = ", ".join(map(str, self.classes[bad]))
-            raise DataError(f"expected finite scores of a CAM, found nan or inf for class {classes}. {NOT_FINITE}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

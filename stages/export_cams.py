@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.errors import of_image
 from models.ops.cam import EXPORT_NORMALIZATIONS
 from models.ops.multiscale import evaluating, in_batches, merge_views, scaled_views, squared, to_batch
 from models.ops.posteriors import posteriors
@@ -93,7 +92,7 @@ def _export(
         image = squared(to_batch([image for _, image, _ in samples], device), square)
         tags = torch.from_numpy(np.stack([tags for _, _, tags in samples])).to(device)
         return [
-            (name, _cam(name, cam, tags, (height, width)))
+            (name, _cam(cam, tags, (height, width)))
             for (name, _, tags), cam in zip(samples, see(image, tags, target), strict=True)
         ]
 
@@ -133,8 +132,7 @@ def _posteriors(
     return functional.interpolate(scores[:, 1:], target, mode="bilinear", antialias=True)
 
 
-def _cam(name: str, scores: Tensor, tags: npt.NDArray[np.bool_], size: tuple[int, int]) -> Cam:
+def _cam(scores: Tensor, tags: npt.NDArray[np.bool_], size: tuple[int, int]) -> Cam:
     """Scores [C,h,w] of one image as a Cam of its tagged classes."""
     present = np.flatnonzero(tags)
-    with of_image(name):
-        return Cam(present.astype(np.int64) + 1, scores[present].clamp(0, 1).cpu().numpy(), size)
+    return Cam(present.astype(np.int64) + 1, scores[present].clamp(0, 1).cpu().numpy(), size)

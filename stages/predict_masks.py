@@ -16,7 +16,7 @@ from models.errors import ConfigurationError, DataError
 from models.ops.multiscale import evaluating, in_batches, to_batch
 from models.ops.posteriors import posteriors
 from models.options import InnerShare, PositiveCount, Scales
-from models.structures import NOT_FINITE, Image, Mask, Segmenter
+from models.structures import Image, Mask, Segmenter
 
 Tags: TypeAlias = npt.NDArray[np.bool_]
 ImageSample: TypeAlias = tuple[str, Image, Tags | None]
@@ -136,7 +136,10 @@ def _predict(
 def _finite(name: str, probabilities: Tensor) -> Tensor:
     """The probabilities as they are; DataError where one is not finite (their sum is not, then)."""
     if not probabilities.sum().isfinite():
-        raise DataError(f"Image '{name}': expected finite probabilities, found nan or inf. {NOT_FINITE}")
+        raise DataError(
+            f"Image '{name}': expected finite probabilities, found nan or inf: weights or activations of the network are "
+            "not finite. Remedy: precision float32, or train it again with a smaller lr."
+        )
     return probabilities
 
 

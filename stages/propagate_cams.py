@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from models.errors import ConfigurationError, of_image
+from models.errors import ConfigurationError
 from models.ops.instances import instances as find_instances
 from models.ops.multiscale import evaluating, to_batch
 from models.ops.resize import enlarge_cells
@@ -48,7 +48,7 @@ def propagate_cams(
         if not len(cam.classes):
             yield name, cam
             continue
-        with evaluating(propagator, device, precision), of_image(name):
+        with evaluating(propagator, device, precision):
             batch = to_batch([image], device)
             links = propagator.links(batch)
             walked = walk(links, cam)

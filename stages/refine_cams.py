@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from models.errors import of_image
 from models.structures import Cam, Image
 
 Refiner = Callable[[Image, Cam], Cam]
@@ -21,6 +20,4 @@ def refine_cams(samples: Iterable[tuple[str, Image, Cam]], refiner: Refiner) -> 
         (id, refined cam), in order.
     """
     for name, image, cam in samples:
-        with of_image(name):
-            refined = refiner(image, cam)
-        yield name, refined
+        yield name, refiner(image, cam)
