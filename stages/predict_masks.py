@@ -137,7 +137,7 @@ def _finite(name: str, probabilities: Tensor) -> Tensor:
     """The probabilities as they are; DataError where one is not finite (their sum is not, then)."""
     if not probabilities.sum().isfinite():
         raise DataError(
-            f"Image '{name}': expected finite probabilities, found nan or inf: weights or activations of the network are "
+            f"Image '{name}': expected finite probabilities, found nan or inf: weights or activations of a network are "
             "not finite. Remedy: precision float32, or train it again with a smaller lr."
         )
     return probabilities
