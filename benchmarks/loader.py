@@ -14,11 +14,13 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
 from benchmarks.frame import Case, Results
+from benchmarks.made_photos import CLASSES, Photos, photos
+from benchmarks.training import Step, as_trained, step
 from models.backbones.base import IMAGENET_MEAN
-from models.structures import IGNORE, Image, Supervision
+from models.structures import IGNORE, UNLABELLED, Image, Supervision
 from pipeline.datasets.toy_scenes import make_scene
 from pipeline.loading.loader_options import LoaderOptions
-from pipeline.loading.loaders import augment
+from pipeline.loading.loaders import TrainLoader, augment
 
 ADJUST = {"brightness": V.adjust_brightness, "contrast": V.adjust_contrast, "saturation": V.adjust_saturation}
 
@@ -82,9 +84,69 @@ def _jittered(picture: Tensor, options: LoaderOptions, rng: np.random.Generator)
     return picture
 
 
+@dataclass(frozen=True)
+class Loading:
+    """A loader of JPEG files without labels of pixels, and the classifier that learns from its batches."""
+
+    loader: TrainLoader
+    step: Step
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What is known of made pictures: their tags."""
+
+    photos: Photos
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.photos.catalogue.ids("train")
+
+    def __getitem__(self, name: str) -> Supervision:
+        seeds = np.full(self.photos.size, UNLABELLED, np.uint8)
+        return Supervision(self.photos.tags[self.ids.index(name)], seeds)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One process that trains."""
+
+    world_size: int = 1
+    global_rank: int = 0
+
+
+def loading(images: int, height: int, width: int, crop: int) -> Loading:
+    """A batch of all the pictures, with colour jitter, in a random scale."""
+    made = photos("classifier", images, height, width)
+    strengths: dict[str, Any] = dict.fromkeys(ADJUST, 0.3)
+    options = LoaderOptions(batch_size=images, crop=crop, scale=(0.5, 1.5), **strengths, num_workers=0)
+    return Loading(TrainLoader(made.catalogue, Tags(made), options, Alone()), step(images, crop, len(CLASSES)))
+
+
+def load(x: Loading) -> Results:
+    """A batch from JPEG files: decoded, augmented, stacked."""
+    (batch,) = x.loader.batches(0, 1)
+    return {"images": len(batch.image), "side": batch.image.shape[-1]}
+
+
+def learn(x: Loading) -> Results:
+    """A step of the classifier on such a batch, which is in memory."""
+    as_trained(x.step)
+    return {"images": len(x.step.batch.image), "side": x.step.batch.image.shape[-1]}
+
+
 SIZE = {"images": 16, "shortest": 300, "longest": 500, "crop": 256}
 QUICK = {"images": 4, "shortest": 60, "longest": 90, "crop": 48}
 CASES = {
     "plain": Case("Augmentation without colour jitter", partial(inputs, 0.0), ours, torchvision_v2, SIZE, QUICK, 2e-2),
     "jitter": Case("Augmentation with colour jitter", partial(inputs, 0.3), ours, torchvision_v2, SIZE, QUICK, 8e-2),
+    "step": Case(
+        "Loading a batch, beside learning from it",
+        loading,
+        load,
+        learn,
+        size={"images": 8, "height": 375, "width": 500, "crop": 192},
+        quick={"images": 2, "height": 60, "width": 80, "crop": 64},
+        tolerance=0,
+    ),
 }

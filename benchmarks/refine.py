@@ -64,14 +64,24 @@ def mean_field_plain(x: Inputs) -> Results:
     return {"posterior": pydensecrf(x.image, x.unary)}
 
 
-def pydensecrf(image: Image, unary: np.ndarray) -> np.ndarray:
-    """Posterior float32 [L,H,W] of the unary [L,H*W]: Gaussian term of 3 px, bilateral of 80 px and 13 levels."""
+def pydensecrf(
+    image: Image,
+    unary: np.ndarray,
+    gaussian: tuple[float, float] = (3, 3),
+    bilateral: tuple[float, float, float] = (80, 13, 10),
+) -> np.ndarray:
+    """Posterior float32 [L,H,W] of the unary [L,H*W], after ten steps. Defaults: PSA's numbers.
+
+    Args:
+        gaussian: reach in pixels and weight of the Gaussian term; ``bilateral``: reach in pixels, in levels of colour,
+            and weight.
+    """
     from pydensecrf.densecrf import DenseCRF2D
 
     model = DenseCRF2D(image.shape[1], image.shape[0], len(unary))
     model.setUnaryEnergy(unary)
-    model.addPairwiseGaussian(sxy=3, compat=3)
-    model.addPairwiseBilateral(sxy=80, srgb=13, rgbim=image, compat=10)
+    model.addPairwiseGaussian(sxy=gaussian[0], compat=gaussian[1])
+    model.addPairwiseBilateral(sxy=bilateral[0], srgb=bilateral[1], rgbim=image, compat=bilateral[2])
     return np.array(model.inference(10)).reshape(-1, *image.shape[:2])
 
 

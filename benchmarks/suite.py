@@ -33,10 +33,14 @@ FILES = (
     "pixel_segment",
     "neighbours",
     "training",
+    "steps",
     "cpu",
     "loader",
     "boxes",
     "opening",
+    "evaluate",
+    "export_cams",
+    "predict",
 )
 """Files of this folder with cases, in the order of the tables. Each has a dictionary ``CASES``."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "pydensecrf2", "zarr")

@@ -6,6 +6,7 @@ Label convention, everywhere: 0 is background, classes count from 1 to C, 254 is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -21,6 +22,9 @@ UNLABELLED = 254
 IGNORE = 255
 MAX_CLASSES = 253
 """Classes that a mask or seeds can hold; image tags alone may be of more."""
+
+REGIONS = 2**31
+"""Region ids are less than this."""
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 """uint8 [H,W]: 0..C, 255 void."""
@@ -87,13 +91,17 @@ class Batch:
     regions: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        """Move every tensor to ``device``."""
+        """Move every tensor to ``device``; from pinned memory the host does not wait."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Copy every tensor to memory that a GPU reads by itself (``DataLoader`` calls this)."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        regions = None if self.regions is None else change(self.regions)
         return replace(
-            self,
-            image=self.image.to(device, non_blocking=True),
-            tags=self.tags.to(device, non_blocking=True),
-            seeds=self.seeds.to(device, non_blocking=True),
-            regions=None if self.regions is None else self.regions.to(device, non_blocking=True),
+            self, image=change(self.image), tags=change(self.tags), seeds=change(self.seeds), regions=regions
         )
 
 

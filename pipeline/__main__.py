@@ -25,7 +25,7 @@ memory, tensors and arrays, goes by reference counts, without a collection."""
 try:
     from models.errors import Weak2MaskError
     from pipeline.commands import jobs, results, services, show, stages, use  # noqa: F401 (importing adds the commands)
-    from pipeline.commands.app import app, program
+    from pipeline.commands.app import app, app_for, program  # noqa: F401 (app: with its commands, for who imports it)
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet
     raise SystemExit(128 + signal.SIGINT) from None
 
@@ -49,9 +49,11 @@ def main() -> None:
     # Threads that spin while they wait take the cores from whoever else computes: beside others a training step
     # took two to four times as long. OpenMP reads this when torch is loaded, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # To look for plugins pydantic opens the metadata of every installed package; no known one concerns a book.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     warnings.formatwarning = _format_warning
     try:
-        app(prog_name=program())
+        app_for(sys.argv[1:])(prog_name=program())
     except Weak2MaskError as error:
         _leave(error.exit_code, f"error: {error}")
     except subprocess.CalledProcessError as error:

@@ -51,8 +51,7 @@ class MaskScore:
 
     def update(self, prediction: Mask, truth: Mask) -> None:
         """Add one image; both uint8 [H,W]. ValueError for unequal shapes or labels that are no class."""
-        self.confusion.update(prediction, truth)
-        self.contour.update(prediction, truth)
+        self.contour.update(prediction, truth, self.confusion.update(prediction, truth))
         self.images += 1
 
     def merge(self, other: Self) -> Self:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -23,6 +25,8 @@ ImageSample: TypeAlias = tuple[str, Image, Tags | None]
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 Crf: TypeAlias = Callable[[Image, Probabilities], Probabilities]
 Result = TypeVar("Result")
+AHEAD = 32
+"""Images whose probabilities may wait for a CRF elsewhere: bounds what is in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +53,7 @@ def predict_masks(
     gate: bool = False,
     background: InnerShare | None = None,
     crf: Crf | None = None,
+    elsewhere: Executor | None = None,
     batch_size: PositiveCount = 1,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> Iterator[tuple[str, Mask]]:
@@ -65,6 +70,8 @@ def predict_masks(
             probabilities only.
         background: constant that takes the place of the background's score (RTC 0.17); None keeps the network's.
         crf: from image uint8 [H,W,3] and probabilities float32 [1+C,H,W] to refined probabilities.
+        elsewhere: where CRFs run while the network goes on with the next images, at most :data:`AHEAD`; picklable ones
+            for processes. None runs each when its image is done.
         batch_size: images that go through the network together; more than one pays on a GPU, and costs memory.
         precision: of the network's arithmetic; averages are float32.
 
@@ -76,16 +83,18 @@ def predict_masks(
     """
     if gate and average != "probabilities":
         raise ConfigurationError(f"gate: true needs average: probabilities, found average: {average}.")
+    finish: Callable[[Image, Tensor], Any] = _label if crf is None else partial(_refine, crf=crf, elsewhere=elsewhere)
     run = partial(
         _predict,
-        finish=partial(_label, crf=crf),
+        finish=finish,
         segmenter=segmenter,
         device=device,
         views={"scales": scales, "flip": flip, "average": average, "gate": gate},
         background=background,
         precision=precision,
     )
-    return in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
+    found = in_batches(samples, lambda sample: sample[1].shape, run, batch_size)
+    return found if crf is None or elsewhere is None else _awaited(found)
 
 
 def predict_scored(
@@ -152,12 +161,31 @@ def _restrict(probabilities: Tensor, tags: Tags | None) -> Tensor:
     return kept / kept.sum(0, keepdim=True).clamp(min=1e-12)
 
 
-def _label(image: Image, probabilities: Tensor, crf: Crf | None) -> Mask:
-    if crf is None:
-        best: Mask = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-        return best
-    refined: Mask = crf(image, probabilities.cpu().numpy()).argmax(0).astype(np.uint8)
+def _label(image: Image, probabilities: Tensor) -> Mask:
+    best: Mask = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
+    return best
+
+
+def _refine(image: Image, probabilities: Tensor, crf: Crf, elsewhere: Executor | None) -> Mask | Future[Mask]:
+    given = crf, image, probabilities.cpu().numpy()
+    return _refined(*given) if elsewhere is None else elsewhere.submit(_refined, *given)
+
+
+def _refined(crf: Crf, image: Image, probabilities: Probabilities) -> Mask:
+    refined: Mask = crf(image, probabilities).argmax(0).astype(np.uint8)
     return refined
+
+
+def _awaited(found: Iterator[tuple[str, Future[Mask]]]) -> Iterator[tuple[str, Mask]]:
+    """What is under way, in order."""
+    waiting: deque[tuple[str, Future[Mask]]] = deque()
+    for result in found:
+        waiting.append(result)
+        if len(waiting) > AHEAD:
+            name, mask = waiting.popleft()
+            yield name, mask.result()
+    for name, mask in waiting:
+        yield name, mask.result()
 
 
 def _scored(image: Image, probabilities: Tensor, crf: Crf | None) -> Scored:

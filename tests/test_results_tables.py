@@ -11,7 +11,7 @@ from docs.tables import BLOCK, TYPED, fill, pages, read_results, typed_numbers
 
 ROOT = Path(__file__).parent.parent
 RESULTS = read_results(ROOT / "results")
-MEASURED = RESULTS | {"benchmarks": read_results(ROOT / "results" / "benchmarks")}
+MEASURED = RESULTS | {path.name: read_results(path) for path in (ROOT / "results").iterdir() if path.is_dir()}
 PAGES = [page for page in pages(ROOT) if page.parent.name not in TYPED]
 
 NUMBER: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The page of benchmarks: from the records that ``python -m benchmarks`` writes into results/benchmarks/."""
+"""The page of benchmarks: from what ``python -m benchmarks`` and ``benchmarks.startup`` write into results/."""
 
 from __future__ import annotations
 
@@ -24,13 +24,41 @@ The difference is the largest one between the two results: relative to the large
 of unequal ones.
 """
 EMPTY = "\nNo case has been measured yet.\n"
+STARTING = Path(__file__).parents[2] / "results" / "commands" / "startup.json"
+STARTING_HEAD = """
+## What starting costs
+
+CPU seconds of commands that do little, on the toy book when it has run: the best of the rounds, and their median. They
+are user and system time of a process with one thread, its children included. A floor is what the libraries behind a
+command cost alone in the same rounds. `dvc repro` reads every dvc.yaml of the project before it runs a stage, here
+those of all the books; `python -m benchmarks.startup PROJECT` measures.
+
+"""
 
 Record = Mapping[str, Any]
 
 
 def page() -> str:
     """The page, from all records."""
-    return text_of(read(FOLDER))
+    starting = json.loads(STARTING.read_text(encoding="utf-8")) if STARTING.is_file() else None
+    return text_of(read(FOLDER)) + (starting_text(starting) if starting else "")
+
+
+def starting_text(record: Record) -> str:
+    """What starting costs: a row for each command, in the order in which they were measured."""
+    rows = [
+        [
+            f"`{name}`",
+            f"{row['best']:.2f}",
+            f"{row['median']:.2f}",
+            "" if row["target"] is None else f"{row['target']:.1f}",
+            "" if row.get("floor") is None else f"{row['floor']:.2f} ({', '.join(row['floor_of'])})",
+        ]
+        for name, row in record["cpu_seconds"].items()
+    ]
+    versions = [f"{name} `{value}`" for name, value in record.items() if name not in ("cpu_seconds", "cores", "rounds")]
+    made = f"\n\n{record['rounds']} rounds, {record['cores']} cores, {', '.join(versions)}.\n"
+    return STARTING_HEAD + table(["command", "best", "median", "target", "floor"], rows) + made
 
 
 def read(folder: Path) -> list[Record]:

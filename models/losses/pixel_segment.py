@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from models.ops.counting import occurrences
+from models.ops.counting import occurrences, places
 
 BLOCK = 2**19
 """Pairs that exist at a time, 2 MiB in float32."""
@@ -128,12 +128,12 @@ def _evaluate(
 def _by_group(group: Tensor, relation: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Pixels, positives and negatives of each group, those without pixels or negatives left out; ascending int64.
 
-    All groups are read from the device together: a GPU waits three times, not three times for each group.
+    The counts of all groups are read from the device together: a GPU waits once.
     """
     chosen = (relation > 0, relation < 0)
     counts = torch.stack([occurrences(group, len(relation)), *(signs.sum(1) for signs in chosen)]).tolist()
     members = torch.argsort(group, stable=True)
-    columns = (signs.nonzero()[:, 1] for signs in chosen)
+    columns = (places(signs, sum(n)) % relation.shape[1] for signs, n in zip(chosen, counts[1:], strict=True))
     parts = (values.split(sizes) for values, sizes in zip((members, *columns), counts, strict=True))
     for pixels, positive, negative in zip(*parts, strict=True):
         if len(pixels) and len(negative):

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from models.losses.pixel_segment import pixel_segment_loss
+from models.ops.counting import occurrences
 from models.ops.presets import preset_of
 from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import split
-from models.structures import UNLABELLED
+from models.structures import REGIONS, UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ def relation_weights(preset: str) -> RelationWeights:
 
 
 def annotation_loss(
-    embeddings: Tensor, segment: Tensor, label: Tensor, prototypes: Tensor, labels: Tensor, kappa: float
+    embeddings: Tensor,
+    segment: Tensor,
+    label: Tensor,
+    prototypes: Tensor,
+    labels: Tensor,
+    num_labels: int,
+    kappa: float,
 ) -> Tensor:
     """Segments of the pixel's label against those of other labels; what is unlabelled is neither.
 
@@ -56,6 +63,7 @@ def annotation_loss(
         embeddings: float [n,D], unit length. segment: int64 [n], each pixel's segment among the prototypes.
         label: int64 [n]; 0..C count, 254 and 255 do not.
         prototypes: float [m,D], unit length, of the batch and of the memory. labels: int64 [m], likewise.
+        num_labels: 1 + C.
         kappa: concentration (SPML 6).
 
     Returns:
@@ -64,9 +72,9 @@ def annotation_loss(
     Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py.
     """
     labelled = (label < UNLABELLED).nonzero()[:, 0]
-    classes, group = torch.unique(label[labelled], return_inverse=True)
-    relation = _signs(classes[:, None] == labels) * (labels < UNLABELLED)
-    return pixel_segment_loss(embeddings[labelled], prototypes, segment[labelled], group, relation, kappa)
+    each = torch.arange(num_labels, device=labels.device)
+    relation = _signs(each[:, None] == labels) * (labels < UNLABELLED)
+    return pixel_segment_loss(embeddings[labelled], prototypes, segment[labelled], label[labelled], relation, kappa)
 
 
 def co_occurrence_loss(
@@ -103,13 +111,23 @@ def co_occurrence_loss(
     return pixel_segment_loss(embeddings[anchors], prototypes, segment[anchors], image[anchors], relation, kappa)
 
 
-def image_similarity_loss(vectors: Tensor, segment: Tensor, image: Tensor, region: Tensor, kappa: float) -> Tensor:
+def image_similarity_loss(
+    vectors: Tensor,
+    segment: Tensor,
+    image: Tensor,
+    segment_image: Tensor,
+    segment_region: Tensor,
+    num_images: int,
+    kappa: float,
+) -> Tensor:
     """Segments in the pixel's region of an oversegmentation against those in other regions of its image.
 
     Args:
         vectors: float [n,D], unit length; SPML takes embeddings with location.
-        segment: int64 [n]; they are split by region here, and their prototypes made of ``vectors``.
-        image: int64 [n]. region: int64 [n], numbered within an image, 0 or more.
+        segment: int64 [n]; each lies in one region of one image. Their prototypes are made of ``vectors`` here.
+        image: int64 [n] in 0..B-1.
+        segment_image, segment_region: int64 [S]; regions are numbered within an image, 0 or more.
+        num_images: B.
         kappa: concentration (SPML 16).
 
     Returns:
@@ -117,14 +135,13 @@ def image_similarity_loss(vectors: Tensor, segment: Tensor, image: Tensor, regio
 
     Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py.
     """
-    segment_of, (segment_image, _, segment_region) = split(image, segment, region)
-    prototypes = segment_prototypes(vectors, segment_of, len(segment_image))
-    group, (group_image, group_region) = split(image, region)
+    prototypes = segment_prototypes(vectors, segment, len(segment_image))
+    group, (group_image, group_region) = split(segment_image, segment_region, below=(num_images, REGIONS))
     same_image = group_image[:, None] == segment_image
     relation = _signs(group_region[:, None] == segment_region) * same_image
-    sizes = torch.bincount(image)
+    sizes = occurrences(image, num_images)
     weights = 1 / (sizes[image] * (sizes > 0).sum()).to(vectors.dtype)
-    return pixel_segment_loss(vectors, prototypes, segment_of, group, relation, kappa, weights)
+    return pixel_segment_loss(vectors, prototypes, segment, group[segment], relation, kappa, weights)
 
 
 def feature_affinity_loss(

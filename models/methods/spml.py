@@ -202,9 +202,12 @@ class Spml(BackboneMethod):
         prototypes = torch.cat([s.prototypes, old])  # [S+m,D], those of the memory without gradient
         parts = {}
         if w.annotation:
-            at = self._draw((s.label < UNLABELLED).nonzero()[:, 0], batch, context)
+            pixels = (s.embeddings, s.segment, s.label)
+            if self.anchors:
+                at = self._draw((s.label < UNLABELLED).nonzero()[:, 0], batch, context)
+                pixels = (s.embeddings[at], s.segment[at], s.label[at])
             labels = torch.cat([s.segment_label, old_labels])
-            loss = annotation_loss(s.embeddings[at], s.segment[at], s.label[at], prototypes, labels, w.kappa_annotation)
+            loss = annotation_loss(*pixels, prototypes, labels, 1 + self.num_classes, w.kappa_annotation)
             parts["annotation"] = w.annotation * loss
         if w.co_occurrence:
             at = self._draw(torch.arange(len(s.segment), device=s.segment.device), batch, context)
@@ -215,7 +218,9 @@ class Spml(BackboneMethod):
             )
         if w.similarity:
             vectors = s.located if self.located_similarity else s.embeddings
-            loss = image_similarity_loss(vectors, s.segment, s.image, s.region, w.kappa_similarity)
+            loss = image_similarity_loss(
+                vectors, s.segment, s.image, s.segment_image, s.segment_region, len(s.kept), w.kappa_similarity
+            )
             parts["similarity"] = w.similarity * loss
         if w.affinity:  # released: built and never called; there parts need the co-occurrence slot
             sets = affinity_sets(s, batch.image, 1 + self.num_classes)

@@ -39,8 +39,11 @@ class ConfusionMatrix:
         self.missed: Counts = np.zeros(self.labels, np.int64)
         self.largest = -1
 
-    def update(self, prediction: Mask, truth: Mask) -> None:
+    def update(self, prediction: Mask, truth: Mask) -> npt.NDArray[np.intp]:
         """Add one image; both uint8 [H,W].
+
+        Returns:
+            The labels 0..C that either of them has, ascending.
 
         Raises:
             ValueError: another type, unequal shapes, or a label that is no class.
@@ -53,6 +56,7 @@ class ConfusionMatrix:
         self.largest = max(self.largest, int(seen.max(initial=-1)))
         self.counts += joint[: self.labels, : self.labels]
         self.missed += joint[: self.labels, UNLABELLED:].sum(1)
+        return seen
 
     def merge(self, other: Self) -> Self:
         """Add the counts of ``other``."""
@@ -124,7 +128,9 @@ def _joint_histogram(prediction: Mask, truth: Mask) -> Counts:
             f"masks must be uint8 of one shape, found prediction {prediction.dtype} {prediction.shape}, "
             f"truth {truth.dtype} {truth.shape}"
         )
-    pair = truth.ravel().astype(np.intp)
-    pair <<= 8
-    pair |= prediction.ravel()
-    return np.bincount(pair, minlength=1 << 16).reshape(256, 256)
+    rows, columns = truth.ravel(), prediction.ravel()
+    changes = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    ends = np.append(np.flatnonzero(changes), rows.size - 1)[: rows.size]  # of runs of equal pairs, which are long
+    counts = np.zeros((256, 256), np.int64)
+    np.add.at(counts, (rows[ends], columns[ends]), np.diff(ends, prepend=-1))
+    return counts

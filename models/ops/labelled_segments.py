@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.ops.counting import places
 from models.ops.nearest import multiset_labels
 from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, located, spherical_kmeans, split
-from models.structures import IGNORE, UNLABELLED
+from models.structures import IGNORE, REGIONS, UNLABELLED
 
 SHRINK = 0.1
 """Of embeddings beside place and colour, where a segment looks for a labelled one like it."""
@@ -29,7 +30,7 @@ class LabelledSegments:
         embeddings: float [n,D], unit length. located: float [n,D+2], unit length, with y and x.
         image, label, region: int64 [n].
         segment: int64 [n], the segment of each pixel, 0..S-1.
-        segment_image, segment_label: int64 [S].
+        segment_image, segment_label, segment_region: int64 [S].
         prototypes: float [S,D], unit length, of the embeddings.
     """
 
@@ -42,6 +43,7 @@ class LabelledSegments:
     segment: Tensor
     segment_image: Tensor
     segment_label: Tensor
+    segment_region: Tensor
     prototypes: Tensor
 
 
@@ -66,7 +68,9 @@ def labelled_segments(
     where = kept.nonzero(as_tuple=True)  # once: a mask as index makes a GPU wait at every use
     image, label = where[0], seeds[where]
     region = torch.zeros_like(label) if regions is None else regions[where].clamp(min=0)
-    segment, (segment_image, _, segment_label, _) = split(image, clustered[where], label, region)
+    segment, (segment_image, _, segment_label, segment_region) = split(
+        image, clustered[where], label, region, below=(len(seeds), clusters**2, IGNORE, REGIONS)
+    )
     pixels = unit.permute(0, 2, 3, 1)[where]
     prototypes = segment_prototypes(pixels, segment, len(segment_image))
     return LabelledSegments(
@@ -79,6 +83,7 @@ def labelled_segments(
         segment,
         segment_image,
         segment_label,
+        segment_region,
         prototypes,
     )
 
@@ -146,11 +151,12 @@ def affinity_sets(segments: LabelledSegments, image: Tensor, labels: int, thresh
     """
     with torch.no_grad():
         place = segments.located[:, -2:] / segments.located[:, :-2].norm(dim=1, keepdim=True).clamp(min=1e-12)
-        colour = colour_features(image, segments.kept.shape[1:]).permute(0, 2, 3, 1)[segments.kept]
+        where = places(segments.kept, len(segments.segment))
+        colour = colour_features(image, segments.kept.shape[1:]).permute(0, 2, 3, 1).flatten(0, 2)[where]
         features = F.normalize(torch.cat([SHRINK * segments.embeddings, place, colour], 1), dim=1)
         alike = segment_prototypes(features, segments.segment, len(segments.segment_image))
-        where = segments.segment_image
-        sets = multiset_labels(alike, alike, segments.segment_label, where, where, labels, 1, threshold)
+        at = segments.segment_image
+        sets = multiset_labels(alike, alike, segments.segment_label, at, at, labels, 1, threshold)
         return sets | ~sets.any(1, keepdim=True)
 
 

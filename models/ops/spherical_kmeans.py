@@ -71,22 +71,22 @@ def spherical_kmeans(vectors: Tensor, start: Tensor, kept: Tensor, clusters: int
     return cluster
 
 
-def split(*codes: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+def split(*codes: Tensor, below: Sequence[int]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Number the different combinations of codes, in ascending order.
 
     Args:
         codes: int64 [n] each, 0 or more.
+        below: what the values of each code are less than; the product at most 2^63.
 
     Returns:
         (int64 [n], the number of each entry's combination, 0..S-1; for each code its value in every combination [S]).
     """
-    sizes = (torch.stack([code.max() for code in codes]) + 1).tolist() if len(codes[0]) else [1] * len(codes)
     key = torch.zeros_like(codes[0])
-    for code, size in zip(codes, sizes, strict=True):
+    for code, size in zip(codes, below, strict=True):
         key = key * size + code
     keys, ids = torch.unique(key, return_inverse=True)
     values = []
-    for size in reversed(sizes):
+    for size in reversed(below):
         values.append(keys % size)
         keys = keys // size
     return ids, tuple(reversed(values))

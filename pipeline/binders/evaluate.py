@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -19,6 +20,9 @@ from pipeline.storage.csv_cells import plain_cell
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, score_cams, score_masks
 
+CHUNK, MOST_CHUNKS = 64, 64
+"""Images of a chunk, of which a large split has more, and how many chunks: what one counts has 3 MB where there are 80
+classes, and all of them wait until they are added."""
 STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}
 
 
@@ -51,7 +55,7 @@ def run(book: Book, name: str, log: Log) -> None:
     store = STORES[kind].opened(here.path(kind, source))
     ids = store.ids if entry.split is None else catalogue.ids(entry.split)
     store.require(ids, f"evaluate.{name}", catalogue.digest)
-    chunks = id_chunks(ids)
+    chunks = score_chunks(ids)
     scores: list[Any] = [
         *run_chunks(
             _Score(here, kind, chunks),
@@ -75,6 +79,11 @@ def run(book: Book, name: str, log: Log) -> None:
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
     log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})
     log.tags(labels)
+
+
+def score_chunks(ids: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Ids in at most :data:`MOST_CHUNKS` parts, of whole chunks of the stores."""
+    return id_chunks(ids, CHUNK * -(-len(ids) // (CHUNK * MOST_CHUNKS)))
 
 
 def _write(folder: Path, evaluation: Evaluation, labels: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ class _Predict:
     here: Workspace
 
     def __call__(self, ids: tuple[str, ...]) -> Iterator[Mask]:
+        from pipeline.compute.beside import processes_beside_gpu
         from pipeline.compute.runtime import device
         from stages.predict_masks import predict_masks
 
@@ -24,7 +25,10 @@ class _Predict:
         method = self.here.network()
         crf = SegmentationCrf(**entry.crf) if entry.crf is not None else None
         samples = ((id, catalogue.image(id), None) for id in ids)
-        for _, mask in predict_masks(samples, method, device=device_here, crf=crf, **entry.options):
+        elsewhere = processes_beside_gpu() if crf is not None else None
+        for _, mask in predict_masks(
+            samples, method, device=device_here, crf=crf, elsewhere=elsewhere, **entry.options
+        ):
             yield mask
 
 

@@ -26,7 +26,9 @@ _NAMES: dict[str, Any] = {
     **{"Literal": typing.Literal, "Optional": typing.Optional, "Annotated": Annotated, "Field": Field},
 }
 _SUPPLIED = frozenset(
-    "self num_classes base root samples localizer ranker segmenter pairs triples device crf class_names".split()  # noqa: SIM905
+    (  # noqa: SIM905
+        "self num_classes base root samples localizer ranker segmenter pairs triples device crf elsewhere class_names"
+    ).split()
 )
 """Arguments that the composition root gives, never params.yaml."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command_name
 
 JOBS, RESULTS, USE, SERVICES, STAGES = "Jobs", "Results", "Use", "Services", "Stages (called by dvc.yaml)"
 PANELS = (JOBS, RESULTS, USE, SERVICES, STAGES)
@@ -33,6 +36,24 @@ app = typer.Typer(
 def program() -> str:
     """What the user called, for the commands that are named to them."""
     return "weak2mask" if Path(sys.argv[0]).name == "weak2mask" else "python -m pipeline"
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The application with the command alone that is called; with all of them where it names none.
+
+    Typer reads the signatures and docstrings of every command that it has, before it runs one.
+    """
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    called = [
+        command
+        for command in app.registered_commands
+        if named == (command.name or get_command_name(getattr(command.callback, "__name__", "")))
+    ]
+    if not called:
+        return app
+    narrowed = copy(app)
+    narrowed.registered_commands = called
+    return narrowed
 
 
 def complete_book(incomplete: str) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,10 @@ from typing import Any
 from models.errors import ConfigurationError, DataError, closest
 from models.structures import Image
 from pipeline.datasets.images import BadFileError, read_image
+from pipeline.datasets.versioned import Members, read_versioned, versioned_digest, versioned_text, write_versioned
 
 FILE = "catalogue.json"
 SCHEMA = "weak2mask-catalogue"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,11 @@ class Catalogue:
 
     name: str
     class_names: tuple[str, ...]
-    splits: dict[str, tuple[str, ...]]
-    entries: dict[str, CatalogueImage]
+    splits: Mapping[str, tuple[str, ...]]
+    entries: Mapping[str, CatalogueImage]
     root: str = "."
     mask_values: tuple[int, ...] = ()
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     upright: bool = False
     limit: int | None = None
     folder: Path = Path(".")
@@ -89,10 +87,11 @@ class Catalogue:
 
     def entry(self, id: str) -> CatalogueImage:
         """Raises DataError when the image is not in the catalogue (or was left out, with the reason)."""
-        if id not in self.entries:
+        try:
+            return self.entries[id]
+        except KeyError:
             reason = f" It was left out: {self.left_out[id]}." if id in self.left_out else ""
-            raise DataError(f"Catalogue '{self.name}' has no image '{id}'.{reason}")
-        return self.entries[id]
+            raise DataError(f"Catalogue '{self.name}' has no image '{id}'.{reason}") from None
 
     def size(self, id: str) -> tuple[int, int]:
         """(H, W) in pixels."""
@@ -128,20 +127,23 @@ class Catalogue:
     @cached_property
     def digest(self) -> str:
         """sha256 of the content of catalogue.json."""
-        return hashlib.sha256(self.content().encode()).hexdigest()
+        return self.entries.digest if isinstance(self.entries, Members) else versioned_digest(self._plain())
 
     def content(self) -> str:
         """The text of catalogue.json: sorted keys, nothing of this machine."""
-        fields = {key: value for key, value in asdict(self).items() if key != "folder"}
-        for key, usual in (("limit", None), ("mask_background", 0)):
-            if fields[key] == usual:
-                del fields[key]  # so that most data sets keep their bytes
-        return versioned_text({"schema": SCHEMA, **fields})
+        return versioned_text(self._plain())
 
     def save(self, folder: Path) -> None:
         """Write catalogue.json into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_text(self.content(), encoding="utf-8")
+        write_versioned(folder / FILE, self._plain())
+
+    def _plain(self) -> dict[str, Any]:
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "folder"}
+        for key, usual in (("limit", None), ("mask_background", 0)):
+            if plain[key] == usual:
+                del plain[key]  # so that most data sets keep their bytes
+        return {"schema": SCHEMA, **plain}
 
     @classmethod
     def load(cls, folder: Path) -> Catalogue:
@@ -150,40 +152,16 @@ class Catalogue:
         Raises:
             DataError: there is none, or it is of another version.
         """
-        path = Path(folder) / FILE
-        catalogue = cls(**_typed(read_versioned(path, SCHEMA)), folder=Path(folder))
-        vars(catalogue)["digest"] = hashlib.sha256(path.read_bytes()).hexdigest()  # of a million images: a minute less
-        return catalogue
+        plain = read_versioned(Path(folder) / FILE, SCHEMA, {"entries": _entry, "left_out": str, "splits": _split})
+        for key in ("class_names", "mask_values"):
+            plain[key] = tuple(plain[key])
+        return cls(**plain, folder=Path(folder))
 
 
-def versioned_text(plain: Mapping[str, Any]) -> str:
-    """The text of a JSON file of :data:`VERSION`: sorted keys, so that equal contents are equal bytes."""
-    return json.dumps({"version": VERSION, **plain}, sort_keys=True, indent=1) + "\n"
+def _entry(plain: dict[str, Any]) -> CatalogueImage:
+    tags = plain["tags"]
+    return CatalogueImage(**{**plain, "size": tuple(plain["size"]), "tags": None if tags is None else tuple(tags)})
 
 
-def read_versioned(path: Path, schema: str) -> dict[str, Any]:
-    """What :func:`versioned_text` wrote under the key "schema": ``schema``. Raises DataError for any other file."""
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: expected a {schema} file, found no such file. Run prepare first.") from None
-    except ValueError as error:
-        raise DataError(f"{path}: expected a {schema} file, found damaged JSON ({error}). Run prepare again.") from None
-    kind = (plain.pop("schema", None), plain.pop("version", None)) if isinstance(plain, dict) else (None, None)
-    if kind != (schema, VERSION):
-        raise DataError(f"{path}: expected {schema} version {VERSION}, found {kind}. Run prepare again.")
-    return dict(plain)
-
-
-def _typed(plain: Mapping[str, Any]) -> dict[str, Any]:
-    entries = {
-        id: CatalogueImage(**{**entry, "size": tuple(entry["size"]), "tags": _tuple(entry["tags"])})
-        for id, entry in plain["entries"].items()
-    }
-    splits = {name: tuple(ids) for name, ids in plain["splits"].items()}
-    tuples = {"class_names": tuple(plain["class_names"]), "mask_values": tuple(plain["mask_values"])}
-    return {**plain, **tuples, "splits": splits, "entries": entries}
-
-
-def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
-    return None if values is None else tuple(values)
+def _split(ids: list[str]) -> tuple[str, ...]:
+    return tuple(ids)

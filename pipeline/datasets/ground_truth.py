@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, Mask
-from pipeline.datasets.catalogue import Catalogue, read_versioned, versioned_text
+from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.images import MOST_INSTANCES, BadFileError, read_indices
+from pipeline.datasets.versioned import read_versioned, write_versioned
 
 TRUTH_FILE = "ground_truth.json"
 TRUTH_SCHEMA = "weak2mask-ground-truth"
@@ -39,6 +40,10 @@ class ImageTruth:
     sha256: str = ""
     boxes: tuple[Corners, ...] | None = None
 
+    def plain(self) -> dict[str, Any]:
+        """Without boxes where there are none, so that data sets of masks keep their bytes."""
+        return {key: value for key, value in vars(self).items() if key != "boxes" or value is not None}
+
 
 class GroundTruth:
     """The only door to ground-truth masks and boxes: none but prepare, annotate and the evaluations may hold one.
@@ -57,7 +62,12 @@ class GroundTruth:
             lookup[catalogue.mask_background] = BACKGROUND
         if catalogue.num_classes <= MAX_CLASSES:  # otherwise there are no masks
             lookup[list(catalogue.mask_values)] = np.arange(1, catalogue.num_classes + 1)
-        self._lookup = lookup
+        self._lookup = lookup.tobytes()
+
+    def has_mask(self, id: str) -> bool:
+        """Whether the image has a ground-truth mask. Raises DataError where there is no ground truth at all."""
+        entry = self._entries.get(id)
+        return entry is not None and entry.mask is not None
 
     def mask(self, id: str) -> Mask:
         """uint8 [H,W]: 0 background, 1..C, and 255 for void and for classes that the catalogue does not keep.
@@ -72,7 +82,8 @@ class GroundTruth:
                 f"Image '{id}' of catalogue '{self.catalogue.name}' has no ground-truth mask: it cannot be evaluated, "
                 "and no labels can be derived for it. Name its mask folder in the data set's options."
             )
-        return self._lookup[self._indices(mask, size)]
+        values = self._indices(mask, size).astype(np.uint8)
+        return np.frombuffer(bytearray(values.tobytes().translate(self._lookup)), np.uint8).reshape(size)
 
     def boxes(self, id: str) -> npt.NDArray[np.float32] | None:
         """float32 [N,4] XYXY, right and bottom exclusive, of the image's only class; None where there are none."""
@@ -93,8 +104,7 @@ class GroundTruth:
     def save(folder: Path, root: str, entries: Mapping[str, ImageTruth]) -> None:
         """Write ground_truth.json into ``folder``; ``root`` as in :class:`Catalogue`."""
         folder.mkdir(parents=True, exist_ok=True)
-        plain = {"schema": TRUTH_SCHEMA, "root": root, "entries": {id: _plain(entry) for id, entry in entries.items()}}
-        (folder / TRUTH_FILE).write_text(versioned_text(plain), encoding="utf-8")
+        write_versioned(folder / TRUTH_FILE, {"schema": TRUTH_SCHEMA, "root": root, "entries": entries})
 
     @cached_property
     def _root(self) -> Path:
@@ -102,11 +112,11 @@ class GroundTruth:
         return self.folder if root == "." else Path(root)
 
     @property
-    def _entries(self) -> dict[str, ImageTruth]:
+    def _entries(self) -> Mapping[str, ImageTruth]:
         return self._content[1]
 
     @cached_property
-    def _content(self) -> tuple[str, dict[str, ImageTruth]]:
+    def _content(self) -> tuple[str, Mapping[str, ImageTruth]]:
         path = self.folder / TRUTH_FILE
         return _read_truth(path, Path.cwd(), path.stat().st_mtime_ns if path.exists() else 0)
 
@@ -123,12 +133,11 @@ class GroundTruth:
 
 
 @lru_cache(maxsize=2)
-def _read_truth(path: Path, cwd: Path, written: int) -> tuple[str, dict[str, ImageTruth]]:
-    """Root and entries, read once a process and not once a chunk."""
-    content = read_versioned(path, TRUTH_SCHEMA)
-    return content["root"], {id: ImageTruth(**entry) for id, entry in content["entries"].items()}
+def _read_truth(path: Path, cwd: Path, written: int) -> tuple[str, Mapping[str, ImageTruth]]:
+    """Root and entries, opened once a process and not once a chunk."""
+    content = read_versioned(path, TRUTH_SCHEMA, {"entries": _truth})
+    return content["root"], content["entries"]
 
 
-def _plain(entry: ImageTruth) -> dict[str, Any]:
-    """Without boxes where there are none, so that data sets of masks keep their bytes."""
-    return {key: value for key, value in asdict(entry).items() if key != "boxes" or value is not None}
+def _truth(plain: Mapping[str, Any]) -> ImageTruth:
+    return ImageTruth(**plain)

@@ -126,6 +126,7 @@ class TrainLoader:
             collate_fn=_collate,
             prefetch_factor=4 if count else None,
             worker_init_fn=_default_signals,
+            pin_memory=runtime.device() != "cpu",
             # a forked process needs no imports and shares the cache; macOS cannot fork safely
             multiprocessing_context="fork" if count and sys.platform == "linux" else None,
         )

@@ -115,7 +115,7 @@ def survey(data: Path, options: Mapping[str, Any] | None = None) -> Survey:
     _check_splits(splits, data, hint)
     trial = try_prepare(data, {**given, "val_fraction": val_fraction}, listing)
     if trial.limit is None:
-        splits = trial.catalogue.splits
+        splits = dict(trial.catalogue.splits)
         explained = [f" {notice.text}" for notice in trial.notices if notice.topic in EXPLAINING]
         _check_splits(splits, data, _reasons(trial.catalogue.left_out.values()) + "".join(explained))
     annotations, annotation_notes = _annotations(data, trial.catalogue)

@@ -1,7 +1,4 @@
-"""DVC's graph, read as it is: the only place where DVC is used as a library.
-
-``dvc.repo.Repo.index.graph`` is not documented; ``tests/pipeline/running/test_graph.py`` compares it with ``dvc dag``.
-"""
+"""DVC's graph, read as it is; ``tests/pipeline/running/test_graph.py`` compares it with ``dvc dag``."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigurationError, closest
+from pipeline.running.dvc_books import project_graph
 
 FIRST = "code"
 """The stage that fingerprints the source: it decides what else has to run."""
@@ -47,21 +45,11 @@ def read_graph(dvc_yaml: Path = Path("dvc.yaml")) -> Graph:
     Raises:
         ConfigurationError: DVC cannot read the project.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            dvc_graph = repo.index.graph
-            file = dvc_yaml.as_posix()
-            stages = [_stage(node, dvc_graph.successors(node), file) for node in dvc_graph]
-            targets = [stage.name for stage in stages if stage.address.startswith(f"{file}:")]
-            return plan({stage.name: stage for stage in stages}, targets)
-    except DvcException as error:
-        raise ConfigurationError(
-            f"DVC cannot read the project's graph: {error}\nIt reads all books together: mend the one that it names "
-            "(python -m pipeline check --book FOLDER) or move it away. Run from the project's root."
-        ) from None
+    file = dvc_yaml.as_posix()
+    with project_graph(dvc_yaml) as dvc_graph:
+        stages = [_stage(node, dvc_graph.successors(node), file) for node in dvc_graph]
+    targets = [stage.name for stage in stages if stage.address.startswith(f"{file}:")]
+    return plan({stage.name: stage for stage in stages}, targets)
 
 
 def plan(graph: Graph, targets: Sequence[str] = ()) -> Graph:

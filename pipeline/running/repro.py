@@ -14,10 +14,11 @@ from pipeline.book.params import Book
 from pipeline.compute import runtime
 from pipeline.compute.engines import setting
 from pipeline.running.at_work import at_work, being_written, busy_message
+from pipeline.running.dvc_books import one_book_command
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.plan import changed
 from pipeline.running.prefork import prefork
-from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed, repro_command
+from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed
 from pipeline.tracking.log import enabled
 from pipeline.tracking.recording import shared_recorder
 
@@ -37,7 +38,7 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     names = [f"{dvc_yaml}:{target}" for target in targets] or [dvc_yaml]
     if being_written() and _up_to_date(book, targets, force):
         return
-    command = repro_command(names, *(["--force"] if force else []))
+    command = one_book_command(Path(dvc_yaml), "--wait-for-lock", "repro", *names, *(["--force"] if force else []))
     with recording(), prefork(), listening() as exit_file:
         done = subprocess.run(command, env=environment() | {EXIT_FILE: str(exit_file)}, check=False)
         reported, killed = read_exit(exit_file), read_killed(exit_file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -159,7 +159,7 @@ class SupervisionWriter(Writer[Supervision]):
             "segments": [len(block) for block in planes["segments"]],
         }
 
-    def merge(self, of_shards: list[Attributes]) -> Attributes:
+    def merge(self, of_shards: Iterable[Attributes]) -> Attributes:
         return {"tags": [tags for shard in of_shards for tags in shard["tags"]]}
 
     def _tags(self, position: int, tags: npt.NDArray[np.bool_]) -> list[int]:

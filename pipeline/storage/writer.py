@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -92,7 +92,7 @@ class Writer(Generic[Item]):
                 f"{self.path}: expected {count} parts, not yet written: {first_of(missing, 5)}. "
                 "Remedy: run the stage again."
             )
-        of_shards = [shards.read_shard(self.scratch, ["part"], k).attributes for k in range(count)]
+        of_shards = (shards.read_shard(self.scratch, ["part"], k).attributes for k in range(count))
         shards.write_group(self.scratch, self.attributes | self.merge(of_shards))
         self._sweep(count)
         swap_in(self.scratch, self.path)
@@ -109,8 +109,8 @@ class Writer(Generic[Item]):
         """Check the items, image number ``first`` onwards; their planes [K,h,w] by array name, and attributes."""
         raise NotImplementedError
 
-    def merge(self, of_shards: list[Attributes]) -> Attributes:
-        """What the attributes of the store take over from those of its shards."""
+    def merge(self, of_shards: Iterable[Attributes]) -> Attributes:
+        """What the attributes of the store take over from those of its shards, which are read when asked for."""
         return {}
 
     def fail(self, position: int, expected: str, found: object) -> DataError:

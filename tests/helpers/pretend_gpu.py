@@ -8,6 +8,9 @@ To torch's C++ a pretend tensor is on the CPU: only what Python sees of it says 
 driver. What C++ makes by itself inside an operation belongs to the device of that operation; what Python makes belongs
 to the device that it names, or to the CPU.
 
+Deterministic algorithms are off within: with them torch enlarges maps of a GPU by functions in Python, which make
+tensors on ``cuda:0`` where this module does not see them.
+
 It is stricter than CUDA in one thing: indices on the CPU are refused, which CUDA takes, but uploads at each use. Copies
 from the CPU to the GPU (``to``, ``copy_``) are not counted.
 """
@@ -15,9 +18,10 @@ from the CPU to the GPU (``to``, ``copy_``) are not counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +80,10 @@ class PretendGpu:
 
     def __enter__(self) -> PretendGpu:
         self._modes = _Functions(self), _Dispatched(self)
+        self._determinism = torch.get_deterministic_debug_mode()
+        torch.set_deterministic_debug_mode("default")
+        self._to = patch.object(nn.Module, "to", self._module_to(nn.Module.to))
+        self._to.start()
         torch.Generator = PretendGenerator  # type: ignore[misc]
         for mode in self._modes:
             mode.__enter__()
@@ -85,6 +93,15 @@ class PretendGpu:
         for mode in reversed(self._modes):
             mode.__exit__(*error)
         torch.Generator = PlainGenerator  # type: ignore[misc]
+        self._to.stop()
+        torch.set_deterministic_debug_mode(self._determinism)
+
+    def _module_to(self, plain: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        def to(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+            device = torch._C._nn._parse_to(*args, **kwargs)[0]
+            return plain(module, *args, **kwargs) if device is None or not is_cuda(device) else self.move(module)
+
+        return to
 
     def count(self, operation: str) -> None:
         """Note a read by the host, in the innermost function of the project."""

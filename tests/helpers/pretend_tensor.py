@@ -82,21 +82,30 @@ def is_cuda(device: Any) -> bool:
 
 def place(lines: bool = True) -> str:
     """ "file:line function" of the innermost call from the project's code, these helpers left out."""
-    frame: FrameType | None = sys._getframe(1)
+    inside = innermost(sys._getframe(1))
+    if inside is None:
+        return "?"
+    path, frame = inside
+    line = f":{frame.f_lineno}" if lines else ""
+    return f"{path}{line} {frame.f_code.co_qualname.split('.<locals>')[0]}"
+
+
+def innermost(frame: FrameType | None) -> tuple[str, FrameType] | None:
+    """The innermost frame of the project's code from ``frame`` outwards, with its file's path in the repository."""
     while frame is not None:
         path = _in_project(frame.f_code.co_filename)
         if path is not None:
-            line = f":{frame.f_lineno}" if lines else ""
-            return f"{path}{line} {frame.f_code.co_qualname.split('.<locals>')[0]}"
+            return path, frame
         frame = frame.f_back
-    return "?"
+    return None
 
 
 @cache
 def _in_project(file: str) -> str | None:
     """The file's path in the repository, or None for one of others or of these helpers."""
     path = Path(file)
-    inside = path.is_relative_to(ROOT) and not path.name.startswith("pretend_") and ".venv" not in path.parts
+    helper = path.name.startswith(("pretend_", "on_device"))
+    inside = path.is_relative_to(ROOT) and not helper and ".venv" not in path.parts
     return str(path.relative_to(ROOT)) if inside else None
 
 

@@ -1,4 +1,4 @@
-"""A small training, for the tests that kill it or run it in several processes (``tiny_training.py FOLDER``)."""
+"""A small training, for the tests that kill it or run it in several processes (``tiny_training.py FOLDER [PAUSE]``)."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ class Small(Method):
         return {"logits": self.classifier(self.features(batch.image)).mean((2, 3))}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        noise = self.noise * torch.randn(outputs["logits"].shape, generator=context.generator)
-        return {"tags": functional.binary_cross_entropy_with_logits(outputs["logits"] + noise, batch.tags.float())}
+        logits = outputs["logits"]
+        noise = self.noise * torch.randn(logits.shape, generator=context.generator, device=logits.device)
+        return {"tags": functional.binary_cross_entropy_with_logits(logits + noise, batch.tags.float())}
 
 
 class Pictures:
@@ -81,7 +82,7 @@ class Run:
                 method, loader, fabric, settings, seed=1, state=resume.load(), on_row=self.reach, on_step=resume.on_step
             )
         if fabric.global_rank == 0:
-            arrays = {name: value.numpy() for name, value in method.state_dict().items()}
+            arrays = {name: value.cpu().numpy() for name, value in method.state_dict().items()}
             np.savez(self.folder / "weights.npz", **arrays)  # type: ignore[arg-type]
             (self.folder / "history.json").write_text(json.dumps(result.history))
             resume.finish()
@@ -92,4 +93,4 @@ class Run:
 
 
 if __name__ == "__main__":
-    Run(Path(sys.argv[1]))()
+    Run(Path(sys.argv[1]), pause=float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)()

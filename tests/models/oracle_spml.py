@@ -17,6 +17,9 @@ from models.ops.nearest import label_shares, multiset_labels, nearest
 from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, located, location, spherical_kmeans, split
 from models.structures import UNLABELLED
+from tests.helpers.on_device import device
+
+MANY = 2**20
 
 
 def _integers(case: Case, name: str) -> torch.Tensor:
@@ -54,7 +57,7 @@ def _kmeans(case: Case, dtype: torch.dtype) -> Results:
     vectors = located(unit)
     kept, grid = panoptic != par["ignore"], (par["ny"], par["nx"])
     flat = vectors.flatten(2).transpose(1, 2)
-    start = grid_clusters(panoptic.shape[1:], grid).flatten()
+    start = grid_clusters(panoptic.shape[1:], grid, device()).flatten()
     image = torch.arange(len(panoptic))[:, None, None].expand_as(panoptic)
     results: Results = {
         "out.emb": unit.permute(0, 2, 3, 1)[kept],
@@ -64,7 +67,8 @@ def _kmeans(case: Case, dtype: torch.dtype) -> Results:
     }
     for rounds in (1, 5, 10):
         found = spherical_kmeans(flat, start, kept.flatten(1), grid[0] * grid[1], rounds).view_as(panoptic)
-        ids, (images, _, _) = split(image[kept], found[kept], panoptic[kept])
+        bounds = (len(panoptic), grid[0] * grid[1], MANY)
+        ids, (images, _, _) = split(image[kept], found[kept], panoptic[kept], below=bounds)
         results[f"out.partition_it{rounds}"] = _partition(ids)
         results[f"out.n_segments_it{rounds}"] = len(images)
         results[f"out.kmeans_image0_it{rounds}"] = found[0][kept[0]]
@@ -77,9 +81,11 @@ def _prototypes(case: Case, dtype: torch.dtype) -> Results:
         _integers(case, name) for name in ("segment", "semantic", "batch", "instance")
     )
     prototypes = segment_prototypes(x, segment, count)
-    ids, (_, semantics) = split(segment, semantic)
+    ids, (_, semantics) = split(segment, semantic, below=(count, MANY))
     majority_of = segment_majority(segment, semantic, count)
-    gathered, (_, images, split_semantics, instances) = split(segment, image, semantic, instance)
+    gathered, (_, images, split_semantics, instances) = split(
+        segment, image, semantic, instance, below=(count, 99, 256, MANY)
+    )
     order = _first_appearance(gathered)
     return {
         "out.prototypes": prototypes,
@@ -128,11 +134,14 @@ def _terms(case: Case, dtype: torch.dtype) -> Results:
     bank_labels = torch.cat([here, memory])
     bank_tags = torch.cat([tags[_integers(case, "proto_batch")], _integers(case, "memory_tags")[:, 1:classes].bool()])
     known, bank_known = (v.where(v < classes, torch.full_like(v, UNLABELLED)) for v in (semantic, bank_labels))
+    cell, (cell_image, _, cell_region) = split(image, segment, instance, below=(len(tags), len(prototypes), MANY))
     losses = {
-        "annotation": par["w_ann"] * annotation_loss(embeddings, segment, known, bank, bank_known, par["kappa_ann"]),
+        "annotation": par["w_ann"]
+        * annotation_loss(embeddings, segment, known, bank, bank_known, classes, par["kappa_ann"]),
         "cooccurrence": par["w_occ"]
         * co_occurrence_loss(embeddings, segment, image, tags, bank, bank_tags, par["kappa_occ"]),
-        "image_similarity": par["w_img"] * image_similarity_loss(located_, segment, image, instance, par["kappa_img"]),
+        "image_similarity": par["w_img"]
+        * image_similarity_loss(located_, cell, image, cell_image, cell_region, len(tags), par["kappa_img"]),
     }
     found = bank_labels[nearest(bank.detach(), bank.detach(), 5)[1]]
     results: Results = {f"out.{name}": loss for name, loss in losses.items()}

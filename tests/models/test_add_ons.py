@@ -24,6 +24,7 @@ from models.methods import ADD_ONS, METHODS
 from models.structures import Batch, Extensible, StepContext
 from pipeline.book.signatures import has_method
 from pipeline.storage.checkpoints import build_method
+from tests.helpers.on_device import seeded
 from tests.helpers.pages import AT_ONCE, CLASSES, SMALL, build
 
 BASES = [name for name, target in METHODS.items() if has_method(target, "cam_views")]
@@ -37,7 +38,7 @@ STACKS = [
 
 
 def context(seed: int = 0) -> StepContext:
-    return StepContext(0, 10, 5, torch.Generator().manual_seed(seed))
+    return StepContext(0, 10, 5, seeded(seed))
 
 
 def stacked(base: str, add_ons: dict[str, dict[str, object]], seed: int = 0) -> Method:

@@ -39,6 +39,7 @@ from models.losses.seam import (
 )
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation, winner_only, with_background
+from tests.helpers.on_device import seeded
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -125,7 +126,7 @@ def test_max_norm_keeps_its_digits_on_a_flat_map() -> None:
 
 
 def test_pixels_are_drawn_by_their_weight() -> None:
-    drawn = draw_pixels(torch.tensor([[[[1.0, 3.0, 0.0]]]]), 4000, torch.Generator().manual_seed(0))
+    drawn = draw_pixels(torch.tensor([[[[1.0, 3.0, 0.0]]]]), 4000, seeded(0))
     shares = drawn.flatten().bincount(minlength=3) / 4000
     torch.testing.assert_close(shares, torch.tensor([0.25, 0.75, 0.0]), rtol=0, atol=0.02)
     torch.testing.assert_close(sampling_weights(torch.tensor([0.0, -40.0])), torch.tensor([0.50001, 1e-5]))
@@ -254,7 +255,7 @@ def test_a_prototype_is_the_weighted_mean_of_its_32_best_pixels() -> None:
 
 def test_hard_pixels_are_half_of_each_class_of_at_least_two() -> None:
     labels = torch.tensor([0, 3, 3, 0, 0, 7, 0, 0])
-    drawn = draw_hard_pixels(labels, torch.Generator().manual_seed(0)).positions
+    drawn = draw_hard_pixels(labels, seeded(0)).positions
     assert {label: len(positions) for label, positions in drawn.items()} == {0: 2, 3: 1}
     assert set(drawn[0].tolist()) <= set(range(5))
 
@@ -305,7 +306,7 @@ def test_contrast_moves_features_alone() -> None:
     features, refined = random(2, 6, 16, 16).requires_grad_(), random(2, 6, 16, 16, seed=1).requires_grad_()
     tags = torch.tensor([[True, True, False, False, True], [True, False, True, False, False]])
     first, second = contrast_view(features, refined, tags), contrast_view(features.flip(3) ** 2, refined.flip(3), tags)
-    draws = tuple(draw_hard_pixels(view.labels, torch.Generator().manual_seed(0)) for view in (first, second))
+    draws = tuple(draw_hard_pixels(view.labels, seeded(0)) for view in (first, second))
     contrast = prototype_contrast(first, second, draws)  # type: ignore[arg-type]
     for value in (contrast.cross_prototype, contrast.cross_label, contrast.intra):
         slopes: Any = torch.autograd.grad(value, (features, refined), retain_graph=True, allow_unused=True)

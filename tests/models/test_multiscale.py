@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from models.ops.multiscale import resize_cells
 from models.structures import Cam
 from stages.export_cams import export_cams
+from tests.helpers.on_device import device
 
 
 class Strided(nn.Module):
@@ -33,7 +36,8 @@ def peak(alignment: str, flip: bool) -> tuple[int, ...]:
     image = np.zeros((96, 129, 3), np.uint8)
     image[32, 48, 0] = 255
     samples = [("a", image, np.ones(1, bool))]
-    ((_, cam),) = export_cams(samples, Strided(), scales=[1.0], flip=flip, grid="full", alignment=alignment)  # type: ignore[arg-type]
+    views: dict[str, Any] = {"device": device(), "scales": [1.0], "flip": flip, "grid": "full"}
+    ((_, cam),) = export_cams(samples, Strided(), alignment=alignment, **views)  # type: ignore[arg-type]
     assert isinstance(cam, Cam)
     return tuple(int(i) for i in np.unravel_index(cam.scores[0].argmax(), cam.scores[0].shape))
 

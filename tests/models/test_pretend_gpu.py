@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.ops.counting import occurrences
+from models.ops.counting import occurrences, places
 from models.ops.nearest import nearest
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
 from models.ops.tagged_pairs import TaggedPairs
+from tests.helpers import on_device
+from tests.helpers.pages import build
 from tests.helpers.pretend_gpu import PretendGpu
 from tests.helpers.pretend_run import GOLDEN, READS_OF_THE_LOOP, TRAININGS, golden_trips, trained_on_cpu, trained_on_gpu
 from tests.helpers.pretend_tensor import CUDA, MixingError, PretendTensor, held
@@ -135,8 +138,8 @@ def test_neighbours_and_clusters() -> None:
         clusters = spherical_kmeans(there, start, kept.to(CUDA), 4, 3)
         indices = nearest(there[0], there[1], 3, block=256)[1]
         assert not gpu.trips
-        split(clusters.flatten(), start.repeat(2))
-        assert reads(gpu) == {"tolist": 1, "unique": 1}
+        split(clusters.flatten(), start.repeat(2), below=(4, 4))
+        assert reads(gpu) == {"unique": 1}
     start = grid_clusters((6, 8), (2, 2)).flatten()
     assert torch.equal(held(clusters), spherical_kmeans(vectors, start, kept, 4, 3))
     assert torch.equal(held(indices), nearest(vectors[0], vectors[1], 3, block=256)[1])
@@ -156,3 +159,40 @@ def test_occurrences_are_bincounts() -> None:
     numbers = torch.tensor([[3, 0], [3, 1]])
     assert torch.equal(occurrences(numbers, 5), numbers.flatten().bincount(minlength=5))
     assert occurrences(numbers[:0], 2).tolist() == [0, 0]
+
+
+def test_maps_are_enlarged_whatever_an_earlier_training_has_set() -> None:
+    """Torch's deterministic form of it, for GPUs, asks for a driver."""
+    before = torch.get_deterministic_debug_mode()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with PretendGpu():
+            enlarged = F.interpolate(torch.ones(1, 1, 2, 2, device=CUDA), (4, 4), mode="bilinear")
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.set_deterministic_debug_mode(before)
+    assert torch.equal(held(enlarged), torch.ones(1, 1, 4, 4))
+
+
+def test_a_test_that_names_no_device_computes_where_it_is_asked_to() -> None:
+    """As ``pytest tests/models --device cuda`` does; what the project's code mixes up is still seen."""
+    here = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = build("classifier").eval().tag_scores(here)
+    with on_device.computing("pretend"):
+        image, method = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)), build("classifier").eval()
+        assert image.device == on_device.device() == CUDA
+        scores = method.tag_scores(image)
+        torch.testing.assert_close(scores, scores.cpu())
+        assert np.array_equal(scores.detach().numpy(), expected.detach().numpy())
+        with pytest.raises(MixingError):
+            method.tag_scores(here)
+    assert on_device.device().type == "cpu"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_places_are_those_of_nonzero(share: float) -> None:
+    mask = torch.rand(7, 9, generator=torch.Generator().manual_seed(0)) < share
+    rows, columns = mask.nonzero(as_tuple=True)
+    assert torch.equal(places(mask, int(mask.sum())), rows * 9 + columns)
+    assert places(mask[:0], 0).tolist() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from models.ops.posteriors import posteriors
 from models.structures import Batch, GatedSegmenter, StepContext
 from stages.export_cams import export_cams
 from stages.predict_masks import predict_masks
+from tests.helpers.on_device import device
 
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
 
@@ -84,16 +86,14 @@ def test_background_cells_are_the_first_or_the_quietest() -> None:
 
 
 def test_absent_classes_can_leave_the_denominator() -> None:
-    views = [transform_view(random(1, 4, 16, 16, seed=s), random(1, 4, 16, 16, seed=s + 2), ONE) for s in (0, 1)]
+    tags = torch.tensor([[False, True, False]])
+    views = [transform_view(random(1, 4, 16, 16, seed=s), random(1, 4, 16, 16, seed=s + 2), tags) for s in (0, 1)]
     against = swapped_prototypes(views[0], views[1]), swapped_prototypes(views[1], views[0])
     every = transform_contrast(views[0], views[1], against)
     present = transform_contrast(views[0], views[1], against, present=torch.tensor([True, False, True, False]))
     assert present.intra < every.intra
     assert present.cross_label < every.cross_label
     assert present.cross_prototype < every.cross_prototype
-
-
-ONE = torch.tensor([[False, True, False]])
 
 
 def test_votes_raise_what_looks_like_the_most_confident_cells() -> None:
@@ -212,7 +212,7 @@ def test_the_gate_multiplies_probabilities_and_a_constant_takes_the_backgrounds_
     torch.testing.assert_close(gated[:, 2], 0.1 * plain[:, 2])
     torch.testing.assert_close(gated[:, :2], plain[:, :2])
     options = {"average": "probabilities", "gate": True, "background": 0.17}
-    ((_, mask),) = predict_masks([("a", image, None)], Known(), **options)  # type: ignore[arg-type]
+    ((_, mask),) = predict_masks([("a", image, None)], Known(), device=device(), **options)  # type: ignore[arg-type]
     assert mask[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     with pytest.raises(ConfigurationError, match="average: probabilities"):
         list(predict_masks([("a", image, None)], Known(), gate=True))
@@ -221,7 +221,8 @@ def test_the_gate_multiplies_probabilities_and_a_constant_takes_the_backgrounds_
 def test_posteriors_are_cams_of_the_tagged_classes() -> None:
     image = torch.zeros(8, 16, 3, dtype=torch.uint8).numpy()
     tags = torch.tensor([True, False]).numpy()
-    ((_, cam),) = export_cams([("a", image, tags)], Known(), maps="posteriors", scales=[1.0], flip=False, grid=4)  # type: ignore[arg-type]
+    views: dict[str, Any] = {"scales": [1.0], "flip": False, "grid": 4}
+    ((_, cam),) = export_cams([("a", image, tags)], Known(), device=device(), maps="posteriors", **views)  # type: ignore[arg-type]
     assert cam.classes.tolist() == [1]
     assert cam.scores.shape == (1, 2, 4)
     share = 1 / (1 + math.exp(-2))

@@ -29,6 +29,7 @@ from models.ops.prototypes import segment_prototypes
 from models.ops.spherical_kmeans import grid_clusters, spherical_kmeans, split
 from models.prototype_bank import PrototypeBank
 from models.structures import IGNORE, UNLABELLED, Batch, StepContext
+from tests.helpers.on_device import seeded
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "width": 0.25, "embedding": 8, "clusters": 2, "bank": 64}
 CONTEXT = StepContext(step=1, total_steps=10, steps_per_epoch=5)
@@ -79,7 +80,7 @@ def test_pixels_that_are_dropped_make_no_cluster() -> None:
 
 
 def test_split_numbers_combinations_in_order() -> None:
-    ids, (first, second) = split(torch.tensor([1, 0, 1, 0]), torch.tensor([2, 5, 2, 0]))
+    ids, (first, second) = split(torch.tensor([1, 0, 1, 0]), torch.tensor([2, 5, 2, 0]), below=(2, 9))
     assert ids.tolist() == [2, 1, 2, 0]
     assert (first.tolist(), second.tolist()) == ([0, 0, 1], [0, 5, 2])
 
@@ -208,14 +209,14 @@ def test_no_pixels_and_no_negatives_are_loss_zero() -> None:
 def test_annotation_leaves_unlabelled_segments_out() -> None:
     pixels, centres = unit(0, 90, 45), unit(10, 80, 45, 20)
     label, labels = torch.tensor([1, 0, UNLABELLED]), torch.tensor([1, 0, UNLABELLED, 1])
-    loss = annotation_loss(pixels, torch.tensor([0, 1, 2]), label, centres, labels, 6.0)
+    loss = annotation_loss(pixels, torch.tensor([0, 1, 2]), label, centres, labels, 2, 6.0)
     expected = [by_hand(pixels[0], centres, 0, [0, 3], [1], 6.0), by_hand(pixels[1], centres, 1, [1], [0, 3], 6.0)]
     assert float(loss) == pytest.approx(sum(expected) / 2)
 
 
 def test_background_is_a_label_of_the_annotation_term() -> None:
     pixels, centres, labels = unit(0), unit(10, 80), torch.tensor([0, 2])
-    loss = annotation_loss(pixels, torch.tensor([0]), torch.tensor([0]), centres, labels, 6.0)
+    loss = annotation_loss(pixels, torch.tensor([0]), torch.tensor([0]), centres, labels, 2, 6.0)
     assert float(loss) == pytest.approx(by_hand(pixels[0], centres, 0, [0], [1], 6.0))
 
 
@@ -263,7 +264,7 @@ def test_similarity_stays_within_an_image_and_counts_images_alike() -> None:
     vectors = unit(0, 5, 90, 10, 100)
     segment, image = torch.tensor([0, 1, 2, 3, 4]), torch.tensor([0, 0, 0, 1, 1])
     region = torch.tensor([0, 0, 1, 0, 1])
-    loss = image_similarity_loss(vectors, segment, image, region, 16.0)
+    loss = image_similarity_loss(vectors, segment, image, image, region, 2, 16.0)
     first = [
         by_hand(vectors[0], vectors, 0, [0, 1], [2], 16.0),
         by_hand(vectors[1], vectors, 1, [0, 1], [2], 16.0),
@@ -271,7 +272,7 @@ def test_similarity_stays_within_an_image_and_counts_images_alike() -> None:
     ]
     second = [by_hand(vectors[3], vectors, 3, [3], [4], 16.0), by_hand(vectors[4], vectors, 4, [4], [3], 16.0)]
     assert float(loss) == pytest.approx((sum(first) / 3 + sum(second) / 2) / 2)
-    assert float(image_similarity_loss(vectors, segment, image, torch.zeros_like(region), 16.0)) == 0
+    assert float(image_similarity_loss(vectors, segment, image, image, torch.zeros_like(region), 2, 16.0)) == 0
 
 
 def test_affinity_is_a_common_label() -> None:
@@ -447,7 +448,7 @@ def test_anchors_are_drawn_by_the_generator(batch: Batch) -> None:
     outputs = method(batch)
 
     def drawn(seed: int) -> float:
-        context = replace(CONTEXT, generator=torch.Generator().manual_seed(seed))
+        context = replace(CONTEXT, generator=seeded(seed))
         return method.losses(outputs, batch, context)["co_occurrence"].item()
 
     assert drawn(0) == drawn(0) != drawn(1)

@@ -17,6 +17,7 @@ from tests.helpers.tiny_training import Run
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_DEVICE", "cpu")
     one, two = tmp_path / "one", tmp_path / "two"

@@ -122,6 +122,7 @@ def test_it_restores_the_mode_of_the_network_and_reads_ahead_by_a_window_only() 
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_images() -> None:
     network = Colours()
     counts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.ops.multiscale import WINDOW
 from models.structures import Image
-from stages.predict_masks import ImageSample, predict_masks
+from stages.predict_masks import AHEAD, ImageSample, predict_masks
 
 
 class Nearest(nn.Module):
@@ -86,6 +88,29 @@ def test_a_crf_gets_image_and_probabilities() -> None:
 
     (mask,) = predict(("a", image, None), crf=crf)
     assert set(np.unique(mask)) == {1, 2, 3}
+
+
+def test_crfs_elsewhere_keep_order_and_masks_and_their_number_is_bounded() -> None:
+    under_way: list[str] = []
+
+    def samples() -> Iterator[ImageSample]:
+        for number in range(AHEAD + 5):
+            under_way.append(str(number))
+            yield str(number), picture(24, 32 + number % 3)[0], None
+
+    def crf(image: Image, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return probabilities[[3, 1, 2, 0]]
+
+    here = [mask for _, mask in predict_masks(samples(), Nearest(), crf=crf)]
+    under_way.clear()
+    with ThreadPoolExecutor(3) as pool:
+        stream = predict_masks(samples(), Nearest(), crf=crf, elsewhere=pool)
+        name, first = next(stream)
+        assert (name, len(under_way)) == ("0", AHEAD + WINDOW)
+        rest = list(stream)
+    assert [name for name, _ in rest] == [str(number) for number in range(1, AHEAD + 5)]
+    for mask, expected in zip([first, *(mask for _, mask in rest)], here, strict=True):
+        assert np.array_equal(mask, expected)
 
 
 def test_order_and_sizes_are_kept_in_batches() -> None:

@@ -11,14 +11,18 @@ import torch
 
 from models.method import Method
 from models.methods import METHODS
+from models.ops.batch_norm import SynchronisedBatchNorm2d
 from models.refiners.random_walk import RandomWalk
 from models.structures import Cam, GatedSegmenter, Localizer, Propagator, Ranker, Segmenter
+from stages.evaluate_boxes import BoxSample, score_boxes
 from stages.export_cams import export_cams
 from stages.predict_masks import predict_masks, predict_scored
 from stages.propagate_cams import propagate_cams
+from stages.train import train
 from tests.helpers.pages import CLASSES, build
 from tests.helpers.pretend_gpu import PretendGpu
-from tests.helpers.pretend_tensor import CUDA, held
+from tests.helpers.pretend_run import SETTINGS, CpuRuntime, PretendRuntime, Same, batch_for, built
+from tests.helpers.pretend_tensor import CUDA, held, mapped
 
 IMAGE = np.random.default_rng(0).integers(256, size=(48, 40, 3), dtype=np.uint8)
 TAGS = np.array([True, False, True])
@@ -57,6 +61,10 @@ def answers(method: Any, device: Any) -> Iterator[tuple[str, Any]]:
         if objects:
             yield "instances", cam.instances
     if isinstance(method, Ranker):
+        boxed = BoxSample("a", CAM, np.array([1]), np.array([[4, 4, 30, 20]], np.float32), lambda: IMAGE)
+        for square in (0, 32):
+            score = score_boxes([boxed, boxed], method, device=device, square=square, batch_size=2)
+            yield f"boxes {square}", np.array([*score.localisation().metrics.values()], np.float64)
         with torch.inference_mode():
             image = torch.from_numpy(IMAGE.copy()).to(device).permute(2, 0, 1)[None].float() / 255
             yield "tag scores", held(method.tag_scores(image)).numpy()
@@ -87,3 +95,45 @@ def test_neighbours_of_a_bank_as_on_the_cpu() -> None:
         gpu.move(spml)
         ((_, found),) = predict_masks([("a", IMAGE, None)], spml, device=CUDA, average="probabilities")
     assert np.array_equal(found, expected)
+
+
+def test_two_processes_synchronise_batch_norms_without_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process has the same batch: sums are twice one's own."""
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda values: values.mul_(2))
+
+    def trained(runtime: Any) -> tuple[Any, Any]:
+        runtime.world_size = 2
+        method = built("classifier")
+        result = train(method, Same(batch_for("classifier")), runtime, SETTINGS, seed=1)
+        assert any(isinstance(part, SynchronisedBatchNorm2d) for part in method.modules())
+        return result.history, {name: held(value) for name, value in method.state_dict().items()}
+
+    history, weights = trained(CpuRuntime())
+    with PretendGpu() as gpu:
+        found, there = trained(PretendRuntime(gpu))
+        assert set(gpu.trips) == {("stages/train.py _Meter.sums", "tolist")}
+    assert found == history
+    for name, value in weights.items():
+        assert torch.equal(there[name], value), name
+
+
+def test_a_training_goes_on_on_a_gpu_from_a_state_that_was_read_on_the_cpu() -> None:
+    states: list[Any] = []
+
+    def keep(done: int, snapshot: Any) -> None:
+        if done == 1:
+            states.append(
+                mapped(lambda leaf: held(leaf).clone() if isinstance(leaf, torch.Tensor) else leaf, snapshot())
+            )
+
+    def trained(runtime: Any, **options: Any) -> tuple[Any, Any]:
+        method = built("classifier")
+        result = train(method, Same(batch_for("classifier")), runtime, SETTINGS, seed=1, **options)
+        return result.history, {name: held(value) for name, value in method.state_dict().items()}
+
+    history, weights = trained(CpuRuntime(), on_step=keep)
+    with PretendGpu() as gpu:
+        found, there = trained(PretendRuntime(gpu), state=states.pop())
+    assert found == history
+    for name, value in weights.items():
+        assert torch.equal(there[name], value), name

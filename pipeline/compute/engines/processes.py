@@ -81,7 +81,12 @@ def _at_work(futures: Mapping[Future[Any], Any], count: int) -> list[Any]:
 
 def _start_worker(task: bytes) -> None:
     _Task.pickled = task
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, and only the parent says so
+    obey_parent()
+
+
+def obey_parent() -> None:
+    """Ctrl-C ends this process at once, and only the parent says so; it does not outlive the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

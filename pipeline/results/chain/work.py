@@ -10,8 +10,6 @@ from pipeline.book.options import effective_options
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import FILE, Catalogue
 
-MOST_BYTES = 30_000_000
-"""Of a catalogue.json that is read to count images: half a second."""
 FOLLOWED = ("supervision", "cams", "of")
 """Inputs that say which images an entry works on, where it names no split itself."""
 
@@ -21,7 +19,7 @@ class Counting:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._opened: dict[str, Catalogue | None] = {}
+        self._counts: dict[str, dict[str, int]] = {}
 
     def work(self, node: Node) -> str:
         """In words, such as ``30 epochs of 240 images: 450 steps of 16``; "" where nothing can be counted."""
@@ -39,10 +37,9 @@ class Counting:
         return f"{images:,} images" + (f", {views} views of each" if views > 1 else "")
 
     def _images(self, node: Node) -> int | None:
-        """Images that an entry works on; None where its data set has not been prepared, or is large."""
-        catalogue = self._catalogue(self._book.entry(*node).data)
+        """Images that an entry works on; None where its data set has not been prepared."""
         split = self._split(node)
-        return len(catalogue.splits[split]) if catalogue is not None and split in catalogue.splits else None
+        return None if split is None else self._of_splits(self._book.entry(*node).data).get(split)
 
     def _split(self, node: Node) -> str | None:
         split: str | None = getattr(self._book.entry(*node), "split", None)
@@ -51,13 +48,12 @@ class Counting:
         below = entry_inputs(self._book, *node)
         return next((self._split(below[key]) for key in FOLLOWED if key in below), None)
 
-    def _catalogue(self, data: str) -> Catalogue | None:
-        if data not in self._opened:
+    def _of_splits(self, data: str) -> dict[str, int]:
+        if data not in self._counts:
             folder = artifact(self._book.book.work, "catalogues", data)
-            file = folder / FILE
-            small = file.is_file() and file.stat().st_size <= MOST_BYTES
-            self._opened[data] = Catalogue.load(folder) if small else None
-        return self._opened[data]
+            splits = Catalogue.load(folder).splits if (folder / FILE).is_file() else {}
+            self._counts[data] = {name: len(ids) for name, ids in splits.items()}
+        return self._counts[data]
 
 
 def _training(settings: dict[str, Any], batch: int, images: int | None) -> str:

@@ -68,7 +68,7 @@ class RowWriter:
         save_photo(self.folder / one.file("photo.jpg"), one.image)
         columns = [column for column in self.columns if f"{column.data}/{column.split}" == place]
         items = {column.key: data.store(column.key)[id] for column in columns}
-        truth = data.truth.mask(id) if id in data.with_truth else None
+        truth = data.truth.mask(id) if data.has_truth(id) else None
         cells = {key: one.cell(position, key, item) for position, (key, item) in enumerate(items.items())}
         if truth is not None:
             cells[TRUTH] = one.mask("truth", truth)

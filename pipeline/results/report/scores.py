@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,14 @@ class _ScoreChunk:
     def __call__(self, k: int) -> list[tuple[str, float]]:
         return list(self._scores(k))
 
+    @cached_property
+    def _data(self) -> DataSet:
+        return DataSet(self.work, self.column.data)
+
     def _scores(self, k: int) -> Iterator[tuple[str, float]]:
-        data = DataSet(self.work, self.column.data)
+        data = self._data
         store = data.store(self.column.key)
-        ids = [id for id in store.ids[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE] if id in data.with_truth]
+        ids = [id for id in store.ids[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE] if data.has_truth(id)]
         for id, item in store.items(ids):
             mask = as_mask(item, self.judge.threshold)
             mean = mean_iou(image_iou(mask, data.truth.mask(id), data.catalogue.num_classes))

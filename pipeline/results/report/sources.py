@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,14 +69,9 @@ class DataSet:
     def truth(self) -> GroundTruth:
         return GroundTruth(self.catalogue, artifact(self.work, "ground_truth", self.name))
 
-    @cached_property
-    def with_truth(self) -> frozenset[str]:
-        """Ids of the images that have a ground-truth mask."""
-        path = artifact(self.work, "ground_truth", self.name) / TRUTH_FILE
-        if not path.is_file():
-            return frozenset()
-        entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
-        return frozenset(id for id, entry in entries.items() if entry["mask"] is not None)
+    def has_truth(self, id: str) -> bool:
+        """Whether the image has a ground-truth mask."""
+        return (self.truth.folder / TRUTH_FILE).is_file() and self.truth.has_mask(id)
 
     def store(self, key: str) -> Any:
         """The store of a column, opened once. Raises DataError where it is missing or damaged."""

@@ -19,7 +19,7 @@ from pipeline.__main__ import app
 from pipeline.book.artifacts import VERBS
 from pipeline.book.links import make_link
 from pipeline.book.params import load_book
-from pipeline.commands.app import PANELS, complete_book
+from pipeline.commands.app import PANELS, app_for, complete_book
 from pipeline.commands.stages import EXAMPLES
 from pipeline.running.repro import run
 
@@ -59,7 +59,7 @@ def test_what_the_machine_refuses_is_no_bug(
     def refused(**_: object) -> None:
         raise OSError(code, os.strerror(code), "work/toy")
 
-    monkeypatch.setattr(command_line, "app", refused)
+    monkeypatch.setattr(command_line, "app_for", lambda _: refused)
     with pytest.raises(SystemExit) as left:
         command_line.main()
     output = capsys.readouterr().err
@@ -114,16 +114,46 @@ def test_the_console_command_is_the_same_program() -> None:
     assert run_program(str(INSTALLED), "--version").stdout.startswith("weak2mask 0.")
 
 
-def test_the_help_imports_nothing_heavy() -> None:
+HEAVY = {
+    "torch",
+    "torchvision",
+    "prefect",
+    "mlflow",
+    "plotly",
+    "distributed",
+    "dvc",
+    "zarr",
+    "pandas",
+    "scipy",
+    "skimage",
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "too_heavy"),
+    [
+        ("--help", HEAVY | {"numpy", "pydantic"}),
+        ("check", HEAVY),
+        ("check --book recipes/voc12", HEAVY),
+        ("show segmenter_val", HEAVY),
+    ],
+)
+def test_a_quick_command_imports_nothing_heavy(typed: str, too_heavy: set[str]) -> None:
     code = (
-        "import sys; sys.argv = ['pipeline', '--help']\n"
+        f"import sys; sys.argv = ['pipeline', *{typed!r}.split()]\n"
         "from pipeline.__main__ import main\n"
         "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'prefect', 'mlflow', 'plotly', 'distributed', 'dvc', 'zarr', 'numpy', 'pydantic'}\n"
-        "print(heavy & set(sys.modules), file=sys.stderr)"
+        "except SystemExit as left: assert not left.code\n"
+        f"print({too_heavy!r} & set(sys.modules), file=sys.stderr)"
     )
     assert run_program(sys.executable, "-c", code).stderr.strip() == "set()"
+
+
+def test_a_command_is_built_without_the_others() -> None:
+    built = {name: [*app_for(name.split()).registered_commands] for name in ("check", "export_cams cam --book .")}
+    assert [command.name or command.callback.__name__ for [command] in built.values()] == ["check", "export_cams"]  # type: ignore[union-attr]
+    for everything in ("", "--help", "--version", "chek"):
+        assert app_for(everything.split()) is app
 
 
 @pytest.mark.parametrize(
@@ -181,7 +211,7 @@ def test_an_unexpected_error_fills_one_screen(
             deep(count - 1)
         raise ValueError(100_000 * "x")
 
-    monkeypatch.setattr(command_line, "app", deep)
+    monkeypatch.setattr(command_line, "app_for", lambda _: deep)
     with pytest.raises(SystemExit) as left:
         command_line.main()
     output = capsys.readouterr().err

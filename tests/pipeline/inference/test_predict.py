@@ -29,6 +29,7 @@ from pipeline.inference.worker import PredictOptions
 from pipeline.problems.notices import read_notices
 from pipeline.storage.checkpoints import build_method, save_checkpoint
 from stages.predict_masks import predict_masks, predict_scored
+from tests.helpers.pretend_gpu import PretendGpu
 
 ROOT = Path(__file__).parents[3]
 CLASSES = ("cow", "dog")
@@ -63,6 +64,17 @@ def picture(seed: int = 0, size: tuple[int, int] = (48, 40)) -> Image.Image:
 
 def run(photos: Path, checkpoint: Path, out: Path, **options: Any) -> Any:
     return predict(find_images([str(photos)]), checkpoint, CLASSES, out, PredictOptions(scales=(1.0, 1.5)), **options)
+
+
+def test_a_gpu_writes_the_same_files(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    run(photos, checkpoint, tmp_path / "cpu")
+    with PretendGpu() as gpu:
+        run(photos, checkpoint, tmp_path / "gpu", device="cuda")
+        assert gpu.trips
+    files = [path.relative_to(tmp_path / "cpu") for path in (tmp_path / "cpu").rglob("*") if path.is_file()]
+    assert len(files) > 4
+    for file in files:
+        assert (tmp_path / "gpu" / file).read_bytes() == (tmp_path / "cpu" / file).read_bytes(), file
 
 
 def test_every_image_gets_its_files_and_they_agree(photos: Path, checkpoint: Path, tmp_path: Path) -> None:

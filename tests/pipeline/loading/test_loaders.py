@@ -186,6 +186,20 @@ def test_an_unreadable_image_keeps_its_message(num_workers: int) -> None:
         list(broken.batches(0, 4))
 
 
+@pytest.mark.parametrize("name", ["cpu", "cuda:0"])
+def test_batches_are_pinned_for_a_gpu_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def nothing(dataset: object, **options: object) -> list[Batch]:
+        asked.update(options)
+        return []
+
+    monkeypatch.setattr("pipeline.compute.runtime.device", lambda: name)
+    monkeypatch.setattr("pipeline.loading.loaders.DataLoader", nothing)
+    assert not [*loader().batches(0, 1)]
+    assert asked["pin_memory"] == (name != "cpu")
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="multiple of 3"):
         loader(accumulate=3)

@@ -301,6 +301,7 @@ def test_a_list_of_reasons_begins_with_its_first() -> None:
     assert _why("Bad annotations (2):\n  line 8: no class\n  line 9: no x") == "Bad annotations (2): line 8: no class"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_what_ran_and_is_as_it_was(book: Book) -> None:
     def run(resume: bool = True, images: int = 2) -> list[str]:
         output: list[str] = []

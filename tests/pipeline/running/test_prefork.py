@@ -146,3 +146,20 @@ def test_what_may_differ_between_a_run_and_its_stages() -> None:
     assert not request.matches(Path("/b"), {"PATH": "/bin"})
     for other in ({"PATH": "/usr/bin"}, {"PATH": "/bin", "OMP_NUM_THREADS": "1"}, {}):
         assert not request.matches(Path("/a"), other)
+
+
+def test_loading_the_libraries_asks_for_no_gpu() -> None:
+    """CUDA works in no fork of a process that has asked how many GPUs there are."""
+    program = """
+import torch
+
+def refuse(*given):
+    raise RuntimeError("a GPU was asked for")
+
+torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = refuse
+from importlib import import_module
+from pipeline.running.prefork import LIBRARIES
+for name in LIBRARIES:
+    import_module(name)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment(), check=True, timeout=300)

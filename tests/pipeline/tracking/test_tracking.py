@@ -248,6 +248,17 @@ def test_stages_share_a_recorder(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_recorder_starts_without_what_it_does_not_need() -> None:
+    code = (
+        "import runpy, sys; runpy.run_module('pipeline.tracking.recorder', run_name='__main__')\n"
+        "from mlflow.tracking import MlflowClient\n"
+        "from pipeline.tracking.recorder import UNUSED\n"
+        "assert not [name for name in sys.modules if name.partition('.')[0] in UNUSED and sys.modules[name]]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input="", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_a_shared_recorder_that_has_gone_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(recording.SHARED, str(tmp_path / "socket"))
     recorder_here = object()

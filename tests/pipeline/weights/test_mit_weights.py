@@ -80,6 +80,7 @@ def test_the_wrong_file_says_which_entries_differ(tmp_path: Path, published: dic
         import_weights("resnet18", file)
 
 
+@pytest.mark.slow
 def test_without_a_network_a_download_fails_at_once_and_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""What a GPU computes, how fast, and with how much memory."""
