@@ -6,11 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-<<<<<<< HEAD
-from docs.tools import benchmarks, book_keys, commands, reliability
-=======
-from docs.tools import benchmarks, book_keys, commands, scale
->>>>>>> refs/heads/main
+from docs.tools import benchmarks, book_keys, commands, reliability, scale
 
 FOLDER = Path(__file__).parents[1]
 NOTE = "<!-- Written by `python -m docs.tools.generate` from the code: edit the code, not this page. -->\n\n"
@@ -18,11 +14,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands.page,
     "reference/book_keys.md": book_keys.page,
     "benchmarks.md": benchmarks.page,
-<<<<<<< HEAD
     "reference/reliability.md": reliability.page,
-=======
     "scale.md": scale.page,
->>>>>>> refs/heads/main
 }
 
 
