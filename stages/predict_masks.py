@@ -143,7 +143,7 @@ def _predict(
 
 
 def _finished(name: str, finish: Callable[[Image, Tensor], Result], image: Image, probabilities: Tensor) -> Result:
-    """What ``finish`` makes; DataError where the probabilities are not finite, for which it raises FloatingPointError."""
+    """What ``finish`` makes; DataError where it raises FloatingPointError: the probabilities are not finite."""
     try:
         return finish(image, probabilities)
     except FloatingPointError:
