@@ -17,7 +17,7 @@ ifeq ($(filter $(TORCH),default cpu),)
 $(error TORCH=$(TORCH): expected TORCH=cpu (no CUDA) or TORCH=default)
 endif
 
-.PHONY: help run test test-slow torture lint check setup voc_mini bench mlflow server serve docs docs-serve clean
+.PHONY: help run test test-slow torture lint check setup voc_mini bench mlflow server serve docs docs-serve audit sbom clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /  make \1\t/' | expand -t 20
@@ -81,6 +81,13 @@ docs: $(STAMP)  ## Build the documentation into site/ (strict, offline): open si
 
 docs-serve: $(STAMP)  ## The documentation on 127.0.0.1:8000, built again at every change
 	@NO_MKDOCS_2_WARNING=1 python -m mkdocs serve --dev-addr 127.0.0.1:8000
+
+audit: $(STAMP)  ## Known vulnerabilities of the pinned dependencies (asks a registry: needs the internet)
+	@$(BIN)/uv tool run pip-audit --disable-pip --no-deps --requirement constraints.txt
+
+sbom: $(STAMP)  ## What is installed, as a CycloneDX bill of materials: sbom.json (needs the internet)
+	@$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py environment --output-file sbom.json $(BIN)/python
+	@echo "Written: sbom.json"
 
 clean:  ## Remove what runs made (the DVC cache and .venv stay)
 	rm -rf work .scratch report site

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, DataError
 from models.ops.multiscale import evaluating, in_batches, to_batch
 from models.ops.posteriors import posteriors
 from models.options import InnerShare, PositiveCount, Scales
-from models.structures import Image, Mask, Segmenter
+from models.structures import IGNORE, Image, Mask, Segmenter
 
 Tags: TypeAlias = npt.NDArray[np.bool_]
 ImageSample: TypeAlias = tuple[str, Image, Tags | None]
@@ -137,9 +137,20 @@ def _predict(
         if background is not None:
             probabilities[:, 0] = background
         return [
-            (name, finish(image, _restrict(each_class, tags)))
+            (name, _finished(name, finish, image, _restrict(each_class, tags)))
             for (name, image, tags), each_class in zip(samples, probabilities, strict=True)
         ]
+
+
+def _finished(name: str, finish: Callable[[Image, Tensor], Result], image: Image, probabilities: Tensor) -> Result:
+    """What ``finish`` makes; DataError where it raises FloatingPointError: the probabilities are not finite."""
+    try:
+        return finish(image, probabilities)
+    except FloatingPointError:
+        raise DataError(
+            f"Image '{name}': expected finite probabilities, found nan or inf: weights or activations of a network are "
+            "not finite. Remedy: precision float32, or train it again with a smaller lr."
+        ) from None
 
 
 def _restrict(probabilities: Tensor, tags: Tags | None) -> Tensor:
@@ -152,12 +163,17 @@ def _restrict(probabilities: Tensor, tags: Tags | None) -> Tensor:
 
 
 def _label(image: Image, probabilities: Tensor) -> Mask:
-    best: Mask = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-    return best
+    best = probabilities.argmax(0).to(torch.uint8)
+    found: Mask = torch.where(probabilities.sum().isfinite(), best, IGNORE).cpu().numpy()  # one read of the device
+    if found.flat[0] == IGNORE:
+        raise FloatingPointError
+    return found
 
 
 def _refine(image: Image, probabilities: Tensor, crf: Crf, elsewhere: Executor | None) -> Mask | Future[Mask]:
     given = crf, image, probabilities.cpu().numpy()
+    if not np.isfinite(given[2]).all():
+        raise FloatingPointError
     return _refined(*given) if elsewhere is None else elsewhere.submit(_refined, *given)
 
 
@@ -186,5 +202,7 @@ def _scored(image: Image, probabilities: Tensor, crf: Crf | None) -> Scored:
     top = probabilities.gather(0, best[None])[0].double()
     sums = torch.zeros(labels, dtype=torch.float64, device=top.device).index_add_(0, best.flatten(), top.flatten())
     counts = best.flatten().bincount(minlength=labels)
-    means = sums / counts.clamp(min=1)
-    return Scored(best.to(torch.uint8).cpu().numpy(), means.float().cpu().numpy())
+    means = (sums / counts.clamp(min=1)).float().cpu().numpy()
+    if not np.isfinite(means).all():
+        raise FloatingPointError
+    return Scored(best.to(torch.uint8).cpu().numpy(), means)

@@ -197,6 +197,10 @@ class _Run:
         return int(state["done"])
 
 
+ONE_VALUE = "Expected more than 1 value per channel when training"
+"""How PyTorch's batch normalisation begins its complaint about a single value."""
+
+
 class _Meter:
     """Adds up loss parts between two rows of the history, and stops at the first that is not finite.
 
@@ -231,8 +235,13 @@ class _Meter:
         """A loss that was not finite is the likelier cause of what fails after it: raise that instead."""
         try:
             yield
-        except Exception:
+        except Exception as error:
             _ = self.sums
+            if ONE_VALUE in str(error):
+                raise TrainingError(
+                    "Expected several values of each channel for batch normalisation, found one: a batch of one image "
+                    "with a grid of one cell. Remedy: a larger loader.batch_size or loader.crop, or model.freeze_bn."
+                ) from None
             raise
 
     def _read(self, values: dict[str, float], ids: tuple[str, ...], step: int) -> None:

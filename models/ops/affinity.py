@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.errors import ConfigurationError
 from models.ops.pixel_pairs import Offset, pair_paths, pair_sources, pair_targets
 from models.structures import BACKGROUND, UNLABELLED
 
@@ -95,6 +96,11 @@ def pair_labels(seeds: Tensor, offsets: tuple[Offset, ...], radius: int) -> Pair
 
     Source: jiwoon-ahn/psa@9493e59:voc12/data.py, jiwoon-ahn/irn@a2ece00:voc12/dataloader.py.
     """
+    if not offsets:
+        raise ConfigurationError(
+            f"expected a crop with pairs of cells to learn from, found a grid of {seeds.shape[-2]}x{seeds.shape[-1]} "
+            "cells. Remedy: a larger loader.crop."
+        )
     sources = pair_sources(seeds, radius).unsqueeze(-3)
     targets = pair_targets(seeds, offsets, radius)
     known = (sources < UNLABELLED) & (targets < UNLABELLED)

@@ -16,6 +16,7 @@ from pipeline.book.params import Book
 from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import first_of
+from pipeline.storage.csv_cells import plain_cell
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.storage.whole import whole_folder
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, image_table, score_cams, score_masks
@@ -102,5 +103,4 @@ def _write(folder: Path, evaluation: Evaluation, labels: dict[str, str]) -> None
 def _write_table(path: Path, table: Table) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.columns)
-        writer.writerows(table.rows)
+        writer.writerows(map(plain_cell, row) for row in (table.columns, *table.rows))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic_core import PydanticCustomError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 """Names become file names, DVC stage names and Prefect keys: lower case, digits, underscores."""
 
 Given = Annotated[str, StringConstraints(min_length=1)]
 """A name or a path that may not be empty."""
+
+
+def _plain_path(path: str) -> str:
+    """A path that a shell takes as it stands: DVC writes it into the command lines of dvc.yaml, unquoted."""
+    if re.fullmatch(r"[\w./][\w./-]*", path) is None:
+        expected = "expected a path of letters, digits, '_', '.', '-' and '/' (a shell reads it)"
+        raise PydanticCustomError("plain_path", expected)  # type: ignore[arg-type]
+    return path
+
+
+PlainPath = Annotated[str, AfterValidator(_plain_path)]
+"""A path of a book's own place."""
 
 Options = dict[str, Any]
 
@@ -256,13 +270,13 @@ class TableSettings(Entry):
 
 
 class BookSettings(Entry):
-    root: Given
+    root: PlainPath
     """The project's root, seen from the book's folder."""
-    path: Given
+    path: PlainPath
     """The book's folder, seen from the project's root."""
-    params: Given
+    params: PlainPath
     """This file, seen from the project's root."""
-    work: Given
+    work: PlainPath
     """Folder for what the book makes, seen from the project's root."""
     targets: list[str] = []
     """What ``run`` and ``flow`` make when no stage is named; empty for all (which is what ``dvc repro`` makes)."""

@@ -16,6 +16,8 @@ import yaml
 Place: TypeAlias = tuple[yaml.Node, yaml.Node]
 """A key and its value; for an item of a list the item twice."""
 
+HALF = re.compile("[\ud800-\udfff]")
+"""A surrogate: a half of what JSON writes as two escapes."""
 MERGE = "tag:yaml.org,2002:merge"
 DEEPEST = 3000
 """Levels to which libyaml is trusted: it nests on the stack of C, and a full one ends the process."""
@@ -104,6 +106,13 @@ class _UniqueKeys:
         self.deep_construct = True
         return super().construct_document(node)  # type: ignore[misc]
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        value = super().construct_scalar(node)  # type: ignore[misc]
+        if isinstance(value, str) and not value.isascii() and HALF.search(value):
+            problem = "half a character, such as \\ud800, which no file or screen can show: write the character itself"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
@@ -120,7 +129,7 @@ class _UniqueKeys:
         return made
 
 
-class _PureLoader(_UniqueKeys, yaml.SafeLoader):
+class _PureLoader(_UniqueKeys, yaml.SafeLoader):  # type: ignore[misc]
     """PyYAML's own scanner, whose messages say more."""
 
 

@@ -64,7 +64,7 @@ def densepose(
             content = json.loads(path.read_text(encoding="utf-8"))
             pointed = {person["image_id"] for person in content["annotations"] if "dp_I" in person}
             named = [image["file_name"] for image in content["images"] if image["id"] in pointed]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise _not_densepose(path, error) from None
         listed[split] = [_listed(Path(root), images[split], file, masks, str(path)) for file in sorted(named)]
     values = tuple(range(1, len(PARTS) + 1))

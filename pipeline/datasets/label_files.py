@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.datasets.coco_values import whole_number
+from pipeline.datasets.tables import clipped, cut
 
 NUMBERED = re.compile(r"(\d{4})_?(\d{6})")
 """A VOC id; IRN writes it as a number, without the underscore."""
@@ -35,14 +37,24 @@ def read_labels(path: Path, key: str, classes: int) -> dict[str, list[int]]:
         return {_id(name): _numbers(path, name, row, classes) for name, row in _pickled(path).items()}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a JSON file of image labels, found {error}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        found = "lists within lists without end" if isinstance(error, RecursionError) else error
+        raise DataError(f"{path}: expected a JSON file of image labels, found {found}.") from None
     if not isinstance(content, dict) or not isinstance(content.get(key), dict):
         known = (
             [name for name, value in content.items() if isinstance(value, dict)] if isinstance(content, dict) else ()
         )
         raise ConfigurationError(f"{path}: no mapping '{key}' from id to classes.{closest(key, known)}")
-    return {id: [int(value) for value in values] for id, values in content[key].items()}
+    return {id: _listed(path, id, values) for id, values in content[key].items()}
+
+
+def _listed(path: Path, id: str, values: Any) -> list[int]:
+    """Class numbers as the JSON lists them."""
+    numbers = [whole_number(value) for value in values] if isinstance(values, list) else [None]
+    if None in numbers:
+        found = clipped(json.dumps(values), 40)
+        raise DataError(f"{path} '{cut(id)}': expected class numbers such as [1, 15], found {found}.")
+    return [number for number in numbers if number is not None]
 
 
 def _id(name: Any) -> str:
@@ -137,8 +149,12 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Makes nothing but dicts, strings, numbers and this module's stand-ins."""
+class _PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    """Makes nothing but dicts, strings, numbers and this module's stand-ins.
+
+    The one in Python, not the one in C: that one makes room for as many objects as a file claims to have, and 40 bytes
+    can claim 64 GB.
+    """
 
     _STAND_INS = {
         **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},

@@ -107,14 +107,20 @@ def _copy(files: MasksToCopy, truth: Path) -> Problem | None:
     return None
 
 
+MOST_MAT_BYTES = 2**20
+"""SBD's largest have a few tens of thousands; a .mat may unpack to a thousand times its size."""
+
+
 def read_mat(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """uint8 [H,W] of a file of SBD.
 
     Raises:
         BadFileError: not such a file.
     """
+    if (size := path.stat().st_size if path.is_file() else 0) > MOST_MAT_BYTES:
+        raise BadFileError(f"a .mat file of SBD (at most {MOST_MAT_BYTES:,} bytes)", f"{size:,} bytes")
     try:
-        mask = loadmat(path)["GTcls"]["Segmentation"][0, 0]
+        mask = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
     except Exception as error:  # scipy raises many kinds for damaged files
         raise BadFileError("a .mat file of SBD (GTcls.Segmentation)", f"{type(error).__name__}: {error}") from None
     if mask.dtype != np.uint8 or mask.ndim != 2:

@@ -161,13 +161,27 @@ def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
         format = content["format"]
         if format == FORMAT:
             fields = content["method"], content["options"], tuple(content["class_names"]), content["recipe"]
-    except (ValueError, KeyError, TypeError) as error:
+            if [type(field) for field in fields] != [str, dict, tuple, dict]:
+                raise ValueError("a value of another type")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{card} is damaged ({error}). Remedy: run the stage that makes it again.") from None
     if format != FORMAT:
         raise DataError(
             f"{card}: expected format '{FORMAT}', found '{format}'. Remedy: make it again with this version."
         )
-    return Card(*fields), _tensors(weights, checked_bytes(weights))
+    state = _tensors(weights, checked_bytes(weights))
+    require_finite(state, str(folder))
+    return Card(*fields), state
+
+
+def require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise DataError for weights that are nan or inf: whatever they touch becomes nan, and says so late or never."""
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
+    if bad:
+        raise DataError(
+            f"{where}: expected finite weights, found nan or inf in {len(bad)} of {len(state)} entries: "
+            f"{first_of(bad, 5)}. Remedy: copy the file again, or train again with a smaller lr."
+        )
 
 
 def read_safetensors(path: Path) -> StateDict:

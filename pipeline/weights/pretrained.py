@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import socket
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,16 @@ from torch import Tensor
 from models.backbones import BACKBONES
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
-from pipeline.storage.checkpoints import BACKBONE, Card, StateDict, differences, read_safetensors, write_checkpoint
+from pipeline.storage.checkpoints import (
+    BACKBONE,
+    Card,
+    StateDict,
+    differences,
+    read_safetensors,
+    require_finite,
+    write_checkpoint,
+)
+from pipeline.weights.archives import refuse_bomb
 
 Normalisation = Literal["imagenet", "half"]
 NORMALISATIONS = {
@@ -121,7 +129,10 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> StateDict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same
+            refuse_bomb(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
     except UnpicklingError as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
         raise DataError(
@@ -129,8 +140,8 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> StateDict:
             f"loading and are refused. {reason.partition('Please use')[0].strip()[:200]} "
             "Remedy: where you trust its source, save its tensors alone: torch.save(network.state_dict(), FILE)."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or ["end of file"])[0]
+    except Exception as error:  # a damaged pickle or archive can end in almost any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} is no whole .pth file ({reason[:200]}). Remedy: copy or download it again.") from None
     if parts and isinstance(content, Mapping) and all(isinstance(content.get(part), Mapping) for part in parts):
         content = {f"{part}::{name}": value for part in parts for name, value in content[part].items()}
@@ -149,9 +160,12 @@ def _tensors(content: Any, path: Path) -> StateDict:
 
 def _read_npz(path: Path) -> StateDict:
     try:
+        refuse_bomb(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError, AttributeError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged archive can end in almost any way
         raise DataError(
             f"{path} is no whole .npz file of plain arrays ({error}; pickled objects are refused). "
             "Remedy: copy or make it again."
@@ -178,6 +192,7 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: st
             f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
+    require_finite({name: entries_here[name] for name in backbone}, where)
     return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 

@@ -18,6 +18,7 @@ from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields,
 from pipeline.results.tables.repeats import SCORES, repeat_json
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable
 from pipeline.results.tables.text import TextTable, comparison_table, evaluation_table, localisation_table, repeat_table
+from pipeline.storage.csv_cells import plain_cell
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
@@ -75,18 +76,23 @@ def long_csv(table: PaperTable) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
+    writer.writerows({key: plain_cell(value) for key, value in line.items()} for line in _all_csv_lines(table))
+    return text.getvalue()
+
+
+def _all_csv_lines(table: PaperTable) -> Iterator[dict[str, Any]]:
     for row in table.rows:
-        writer.writerows({"recipe": row.key, "label": row.label} | line for line in _csv_lines(row))
+        yield from ({"recipe": row.key, "label": row.label} | line for line in _csv_lines(row))
     for several in table.repeats:
         named = {"recipe": several.key, "label": several.label, "origin": OURS, "up_to_date": not several.stale}
         named["evaluation"] = "; ".join(number.evaluation for number in several.numbers)
         for score in SCORES:
             for kind, value in zip(("mean", "std"), several.spread(score), strict=True):
                 if value is not None:
-                    writer.writerow(named | {"column": f"{score}_{kind}", "value": value})
-    writer.writerows(line for row in table.comparisons for line in comparison_csv(row))
-    writer.writerows(localisations.csv_lines(table.localised))
-    return text.getvalue()
+                    yield named | {"column": f"{score}_{kind}", "value": value}
+    for compared in table.comparisons:
+        yield from comparison_csv(compared)
+    yield from localisations.csv_lines(table.localised)
 
 
 def to_json(table: PaperTable) -> str:

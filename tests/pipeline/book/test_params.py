@@ -14,6 +14,7 @@ from pipeline.book.check import check
 from pipeline.book.check_inputs import check_files
 from pipeline.book.options import components
 from pipeline.book.params import load_book
+from pipeline.book.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 
@@ -375,3 +376,9 @@ def test_a_walk_needs_links_and_instances_displacements(
     walk = {"data": "toy", "cams": "cam", "checkpoint": "links", "instances": True}
     content["propagate_cams"]["walk"] = walk
     assert says in message_of(tmp_path, content)
+
+
+@pytest.mark.parametrize("text", [r'a: "\ud83d\ude00"', r'"\ud800": 1', r'a: ["\udfff"]'])
+def test_half_a_character_is_no_yaml(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="half a character"):
+        parse_yaml(text)
