@@ -69,9 +69,9 @@ def paired_difference(
     Raises:
         ValueError: no pair, unpaired seeds, unequal shapes, other truths, or a single image.
 
-    Sources: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6, 8 and 12 (standard errors, data
-    in several levels, Student's t on them); Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007; Rao and
-    Wu, Resampling inference with complex survey data, JASA 1988.
+    Sources: An Introduction to the Bootstrap, chapters 6, 8 and 12 (Efron and Tibshirani 1993): standard errors, data
+    in several levels, Student's t on them; The pigeonhole bootstrap (Owen 2007); Resampling inference with complex
+    survey data (Rao and Wu 1988).
     """
     from scipy.special import stdtrit
 

@@ -50,9 +50,11 @@ def read_sums(folder: Path) -> Sums | None:
 
 
 def check(path: Path, data: bytes | mmap, name: str, sums: Sums | None) -> str:
-    """The sha256 of ``data``, read from ``path``. Raises DataError where ``sums`` say another one of ``name``."""
+    """The sha256 of ``data``, read from ``path``. Raises DataError where ``sums`` have another one of it, or none."""
     digest = hashlib.sha256(data).hexdigest()
-    if sums is not None and sums.get(name, digest) != digest:
+    if sums is not None and name not in sums:  # all are named when they are written: a name has changed
+        raise damaged(path, f"no checksum of it in {FILE}")
+    if sums is not None and sums[name] != digest:
         raise damaged(path, "other bytes than were written")
     return digest
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.reliability.frame import cases, tried
 
+pytestmark = pytest.mark.slow
 QUICK = [(name, number) for name, case in cases().items() for number in range(case.quick)]
 
 

@@ -27,6 +27,7 @@ from stages.predict_masks import predict_masks
 from stages.train import train
 from tests.helpers import pages
 
+pytestmark = pytest.mark.slow
 SIDE = 64
 
 

@@ -22,6 +22,7 @@ from pipeline.results.report.images import save_fill, save_heat, save_outline, s
 from pipeline.results.report.page import write_report
 from pipeline.results.report.scores import image_iou, mean_iou
 from pipeline.results.report.state import book_state
+from pipeline.storage.sums import FILE
 from tests.helpers import made_book, toy_results
 
 
@@ -215,6 +216,7 @@ def test_one_image_without_a_mask_among_others(folder: Path) -> None:
     content = json.loads(path.read_text())
     del content["entries"]["c"]
     path.write_text(json.dumps(content))
+    path.with_name(FILE).unlink()
     page = Page(write_report(book, Choice(1, "even")))
     assert [list(row["cells"]) for row in page.data["rows"]] == [["masks/net"]]
 

@@ -18,6 +18,7 @@ from pipeline.datasets.voc_colours import voc_palette
 from pipeline.pictures.palette import export_png
 from pipeline.storage import shards
 from pipeline.storage.stores import CamStore, CamWriter, Header, MaskStore, MaskWriter, SupervisionStore
+from pipeline.storage.sums import FILE
 
 SIZES = ((20, 30), (33, 21), (10, 10), (25, 40), (18, 18))
 NAMES = ("cat", "dog", "cow")
@@ -297,6 +298,7 @@ def test_a_store_of_another_kind_or_version(cams: CamStore, tmp_path: Path) -> N
     with pytest.raises(DataError, match="expected a store of kind 'masks', found 'cams'"):
         MaskStore(cams.path)
     shards.write_group(cams.path, cams.attributes | {"version": 99})
+    (cams.path / FILE).unlink()
     with pytest.raises(DataError, match="expected version 1 of kind 'cams', found version 99"):
         CamStore(cams.path)
     (tmp_path / "file").write_text("no store")

@@ -40,6 +40,12 @@ def test_damaged_checksums_are_refused(folder: Path, text: bytes) -> None:
         checked_bytes(folder / "a b.json")
 
 
+def test_a_file_that_is_not_named_is_refused(folder: Path) -> None:
+    (folder / FILE).write_text((folder / FILE).read_text().replace("a b.json", "a c.json"))
+    with pytest.raises(DataError, match="no checksum of it in SHA256SUMS"):
+        checked_bytes(folder / "a b.json")
+
+
 def test_a_folder_without_checksums_is_read(folder: Path) -> None:
     (folder / FILE).unlink()
     (folder / "a b.json").write_bytes(b"1")
