@@ -50,6 +50,7 @@ def main() -> None:
     # Threads that spin while they wait take the cores from whoever else computes: beside others a training step
     # took two to four times as long. OpenMP reads this when torch is loaded, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # where a project has no prefect.toml, too
     # To look for plugins pydantic opens the metadata of every installed package; no known one concerns a book.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     warnings.formatwarning = _format_warning

@@ -29,6 +29,7 @@ from pipeline.storage.stores import Header, MaskStore
 from pipeline.tracking.log import dvc_md5
 
 dask = pytest.importorskip("dask")
+pytest.importorskip("distributed")  # its defaults are there before a test sets one, and stay when that is undone
 
 IDS = tuple(f"image_{i}" for i in range(20))
 SIZE = (24, 32)
