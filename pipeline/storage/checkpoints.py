@@ -23,6 +23,7 @@ from models.errors import ConfigurationError, DataError
 from models.method import Method, layers
 from models.methods import ADD_ONS, METHODS
 from pipeline.problems.notices import first_of
+from pipeline.storage.finite import require_finite
 from pipeline.storage.sums import checked_bytes, write_sums
 from pipeline.storage.whole import whole_folder
 
@@ -172,16 +173,6 @@ def read_checkpoint(folder: Path) -> tuple[Card, StateDict]:
     state = _tensors(weights, checked_bytes(weights))
     require_finite(state, str(folder))
     return Card(*fields), state
-
-
-def require_finite(state: Mapping[str, Tensor], where: str) -> None:
-    """Raise DataError for weights that are nan or inf: whatever they touch becomes nan, and says so late or never."""
-    bad = [name for name, value in state.items() if not value.isfinite().all()]
-    if bad:
-        raise DataError(
-            f"{where}: expected finite weights, found nan or inf in {len(bad)} of {len(state)} entries: "
-            f"{first_of(bad, 5)}. Remedy: copy the file again, or train again with a smaller lr."
-        )
 
 
 def read_safetensors(path: Path) -> StateDict:

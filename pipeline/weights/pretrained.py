@@ -26,9 +26,9 @@ from pipeline.storage.checkpoints import (
     StateDict,
     differences,
     read_safetensors,
-    require_finite,
     write_checkpoint,
 )
+from pipeline.storage.finite import require_finite
 from pipeline.weights.archives import refuse_bomb
 
 Normalisation = Literal["imagenet", "half"]
