@@ -37,7 +37,7 @@ class Case:
         quick: trials in CI; 0 for a case that is for the long run alone.
         long: trials of ``make torture``.
         seconds: after which a trial counts as a hang.
-        megabytes: what the process of a trial may need at its peak.
+        megabytes: what the process of a trial may need at its peak, beyond what it has as a fork.
         before: called before each trial, in the process that the trials are forks of: makes, once, what all of them
             start from, and loads no thread.
     """
@@ -59,7 +59,7 @@ class Outcome:
         counts: what it saw; empty where it failed.
         problem: why it failed, in the first line, and the end of the traceback; "" where it held.
         seconds: that passed.
-        megabytes: peak of the trial's process.
+        megabytes: peak of the trial's process, less what it had as a fork.
     """
 
     counts: dict[str, int]
@@ -104,10 +104,14 @@ def _trial(case: Case, number: int, folder: str, answer: Connection) -> None:
     os.setpgid(0, 0)
     os.chdir(folder)
     os.environ |= ENVIRONMENT
-    problem, counts = "", {}
+    problem, counts, before = "", {}, _peak()
     try:
         counts = dict(case.trial(number))
     except BaseException as error:  # whatever it is: the project did not hold
         reason = "".join(traceback.format_exception_only(error)).strip()
         problem = f"{reason}\n{''.join(traceback.format_tb(error.__traceback__, -4))}"
-    answer.send((counts, problem, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3))
+    answer.send((counts, problem, _peak() - before))
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -23,6 +23,10 @@ def odd_numbers_fail(number: int) -> Counts:
     return {"even": 1}
 
 
+def hold_fifty_megabytes(number: int) -> Counts:
+    return {"bytes": len(b"1" * 50_000_000)}
+
+
 def hang(number: int) -> Counts:
     child = subprocess.Popen(["sleep", "600"])
     Path(os.environ["CHILD"]).write_text(str(child.pid))
@@ -44,7 +48,12 @@ def test_a_trial_holds_or_says_why() -> None:
     failed = tried(CASE, 1)
     assert not failed.counts
     assert "1 is odd" in failed.problem
-    assert "MB at the peak, of 1 MB" in tried(Case("", odd_numbers_fail, 1, 1, megabytes=1), 0).problem
+
+
+def test_what_a_trial_needs_counts_without_what_its_parent_holds() -> None:
+    held = bytes(range(256)) * 200_000
+    assert tried(Case("", odd_numbers_fail, 1, 1, megabytes=len(held) / 1e6), 0).counts == {"even": 1}
+    assert "MB at the peak, of 20 MB" in tried(Case("", hold_fifty_megabytes, 1, 1, megabytes=20), 0).problem
 
 
 def test_a_hang_ends_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
