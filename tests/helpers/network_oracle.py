@@ -1,6 +1,7 @@
 """Published networks as files of outputs: weights by formula, inputs, what the original code answered.
 
-The folder is named by the environment variable NETWORKS (default ../shared/networks); its README has the format.
+The folders are named by the environment variables NETWORKS (default ../shared/networks) and MODERN_NETWORKS (default
+../shared/modern/networks); their READMEs have the format.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(os.environ.get("NETWORKS", "../shared/networks"))
+MODERN = Path(os.environ.get("MODERN_NETWORKS", "../shared/modern/networks"))
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -30,7 +32,8 @@ class NetworkOracle:
 
     @cached_property
     def file(self) -> Any:
-        return np.load(FOLDER / f"{self.name}_white.npz", allow_pickle=False)
+        file = f"{self.name}_white.npz"
+        return np.load((FOLDER if (FOLDER / file).exists() else MODERN) / file, allow_pickle=False)
 
     @cached_property
     def meta(self) -> dict[str, Any]:

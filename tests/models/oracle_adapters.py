@@ -10,13 +10,19 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from oracle_case import Case, Results
+from oracle_clip import CLIP
 from oracle_contrast import CONTRAST
+from oracle_dense_energy import DENSE_ENERGY
 from oracle_one_stage import ONE_STAGE
 from oracle_only import unary_from_labels_unsure0
+from oracle_proposals import PROPOSALS
 from oracle_refinement import REFINEMENT
 from oracle_regional import REGIONAL
 from oracle_single_stage import SINGLE_STAGE
 from oracle_spml import SPML
+from oracle_toco import TOCO
+from oracle_transport import TRANSPORT
+from oracle_weclip import WECLIP
 
 from models.metrics.cam_sweep import CamSweep
 from models.metrics.confusion import ConfusionMatrix, mean
@@ -177,4 +183,10 @@ ADAPTERS: dict[str, Callable[[Case, torch.dtype], Results]] = {
     **REGIONAL,
     **SPML,
     **SINGLE_STAGE,
+    **CLIP,
+    **DENSE_ENERGY,
+    **PROPOSALS,
+    **TOCO,
+    **TRANSPORT,
+    **WECLIP,
 }

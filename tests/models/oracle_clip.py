@@ -1,0 +1,10 @@
+"""From the keys of the fixtures of CLIP-ES to calls of production functions, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from oracle_case import Case, Results
+
+CLIP: dict[str, Callable[[Case, torch.dtype], Results]] = {}
