@@ -25,8 +25,6 @@ ORACLES = Path(os.environ.get("ORACLES", ROOT.parent / "shared" / "oracles"))
 MODERN = Path(os.environ.get("MODERN_ORACLES", ROOT.parent / "shared" / "modern" / "oracles"))
 
 PENDING: dict[str, str] = {
-    **dict.fromkeys(("clipes_scale", "clipes_gradcam", "clipes_chain", "clipes_box_mask", "clipes_caa"), "CLIP-ES"),
-    **dict.fromkeys(("clipes_confidence",), "CLIP-ES"),
     **dict.fromkeys(("weclip_cam", "weclip_label", "weclip_losses"), "WeCLIP"),
     **dict.fromkeys(("excel_surgery", "excel_text", "excel_affinity", "excel_refine"), "ExCEL"),
     **dict.fromkeys(("toco_ptc", "toco_ctc", "toco_crops", "toco_labels", "toco_msc", "toco_step"), "ToCo"),
