@@ -23,6 +23,7 @@ from pipeline.book.params import Book
 from pipeline.book.signatures import options_model
 from pipeline.commands.app import app
 from pipeline.weights.official.table import OFFICIAL
+from pipeline.weights.prompts import Prompts
 
 HEAD = """# Keys of a book
 
@@ -89,6 +90,10 @@ def _section(verb: str) -> Iterator[str]:
     yield f"{summary(helped).splitlines()[0]} An entry makes `{kind_of(verb)}/NAME` in the book's work folder."
     yield f"```yaml\n{entry_text(verb)}\n```"
     yield _fields(model)
+    if verb == "import_weights":
+        yield "### `import_weights.NAME.prompts`"
+        yield summary(Prompts)
+        yield _fields(Prompts)
     for field, target in ((field, target) for (owner, field), target in OPTIONS.items() if owner == verb):
         if ":" in target and not (field == "regions" and verb != "annotate"):
             yield f"### `{verb}.NAME.{field}`"
