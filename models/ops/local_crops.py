@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.errors import ConfigurationError
-
 BACKGROUND_LEVEL, UNSURE_LEVEL, OBJECT_LEVEL = 0, 1, 2
 OBJECT_SHARE = 0.2
 """Mean level of a crop above which it counts as one of an object."""
@@ -26,18 +24,8 @@ def certainty_levels(cams: Tensor, tags: Tensor, high: float, low: float) -> Ten
 
 
 def corner_places(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Rows and columns in which a crop of ``side`` pixels of an image (H, W) may begin, those at the far end left out.
-
-    Raises:
-        ConfigurationError: the image has no place for a crop.
-    """
-    places = (size[0] - side // 2 * 2, size[1] - side // 2 * 2)
-    if min(places) < 1:
-        raise ConfigurationError(
-            f"expected images of more than {side} pixels a side to take crops of {side} from, found {size[0]}x{size[1]}. "
-            "Remedy: a larger loader.crop, or a smaller model.crop_size."
-        )
-    return places
+    """Rows and columns in which a crop of ``side`` pixels of an image (H, W) may begin, those at the far end left out."""
+    return (size[0] - side // 2 * 2, size[1] - side // 2 * 2)
 
 
 def draw_corners(levels: Tensor, side: int, crops: int, draws: Tensor) -> Tensor:
@@ -54,17 +42,9 @@ def draw_corners(levels: Tensor, side: int, crops: int, draws: Tensor) -> Tensor
     Returns:
         int64 [N,crops,2].
 
-    Raises:
-        ConfigurationError: the image has fewer places than crops.
-
     Source: rulixiang/ToCo@e13514d:utils/camutils.py (crop_from_roi_neg).
     """
     rows, columns = corner_places((levels.shape[1], levels.shape[2]), side)
-    if rows * columns < crops:
-        raise ConfigurationError(
-            f"expected places for {crops} crops of {side} pixels, found {rows * columns}. "
-            "Remedy: a larger loader.crop, or a smaller model.crop_size."
-        )
     half = side // 2
     welcome = (levels[:, half : half + rows, half : half + columns] <= UNSURE_LEVEL).flatten(1)
     welcome = welcome | (welcome.sum(1, keepdim=True) < crops)

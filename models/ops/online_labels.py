@@ -93,6 +93,17 @@ def band_labels(cams: Tensor, tags: Tensor, inside: Tensor, high: float | Tensor
 
 
 @torch.no_grad()
+def grid_labels(
+    cams: Tensor, features: Tensor, tags: Tensor, inside: Tensor, high: float | Tensor, low: float
+) -> Tensor:
+    """:func:`band_labels` of CAMs [N,C,H,W] and ``inside`` [N,H,W] at the cells of features [N,D,h,w]."""
+    grid = features.shape[2:]
+    cells = F.interpolate(cams, grid, mode="bilinear", align_corners=False)
+    there = F.interpolate(inside[:, None].float(), grid, mode="nearest")[:, 0] > 0
+    return band_labels(cells, tags, there, high, low)
+
+
+@torch.no_grad()
 def refined_share_labels(
     high: Tensor, low: Tensor, image: Tensor, tags: Tensor, inside: Tensor, refine: Refine, shrink: int = 2
 ) -> Tensor:
