@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -142,15 +143,14 @@ class Dupl(BackboneMethod):
         """
         outputs, changed = self.look(batch.image), self._changed(batch.image)
         for ending, backbone, heads in self._branches():
-            cams = own_cams(
-                lambda view: heads.class_maps(token_maps(backbone, view, self.early)),  # noqa: B023
-                batch.image,
-                batch.tags,
-                self.cam_scales,
-            )
+            cams = own_cams(partial(self._class_maps, backbone, heads), batch.image, batch.tags, self.cam_scales)
             outputs |= {f"{name}{ending}": one for name, one in zip(("cams", "cams_early"), cams, strict=True)}
             outputs[f"changed{ending}"] = heads.decoder({"layer4": token_maps(backbone, changed).patches})
         return outputs
+
+    def _class_maps(self, backbone: Any, heads: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+        maps: tuple[Tensor, Tensor] = heads.class_maps(token_maps(backbone, image, self.early))
+        return maps
 
     def _changed(self, image: Tensor) -> Tensor:
         size = [max(1, round(length * self.changed_scale)) for length in image.shape[2:]]
@@ -221,7 +221,7 @@ class Dupl(BackboneMethod):
 
     def cams(self, image: Tensor, tags: Tensor) -> Tensor:
         """relu of the first branch's class maps, [B,C,h,w], zero for classes that ``tags`` [B,C] deny."""
-        maps = self.heads.class_maps(token_maps(self.backbone, image, self.early))[0]
+        maps = self._class_maps(self.backbone, self.heads, image)[0]
         return maps.float().relu() * tags[:, :, None, None]
 
     def tag_scores(self, image: Tensor) -> Tensor:
