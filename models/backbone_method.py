@@ -55,8 +55,8 @@ class BackboneMethod(Method):
             )
         if self.reads_tokens and not hasattr(self.backbone, "tokens"):
             raise ConfigurationError(
-                f"{type(self).__name__}: expected a vision transformer with a class token, found backbone '{backbone}'. "
-                "Remedy: such as timm/vit_base_patch16_224."
+                f"{type(self).__name__}: expected a vision transformer with a class token, found backbone "
+                f"'{backbone}'. Remedy: such as timm/vit_base_patch16_224."
             )
 
     @property

@@ -31,7 +31,7 @@ class TokenHeads(nn.Module):
         self.decoder = PlainFov({"layer4": channels}, 1 + num_classes, width=width)
 
     def forward(self, seen: TokenMaps) -> Outputs:
-        """``maps`` and ``maps_early`` [B,C,h,w], their ``logits`` and ``logits_early`` [B,C], ``scores`` [B,1+C,h,w]."""
+        """``maps``, ``maps_early`` [B,C,h,w], their ``logits``, ``logits_early`` [B,C], and ``scores`` [B,1+C,h,w]."""
         maps = self.class_maps(seen)
         logits = strongest(self.cam, seen.patches), strongest(self.early, seen.early)
         return {

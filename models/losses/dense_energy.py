@@ -1,7 +1,7 @@
 """Dense-energy loss: pixels that are near and of a like colour should have a like prediction (Tang et al. 2018).
 
-The pairwise term of a dense CRF, with the sum over all pairs exact and in plain PyTorch. The published losses of AFA and
-ToCo filter with a permutohedral lattice, which returns about half of that sum (docs/methods/toco.md, section 5).
+The pairwise term of a dense CRF, with the sum over all pairs exact and in plain PyTorch. The published losses of AFA
+and ToCo filter with a permutohedral lattice, which returns about half of that sum (docs/methods/toco.md, section 5).
 """
 
 from __future__ import annotations

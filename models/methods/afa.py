@@ -46,8 +46,7 @@ class Afa(BackboneMethod):
         high, low: scores of the background between which pixels are left out (.55, .35).
         radius: cells between which pairs learn and spread (8).
         segmentation, affinity: weights of these losses (0.1).
-        energy: weight of the dense-energy loss (0: without it, as released). The paper's results have it, from a filter
-            that returns half of the sum: 0.005 here is 0.01 there.
+        energy: weight of the dense-energy loss (0: without it, as released). The paper's results have it.
         pretrain: epochs of tags alone before them (2,000 of 20,000 steps).
         on_backbone: options of :class:`models.backbone_method.BackboneMethod` (the authors: ``output_stride`` 16, the
             grid of CAMs and affinities).
@@ -111,14 +110,15 @@ class Afa(BackboneMethod):
         return self.look(batch.image)
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """(6): L = L_cls + segmentation L_seg + affinity L_aff + energy L_reg; before ``pretrain`` all but the first are 0.
+        """(6): L = L_cls + segmentation L_seg + affinity L_aff, and energy L_reg; before ``pretrain`` L_cls alone counts.
 
         The paper has the dense-energy term L_reg, its release does not.
         """
         parts = {"classification": F.multilabel_soft_margin_loss(outputs["logits"].float(), batch.tags.float())}
         if context.epoch < self.pretrain:
             silent = 0 * (outputs["scores"].float().sum() + outputs["affinity"].sum())
-            return parts | {name: silent for name in ("segmentation", "affinity", *(["energy"] if self.energy else []))}
+            late = ("segmentation", "affinity", "energy") if self.energy else ("segmentation", "affinity")
+            return parts | dict.fromkeys(late, silent)
         cams = self._own_cams(batch)
         scores = F.interpolate(outputs["scores"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         labels = self._pseudo_labels(cams, outputs["affinity"].detach(), batch)

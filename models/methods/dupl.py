@@ -155,7 +155,9 @@ class Dupl(BackboneMethod):
     def _changed(self, image: Tensor) -> Tensor:
         size = [max(1, round(length * self.changed_scale)) for length in image.shape[2:]]
         smaller = F.interpolate(image, size, mode="bilinear", antialias=True).clamp(0, 1)
-        draws = torch.rand(len(image), 3, device=image.device) if self.training else image.new_full((len(image), 3), 0.5)
+        draws = (
+            torch.rand(len(image), 3, device=image.device) if self.training else image.new_full((len(image), 3), 0.5)
+        )
         return recoloured(smaller, draws, STRENGTH).flip(-1)
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:

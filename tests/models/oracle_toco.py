@@ -197,9 +197,7 @@ def _dupl_losses(case: Case, dtype: torch.dtype) -> Results:
     leaves = {name: case.tensor(name, dtype) for name in names}
     labels = {branch: _integers(case, f"label_{branch}") for branch in "12"}
     other = {"1": "2", "2": "1"}
-    targets = {
-        b: sure_where_unlabelled(leaves[f"seg_{b}"], labels[other[b]], case.par["confidence"]) for b in other
-    }
+    targets = {b: sure_where_unlabelled(leaves[f"seg_{b}"], labels[other[b]], case.par["confidence"]) for b in other}
     segmentation = sum(seed_cross_entropy(leaves[f"seg_{b}"], labels[other[b]], balanced=True) for b in other)
     agreement = sum(consistency(leaves[f"seg_aug_{b}"], targets[b]) for b in other)
     alike = {b: likeness(leaves[f"fmap_{b}"], leaves[f"fmap_{other[b]}"]) for b in other}

@@ -38,7 +38,7 @@ NAN_IN_REFERENCE = {"afa_losses"}
 """Fixtures whose reference divides by zero pixels, where ours must be finite."""
 
 BY_FORMULA = {"toco_energy"}
-"""Fixtures whose reference approximates what ours computes; their ``formula`` group has the exact values, in float64."""
+"""Fixtures whose reference approximates what ours computes; their group ``formula`` has the exact values."""
 
 ABSOLUTE = {
     "max_norm": 2e-7,
