@@ -110,7 +110,7 @@ class Afa(BackboneMethod):
         return self.look(batch.image)
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """(6): L = L_cls + segmentation L_seg + affinity L_aff, and energy L_reg; before ``pretrain`` L_cls alone counts.
+        """(6): L = L_cls + segmentation L_seg + affinity L_aff, and energy L_reg; before ``pretrain`` L_cls alone.
 
         The paper has the dense-energy term L_reg, its release does not.
         """

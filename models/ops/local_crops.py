@@ -24,7 +24,7 @@ def certainty_levels(cams: Tensor, tags: Tensor, high: float, low: float) -> Ten
 
 
 def corner_places(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Rows and columns in which a crop of ``side`` pixels of an image (H, W) may begin; those at its far end may not."""
+    """Rows and columns in which a crop of ``side`` pixels of an image (H, W) may begin; not at its far end."""
     return (size[0] - side // 2 * 2, size[1] - side // 2 * 2)
 
 
