@@ -7,6 +7,7 @@ A proposer is built from keyword options, and ``bind(file, catalogue)`` gives th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from models.errors import DataError
-from models.ops.oversegmentation import FILES, RegionOptions
+from models.errors import ConfigurationError, DataError
+from models.ops.oversegmentation import RegionOptions
 from models.ops.run_lengths import Region
 from models.options import Count, Share
 from models.structures import Proposals
@@ -138,22 +139,14 @@ class CocoResults:
         return _by_image(file, Path.cwd(), written, Known.of(catalogue))
 
 
-class RegionMaps:
-    """The regions of a partition, each of them a mask of score 1: of an oversegmentation, or your own maps."""
+@dataclass(frozen=True)
+class RegionMaps(RegionOptions):
+    """The regions of a partition, each of them a mask of score 1: of an oversegmentation, or your own maps.
+
+    Options are those of ``regions`` in ``annotate``. With the method "files", ``file`` and ``folder`` are the same.
+    """
 
     seen: ClassVar[str] = "nothing"
-
-    def __init__(self, regions: Mapping[str, Any] | None = None) -> None:
-        """Choose the regions.
-
-        Args:
-            regions: as ``regions`` of ``annotate``; null for its defaults. With the method "files", ``file`` is the
-                folder of the maps.
-
-        Raises:
-            ConfigurationError: options that do not hold.
-        """
-        self.regions = dict(regions or {})
 
     def bind(self, file: Path, catalogue: Catalogue) -> Source:
         """From an id to its proposals. Raises DataError: a map is missing or wrong."""
@@ -171,8 +164,12 @@ class RegionMaps:
         return self._source(file, catalogue).check(ids)
 
     def _source(self, file: Path, catalogue: Catalogue) -> RegionSource:
-        given = self.regions | ({"folder": str(file)} if self.regions.get("method") == FILES else {})
-        return RegionSource(RegionOptions(**given), catalogue)
+        if self.folder and Path(self.folder) != file:
+            raise ConfigurationError(
+                f"import_proposals: expected file: {self.folder} with regions of that folder, found {file}. "
+                "DVC watches `file`."
+            )
+        return RegionSource(self, catalogue)
 
 
 def _score(path: Path, mask: Any, key: str) -> float:

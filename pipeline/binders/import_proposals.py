@@ -53,7 +53,7 @@ def _without_masks(here: Workspace, ids: list[str]) -> list[Notice]:
     if not ids:
         return []
     text = (
-        f"import_proposals.{here.name}: {len(ids)} images have no mask that counts: {first_of(ids)}. Their CAMs stay as "
-        "they are. Remedy: smaller least_score or least_area, or see whether the file has all images."
+        f"import_proposals.{here.name}: {len(ids)} images have no mask that counts: {first_of(ids)}. Their CAMs stay "
+        "as they are. Remedy: smaller least_score or least_area, or see whether the file has all images."
     )
     return [Notice("images_without_proposals", len(ids), text)]
