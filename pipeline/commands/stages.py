@@ -92,7 +92,7 @@ EXAMPLES = {
     "align_cams": "vote --book recipes/voc_mini_proposals",
     "make_pseudo_masks": "cam_crf",
     "predict_masks": "segmenter",
-    "classify_proposals": "regions_val --book recipes/voc_mini_proposals",
+    "classify_proposals": "neighbours --book recipes/voc_mini_proposals",
     "evaluate": "segmenter_val",
     "evaluate_boxes": "cam_val",
 }
