@@ -24,12 +24,11 @@ def meet_again(backend: str) -> None:
         return
     import torch
     from torch import distributed
-    from torch._C._distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     if backend == "nccl":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         atexit.register(distributed.destroy_process_group)
     store, rank, size = next(rendezvous("env://"))
-    apart = PrefixStore(f"restart_{restarts}", store)
+    apart = distributed.PrefixStore(f"restart_{restarts}", store)  # type: ignore[attr-defined]
     distributed.init_process_group(backend, store=apart, rank=rank, world_size=size)
