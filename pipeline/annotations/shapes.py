@@ -139,7 +139,8 @@ class Shapes:
         if without and self.unannotated == "unlabelled":
             text = (
                 f"{self.file}: {len(without)} of {len(ids)} images have no label and stay unlabelled: "
-                f"{first_of(without)}. Methods that learn from tags take an image without a tag for one without an object."
+                f"{first_of(without)}. Methods that learn from tags take an image without a tag for one without "
+                "an object."
             )
             yield Notice("images_unlabelled", len(without), text)
         brushed = [id for id in ids if any(item.shape.brush for item in drawings.items.get(id, ()))]

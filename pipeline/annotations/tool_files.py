@@ -48,10 +48,8 @@ def _taken(drawings: Drawings, what: str, kinds: Collection[Kind], made: Callabl
         )
     kept = {id: [made(i) for i in items if _counts(i, kinds)] for id, items in drawings.items.items()}
     if not any(kept.values()):
-        raise DataError(
-            f"{drawings.source}: expected {what}, found {drawings.what}. Remedy: write `kind: shapes`, which takes "
-            "whatever there is, image by image."
-        )
+        remedy = "Remedy: write `kind: shapes`, which takes whatever there is, image by image."
+        raise DataError(f"{drawings.source}: expected {what}, found {drawings.what}. {remedy}")
     there = {id: items for id, items in kept.items() if items or id in drawings.empty}
     return FileItems(there, drawings.classes(kinds), drawings.notices, drawings.strangers)
 

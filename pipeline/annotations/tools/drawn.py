@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -110,6 +112,7 @@ class Export:
         names: class names that the export declares, in its order; empty where it declares none.
         numbered: classes are numbers (from 0) without names; the names of shapes are those numbers.
         problems: what surely is wrong, each with its place.
+        files: that it was read from.
         left_out: what is not a shape -> how many: "cuboid", "text".
     """
 
@@ -119,7 +122,13 @@ class Export:
     names: list[str] = field(default_factory=list)
     numbered: bool = False
     problems: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Path:
+        """Its file, or the folder of all its files."""
+        return self.files[0] if len(self.files) == 1 else Path(os.path.commonpath([path.parent for path in self.files]))
 
     def skip(self, what: str) -> None:
         """Count something that is left out."""

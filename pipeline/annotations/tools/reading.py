@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from models.errors import DataError
 from pipeline.annotations.tools import coco, cvat, datumaro, label_studio, labelme, supervisely, via, via3, voc, yolo
 from pipeline.annotations.tools.drawn import Export
+from pipeline.annotations.tools.values import mappings
 from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
 from pipeline.datasets.labelmap import LabelMap
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
@@ -45,7 +46,8 @@ SUFFIXES = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".labels", ".names
 MOST_FILES = 200_000
 LABELMAP = "labelmap.txt"
 MASK_FOLDERS = ("SegmentationClass", "masks", ".")
-NOT_LABELS = ("meta.json", "tags.csv", "boxes.csv", "points.csv", *yolo.NAME_LISTS)
+META = "meta.json"
+NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo.NAME_LISTS)
 
 
 def read_exports(path: Path) -> dict[str, Export]:
@@ -64,6 +66,8 @@ def json_tool(content: Any) -> str | None:
     if isinstance(content, Mapping) and {"file", "metadata", "attribute"} <= content.keys():
         return "via3"
     known = json_export(content)
+    if known is EXPORTS["coco"] and any("dp_I" in item for item in mappings(content["annotations"])):
+        return None  # DensePose-COCO, whose points have a reader of their own
     return next((key for key in JSON if known is not None and EXPORTS.get(key) is known), None)
 
 
@@ -81,11 +85,22 @@ class _Reading:
         self._add_yolo(files)
         self._add_masks(files)
         for file in files:
-            if file.name == "meta.json" and "supervisely" in self.exports:
-                supervisely.declare(self.exports["supervisely"], self._json(file) or {})
+            if file.name == META and "supervisely" in self.exports:
+                self._added("supervisely", file, supervisely.declare, self._json(file) or {})
 
     def _export(self, tool: str) -> Export:
         return self.exports.setdefault(tool, Export(str(self.path), TOOLS[tool]))
+
+    def _added(self, tool: str, file: Path, add: Callable[..., None], *content: Any) -> None:
+        """Call a reader. What is so wrong that it stumbles is a problem of the export too."""
+        export = self._export(tool)
+        if file.name != META:
+            export.files.append(file)
+        try:
+            add(export, *content)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            found = f"{type(error).__name__}: {cut(str(error))}"
+            export.problems.append(f"{file}: expected {TOOLS[tool]}, found content of another form ({found}).")
 
     def _add(self, file: Path) -> None:
         try:
@@ -124,14 +139,14 @@ class _Reading:
         content = self._json(file)
         tool = json_tool(content)
         if tool is not None:
-            JSON[tool](self._export(tool), file, content)
+            self._added(tool, file, JSON[tool], file, content)
 
     def _add_xml(self, file: Path) -> None:
         root = self._root(file)
         if root is not None and root.tag == "annotations":
-            cvat.add(self._export("cvat"), file, root)
+            self._added("cvat", file, cvat.add, file, root)
         elif root is not None and root.tag == "annotation":
-            voc.add(self._export("pascal"), file)
+            self._added("pascal", file, voc.add, file)
 
     def _root(self, file: Path) -> ElementTree.Element | None:
         """Of an XML that defines no entities: they can make a small file a huge one."""
@@ -156,9 +171,9 @@ class _Reading:
             header, rows = read_table(file, [])
             plain = {name.lstrip("#").strip(): name for name in header}
             if {"filename", "region_shape_attributes", "region_attributes"} <= plain.keys():
-                via.add_table(self._export("via"), rows, plain)
+                self._added("via", file, via.add_table, rows, plain)
         elif known == str(EXPORTS["label_studio"]):
-            label_studio.add_table(self._export("label_studio"), read_table(file, [])[1])
+            self._added("label_studio", file, label_studio.add_table, read_table(file, [])[1])
 
     def _add_via3_table(self, file: Path) -> None:
         lines = read_text(file, "a CSV of VIA 3").splitlines()
@@ -171,7 +186,7 @@ class _Reading:
             attributes = json.loads(stated.get("ATTRIBUTE", "{}"))
         except (ValueError, RecursionError):
             attributes = {}
-        via3.add_table(self._export("via3"), rows, via3.attributes_of(attributes))
+        self._added("via3", file, via3.add_table, rows, via3.attributes_of(attributes))
 
     def _add_yolo(self, files: Sequence[Path]) -> None:
         """Texts of numbers; empty ones belong to them, where there are others or names."""
@@ -186,7 +201,7 @@ class _Reading:
         export = self._export("yolo")
         names = self._yolo_names(export, [*files, *self._beside()])
         for file in sorted(labels):
-            yolo.add(export, file, labels[file], names)
+            self._added("yolo", file, yolo.add, file, labels[file], names)
         export.names, export.numbered = list(names), not names
 
     def _beside(self) -> Iterator[Path]:
@@ -217,7 +232,7 @@ class _Reading:
             for name in MASK_FOLDERS:
                 masks = sorted((file.parent / name).glob("*.png"))
                 if masks:
-                    voc.add_masks(self._export("pascal_masks"), LabelMap.read(file), masks)
+                    self._added("pascal_masks", file, voc.add_masks, LabelMap.read(file), masks)
                     break
 
 

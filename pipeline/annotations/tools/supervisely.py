@@ -56,8 +56,8 @@ def _shapes(item: Mapping[str, Any], kind: str, where: str) -> list[Shape] | Non
     if kind == "rectangle":
         corners = _exterior(item, 2)[:2]  # of pixels: the right and bottom one are in the box
         return [Shape("box", name, where, np.stack([corners.min(axis=0), corners.max(axis=0) + 1]))]
-    interior = item["points"].get("interior") or []
-    return [Shape("area", name, where, _exterior(item, 3), holes=tuple(pairs(hole, 3) for hole in interior))]
+    outline, interior = _exterior(item, 3), item["points"].get("interior") or []
+    return [Shape("area", name, where, outline, holes=tuple(pairs(hole, 3) for hole in interior))]
 
 
 def _exterior(item: Mapping[str, Any], least: int) -> Floats:

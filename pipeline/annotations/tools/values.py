@@ -25,6 +25,8 @@ MOST_BYTES = 2**27
 
 def number(value: Any) -> float:
     """A finite number, also one that is written as text."""
+    if value is None:
+        raise ValueError("nothing in place of a number")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{clipped(repr(value))} in place of a number")
     try:
