@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
 from models.options import NonNegative, Positive, require
 from models.structures import BACKGROUND, Supervision
 from pipeline.annotations.against_tags import tag_notices
@@ -33,7 +33,8 @@ class Shapes:
 
     Attributes:
         file: export of a labelling tool, a file or a folder, relative to the project root: CVAT, LabelMe, Label Studio,
-            VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC. Which one, its content says.
+            VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC. Which one, its content says. It has to be named: shapes
+            are never derived from masks.
         only: take shapes of these kinds alone; null takes all.
         unannotated: what images without any shape are: "unlabelled", or "background" (they have no object). null
             refuses them, unless the export says itself that they have no object.
@@ -48,7 +49,7 @@ class Shapes:
 
     may_hold_boxes: ClassVar[bool] = True
 
-    file: str
+    file: str | None = None
     only: list[PluralKind] | None = None
     unannotated: Literal["unlabelled", "background"] | None = None
     annotators: Literal["union", "majority"] | None = None
@@ -67,7 +68,7 @@ class Shapes:
         classes = drawings.classes(
             [kind for kind, plural in PLURAL.items() if self.only is None or plural in self.only]
         )
-        about_tags = tag_notices(self.file, "shapes", classes, catalogue, ids)
+        about_tags = tag_notices(drawings.source, "shapes", classes, catalogue, ids)
         return [*drawings.notices, *self._notices(drawings, ids), *about_tags]
 
     def bind(self, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
@@ -111,6 +112,8 @@ class Shapes:
         return said or self.unannotated == "background"
 
     def _read(self, catalogue: Catalogue, ids: Sequence[str]) -> Drawings:
+        if self.file is None:
+            raise ConfigurationError("shapes: expected `file:` with an export of a labelling tool, found none.")
         drawings = read_drawings(Path(self.file), catalogue)
         several = [id for id in ids if len(drawings.annotators.get(id, ())) > 1]
         if several and self.annotators is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ def located(data: Path) -> tuple[Path, Path | None]:
         if _has_images(folder):
             return folder, data
     raise DataError(
-        f"{data}: expected images beside the export, in {above[0]}, in a folder there, or up to {UP} folders above; found "
-        "none. Remedy: put them into images/ beside it."
+        f"{data}: expected images beside the export, in {above[0]}, in a folder there, or up to {UP} folders above; "
+        "found none. Remedy: put them into images/ beside it."
     )
 
 
@@ -62,16 +62,17 @@ def _has_images(folder: Path) -> bool:
 
 
 def exports_in(data: Path, file: Path | None = None) -> list[ToolExport]:
-    """The exports in a folder, or the one in a file; ones without any shape are none.
+    """The exports in a folder, or the one in a file; ones without any shape, or among files of others, are none.
 
     Raises:
         DataError: the file is no export, or damaged.
     """
     found = read_exports(file or data)
+    good = {tool: export for tool, export in found.items() if export.counts() or export.problems}
     there = [
         ToolExport(tool, _relative(export.place, data), export)
-        for tool, export in found.items()
-        if export.counts() or export.problems
+        for tool, export in good.items()
+        if not any(_lies_in(other, export.place) for other in good.values() if other is not export)
     ]
     if file is not None and not there:
         raise DataError(f"{file}: expected an export of a labelling tool, found none that is known, or no shape in it.")
@@ -103,11 +104,6 @@ def files_of(exports: Sequence[ToolExport]) -> set[Path]:
     return {path for one in exports for path in one.export.files}
 
 
-def drawn_kinds(exports: Sequence[ToolExport]) -> Mapping[str, Collection[str]]:
-    """Name -> kinds of shapes that an export has."""
-    return {one.name: set(one.export.counts()) for one in exports}
-
-
 def label_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those options of ``init`` that are about exports."""
     return {name: value for name, value in options.items() if name in LABEL_OPTIONS}
@@ -119,9 +115,14 @@ def export_notes(exports: Sequence[ToolExport]) -> Iterator[str]:
         yield f"{one.path}: {one.export}."
     if len(exports) > 1:
         yield (
-            f"Several exports are there ({first_of([one.path for one in exports], 8)}): the first that covers the training "
-            "images is learnt from. Name another one: `init FOLDER/FILE`."
+            f"Several exports are there ({first_of([one.path for one in exports], 8)}): the first that covers the "
+            "training images is learnt from. Name another one: `init FOLDER/FILE`."
         )
+
+
+def _lies_in(export: Export, place: Path) -> bool:
+    """Whether a file of an export is in the folder of another: it could not be named alone."""
+    return place.is_dir() and any(path.is_relative_to(place) for path in export.files)
 
 
 def _relative(path: Path, data: Path) -> str:
