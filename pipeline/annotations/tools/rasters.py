@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import distance_transform_edt
 from skimage.draw import line
-from skimage.morphology import disk
 
 from pipeline.annotations.tools.drawn import Floats, Region, Shape
 from pipeline.datasets import rle
 
 
 def in_pixels(outline: Floats, shares: bool, size: tuple[int, int]) -> Floats:
-    """An outline [N,2] in pixels of an image of (H, W)."""
-    return outline * np.array([size[1], size[0]], np.float64) if shares else outline
+    """An outline [N,2] in pixels of an image of (H, W), to a millionth: a share of 0.1 + 0.2 is not 0.3."""
+    return np.round(outline * np.array([size[1], size[0]], np.float64) if shares else outline, 6)
 
 
 def bounds(shape: Shape, size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -61,7 +60,7 @@ def _filled(outlines: Sequence[Floats], shares: bool, size: tuple[int, int]) -> 
 
 
 def stroke_pixels(shape: Shape, size: tuple[int, int], width: float) -> Region:
-    """The pixels of a stroke, ``width`` pixels wide, in an image of (H, W)."""
+    """The pixels of a stroke in an image of (H, W): those nearer to a pixel of its line than half its width."""
     if shape.bitmap is not None:
         return area_pixels(shape, size)
     region = np.zeros(size, bool)
@@ -70,4 +69,7 @@ def stroke_pixels(shape: Shape, size: tuple[int, int], width: float) -> Region:
     region[at[:, 1], at[:, 0]] = True
     for (x1, y1), (x2, y2) in zip(at[:-1].tolist(), at[1:].tolist(), strict=True):
         region[line(y1, x1, y2, x2)] = True
-    return np.asarray(binary_dilation(region, disk(width / 2))) if width > 1 else region
+    (left, top), (right, bottom) = np.maximum(at.min(axis=0) - int(width), 0), at.max(axis=0) + int(width) + 1
+    part = region[top:bottom, left:right]
+    part[:] = distance_transform_edt(~part) < max(width, 1) / 2
+    return region
