@@ -69,7 +69,7 @@ class ImportAnnotationsEntry(Entry):
     """The data set: an entry of ``prepare``."""
     split: str
     """Which of its splits is annotated."""
-    kind: Literal["tags", "boxes", "points", "scribbles", "masks", "shapes"]
+    kind: Literal["tags", "boxes", "points", "scribbles", "masks", "shapes", "mixture"]
     """Which labels of the file are taken; "shapes" are all that a labelling tool's export has, image by image."""
     file: Given
     """The annotations, relative to the project root. DVC watches it."""

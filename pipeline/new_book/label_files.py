@@ -13,7 +13,7 @@ from pipeline.new_book.tool_exports import ToolExport, export_notes
 from pipeline.new_book.trial import try_annotations
 
 SHAPES = "shapes"
-MARKED = ("points", "scribbles")
+MARKED = ("points", "scribbles", "mixture")
 PIXELS = {"point", "stroke", "area"}
 """Shapes that label pixels with their class."""
 
@@ -47,13 +47,17 @@ class LabelFiles:
             exports: of labelling tools.
             needed: nothing else has labels, so that an export that does not cover the images is an error.
         """
-        kinds, notes = {}, list(export_notes(exports))
+        kinds, notes = dict[str, str](), list(export_notes(exports))
+        there = list[str]()
         for kind, name in tables:
             path = self.data / name
             if path.is_dir() if kind == "scribbles" else path.is_file():
+                there.append(kind)
                 covers, remark = self._try(kind, path, {})
                 notes += remark
                 kinds |= {kind: name} if covers else {}
+        if not kinds and len(there) > 1 and self._try("mixture", self.data, {})[0]:
+            kinds, notes = {"mixture": "."}, [n for n in notes if "it is not used" not in n]
         alone = needed and not kinds and len(exports) == 1
         for one in exports:
             place = self.data / one.path

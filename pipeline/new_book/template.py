@@ -65,7 +65,7 @@ annotate:
 import_annotations:
 {% for name, file in survey.annotations.items() %}
   {{ name }}: {data: mine, split: train, kind: {{ survey.kinds[name] }}, \
-file: {{ (source ~ "/" ~ file) | quoted }}\
+file: {{ (source if file == "." else source ~ "/" ~ file) | quoted }}\
 {{ ", options: " ~ (survey.label_options | quoted) if survey.label_options and survey.kinds[name] == "shapes" }}\
 {{ ", regions: {method: rag, count: 48}, fill_regions: true" if name == "points" }}}
 {% endfor %}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def located(data: Path) -> tuple[Path, Path | None]:
         return data, None
     above = [data.absolute().parent, *data.absolute().parents[1 : UP + 1]]
     for folder in above:
-        if _has_images(folder):
+        if has_images(folder):
             return folder, data
     raise DataError(
         f"{data}: expected images beside the export, in {above[0]}, in a folder there, or up to {UP} folders above; "
@@ -54,7 +55,8 @@ def located(data: Path) -> tuple[Path, Path | None]:
     )
 
 
-def _has_images(folder: Path) -> bool:
+def has_images(folder: Path) -> bool:
+    """Whether a folder has images where ``init`` looks for them."""
     try:
         return bool(split_folders(folder)) or bool(images_folder(folder))
     except DataError:
@@ -126,4 +128,5 @@ def _lies_in(export: Export, place: Path) -> bool:
 
 
 def _relative(path: Path, data: Path) -> str:
-    return path.resolve().relative_to(data.resolve()).as_posix()
+    """Without following links: what is linked into the folder lies in it."""
+    return Path(os.path.relpath(path, data)).as_posix()

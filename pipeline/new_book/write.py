@@ -15,13 +15,14 @@ from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.book.agreement import SOURCE
 from pipeline.compute.project import MARK, is_checkout
+from pipeline.new_book.embedded import unpack_images
 from pipeline.new_book.expanding import expand_book
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
 from pipeline.new_book.project import make_project
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
-from pipeline.new_book.tool_exports import LABEL_OPTIONS, located
+from pipeline.new_book.tool_exports import LABEL_OPTIONS, has_images, located
 from pipeline.storage.whole import remove
 
 RANDOM = "random"
@@ -95,6 +96,8 @@ def _init(
     make_project(data, made)
     new_project = str(Path.cwd()) if made else ""
     name = free_place(folder, "with --book")
+    if file is None and data.is_dir() and not has_images(data):
+        data = unpack_images(data, Path("data") / f"{name}_unpacked", made) or data
     survey = _survey(data, options, file)
     machine = device()
     gpu = machine != "cpu"

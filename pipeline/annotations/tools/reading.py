@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.annotations.tools import coco, cvat, datumaro, label_studio, label
 from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.values import mappings
 from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
+from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.labelmap import LabelMap
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
 
@@ -255,13 +255,12 @@ def _csv_rows(file: Path, lines: Sequence[str], header: Sequence[str]) -> Iterat
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Files that may be labels, in order: not those that a system hides, and not endlessly many."""
-    count = 0
-    for place, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                count += 1
-                if count > MOST_FILES:
-                    raise DataError(f"{folder}: expected at most {MOST_FILES:,} files of labels, found more.")
-                yield Path(place, name)
+    """Files that may be labels, in order; links are followed, each folder once.
+
+    Raises:
+        DataError: more than :data:`MOST_FILES`.
+    """
+    names = sorted(name for name in files_below(folder) if name.lower().endswith(SUFFIXES))
+    if len(names) > MOST_FILES:
+        raise DataError(f"{folder}: expected at most {MOST_FILES:,} files of labels, found {len(names):,}.")
+    yield from (folder / name for name in names)
