@@ -82,6 +82,12 @@ def _of_book(book: Book, name: str) -> Place:
     return Place(folder, book, entry.options, entry.crf)
 
 
+def made_segmenters(book: Book) -> list[str]:
+    """The trained (or published) networks of a book that can segment and have been made, in its order."""
+    able = [name for name, target in METHODS.items() if has_method(target, "scores")]
+    return [name for name in _segmenters(book, able) if artifact(book.book.work, "checkpoints", name).is_dir()]
+
+
 def load_segmenter(place: Place) -> tuple[Method, tuple[str, ...]]:
     """The network in evaluation mode on the CPU, and its C class names.
 
