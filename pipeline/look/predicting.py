@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError, closest
 from models.structures import Image
 from pipeline.book.params import Book
 from pipeline.compute.engines.job import is_out_of_memory
 from pipeline.datasets.images import TILES, BadFileError
 from pipeline.inference.options import predict_options
-from pipeline.inference.trained import Place, find_checkpoint, load_segmenter, made_segmenters
+from pipeline.inference.trained import Place, find_checkpoint, load_segmenter, made_segmenters, place_of
 from pipeline.inference.worker import PredictOptions, segment
 from pipeline.look import pictures
 from pipeline.results.report.rows import hex_colour
+from pipeline.storage.once import open_once
 
 if TYPE_CHECKING:
     from stages.predict_masks import Scored
@@ -45,16 +46,14 @@ class Predictions:
 
     @cached_property
     def _named(self) -> dict[str, Place]:
-        return {self.named: find_checkpoint(self.named, self._folder)} if self.named else {}
-
-    @property
-    def _folder(self) -> str:
-        return self.book.book.path if self.book else "."
+        if not self.named:
+            return {}
+        return {self.named: find_checkpoint(self.named, self.book.book.path if self.book else ".")}
 
     def check(self) -> None:
         """Raises ConfigurationError or DataError where the named checkpoint is none that segments."""
         for place in self._named.values():
-            load_segmenter(place)
+            _class_names(place.folder)
 
     @property
     def names(self) -> list[str]:
@@ -94,10 +93,11 @@ class Predictions:
             DataError: the checkpoint has not been made, or the image does not fit into memory.
         """
         from pipeline.compute.runtime import device
+        from pipeline.storage.checkpoints import CARD
 
         place, how = self._place(checkpoint), self._how(checkpoint)
         with self._lock:
-            _, class_names = load_segmenter(place)
+            class_names = open_once(_class_names, place.folder, CARD)
             try:
                 scored = segment(name, image, None, place.folder, how, device())
             except (MemoryError, RuntimeError) as error:
@@ -108,10 +108,22 @@ class Predictions:
         return _plain(scored, class_names) | {"name": name, "checkpoint": checkpoint, "how": str(how)}
 
     def _place(self, checkpoint: str) -> Place:
-        return self._named.get(checkpoint) or find_checkpoint(checkpoint, self._folder)
+        """One of those that are offered: a page names no folders."""
+        if checkpoint in self._named:
+            return self._named[checkpoint]
+        if self.book is None or checkpoint not in self.names:
+            raise ConfigurationError(
+                f"There is no network '{checkpoint}' to predict with.{closest(checkpoint, self.names)}"
+            )
+        return place_of(self.book, checkpoint)
 
     def _how(self, checkpoint: str) -> PredictOptions:
         return predict_options(self._place(checkpoint), None, None, None)
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    """Of a checkpoint that segments; raises as :func:`pipeline.inference.trained.load_segmenter`."""
+    return load_segmenter(Place(folder))[1]
 
 
 def _plain(scored: Scored, class_names: tuple[str, ...]) -> Plain:
