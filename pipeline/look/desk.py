@@ -76,14 +76,14 @@ class Desk:
         """As :func:`pipeline.look.paging.page`."""
         images = self.sets[data]
         drawn = set().union(*self._drawn(data).ids().values())
-        return page(images, query, drawn)
+        return page(images, query, drawn, lambda id: self._layers.tags(images, id))
 
     def image(self, data: str, id: str) -> Plain:
         """All about one image but its pixels. Raises DataError for an id that the data set does not have."""
         images = self.sets[data]
         height, width = images.size(id)
         layers, problems = self._layers.of(images, id)
-        tags = images.catalogue.entry(id).tags
+        tags = self._layers.tags(images, id)
         return {
             "id": id,
             "size": [height, width],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -54,6 +54,21 @@ class Layers:
             if item is not None:
                 layers.append(_plain(key, title, item, images.catalogue.class_names))
         return layers, problems
+
+    def tags(self, images: ImageSet, id: str) -> Sequence[int] | None:
+        """Classes of an image: published ones, or those of the book's first supervision of it; None without any."""
+        published = images.catalogue.entry(id).tags
+        if published is not None or self._book is None or not images.prepared:
+            return published
+        for verb in ("annotate", "import_annotations"):
+            for name, entry in getattr(self._book, verb).items():
+                path = self._path(f"supervision/{name}")
+                if entry.data != images.catalogue.name or not path.exists():
+                    continue
+                store = self._store(f"supervision/{name}")
+                if id in store:
+                    return [int(label) + 1 for label in np.flatnonzero(store.tags(id))]
+        return None
 
     def item(self, images: ImageSet, key: str, id: str) -> Any:
         """What a layer holds of an image: a Cam, a Supervision or a mask.

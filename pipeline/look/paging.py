@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import ConfigurationError
 from pipeline.look.images import ImageSet
+
+Tags = Callable[[str], Sequence[int] | None]
 
 MOST = 120
 """Images of a page."""
@@ -45,13 +47,14 @@ class Query:
             )
 
 
-def page(images: ImageSet, query: Query, drawn: Collection[str]) -> dict[str, Any]:
+def page(images: ImageSet, query: Query, drawn: Collection[str], tags: Tags | None = None) -> dict[str, Any]:
     """The images that match, in the order of the split.
 
     Args:
         images: of the data set.
         query: what is asked for.
         drawn: ids of images that have drawn labels.
+        tags: the classes of an image, None where nobody said; by default those of the catalogue.
 
     Returns:
         ``items`` ({id, at, tags, drawn}), ``total`` images of the split, and the positions ``next`` and ``previous``
@@ -61,7 +64,8 @@ def page(images: ImageSet, query: Query, drawn: Collection[str]) -> dict[str, An
         ConfigurationError: no such split.
     """
     ids = images.ids(query.split)
-    matches = _matcher(images, query, drawn)
+    tags = tags or (lambda id: images.catalogue.entry(id).tags)
+    matches = _matcher(query, drawn, tags)
     start = min(query.at, max(len(ids) - 1, 0))
     end = max(start - LOOKED, -1) if query.back else min(start + LOOKED, len(ids))
     found: list[int] = []
@@ -73,14 +77,17 @@ def page(images: ImageSet, query: Query, drawn: Collection[str]) -> dict[str, An
                 break
     first, last = (position, start) if query.back else (start, position)
     return {
-        "items": [_item(images, ids[at], at, drawn) for at in sorted(found)],
+        "items": [
+            {"id": ids[at], "at": at, "tags": list(tags(ids[at]) or ()), "drawn": ids[at] in drawn}
+            for at in sorted(found)
+        ],
         "total": len(ids),
         "next": last + 1 if last + 1 < len(ids) else None,
         "previous": first - 1 if first > 0 else None,
     }
 
 
-def _matcher(images: ImageSet, query: Query, drawn: Collection[str]) -> Callable[[str], bool]:
+def _matcher(query: Query, drawn: Collection[str], tags: Tags) -> Callable[[str], bool]:
     part = query.find.casefold()
 
     def matches(id: str) -> bool:
@@ -88,10 +95,6 @@ def _matcher(images: ImageSet, query: Query, drawn: Collection[str]) -> Callable
             return False
         if query.drawn is not None and query.drawn != (id in drawn):
             return False
-        return not query.tag or query.tag in (images.catalogue.entry(id).tags or ())
+        return not query.tag or query.tag in (tags(id) or ())
 
     return matches
-
-
-def _item(images: ImageSet, id: str, at: int, drawn: Collection[str]) -> dict[str, Any]:
-    return {"id": id, "at": at, "tags": list(images.catalogue.entry(id).tags or ()), "drawn": id in drawn}

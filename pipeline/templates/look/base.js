@@ -1,4 +1,5 @@
-// What every part of the page shares: elements, requests, messages, and the state that is kept in the address.
+// What every part of the page shares: elements, requests, messages, and the state that is kept in the address:
+// the filters, `at` (where the page of images begins), and the open image, `id`, at `place`.
 
 export const find = (selector, parent = document) => parent.querySelector(selector);
 
@@ -60,7 +61,7 @@ export async function trying(work) {
   }
 }
 
-const DEFAULTS = { set: "", split: "", tag: "", find: "", drawn: "", at: "0", id: "" };
+const DEFAULTS = { set: "", split: "", tag: "", find: "", drawn: "", at: "0", place: "", id: "" };
 export const state = { ...DEFAULTS };
 
 export function readAddress() {

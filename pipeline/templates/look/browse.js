@@ -66,6 +66,17 @@ export async function showPage({ back = false } = {}) {
   find("#next").disabled = pages.next === null;
 }
 
+/** Show the page that an image is on: the one that was left, where it is there still. */
+export async function showPageOf(id, place) {
+  const thumb = () => [...document.querySelectorAll("#grid .thumb")].find(({ dataset }) => dataset.id === id);
+  await showPage();
+  if (!thumb()) {
+    change({ at: place });
+    await showPage();
+  }
+  thumb()?.focus();
+}
+
 export async function turnPage(back) {
   const at = back ? pages.previous : pages.next;
   if (at === null) return;

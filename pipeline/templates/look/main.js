@@ -1,6 +1,6 @@
 // Begins the page: all images, one image, and the keys of both.
 
-import { address, ask, change, chip, dataSet, element, find, overview, readAddress, say, state, trying, writing } from "./base.js";
+import { address, ask, change, dataSet, element, find, overview, readAddress, say, state, trying, writing } from "./base.js";
 import * as browse from "./browse.js";
 import * as draw from "./draw.js";
 import * as layers from "./layers.js";
@@ -39,7 +39,7 @@ async function follow() {
   readAddress();
   if (!dataSet()) change({ set: (overview.sets.find(({ problem }) => !problem) ?? overview.sets[0])?.name ?? "" });
   browse.fillFilters();
-  if (state.id) await openImage(state.id, Number(state.at));
+  if (state.id) await openImage(state.id, Number(state.place || state.at));
   else {
     showBrowse();
     await browse.showPage();
@@ -49,7 +49,7 @@ async function follow() {
 function showBrowse() {
   opening += 1;
   find("#open").hidden = true;
-  find("#browse").hidden = false;
+  find("#browse").hidden = find("#filters").hidden = false;
   draw.start("", [1, 1], null);
 }
 
@@ -59,12 +59,12 @@ async function openImage(id, at) {
   const image = await trying(() => ask("image", { set: state.set, id }));
   if (turn !== opening) return;
   if (!image) {
-    change({ id: "" });
+    change({ id: "", place: "" });
     showBrowse();
     await browse.showPage();
     return;
   }
-  change({ id, at: String(at) });
+  change({ id, place: String(at) });
   present(id, address("photo", { set: state.set, id }), image.size, browse.tagChips(image.tags));
   layers.start(id, image.layers);
   predict.start({ id });
@@ -76,7 +76,7 @@ async function openImage(id, at) {
 async function openDropped(file, result) {
   opening += 1;
   if (!(await draw.save())) return false;
-  change({ id: "" });
+  change({ id: "", place: "" });
   present(file.name, result.photo, result.size, [element("span", { class: "note" }, "not part of the data set")]);
   layers.start("", []);
   predict.start({ file });
@@ -85,7 +85,7 @@ async function openDropped(file, result) {
 }
 
 function present(name, photo, size, tags) {
-  find("#browse").hidden = true;
+  find("#browse").hidden = find("#filters").hidden = true;
   find("#open").hidden = false;
   find("#image-title").textContent = name;
   find("#image-tags").replaceChildren(...tags);
@@ -96,16 +96,15 @@ function present(name, photo, size, tags) {
 
 async function close() {
   if (!(await draw.save())) return;
-  const id = state.id;
-  change({ id: "" });
+  const { id, place } = state;
+  change({ id: "", place: "" });
   showBrowse();
-  await browse.showPage();
-  document.querySelectorAll("#grid .thumb").forEach((one) => { if (one.dataset.id === id) one.focus(); });
+  await (id ? browse.showPageOf(id, place) : browse.showPage());
 }
 
 /** The image before or after this one, among those that the filters let through. */
 async function step(back) {
-  const at = Number(state.at) + (back ? -1 : 1);
+  const at = Number(state.place) + (back ? -1 : 1);
   if (!state.id || at < 0) return;
   const found = await trying(() => browse.search(at, { back, count: 1 }));
   const next = found?.items[0];

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +58,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         book = look_book.book()
         made_book.make(book, stages=("cams/cam", "cams/crf", "supervision/pseudo", "masks/net"))
         look_book.make_network(book)
-        with listening() as (port, probe):
+        with free_port() as (port, held):
             app = application(look_book.desk(book), Guard("127.0.0.1", "secret"))
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [probe]}, daemon=True)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [held]}, daemon=True)
             thread.start()
             while not server.started:
                 time.sleep(0.02)
@@ -69,16 +70,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             thread.join(20)
 
 
-class listening:
-    """A socket on a free port."""
-
-    def __enter__(self) -> tuple[int, socket.socket]:
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
-        return self.socket.getsockname()[1], self.socket
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
+@contextmanager
+def free_port() -> Iterator[tuple[int, socket.socket]]:
+    """A port of this machine, and a socket that holds it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1], held
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +97,36 @@ def tab(chromium: Tab, site: Site) -> Iterator[Tab]:
     assert all(url.startswith((site.address, "data:", "about:", "blob:")) for url in chromium.requests)
 
 
+def text(tab: Tab, selector: str) -> str:
+    """Of an element of the page."""
+    return str(tab.run(f"document.querySelector({json.dumps(selector)}).textContent"))
+
+
+def enter(tab: Tab, selector: str, value: str, event: str = "input") -> None:
+    """Give a field a value, as a person does."""
+    script = f"one.value = {json.dumps(value)}; one.dispatchEvent(new Event('{event}'));"
+    tab.run(f"(() => {{ const one = document.querySelector({json.dumps(selector)}); {script} }})()")
+
+
+def is_open(tab: Tab, id: str) -> None:
+    """Wait until an image is open, with all its pictures."""
+    tab.wait(f"document.querySelector('#image-title').textContent === {json.dumps(id)}")
+    tab.wait("!document.querySelector('#open').hidden")
+    tab.wait("[...document.querySelectorAll('#stage img')].every(one => one.complete && one.naturalWidth)")
+
+
 def open_image(tab: Tab, id: str) -> None:
     tab.run(f"{THUMBS}.find(one => one.dataset.id === {json.dumps(id)}).click()")
-    tab.wait(
-        f"document.querySelector('#image-title').textContent === {json.dumps(id)} && !document.querySelector('#open').hidden"
-    )
-    tab.wait("[...document.querySelectorAll('#stage img')].every(one => one.complete && one.naturalWidth)")
+    is_open(tab, id)
 
 
 def on_screen(tab: Tab, *places: tuple[float, float]) -> list[tuple[float, float]]:
     """Where pixels of the image are in the window."""
-    box = tab.run(
-        "(({left, top, width, height}) => [left, top, width, height])(document.querySelector('#stage').getBoundingClientRect())"
+    left, top, width, height = tab.run(
+        "(({left, top, width, height}) => [left, top, width, height])"
+        "(document.querySelector('#stage').getBoundingClientRect())"
     )
-    return [(box[0] + x * box[2] / WIDTH, box[1] + y * box[3] / HEIGHT) for x, y in places]
+    return [(left + x * width / WIDTH, top + y * height / HEIGHT) for x, y in places]
 
 
 def test_draw_save_import(tab: Tab, site: Site) -> None:
@@ -131,7 +144,7 @@ def test_draw_save_import(tab: Tab, site: Site) -> None:
     tab.drag(*on_screen(tab, (12, 5), (30, 18)))
     tab.drag(*on_screen(tab, (40, 25), (50, 30)))
     tab.send("Input.dispatchKeyEvent", type="keyDown", key="z", modifiers=2)
-    assert "1 point, 1 box" in tab.run("document.querySelector('#counts').textContent")
+    assert "1 point, 1 box" in text(tab, "#counts")
     tab.run("document.querySelector('#save').click()")
     tab.wait("document.querySelector('#save').disabled")
     assert (FOLDER / "boxes.csv").read_text() == f"image,class,x1,y1,x2,y2\n{ODD},<b>dog</b> & co,12,5,30,18\n"
@@ -174,23 +187,23 @@ def test_draw_save_import(tab: Tab, site: Site) -> None:
 
 def test_erase_undo_redo(tab: Tab) -> None:
     open_image(tab, "t2")
-    before = tab.run("document.querySelector('#counts').textContent")
+    before = text(tab, "#counts")
     tab.press("b")
     tab.press("1")
     tab.drag(*on_screen(tab, (10, 10), (30, 30)))
     tab.press("s")
     tab.drag(*on_screen(tab, (50.5, 20.5), (55.5, 20.5)))
-    drawn = tab.run("document.querySelector('#counts').textContent")
+    drawn = text(tab, "#counts")
     tab.press("e")
     tab.drag(*on_screen(tab, (10, 20)))  # the box's border
     tab.drag(*on_screen(tab, (49, 20.5), (57, 20.5)))
-    assert tab.run("document.querySelector('#counts').textContent").split(",")[1] == before.split(",")[1]
+    assert text(tab, "#counts").split(",")[1] == before.split(",")[1]
     for _ in range(2):
         tab.run("document.querySelector('#undo').click()")
-    assert tab.run("document.querySelector('#counts').textContent") == drawn
+    assert text(tab, "#counts") == drawn
     for _ in range(2):
         tab.run("document.querySelector('#undo').click()")
-    assert tab.run("document.querySelector('#counts').textContent") == before
+    assert text(tab, "#counts") == before
     assert tab.run("document.querySelector('#save').disabled")
     tab.run("document.querySelector('#redo').click()")
     assert not tab.run("document.querySelector('#save').disabled")
@@ -208,9 +221,7 @@ def test_layers_and_keys(tab: Tab) -> None:
     first = tab.run(source)
     tab.run("[...document.querySelectorAll('.maps button')][1].click()")
     assert tab.run(source) != first
-    tab.run(
-        "(() => { const one = document.querySelector('#blend'); one.value = 20; one.dispatchEvent(new Event('input')); })()"
-    )
+    enter(tab, "#blend", "20", "input")
     assert tab.run("getComputedStyle(document.querySelector('#stage img.layer')).opacity") == "0.2"
     assert "cat" in tab.run("document.querySelector('#legend').textContent")
     tab.run("document.querySelector('#frame').focus()")
@@ -228,13 +239,9 @@ def test_layers_and_keys(tab: Tab) -> None:
 
 
 def test_filters_are_kept_in_the_address(tab: Tab, site: Site) -> None:
-    tab.run(
-        "(() => { const one = document.querySelector('#split'); one.value = 'val'; one.dispatchEvent(new Event('change')); })()"
-    )
+    enter(tab, "#split", "val", "change")
     tab.wait(f"{THUMBS}.map(one => one.dataset.id).join() === 'v0,v1,v2'")
-    tab.run(
-        "(() => { const one = document.querySelector('#find'); one.value = '2'; one.dispatchEvent(new Event('input')); })()"
-    )
+    enter(tab, "#find", "2", "input")
     tab.wait(f"{THUMBS}.map(one => one.dataset.id).join() === 'v2'")
     address = tab.run("location.href")
     tab.visit(address)
