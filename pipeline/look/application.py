@@ -111,7 +111,8 @@ class _Pages:
 
     @_answering
     async def image(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._desk.image, *_which(request)))
+        split = request.query_params.get("split")
+        return JSONResponse(await run_in_threadpool(self._desk.image, *_which(request), split))
 
     @_answering
     async def thumbnail(self, request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from models.errors import Weak2MaskError
@@ -42,6 +43,7 @@ class Desk:
     predictions: Predictions
     program: str = "python -m pipeline"
     _drawings: dict[str, Drawings] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
     @cached_property
     def _layers(self) -> Layers:
@@ -58,7 +60,7 @@ class Desk:
 
     def _set(self, name: str) -> Plain:
         try:
-            images = self.sets[name]
+            images = self._images(name)
             drawings = self._drawn(name)
         except Weak2MaskError as error:
             return {"name": name, "problem": str(error), "classes": [], "splits": []}
@@ -74,18 +76,23 @@ class Desk:
 
     def page(self, data: str, query: Query) -> Plain:
         """As :func:`pipeline.look.paging.page`."""
-        images = self.sets[data]
+        images = self._images(data)
         drawn = set().union(*self._drawn(data).ids().values())
         return page(images, query, drawn, lambda id: self._layers.tags(images, id))
 
-    def image(self, data: str, id: str) -> Plain:
-        """All about one image but its pixels. Raises DataError for an id that the data set does not have."""
-        images = self.sets[data]
+    def image(self, data: str, id: str, split: str | None = None) -> Plain:
+        """All about one image but its pixels; ``at`` is its position in a split, None where it is not of it.
+
+        Raises:
+            DataError: the data set does not have the id, or a file of labels cannot be read.
+        """
+        images = self._images(data)
         height, width = images.size(id)
         layers, problems = self._layers.of(images, id)
         tags = self._layers.tags(images, id)
         return {
             "id": id,
+            "at": images.position(split, id),
             "size": [height, width],
             "tags": None if tags is None else list(tags),
             "layers": layers,
@@ -95,24 +102,24 @@ class Desk:
 
     def photo(self, data: str, id: str) -> bytes:
         """JPEG."""
-        return pictures.photo(self.sets[data].image(id))
+        return pictures.photo(self._images(data).image(id))
 
     def thumbnail(self, data: str, id: str) -> bytes:
         """JPEG, small."""
-        return self.sets[data].thumbnail(id)
+        return self._images(data).thumbnail(id)
 
     def layer(self, data: str, id: str, key: str, part: str, label: int) -> tuple[bytes, str]:
         """As :func:`pipeline.look.pictures.layer_picture`."""
-        return pictures.layer_picture(self._layers.item(self.sets[data], key, id), part, label)
+        return pictures.layer_picture(self._layers.item(self._images(data), key, id), part, label)
 
     def save(self, data: str, id: str, drawing: Drawing) -> Plain:
         """Save what is drawn on an image. Raises as :meth:`pipeline.look.drawings.Drawings.save`."""
-        self.sets[data].catalogue.entry(id)
+        self._images(data).catalogue.entry(id)
         return {"version": self._drawn(data).save(id, drawing)}
 
     def use(self, data: str, split: str) -> Plain:
         """What to do with the drawn labels of a split: how many there are, and what a book needs to read them."""
-        images, drawings = self.sets[data], self._drawn(data)
+        images, drawings = self._images(data), self._drawn(data)
         there, ids = drawings.ids(), set(images.ids(split))
         counts = [
             {
@@ -138,16 +145,21 @@ class Desk:
 
     def predict(self, checkpoint: str, data: str, id: str) -> Plain:
         """A mask of an image of the data set; see :meth:`Predictions.of_image`."""
-        return self.predictions.of_image(checkpoint, id, self.sets[data].image(id))
+        return self.predictions.of_image(checkpoint, id, self._images(data).image(id))
 
     def predict_file(self, checkpoint: str, name: str, content: bytes) -> Plain:
         """A mask of an image that was sent; see :meth:`Predictions.of_file`."""
         return self.predictions.of_file(checkpoint, name, content)
 
+    def _images(self, data: str) -> ImageSet:
+        with self._lock:
+            return self.sets[data]
+
     def _drawn(self, data: str) -> Drawings:
         """Anew where the catalogue is another one than before."""
-        images: ImageSet = self.sets[data]
-        if data not in self._drawings or self._drawings[data].images is not images:
-            folder = self.folder / data if self.book else self.folder
-            self._drawings[data] = Drawings(images, find_targets(self.book, images, folder))
-        return self._drawings[data]
+        images = self._images(data)
+        with self._lock:
+            if data not in self._drawings or self._drawings[data].images is not images:
+                folder = self.folder / data if self.book else self.folder
+                self._drawings[data] = Drawings(images, find_targets(self.book, images, folder))
+            return self._drawings[data]

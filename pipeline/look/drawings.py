@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, UNLABELLED, Mask
 from pipeline.annotations.scribble_files import read_scribble
+from pipeline.datasets.images import MAX_PIXELS
 from pipeline.look.images import ImageSet
 from pipeline.look.tables import BOXES, POINTS, MarkTable, Row
 from pipeline.look.targets import Targets
@@ -24,6 +25,8 @@ from pipeline.storage.whole import whole_file
 
 MOST_MARKS = 20_000
 MOST_RUNS = 4_000_000
+Run = tuple[Annotated[int, Field(ge=0, le=IGNORE)], Annotated[int, Field(ge=0, le=MAX_PIXELS)]]
+"""A label, and how many pixels have it."""
 Pixels = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -66,7 +69,7 @@ class Drawing(BaseModel):
     points: Annotated[list[Point], Field(max_length=MOST_MARKS)] = []
     boxes: Annotated[list[Box], Field(max_length=MOST_MARKS)] = []
     no_object: bool = False
-    runs: Annotated[list[tuple[int, int]], Field(max_length=MOST_RUNS)] = []
+    runs: Annotated[list[Run], Field(max_length=MOST_RUNS)] = []
     version: str = ""
 
 
@@ -199,7 +202,7 @@ def runs_of(seeds: Mask | None) -> list[tuple[int, int]]:
 def seeds_of(runs: Sequence[tuple[int, int]], size: tuple[int, int]) -> Mask:
     """The seeds uint8 [H,W] of runs. Raises DataError where they are not of an image of that size."""
     labels, counts = np.array(runs, np.int64).T
-    if counts.min() < 0 or labels.min() < 0 or labels.max() > IGNORE or counts.sum() != size[0] * size[1]:
+    if counts.sum() != size[0] * size[1]:
         raise DataError(f"Expected strokes of {size[0] * size[1]} pixels, found {counts.sum()}.")
     seeds: Mask = np.repeat(labels.astype(np.uint8), counts).reshape(size)
     return seeds

@@ -86,7 +86,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403 where the guard refuses; every answer gets :data:`HEADERS`."""
-        from starlette.responses import PlainTextResponse
+        from starlette.responses import PlainTextResponse, RedirectResponse
 
         if scope["type"] != "http":
             return
@@ -102,7 +102,10 @@ class Guarded:
         if refusal is not None:
             await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send_with_headers)
             return
-        inner = {**scope, "path": scope["path"].removeprefix(f"/{self._guard.token}") or "/"}
+        if scope["path"] == f"/{self._guard.token}":  # the page's own addresses count from the slash
+            await RedirectResponse(f"/{self._guard.token}/")(scope, receive, send_with_headers)
+            return
+        inner = {**scope, "path": scope["path"].removeprefix(f"/{self._guard.token}")}
         inner.pop("raw_path", None)
         await self._app(inner, receive, send_with_headers)
 

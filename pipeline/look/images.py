@@ -58,6 +58,11 @@ class ImageSet:
             )
         return self.splits[split]
 
+    def position(self, split: str | None, id: str) -> int | None:
+        """Of an image in a split, from 0; None where it is not of it, or there is no such split."""
+        ids = self.splits.get(split or "", ())
+        return ids.index(id) if id in ids else None
+
     def path(self, id: str) -> Path:
         """The image's file. Raises DataError for an id that the data set does not have."""
         return self.catalogue.path(self.catalogue.entry(id).image)

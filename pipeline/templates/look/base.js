@@ -1,5 +1,5 @@
 // What every part of the page shares: elements, requests, messages, and the state that is kept in the address:
-// the filters, `at` (where the page of images begins), and the open image, `id`, at `place`.
+// the filters, `at` (where the page of images begins), and the `id` of the open image.
 
 export const find = (selector, parent = document) => parent.querySelector(selector);
 
@@ -41,14 +41,14 @@ export async function ask(path, query = {}, options = {}) {
 
 let quiet = 0;
 
-/** A message at the foot of the page, for some seconds; a bad one stays until the next. */
-export function say(text, bad = false) {
+/** A message at the foot of the page, for some seconds; one that is bad or is to stay, until the next. */
+export function say(text, bad = false, stay = bad) {
   const place = find("#say");
   place.textContent = text;
   place.classList.toggle("bad", bad);
   place.hidden = !text;
   clearTimeout(quiet);
-  if (!bad) quiet = setTimeout(() => { place.hidden = true; }, 4000);
+  if (!stay) quiet = setTimeout(() => { place.hidden = true; }, 4000);
 }
 
 /** Do something, and show what goes wrong. */
@@ -61,7 +61,7 @@ export async function trying(work) {
   }
 }
 
-const DEFAULTS = { set: "", split: "", tag: "", find: "", drawn: "", at: "0", place: "", id: "" };
+const DEFAULTS = { set: "", split: "", tag: "", find: "", drawn: "", at: "0", id: "" };
 export const state = { ...DEFAULTS };
 
 export function readAddress() {

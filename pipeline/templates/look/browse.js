@@ -37,14 +37,14 @@ export async function search(at, { back = false, count = COUNT } = {}, going = (
 
 function thumbnail({ id, at, tags, drawn }) {
   const classes = tags.map((label) => dataSet().classes[label - 1].name).join(", ");
-  return element("button", { type: "button", class: "thumb", "data-id": id, "data-at": at, title: classes ? `${id}: ${classes}` : id, onclick: () => openAt(id, at) },
+  return element("button", { type: "button", class: "thumb", "data-id": id, "data-at": at, title: classes ? `${id}: ${classes}` : id, onclick: () => openImage(id) },
     element("img", { src: address("thumbnail", { set: state.set, id }), alt: "", loading: "lazy", decoding: "async", width: 160, height: 136 }),
     element("span", {}, id),
     drawn ? element("b", { class: "mark" }, "drawn") : null);
 }
 
-let openAt = () => {};
-export const onOpen = (listener) => { openAt = listener; };
+let openImage = () => {};
+export const onOpen = (listener) => { openImage = listener; };
 
 export async function showPage({ back = false } = {}) {
   const set = dataSet();
@@ -71,7 +71,7 @@ export async function showPageOf(id, place) {
   const thumb = () => [...document.querySelectorAll("#grid .thumb")].find(({ dataset }) => dataset.id === id);
   await showPage();
   if (!thumb()) {
-    change({ at: place });
+    change({ at: String(place) });
     await showPage();
   }
   thumb()?.focus();

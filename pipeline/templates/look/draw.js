@@ -1,11 +1,12 @@
 // The tools: click points, draw scribbles and boxes, erase, undo, save.
 
-import { ask, classOf, dataSet, element, find, say, state, swatch, trying } from "./base.js";
+import { ask, classOf, dataSet, element, find, say, state, swatch } from "./base.js";
 import { Drawing, UNLABELLED } from "./drawing.js";
 import { boxShapes, shape } from "./stage.js";
 
 const TOOLS = { look: ["Look", "v"], point: ["Point", "p"], scribble: ["Scribble", "s"], box: ["Box", "b"], erase: ["Erase", "e"] };
 const REACH = 8; // pixels of the screen within which a mark is hit
+const CONFLICT = 409; // the labels changed since the page read them
 const SMALLEST = 2; // pixels of a box's side
 
 let stage, drawing = null, image = "", tool = "look", label = 1, last = null, started = null, saving = null;
@@ -16,7 +17,7 @@ export function setUp(theStage) {
   find("#tools").replaceChildren(...Object.entries(TOOLS).map(([key, [name, letter]]) =>
     element("button", { type: "button", "data-tool": key, title: `${name} (${letter})`, onclick: () => choose(key) }, name)));
   for (const [event, listener] of [["pointerdown", down], ["pointermove", move], ["pointerup", up], ["pointercancel", up]]) stage.element.addEventListener(event, listener);
-  for (const [id, work] of [["undo", undo], ["redo", redo], ["clear", () => changed(drawing.clear(), true)], ["save", save]]) find(`#${id}`).addEventListener("click", work);
+  for (const [id, work] of [["undo", undo], ["redo", redo], ["clear", clear], ["save", save]]) find(`#${id}`).addEventListener("click", work);
   find("#brush").addEventListener("input", showBrush);
   find("#no-object").addEventListener("change", ({ target }) => {
     drawing.begin();
@@ -24,7 +25,7 @@ export function setUp(theStage) {
     drawing.end();
     changed();
   });
-  addEventListener("beforeunload", (event) => { if (drawing?.changed) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if (isChanged()) event.preventDefault(); });
   choose("look");
   showBrush();
 }
@@ -39,11 +40,12 @@ export function start(id, size, plain) {
   find("#classes").replaceChildren(...[0, ...dataSet().classes.map((_, at) => at + 1)].map((one) =>
     element("button", { type: "button", "data-label": one, title: one < 10 ? `Key ${one}` : null, onclick: () => pick(one) }, swatch(classOf(one).colour), classOf(one).name)));
   pick(label);
-  paint([0, 0, drawing.width, drawing.height]);
+  if (plain.runs.length) paint([0, 0, drawing.width, drawing.height]);
   changed();
 }
 
-export const isChanged = () => Boolean(drawing?.changed);
+/** Whether something waits to be saved; what was changed elsewhere meanwhile does not, for it cannot be. */
+const isChanged = () => Boolean(drawing?.changed && !drawing.stale);
 
 function choose(key) {
   tool = key;
@@ -99,23 +101,26 @@ function showMarks() {
     }));
 }
 
-function changed(_ = null, strokes = false) {
-  if (strokes) paint([0, 0, drawing.width, drawing.height]);
+/** Show what a change did; ``part`` of the strokes is redrawn. */
+function changed(part = null) {
+  if (part) paint(part);
   showMarks();
   const { points, boxes, pixels } = drawing.count();
   const several = (count, name) => `${count.toLocaleString("en")} ${name}${count === 1 ? "" : name.endsWith("x") ? "es" : "s"}`;
-  find("#counts").textContent = `${several(points, "point")}, ${several(boxes, "box")}, ${several(pixels, "pixel")} of scribbles.${drawing.changed ? " Not saved yet." : ""}`;
+  find("#counts").textContent = `${several(points, "point")}, ${several(boxes, "box")}, ${several(pixels, "pixel")} of scribbles.${drawing.stale ? " Changed elsewhere, so that this is not saved: open the image again." : drawing.changed ? " Not saved yet." : ""}`;
   find("#undo").disabled = !drawing.done.length;
   find("#redo").disabled = !drawing.undone.length;
   find("#clear").disabled = !points && !boxes && !pixels && !drawing.noObject;
-  find("#save").disabled = !drawing.changed;
+  find("#save").disabled = !isChanged();
   find("#no-object").checked = drawing.noObject && !boxes;
   find("#no-object").disabled = boxes > 0;
 }
 
-function undo() { if (drawing?.undo()) changed(null, true); }
+function undo() { if (drawing.done.length) changed(drawing.undo()); }
 
-function redo() { if (drawing?.redo()) changed(null, true); }
+function redo() { if (drawing.undone.length) changed(drawing.redo()); }
+
+function clear() { changed(drawing.clear()); }
 
 function corners([ax, ay], [bx, by]) {
   const within = (value, most) => Math.round(Math.min(Math.max(value, 0), most));
@@ -142,7 +147,8 @@ function pixel([x, y]) {
 function move(event) {
   if (!started) return;
   const strokes = tool === "scribble" || tool === "erase";
-  for (const one of strokes ? event.getCoalescedEvents?.() ?? [event] : [event]) {
+  const parts = strokes ? event.getCoalescedEvents?.() ?? [] : []; // where it was since the last time, for fast strokes
+  for (const one of parts.length ? parts : [event]) {
     const place = stage.place(one);
     if (strokes) paint(drawing.stroke(last, place, radius(), tool === "erase" ? UNLABELLED : label));
     last = place;
@@ -182,10 +188,15 @@ export async function save() {
   if (!isChanged()) return true;
   const [target, count, id] = [drawing, drawing.done.length, image];
   const body = JSON.stringify(target.plain());
-  saving = trying(() => ask("drawing", { set: state.set, id }, { method: "PUT", body, headers: { "content-type": "application/json" } }));
+  saving = ask("drawing", { set: state.set, id }, { method: "PUT", body, headers: { "content-type": "application/json" } }).catch((error) => error);
   const answer = await saving;
   saving = null;
-  if (!answer) return false;
+  if (answer instanceof Error) {
+    say(answer.message, true);
+    target.stale = answer.status === CONFLICT;
+    if (target === drawing) changed();
+    return false;
+  }
   target.version = answer.version;
   target.saved = count;
   say(`Labels of ${id} are saved.`);

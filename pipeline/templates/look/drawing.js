@@ -21,6 +21,18 @@ export class Drawing {
     this.open = { at: [], before: [], after: [], points: this.points, boxes: this.boxes, noObject: this.noObject };
   }
 
+  /** The part [x1, y1, x2, y2] of the strokes that a change touched; null for none. */
+  #part({ at }) {
+    if (!at.length) return null;
+    const part = [this.width, this.height, 0, 0];
+    for (const one of at) {
+      const x = one % this.width, y = (one - x) / this.width;
+      part[0] = Math.min(part[0], x); part[1] = Math.min(part[1], y);
+      part[2] = Math.max(part[2], x + 1); part[3] = Math.max(part[3], y + 1);
+    }
+    return part;
+  }
+
   /** End the change; one that changed nothing is none. */
   end() {
     const change = this.open;
@@ -54,13 +66,16 @@ export class Drawing {
     this.labels[at] = label;
   }
 
+  /** Take everything away. Like undo and redo, returns the part of the strokes that changed, or null. */
   clear() {
     this.begin();
+    const change = this.open;
     for (let at = 0; at < this.labels.length; at += 1) if (this.labels[at] !== UNLABELLED) this.#set(at, UNLABELLED);
     if (this.points.length) this.points = [];
     if (this.boxes.length) this.boxes = [];
     this.noObject = false;
     this.end();
+    return this.#part(change);
   }
 
   undo() { return this.#swap(this.done, this.undone, false); }
@@ -69,14 +84,13 @@ export class Drawing {
 
   #swap(from, to, forward) {
     const change = from.pop();
-    if (!change) return false;
     const { points, boxes, noObject } = this;
     const values = forward ? change.after : change.before;
     if (forward) change.at.forEach((at, k) => { this.labels[at] = values[k]; });
     else for (let k = change.at.length - 1; k >= 0; k -= 1) this.labels[change.at[k]] = values[k];
     Object.assign(this, { points: change.points, boxes: change.boxes, noObject: change.noObject });
     to.push({ ...change, points, boxes, noObject });
-    return true;
+    return this.#part(change);
   }
 
   /** As the server wants it. */

@@ -9,6 +9,7 @@ import { Stage } from "./stage.js";
 
 const stage = new Stage();
 let opening = 0;
+let place = 0; // of the open image in its split
 
 async function begin() {
   const given = await trying(() => ask("overview"));
@@ -39,7 +40,7 @@ async function follow() {
   readAddress();
   if (!dataSet()) change({ set: (overview.sets.find(({ problem }) => !problem) ?? overview.sets[0])?.name ?? "" });
   browse.fillFilters();
-  if (state.id) await openImage(state.id, Number(state.place || state.at));
+  if (state.id) await openImage(state.id);
   else {
     showBrowse();
     await browse.showPage();
@@ -53,18 +54,19 @@ function showBrowse() {
   draw.start("", [1, 1], null);
 }
 
-async function openImage(id, at) {
+async function openImage(id) {
   const turn = ++opening;
   if (!(await draw.save())) return;
-  const image = await trying(() => ask("image", { set: state.set, id }));
+  const image = await trying(() => ask("image", { set: state.set, split: state.split, id }));
   if (turn !== opening) return;
   if (!image) {
-    change({ id: "", place: "" });
+    change({ id: "" });
     showBrowse();
     await browse.showPage();
     return;
   }
-  change({ id, place: String(at) });
+  change({ id });
+  place = image.at ?? 0;
   present(id, address("photo", { set: state.set, id }), image.size, browse.tagChips(image.tags));
   layers.start(id, image.layers);
   predict.start({ id });
@@ -76,7 +78,7 @@ async function openImage(id, at) {
 async function openDropped(file, result) {
   opening += 1;
   if (!(await draw.save())) return false;
-  change({ id: "", place: "" });
+  change({ id: "" });
   present(file.name, result.photo, result.size, [element("span", { class: "note" }, "not part of the data set")]);
   layers.start("", []);
   predict.start({ file });
@@ -96,19 +98,19 @@ function present(name, photo, size, tags) {
 
 async function close() {
   if (!(await draw.save())) return;
-  const { id, place } = state;
-  change({ id: "", place: "" });
+  const { id } = state;
+  change({ id: "" });
   showBrowse();
   await (id ? browse.showPageOf(id, place) : browse.showPage());
 }
 
 /** The image before or after this one, among those that the filters let through. */
 async function step(back) {
-  const at = Number(state.place) + (back ? -1 : 1);
+  const at = place + (back ? -1 : 1);
   if (!state.id || at < 0) return;
   const found = await trying(() => browse.search(at, { back, count: 1 }));
   const next = found?.items[0];
-  if (next && (back ? next.at <= at : next.at >= at)) await openImage(next.id, next.at);
+  if (next && (back ? next.at <= at : next.at >= at)) await openImage(next.id);
   else if (found) say(back ? "This is the first image." : "This is the last image.");
 }
 

@@ -37,7 +37,7 @@ export function start(what) {
 async function asked(work) {
   const button = find("#predict");
   button.disabled = true;
-  say("The network is at work …");
+  say("The network is at work …", false, true);
   const result = await trying(work);
   button.disabled = false;
   if (result) say("");

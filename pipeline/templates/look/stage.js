@@ -27,6 +27,11 @@ export class Stage {
     this.size = [1, 1];
     this.zoom = 1;
     new ResizeObserver(() => this.fit()).observe(this.frame);
+    this.frame.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault(); // or the browser zooms the whole page
+      this.zoomBy(event.deltaY < 0 ? 1 : -1);
+    }, { passive: false });
   }
 
   /** Show an image of (H, W); what lay over the one before goes. */

@@ -75,7 +75,8 @@ def test_a_page_of_images_and_its_pictures(client: TestClient) -> None:
 def test_layers_of_an_image(client: TestClient, made: Book) -> None:
     image = client.get("api/image", params={"set": "made", "id": "t0"}).json()
     assert [layer["key"] for layer in image["layers"]] == ["cams/cam", "supervision/pseudo", "truth"]
-    assert image["problems"] == []
+    assert (image["problems"], image["at"]) == ([], None)
+    assert client.get("api/image", params={"set": "made", "id": "t2", "split": "train"}).json()["at"] == 2
     assert client.get("api/image", params={"set": "made", "id": "v0"}).json()["layers"][0]["key"] == "masks/net"
     for layer in image["layers"]:
         for part in ("fill",) if layer["heat"] else ("fill", "line"):
@@ -177,7 +178,8 @@ def test_two_windows_do_not_write_over_each_other(client: TestClient) -> None:
         ({"boxes": [{"label": 1, "x1": 2, "y1": 1, "x2": 2, "y2": 2}]}, "expected boxes"),
         ({"runs": [[254, 7]]}, "strokes of"),
         ({"runs": [[9, HEIGHT * WIDTH]]}, "found labels"),
-        ({"runs": [[254, HEIGHT * WIDTH + 5], [1, -5]]}, "strokes of"),
+        ({"runs": [[254, HEIGHT * WIDTH + 5], [1, -5]]}, "runs.1.1"),
+        ({"runs": [[254, 10**30]]}, "runs.0.1"),
         ({"more": 1}, "more"),
     ],
 )
@@ -270,6 +272,7 @@ def test_every_answer_has_the_policy(client: TestClient) -> None:
     assert "made" not in refused.text
     assert client.get("api/overview", headers={"host": "evil.example"}).status_code == 403
     assert client.get("api/overview").headers["cache-control"] == "no-store"
+    assert client.get("http://127.0.0.1/secret").url.path == "/secret/"
 
 
 def test_a_book_in_which_nothing_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
