@@ -46,7 +46,7 @@ Scales = Annotated[Sequence[Positive], Field(min_length=1, description="one or m
 Distances = Annotated[Sequence[PositiveCount], Field(min_length=1, description="one or more distances above 0")]
 """In pixels or cells."""
 
-OutputStride = Annotated[Whole, Predicate((8, 16, 32).__contains__), Field(description="8, 16 or 32")]
+OutputStride = Annotated[Whole, Predicate((8, 14, 16, 32).__contains__), Field(description="8, 14, 16 or 32")]
 FrozenStages = Annotated[Whole, Field(ge=0, le=5, description="a whole number from 0 to 5")]
 """Of a backbone, counted from the stem: 1 is the stem alone, 5 all of it."""
 

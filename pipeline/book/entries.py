@@ -94,8 +94,10 @@ class ImportWeightsEntry(Entry):
     """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False
     """Fetch the ImageNet weights of the backbone's library instead of reading ``file``."""
-    normalisation: Literal["imagenet", "half"] = "imagenet"
-    """How images are scaled for these weights: ImageNet's mean and deviation, or to [-1,1] (TensorFlow)."""
+    normalisation: Literal["imagenet", "half", "clip"] | None = None
+    """How images are scaled for these weights: by ImageNet's mean and deviation, to [-1,1] (TensorFlow), or by CLIP's
+    mean and deviation; null for what the published weights of the architecture expect.
+    """
     untrained: bool = False
     """The official network with random weights; the file is not read. For a try of a book without its weights."""
 

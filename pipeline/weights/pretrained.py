@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from models.backbones import BACKBONES
+from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from models.backbones.clip import CLIP_MEAN, CLIP_STD
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.storage.checkpoints import (
@@ -31,12 +33,13 @@ from pipeline.storage.checkpoints import (
 from pipeline.storage.finite import require_finite
 from pipeline.weights.archives import refuse_bomb
 
-Normalisation = Literal["imagenet", "half"]
+Normalisation = Literal["imagenet", "half", "clip"]
 NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": (CLIP_MEAN, CLIP_STD),
 }
-"""Mean and standard deviation of the input in [0,1]: torchvision's, and x / 127.5 - 1 (TensorFlow's models)."""
+"""Mean and standard deviation of the input in [0,1]: torchvision's, x / 127.5 - 1 (TensorFlow's models), and CLIP's."""
 
 CLASSIFIERS = ("fc.", "classifier.", "linear1000.", "aspp.")
 """Names of what no method here uses: ImageNet's 1000 classes, and the head of DeepLab's COCO weights."""
@@ -56,7 +59,7 @@ class ImportedWeights:
 
 
 def import_weights(
-    architecture: str, file: Path, download: bool = False, normalisation: Normalisation = "imagenet"
+    architecture: str, file: Path, download: bool = False, normalisation: Normalisation | None = None
 ) -> ImportedWeights:
     """Read weights for ``architecture`` and check that they are whole.
 
@@ -65,7 +68,8 @@ def import_weights(
         file: .safetensors, .pth/.pt/.bin (tensors only, code is refused) or .npz (no pickles), with the entry names of
             the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
         download: get the library's ImageNet weights (torchvision: IMAGENET1K_V1) instead of reading ``file``.
-        normalisation: what the weights expect of their input; a file's own ``mean`` and ``std`` entries win.
+        normalisation: what the weights expect of their input, None for what the architecture's published weights do;
+            a file's own ``mean`` and ``std`` entries win.
 
     Raises:
         ConfigurationError: unknown architecture, normalisation or kind of file, or a package is missing.
@@ -77,7 +81,7 @@ def import_weights(
         raise ConfigurationError(
             f"Unknown architecture '{architecture}'.{closest(architecture, [*BACKBONES, 'random'])}"
         )
-    if normalisation not in NORMALISATIONS:
+    if normalisation is not None and normalisation not in NORMALISATIONS:
         raise ConfigurationError(f"Unknown normalisation '{normalisation}'.{closest(normalisation, NORMALISATIONS)}")
     if download:
         library, where, entries = _download(architecture)
@@ -172,17 +176,15 @@ def _read_npz(path: Path) -> StateDict:
         ) from None
 
 
-def _fitted(architecture: str, entries: StateDict, where: str, normalisation: str) -> StateDict:
+def _fitted(architecture: str, entries: StateDict, where: str, normalisation: Normalisation | None) -> StateDict:
     """Entries under a backbone's own names, every one there and of its shape."""
     kind = resolve(BACKBONES, architecture, "backbone")
     backbone = kind().state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
-    entries_here = {
-        (name_here := kind.own_name(name)): kind.own_value(name_here, value) for name, value in plain.items()
-    }
-    entries_here = {name: value for name, value in entries_here.items() if not name.startswith(CLASSIFIERS)}
-    for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
-        entries_here.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
+    entries_here = {name: v for name, v in kind.own_entries(plain).items() if not name.startswith(CLASSIFIERS)}
+    scaled = [backbone["mean"], backbone["std"]] if normalisation is None else NORMALISATIONS[normalisation]
+    for key, values in zip(("mean", "std"), scaled, strict=True):
+        entries_here.setdefault(key, torch.as_tensor(values).view(1, 3, 1, 1))
     for name in backbone:
         if name.endswith("num_batches_tracked"):  # older files lack these counters, and nothing reads them
             entries_here.setdefault(name, backbone[name])
