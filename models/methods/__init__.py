@@ -18,6 +18,8 @@ METHODS = {
     "seam": "models.methods.seam:Seam",
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
     "spml": "models.methods.spml:Spml",
+    "weclip": "models.methods.weclip:WeClip",
+    "weclip_plus": "models.methods.weclip:WeClipPlus",
 }
 
 ADD_ONS = {

@@ -24,7 +24,7 @@ class ChosenAttention(NamedTuple):
 
 
 def chosen_attention(attention: Tensor, affinity: Tensor) -> ChosenAttention:
-    """Keep the maps whose signed difference from the affinity is at most the mean difference; affinity times their mean.
+    """Keep the maps whose signed difference from the affinity is at most the mean one; affinity times their mean.
 
     The affinity's own sum is the same for every map and cancels out of the choice: a map is kept where its cells give
     each other at least the average attention, so where little goes to the class token.

@@ -47,9 +47,7 @@ class Block(nn.Module):
         mixed, attention = self.attn(*3 * (self.ln_1(x) if normed is None else normed,))
         return self.after_attention(x + mixed), attention
 
-    def with_second_path(
-        self, x: Tensor, second: Tensor, guide: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def with_second_path(self, x: Tensor, second: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """The block, and beside it a path on which tokens attend to what is like them (CLIP Surgery, ExCEL).
 
         The second path's attention is the mean of the softmaxes of q q, k k and v v of the usual path, summed over the

@@ -11,10 +11,13 @@ from models.methods import METHODS
 
 CLASSES = 3
 SMALL = {"backbone": "resnet18", "width": 0.25}
-NEEDED = {"afa": {"backbone": "mit_b0"}}
+CLIP = {"backbone": "clip_vit_b16", "width": 1 / 12, "backgrounds": 2, "head_width": 16}
+NEEDED = {"afa": {"backbone": "mit_b0"}, "weclip": CLIP, "weclip_plus": CLIP | {"second": "resnet18"}}
 """Backbones of methods that cannot do with that of SMALL."""
 AT_ONCE = {
     "afa": {"pretrain": 0.0, "cam_scales": [1.0], "high": 0.3, "low": 0.3},
+    "weclip": {"affinity_start": 0.0},
+    "weclip_plus": {"own_labels": 0.0, "sure": 0.3},
     "rtc": {"segmentation_start": 0.0, "second_size": 32, "high": 0.3, "low": 0.3},
 }
 """Options with which every part of a method counts from the first step on, at the size of these tests."""

@@ -11,9 +11,12 @@ from torch.nn import functional as F
 from models.losses.affinity import dense_affinity_loss
 from models.losses.cross_entropy import seed_cross_entropy
 from models.ops.affinity import centred_affinity, dense_pair_labels, within
+from models.ops.attention_choice import chosen_attention
+from models.ops.attention_spread import spread_in_boxes, walked_in_boxes
 from models.ops.online_labels import complete_labels, with_complement
 from models.ops.patch_text import enriched_text, surgery_maps
 from models.ops.pixel_adaptive import PixelAdaptive
+from models.ops.random_walk import BalancedLinks
 from models.structures import BACKGROUND, IGNORE
 
 
@@ -23,6 +26,31 @@ def _tensor(case: Case, name: str, dtype: torch.dtype) -> torch.Tensor:
 
 def _gradient(value: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
     return torch.autograd.grad(value, of, retain_graph=True)[0]
+
+
+def _weight(case: Case, attention: torch.Tensor, affinity: torch.Tensor) -> tuple[torch.Tensor, Results]:
+    """The affinity that maps spread over, and what only the choice by a learned one has."""
+    last = attention[-case.par["last"] :]
+    if not case.par["use_affinity"]:
+        return last.mean(0), {}
+    chosen = chosen_attention(last, affinity)
+    return chosen.weight, {"out.difference": chosen.difference, "out.kept": chosen.kept.long()}
+
+
+def _weclip_cam(case: Case, dtype: torch.dtype) -> Results:
+    cam, size = _tensor(case, "cam", dtype), (case.par["height"], case.par["width"])
+    attention, affinity = _tensor(case, "attention", dtype)[:, 1:, 1:], _tensor(case, "seg_affinity", dtype)[0]
+    weight, choice = _weight(case, attention, affinity)
+    transition = BalancedLinks(weight.numpy(), cam.shape[1:]).transition()
+    spread = weight[None], [len(cam)], case.par["threshold"]
+    full = F.interpolate(spread_in_boxes(cam, *spread)[None], size, mode="bilinear", align_corners=False)[0]
+    return choice | {
+        "out.attn_weight": weight,
+        "out.trans_mat": transition @ transition,
+        "out.refined": walked_in_boxes(cam, *spread),
+        "out.refined_full": full,
+        "out.with_background": with_complement(full),
+    }
 
 
 def _weclip_label(case: Case, dtype: torch.dtype) -> Results:
@@ -80,6 +108,15 @@ def _excel_text(case: Case, dtype: torch.dtype) -> Results:
     return {"out.text": enriched.T, "out.weights": weights}
 
 
+def _excel_refine(case: Case, dtype: torch.dtype) -> Results:
+    classes = torch.tensor(case.inputs["tags"]).nonzero()[:, 0]
+    maps = _tensor(case, "maps", dtype).T[classes].unflatten(1, (case.par["rows"], case.par["columns"]))
+    attention, affinity = _tensor(case, "attention", dtype)[:, 1:, 1:], _tensor(case, "seg_affinity", dtype)[0]
+    weight, _ = _weight(case, attention, affinity)
+    refined = walked_in_boxes(maps, weight[None], [len(classes)], case.par["threshold"])
+    return {"out.refined": refined, "out.classes": classes}
+
+
 def _excel_affinity(case: Case, dtype: torch.dtype) -> Results:
     features = case.tensor("features", dtype)
     affinity = centred_affinity(features, case.par["beta"], case.par["gamma"])
@@ -93,9 +130,11 @@ def _excel_affinity(case: Case, dtype: torch.dtype) -> Results:
 
 
 WECLIP: dict[str, Callable[[Case, torch.dtype], Results]] = {
+    "weclip_cam": _weclip_cam,
     "weclip_label": _weclip_label,
     "weclip_losses": _weclip_losses,
     "excel_surgery": _excel_surgery,
     "excel_text": _excel_text,
     "excel_affinity": _excel_affinity,
+    "excel_refine": _excel_refine,
 }
