@@ -41,6 +41,10 @@ class Tokens:
         """The patches after a block (from 0; -1 is the last) as a map [B,D,h,w]."""
         return to_map(self.after[block], self.grid)
 
+    def patch_attention(self, last: int) -> Tensor:
+        """Attention between patches [B,h*w,h*w]: the mean over the last so many blocks; rows no longer add up to 1."""
+        return torch.stack(self.attention[-last:]).mean(0)[:, 1:, 1:]
+
 
 class ClipVit(Backbone):
     """Features of one width and one stride, the patch's: the tokens at quarters of the depth, the last ``ln_post``'s.

@@ -25,8 +25,6 @@ ORACLES = Path(os.environ.get("ORACLES", ROOT.parent / "shared" / "oracles"))
 MODERN = Path(os.environ.get("MODERN_ORACLES", ROOT.parent / "shared" / "modern" / "oracles"))
 
 PENDING: dict[str, str] = {
-    **dict.fromkeys(("clipes_scale", "clipes_gradcam", "clipes_chain", "clipes_box_mask", "clipes_caa"), "CLIP-ES"),
-    **dict.fromkeys(("clipes_confidence",), "CLIP-ES"),
     **dict.fromkeys(("toco_ptc", "toco_ctc", "toco_crops", "toco_labels", "toco_msc", "toco_step"), "ToCo"),
     **dict.fromkeys(("toco_energy",), "the dense-energy loss"),
     **dict.fromkeys(("dupl_schedule", "dupl_gmm", "dupl_losses"), "DuPL"),
