@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbone_method import BackboneMethod
-from models.backbones import BACKBONES
+from models.backbones.build import build_backbone
 from models.backbones.clip import ClipVit, Tokens
-from models.doors import resolve
 from models.errors import ConfigurationError
 from models.heads.text_cam import TextMaps, Texts, text_maps
 from models.heads.token_decoder import LevelFusion, TokenDecoder
@@ -89,7 +88,7 @@ class WeClip(BackboneMethod):
                 f"{type(self).__name__}: expected an image tower of CLIP, found backbone '{backbone}'. "
                 "Remedy: clip_vit_b16."
             )
-        self.backbone.requires_grad_(False)
+        self.backbone.hold()
         channels = self.backbone.channels["layer4"]
         self.texts = Texts(num_classes, backgrounds, self.backbone.proj.shape[1])
         self.levels = tuple(levels or self._own_levels())
@@ -116,10 +115,10 @@ class WeClip(BackboneMethod):
         stacked = {"tokens": tokens.after[before - 1], "attention": torch.stack(tokens.attention[:before], 1)}
         return self._decoded(tokens, image) | stacked
 
-    @torch.no_grad()
     def _tokens(self, image: Tensor, attention: bool = False) -> Tokens:
         """Of all blocks but the last, or of all, where the decoder reads that one."""
-        tokens: Tokens = self.backbone.look(image, max(self._depth - 1, *self.levels), attention)
+        with self.backbone.held(image):
+            tokens: Tokens = self.backbone.look(image, max(self._depth - 1, *self.levels), attention)
         return tokens
 
     def _fused(self, tokens: Tokens) -> Tensor:
@@ -239,8 +238,8 @@ class WeClipPlus(WeClip):
             affinity_start=affinity_start,
             **on_weclip,
         )
-        self.second: Any = resolve(BACKBONES, second, "backbone")()
-        self.second.requires_grad_(False)
+        self.second: Any = build_backbone(second)
+        self.second.hold()
         self.second_fusion = LevelFusion(self.second.channels["layer4"], 1, head_width, dropout)
         self.mutual, self.dice, self.own_labels, self.sure = mutual, dice, own_labels, sure
 
@@ -259,8 +258,7 @@ class WeClipPlus(WeClip):
         """Its last features, of the image shrunk to whole patches, through a perceptron: [B,width,h2,w2]."""
         patch = self.second.strides["layer4"]
         whole = [max(1, length // patch) * patch for length in image.shape[2:]]
-        with torch.no_grad():
-            seen = self.second(F.interpolate(image, whole, mode="bilinear", align_corners=False))["layer4"]
+        seen = self.second(F.interpolate(image, whole, mode="bilinear", align_corners=False))["layer4"]
         fused: Tensor = self.second_fusion([seen])
         return fused
 
