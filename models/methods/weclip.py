@@ -62,6 +62,8 @@ class WeClip(BackboneMethod):
     Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP/WeCLIP_model/model_attn_aff_voc.py, WeCLIP/scripts/dist_clip_voc.py.
     """
 
+    from_init = ("texts",)
+
     def __init__(
         self,
         num_classes: int,
@@ -118,8 +120,9 @@ class WeClip(BackboneMethod):
     def _tokens(self, image: Tensor, attention: bool = False) -> Tokens:
         """Of all blocks but the last, or of all, where the decoder reads that one."""
         with self.backbone.held(image):
-            tokens: Tokens = self.backbone.look(image, max(self._depth - 1, *self.levels), attention)
-        return tokens
+            seen = self.backbone.look(image, max(self._depth - 1, *self.levels), attention)
+        after, weights = (tuple(one.float() for one in some) for some in (seen.after, seen.attention))
+        return Tokens(after, weights, seen.grid)
 
     def _fused(self, tokens: Tokens) -> Tensor:
         """F, [B,width,h,w]."""
@@ -139,7 +142,7 @@ class WeClip(BackboneMethod):
         """(7): L = L_seg + affinity L_aff."""
         labels = self._labels(outputs, batch, context.epoch >= self.affinity_start)
         return {
-            "segmentation": _halves(outputs["scores"], labels),  # (5)
+            "segmentation": seed_cross_entropy(_enlarged(outputs["scores"], labels), labels, balanced=True),  # (5)
             "affinity": self.affinity * self._affinity_loss(outputs, labels),
         }
 
@@ -217,6 +220,8 @@ class WeClipPlus(WeClip):
     Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP+/WeCLIP_Plus/model_attn_aff_voc.py, WeCLIP+/scripts/dist_clip_voc.py.
     """
 
+    from_init = ("texts", "second")
+
     def __init__(
         self,
         num_classes: int,
@@ -293,7 +298,3 @@ class WeClipPlus(WeClip):
 
 def _enlarged(scores: Tensor, labels: Tensor) -> Tensor:
     return F.interpolate(scores.float(), labels.shape[1:], mode="bilinear", align_corners=False)
-
-
-def _halves(scores: Tensor, labels: Tensor) -> Tensor:
-    return seed_cross_entropy(_enlarged(scores, labels), labels, balanced=True)
