@@ -91,9 +91,11 @@ class WeClip(BackboneMethod):
                 "Remedy: clip_vit_b16."
             )
         self.backbone.hold()
-        channels = self.backbone.channels["layer4"]
+        channels, self.depth = self.backbone.channels["layer4"], len(self.backbone.resblocks)
         self.texts = Texts(num_classes, backgrounds, self.backbone.proj.shape[1])
         self.levels = tuple(levels or self._own_levels())
+        if max(self.levels) > self.depth:
+            raise ConfigurationError(f"weclip.levels: expected blocks up to {self.depth}, found {max(self.levels)}.")
         self.fusion = LevelFusion(channels, len(self.levels), head_width, dropout)
         self.decoder = TokenDecoder(head_width, 1 + num_classes, decoder_blocks, heads)
         self.pair_affinity, self.threshold, self.radius = PAIRS[pairs], threshold, radius
@@ -101,26 +103,22 @@ class WeClip(BackboneMethod):
         self.affinity, self.affinity_start = affinity, affinity_start
         self.refine = PixelAdaptive("par", ITERATIONS)
 
-    @property
-    def _depth(self) -> int:
-        return len(self.backbone.resblocks)
-
     def _own_levels(self) -> tuple[int, ...]:
-        return tuple(range(1, self._depth))
+        return tuple(range(1, self.depth))
 
     def look(self, image: Tensor) -> Outputs:
         """``scores`` [B,1+C,h,w], ``affinity`` [B,n,n] between the n patches, and what labels are made of: ``tokens``
         [B,1+n,D] before CLIP's last block, ``attention`` [B,L-1,1+n,1+n] of the blocks before it.
         """
         tokens = self._tokens(image, attention=True)
-        before = self._depth - 1
+        before = self.depth - 1
         stacked = {"tokens": tokens.after[before - 1], "attention": torch.stack(tokens.attention[:before], 1)}
         return self._decoded(tokens, image) | stacked
 
     def _tokens(self, image: Tensor, attention: bool = False) -> Tokens:
         """Of all blocks but the last, or of all, where the decoder reads that one."""
         with self.backbone.held(image):
-            seen = self.backbone.look(image, max(self._depth - 1, *self.levels), attention)
+            seen = self.backbone.look(image, max(self.depth - 1, *self.levels), attention)
         after, weights = (tuple(one.float() for one in some) for some in (seen.after, seen.attention))
         return Tokens(after, weights, seen.grid)
 
@@ -249,7 +247,7 @@ class WeClipPlus(WeClip):
         self.mutual, self.dice, self.own_labels, self.sure = mutual, dice, own_labels, sure
 
     def _own_levels(self) -> tuple[int, ...]:
-        return (self._depth,)
+        return (self.depth,)
 
     def _decoded(self, tokens: Tokens, image: Tensor) -> Outputs:
         """As there, the scores the mean of both sides' ``scores_clip`` and ``scores_second``."""

@@ -233,7 +233,7 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
     is taken over where all its names and shapes agree and the checkpoint was trained for ``class_names``.
 
     Raises:
-        DataError: the backbone does not fit (the first entries that differ), or what the page does not learn is not there.
+        DataError: the backbone does not fit, or what the page does not learn is missing; the message names entries.
     """
     card, source = read_checkpoint(folder)
     target = portable_state(method)

@@ -121,9 +121,24 @@ def test_sure_predictions_replace_labels_but_not_beyond_the_image() -> None:
     assert outside["segmentation"] == outside["mutual"] == 0
 
 
+def test_patch_text_maps_are_cams_of_the_tagged_classes() -> None:
+    made, options = batch(), {"width": 1 / 12, "backgrounds": 4}
+    with torch.inference_mode():
+        gradient, patch_text = (build("clip_es", maps=kind, **options).eval() for kind in ("gradient", "patch_text"))
+        maps = patch_text.cams(made.image, made.tags)  # type: ignore[operator]
+        links = patch_text.links(made.image[:1])  # type: ignore[operator]
+        assert maps.shape == (2, CLASSES, 4, 3)
+        assert not torch.equal(maps, gradient.cams(made.image, made.tags))  # type: ignore[operator]
+    assert not maps[~made.tags].any()
+    assert maps.amax((2, 3))[made.tags].min() > 0
+    assert links.affinity.shape == (12, 12)
+
+
 def test_another_backbone_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"expected an image tower of CLIP, found backbone 'resnet18'"):
         build("weclip", backbone="resnet18")
+    with pytest.raises(ConfigurationError, match=r"levels: expected blocks up to 12, found 13"):
+        build("weclip", levels=[3, 13])
 
 
 def test_texts_must_come_with_the_checkpoint_that_a_training_starts_from(tmp_path: Path) -> None:
