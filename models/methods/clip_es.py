@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -102,7 +103,7 @@ class ClipEs(BackboneMethod):
         return self.texts.logit_scale.exp() * cosines
 
     def links(self, image: Tensor) -> Links:
-        """(5) and (6): attention between the patches of an image [1,3,H,W], for the walk presets "clip_es" and "excel"."""
+        """(5) and (6): attention between the patches of an image [1,3,H,W], for walks ("clip_es", "excel")."""
         if self.kind == "patch_text":
             tokens, _ = look_twice(self.backbone, image, self.surgery)
         else:
