@@ -123,8 +123,8 @@ def test_sure_predictions_replace_labels_but_not_beyond_the_image() -> None:
 
 def test_patch_text_maps_are_cams_of_the_tagged_classes() -> None:
     made, options = batch(), {"width": 1 / 12, "backgrounds": 4}
+    gradient, patch_text = (build("clip_es", maps=kind, **options).eval() for kind in ("gradient", "patch_text"))
     with torch.inference_mode():
-        gradient, patch_text = (build("clip_es", maps=kind, **options).eval() for kind in ("gradient", "patch_text"))
         maps = patch_text.cams(made.image, made.tags)  # type: ignore[operator]
         links = patch_text.links(made.image[:1])  # type: ignore[operator]
         assert maps.shape == (2, CLASSES, 4, 3)
