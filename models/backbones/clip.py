@@ -175,10 +175,13 @@ def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
 class ClipVitB16(ClipVit):
     """Patches of 16 pixels, 768 channels, 12 blocks, 86 M parameters."""
 
+    hub = "openai/clip-vit-base-patch16"
+
 
 class ClipVitB32(ClipVit):
     """Patches of 32 pixels, 768 channels, 12 blocks, 88 M parameters."""
 
+    hub = "openai/clip-vit-base-patch32"
     output_strides = (32,)
     side = 7
 
@@ -186,6 +189,7 @@ class ClipVitB32(ClipVit):
 class ClipVitL14(ClipVit):
     """Patches of 14 pixels, 1024 channels, 24 blocks, 303 M parameters."""
 
+    hub = "openai/clip-vit-large-patch14"
     output_strides = (14,)
     full_width = 1024
     depth = 24
@@ -196,4 +200,5 @@ class ClipVitL14(ClipVit):
 class OpenClipVitB16(ClipVitB16):
     """OpenCLIP's trainings of B/16, whose blocks have the exact GELU."""
 
+    hub = ""
     activation = nn.GELU

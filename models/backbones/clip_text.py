@@ -47,7 +47,8 @@ class ClipText(nn.Module):
         try:
             self.load_state_dict(own)
         except RuntimeError as error:
-            raise ConfigurationError(f"the text tower is not whole: {error}. Remedy: the whole file.") from None
+            reason = " ".join(str(error).split())
+            raise ConfigurationError(f"the text tower is not whole ({reason:.200}). Remedy: the whole file.") from None
 
     def after_blocks(self, tokens: Tensor) -> list[Tensor]:
         """What [P,77,D] becomes after each block, padding included, for tokens int64 [P,77]."""

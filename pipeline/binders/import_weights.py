@@ -17,9 +17,11 @@ def run(book: Book, name: str, log: Log) -> None:
         from pipeline.weights.official.importing import import_official, save_official, untrained
 
         if entry.untrained:
-            published = untrained(entry.official, entry.classes)
+            published = untrained(entry.official, entry.classes, entry.prompts)
         else:
-            published = import_official(entry.official, Path(entry.file), entry.classes)
+            published = import_official(
+                entry.official, Path(entry.file), entry.classes, entry.prompts, entry.normalisation
+            )
         save_official(here.path("checkpoints", name), published)
         log.metrics({"entries": len(published.method.state_dict()), "ignored": len(published.ignored)})
         return

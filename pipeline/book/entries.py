@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from pipeline.weights.prompts import Prompts
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 """Names become file names, DVC stage names and Prefect keys: lower case, digits, underscores."""
 
@@ -100,6 +102,9 @@ class ImportWeightsEntry(Entry):
     """
     untrained: bool = False
     """The official network with random weights; the file is not read. For a try of a book without its weights."""
+    prompts: Prompts | None = None
+    """The texts of a network that knows classes by texts (``clip_es``): templates, words of classes, background words.
+    """
 
 
 class ImportProposalsEntry(Entry):

@@ -32,6 +32,7 @@ from pipeline.storage.checkpoints import (
 )
 from pipeline.storage.finite import require_finite
 from pipeline.weights.archives import refuse_bomb
+from pipeline.weights.torchscript import is_torchscript, read_torchscript
 
 Normalisation = Literal["imagenet", "half", "clip"]
 NORMALISATIONS = {
@@ -65,8 +66,9 @@ def import_weights(
 
     Args:
         architecture: a name of ``models.backbones``, or "random" for none at all (``file`` is not read).
-        file: .safetensors, .pth/.pt/.bin (tensors only, code is refused) or .npz (no pickles), with the entry names of
-            the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
+        file: .safetensors, .pth/.pt/.bin (tensors only: code is refused, that of a TorchScript archive not run) or .npz
+            (no pickles), with the entry names of the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and
+            ImageNet classifiers are dropped.
         download: get the library's ImageNet weights (torchvision: IMAGENET1K_V1) instead of reading ``file``.
         normalisation: what the weights expect of their input, None for what the architecture's published weights do;
             a file's own ``mean`` and ``std`` entries win.
@@ -84,7 +86,7 @@ def import_weights(
     if normalisation is not None and normalisation not in NORMALISATIONS:
         raise ConfigurationError(f"Unknown normalisation '{normalisation}'.{closest(normalisation, NORMALISATIONS)}")
     if download:
-        library, where, entries = _download(architecture)
+        library, where, entries = download_weights(architecture)
         source = {library: where}
     else:
         entries = read_entries(file)
@@ -134,6 +136,8 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> StateDict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same
             refuse_bomb(path)
+            if is_torchscript(path):
+                return read_torchscript(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except DataError:
         raise
@@ -198,11 +202,16 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: No
     return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 
-def _download(architecture: str) -> tuple[str, str, StateDict]:
-    """(library, name, entries) of the published weights."""
+def download_weights(architecture: str) -> tuple[str, str, StateDict]:
+    """(library, name, entries) of the published weights of a backbone; DataError where they cannot be had."""
     kind = resolve(BACKBONES, architecture, "backbone")
     if kind.hub:
         return kind.library, kind.hub, _from_hub(kind.hub)
+    if kind.library != "torchvision":
+        raise DataError(
+            f"No address is known from which to download weights of '{architecture}' ({kind.library}). "
+            "Remedy: get the file yourself and name it: `file: PATH`, `download: false`."
+        )
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(architecture)["IMAGENET1K_V1"]

@@ -33,6 +33,7 @@ class Official:
         classes: entry, after renaming, whose first axis counts the classes; "" where the network tells none.
         background: whether that axis counts the background too.
         parts: names of the state dicts in the file, where it holds several.
+        prompted: its classes are texts, made of prompts when the file is read (:mod:`pipeline.weights.prompts`).
         checkpoints: what the repository calls its files.
     """
 
@@ -45,6 +46,7 @@ class Official:
     classes: str = ""
     background: bool = True
     parts: tuple[str, ...] = ()
+    prompted: bool = False
     checkpoints: str = ""
 
 
@@ -271,6 +273,17 @@ OFFICIAL: dict[str, Official] = {
         classes="heads.cam.classifier.weight",
         background=False,
         checkpoints="model_iter_20000.pth, of DeiT-B/16 and of ViT-B/16",
+    ),
+    "clip_es": Official(
+        "openai/CLIP@d05afc4:clip/model.py; linyq2117/CLIP-ES@3893f81:clip_text.py",
+        "clip_es",
+        ((r"^visual\.(.*)$", r"backbone.\1"), (r"^texts\.", "texts.")),
+        {"backbone": "clip_vit_b16"},
+        ignored=(r"^(token_embedding|positional_embedding|transformer|ln_final|text_projection|logit_scale)\b",),
+        classes="texts.classes",
+        background=False,
+        prompted=True,
+        checkpoints="ViT-B-16.pt of OpenAI; also ViT-B-32.pt and ViT-L-14.pt",
     ),
 }
 """Name in params.yaml (`import_weights.NAME.official`) -> network."""
