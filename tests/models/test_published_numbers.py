@@ -208,6 +208,7 @@ CRF: dict[str, tuple[int, int, int, int, int, int, str]] = {
     "ppc_png": (3, 3, 50, 5, 10, 10, "labels"),
     "ppc_aff": (3, 3, 80, 13, 10, 10, "labels"),
     "spml": (1, 3, 67, 3, 4, 10, "softmax"),
+    "clip_es": (1, 3, 67, 3, 4, 10, "scores"),
     "seg_test": (3, 3, 32, 13, 10, 1, "softmax"),
 }
 
@@ -246,6 +247,12 @@ def test_every_preset_is_written_out_here() -> None:
 def test_walks(preset: str) -> None:
     walk = RandomWalk(preset).settings
     assert (walk.beta, walk.log_t, walk.alpha, walk.cam_power, walk.pooled, walk.scaled) == WALK[preset]
+
+
+def test_walks_of_clip_es_start_in_boxes() -> None:
+    boxes = {preset: settings.boxes for preset, settings in WALKS.items() if settings.boxes}
+    assert boxes == {"clip_es": 0.4, "clip_es_coco": 0.7}
+    assert all(settings.stretched == (preset in boxes) for preset, settings in WALKS.items())
 
 
 @pytest.mark.parametrize("preset", CONSTANT)
