@@ -209,6 +209,7 @@ CRF: dict[str, tuple[int, int, int, int, int, int, str]] = {
     "ppc_aff": (3, 3, 80, 13, 10, 10, "labels"),
     "spml": (1, 3, 67, 3, 4, 10, "softmax"),
     "clip_es": (1, 3, 67, 3, 4, 10, "scores"),
+    "weclip": (3, 3, 64, 5, 4, 10, "softmax"),
     "seg_test": (3, 3, 32, 13, 10, 1, "softmax"),
 }
 
