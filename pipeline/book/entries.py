@@ -85,7 +85,8 @@ class ImportWeightsEntry(Entry):
     """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
 
     architecture: str = ""
-    """The backbone that the weights are of, or "random" for none: training starts from scratch."""
+    """The backbone that the weights are of (``timm/NAME``: a network of timm), or "random" for none: training starts
+    from scratch."""
     official: str | None = None
     """A published network, by its name; instead of ``architecture``."""
     classes: list[str] | None = None
@@ -93,9 +94,10 @@ class ImportWeightsEntry(Entry):
     file: Given
     """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False
-    """Fetch the ImageNet weights of the backbone's library instead of reading ``file``."""
-    normalisation: Literal["imagenet", "half"] = "imagenet"
-    """How images are scaled for these weights: ImageNet's mean and deviation, or to [-1,1] (TensorFlow)."""
+    """Fetch the weights of the backbone's library instead of reading ``file``."""
+    normalisation: Literal["imagenet", "half"] | None = None
+    """How images are scaled for these weights: ImageNet's mean and deviation, or to [-1,1] (TensorFlow); null for what
+    the backbone's published weights expect."""
     untrained: bool = False
     """The official network with random weights; the file is not read. For a try of a book without its weights."""
 
