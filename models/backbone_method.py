@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from models.backbones.build import build_backbone
 from models.errors import ConfigurationError
 from models.method import Method
@@ -53,9 +55,19 @@ class BackboneMethod(Method):
             raise ConfigurationError(
                 f"{type(self).__name__}: backbone '{backbone}' has no attention. Remedy: one that has, such as mit_b1."
             )
+        if self.reads_tokens and not hasattr(self.backbone, "tokens"):
+            raise ConfigurationError(
+                f"{type(self).__name__}: expected a vision transformer with a class token, found backbone "
+                f"'{backbone}'. Remedy: such as timm/vit_base_patch16_224."
+            )
 
     @property
     def stride(self) -> int:
         """Pixels of the image between two cells of the page's maps."""
         stride: int = self.backbone.strides[self.grid]
         return stride
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Maps [B,D,h,w] of the backbone by the name of their layer, for image [B,3,H,W] in [0,1]."""
+        features: dict[str, Tensor] = self.backbone(image)
+        return features
