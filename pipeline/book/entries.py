@@ -87,7 +87,8 @@ class ImportWeightsEntry(Entry):
     """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
 
     architecture: str = ""
-    """The backbone that the weights are of, or "random" for none: training starts from scratch."""
+    """The backbone that the weights are of (``timm/NAME``: a network of timm), or "random" for none: training starts
+    from scratch."""
     official: str | None = None
     """A published network, by its name; instead of ``architecture``."""
     classes: list[str] | None = None
@@ -95,7 +96,7 @@ class ImportWeightsEntry(Entry):
     file: Given
     """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False
-    """Fetch the ImageNet weights of the backbone's library instead of reading ``file``."""
+    """Fetch the weights of the backbone's library instead of reading ``file``."""
     normalisation: Literal["imagenet", "half", "clip"] | None = None
     """How images are scaled for these weights: by ImageNet's mean and deviation, to [-1,1] (TensorFlow), or by CLIP's
     mean and deviation; null for what the published weights of the architecture expect.
