@@ -83,6 +83,17 @@ class ImportAnnotationsEntry(Entry):
     """As in ``annotate``."""
 
 
+class SecondEncoder(BaseModel):
+    """Another encoder of images, whose weights a method with two encoders starts from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str
+    """The backbone that the weights are of."""
+    file: Annotated[str, StringConstraints(pattern=r"^[^/]+$")]
+    """Its name in the folder ``file`` of the entry, which holds this file, the official network's, and nothing else."""
+
+
 class ImportWeightsEntry(Entry):
     """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
 
@@ -106,6 +117,8 @@ class ImportWeightsEntry(Entry):
     prompts: Prompts | None = None
     """The texts of a network that knows classes by texts (``clip_es``): templates, words of classes, background words.
     """
+    second: SecondEncoder | None = None
+    """A second encoder for ``weclip_plus``, beside an official network; ``file`` is then the folder of both files."""
 
 
 class ImportProposalsEntry(Entry):
