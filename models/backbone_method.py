@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from models.backbones.build import build_backbone
 from models.errors import ConfigurationError
 from models.method import Method
@@ -64,3 +66,8 @@ class BackboneMethod(Method):
         """Pixels of the image between two cells of the page's maps."""
         stride: int = self.backbone.strides[self.grid]
         return stride
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Maps [B,D,h,w] of the backbone by the name of their layer, for image [B,3,H,W] in [0,1]."""
+        features: dict[str, Tensor] = self.backbone(image)
+        return features

@@ -1,4 +1,4 @@
-"""Kinds of supervision, by the name that a recipe calls them."""
+"""Kinds of supervision, and where class-agnostic masks come from, by the name that a recipe calls them."""
 
 from __future__ import annotations
 
@@ -9,4 +9,10 @@ ANNOTATORS = {
     "scribbles": "pipeline.annotations.scribbles:Scribbles",
     "masks": "pipeline.annotations.masks:Masks",
     "mixture": "pipeline.annotations.mixture:Mixture",
+}
+
+PROPOSERS = {
+    "sam": "pipeline.annotations.proposers:SamFiles",
+    "coco_results": "pipeline.annotations.proposers:CocoResults",
+    "regions": "pipeline.annotations.proposers:RegionMaps",
 }

@@ -116,13 +116,13 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     backbone, stride = (given.get(key, defaults.get(key)) for key in ("backbone", "output_stride"))
     if not isinstance(backbone, str) or backbone not in BACKBONES:
         return
-    known = trait(BACKBONES[backbone], "output_strides")
+    known, own = trait(BACKBONES[backbone], "output_strides"), "/" not in backbone  # a library's says the rest itself
     if stride in trait(BASE, "output_strides") and stride not in known:
         yield (
             f"{where}.output_stride: '{backbone}' has {known[0]}, found {stride}"
             f"{'' if 'output_stride' in given else ' (the default)'}. Remedy: output_stride: {known[0]}."
         )
-    if trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
+    if own and trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
     if trait(target, "reads_tokens") and not backbone.startswith("timm/"):
@@ -182,8 +182,8 @@ def _mixture_problems(where: str, options: Any) -> Iterator[str]:
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
-    """Supervision and CAMs must come from the data set that the entry names."""
-    for key in ("supervision", "cams"):
+    """Supervision, CAMs and proposals must come from the data set that the entry names."""
+    for key in ("supervision", "cams", "proposals"):
         value = getattr(entry, key, None)
         made = book.producer(REFERENCES[key], value) if value else None
         if made and made[1].data != entry.data:
