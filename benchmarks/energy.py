@@ -1,4 +1,4 @@
-"""The exact sum of the dense-energy loss beside a permutohedral lattice's: how much of it that returns, and what it costs.
+"""The exact sum of the dense-energy loss beside what a permutohedral lattice makes of it, and its cost on a CPU.
 
     python -m benchmarks.energy PHOTO [PHOTO ...] --sides 64 112
 
