@@ -58,7 +58,8 @@ def _present(catalogue: Catalogue, ids: Sequence[str]) -> float | None:
 
 
 def _kinds(entry: Any) -> list[str]:
-    return list(entry.options["parts"]) if entry.kind == "mixture" else [entry.kind]
+    """A mixture of what a folder has says nowhere what each image has: its kind, which has no published seconds."""
+    return list(entry.options.get("parts") or ["mixture"]) if entry.kind == "mixture" else [entry.kind]
 
 
 def _one(entries: list[Any], named: list[str], classes: int, present: float) -> float:
