@@ -79,7 +79,7 @@ class TimmNetwork(Backbone):
 
     @classmethod
     def own_name(cls, published: str) -> str:
-        return published if published in ("mean", "std") else f"network.{published}"
+        return published if published in ("mean", "std") else f"network.{published.removeprefix('network.')}"
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         return self._features(self.levels(self.prepared(image)))
@@ -89,8 +89,8 @@ class TimmNetwork(Backbone):
 
     def prepared(self, image: Tensor) -> Tensor:
         """The image normalised, and enlarged to whole patches where the network cuts it into some."""
-        size = [-(-length // self.patch) * self.patch for length in image.shape[2:]]
-        if size != list(image.shape[2:]):
+        if self.patch > 1:
+            size = [-(-length // self.patch) * self.patch for length in image.shape[2:]]
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
         return (image - self.mean) / self.std
 
@@ -201,7 +201,10 @@ def created(name: str, output_stride: int | None) -> Any:
     for options in ({"dynamic_img_size": True}, *strided, {"strict_img_size": False}, {}):
         try:
             return timm.create_model(name, num_classes=0, **options)
-        except RuntimeError:
+        except RuntimeError as error:
+            if "." not in name:
+                refused = error
+                continue
             tags = [one for one in timm.list_pretrained() if one.startswith(name.partition(".")[0] + ".")]
             raise ConfigurationError(f"Unknown weights of timm '{name}'.{closest(name, tags)}") from None
         except (AssertionError, NotImplementedError, TypeError, ValueError) as error:  # an option that it does not have
