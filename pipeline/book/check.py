@@ -118,7 +118,7 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
 
 
 def _backbone_problems(where: str, method: str, target: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """A backbone with strides of its own, or without the attention that the page reads."""
+    """A backbone with strides of its own, or without the attention or the tokens that the page reads."""
     defaults = {key: field.default for key, field in options_model(target).model_fields.items()}
     backbone, stride = (given.get(key, defaults.get(key)) for key in ("backbone", "output_stride"))
     if not isinstance(backbone, str) or backbone not in BACKBONES:
@@ -132,7 +132,7 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     if own and trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
-    if trait(target, "reads_tokens") and not backbone.startswith("timm/"):
+    if own and trait(target, "reads_tokens"):
         yield (
             f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "
             "timm, such as timm/vit_base_patch16_224."
