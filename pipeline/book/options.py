@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from models.backbones import BACKBONES
+from models.doors import Door
 from models.heads import HEADS
 from models.methods import ADD_ONS, METHODS
 from models.refiners import ALIGNERS, REFINERS, SPREADS
@@ -27,7 +28,7 @@ DOORS: dict[str, Mapping[str, str]] = {
     "rule": RULES,
     "backbone": BACKBONES,
     "head": HEADS,
-    "architecture": {**BACKBONES, "random": "models.backbones.base:Backbone"},
+    "architecture": Door(BACKBONES, random="models.backbones.base:Backbone"),
     "official": dict.fromkeys(OFFICIAL, "pipeline.weights.official.importing:import_official"),
 }
 """Keys of params.yaml whose value names a component of a door."""

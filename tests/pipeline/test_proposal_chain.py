@@ -1,4 +1,4 @@
-"""Proposals through the verbs: from regions to aligned CAMs, to masks without a segmenter, and what the table says."""
+"""Proposals through the verbs: from regions to aligned CAMs, and to masks without a segmenter."""
 
 from __future__ import annotations
 
