@@ -71,6 +71,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
     if getattr(entry, "kind", "") == "mixture":
+        if verb == "annotate" and "parts" not in entry.options:
+            yield f"{where}.options.parts: missing. Name kinds and their parts: {{boxes: 0.5, points: 0.5}}."
         yield from _mixture_problems(f"{where}.options.options", entry.options.get("options"))
     if verb == "train":
         yield from _add_on_problems(where, entry)
@@ -125,6 +127,11 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     if trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
+    if trait(target, "reads_tokens") and not backbone.startswith("timm/"):
+        yield (
+            f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "
+            "timm, such as timm/vit_base_patch16_224."
+        )
 
 
 def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
@@ -177,8 +184,8 @@ def _mixture_problems(where: str, options: Any) -> Iterator[str]:
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
-    """Supervision and CAMs must come from the data set that the entry names."""
-    for key in ("supervision", "cams"):
+    """Supervision, CAMs and proposals must come from the data set that the entry names."""
+    for key in ("supervision", "cams", "proposals"):
         value = getattr(entry, key, None)
         made = book.producer(REFERENCES[key], value) if value else None
         if made and made[1].data != entry.data:
