@@ -196,11 +196,7 @@ class _Join:
             self.hidden.append(id)
             return
         marks = self.points if shape.kind == "point" else self.boxes
-        try:
-            numbers = self._numbers(id, shape)
-        except ValueError as error:
-            marks.problems.append(f"{shape.where}: expected an area, found {error}")
-            return
+        numbers = self._numbers(id, shape)
         self.order[id_of(shape)] = len(self.order)
         marks.add(_ShapeMark(shape.where, id, class_, numbers, shape), number)
 

@@ -36,7 +36,9 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"
         try:
             image, name = _owner(item, images, categories)
-            image.shapes += _shapes(item, name, where, image.size)
+            shapes = _shapes(item, name, where, image.size)
+            image.shapes += shapes
+            image.size = image.size or next((shape.bitmap.size for shape in shapes if shape.bitmap is not None), None)
             image.empty = False
         except ValueError as error:
             export.problems.append(f"{where}: expected an annotation of COCO, found {error}")

@@ -34,7 +34,8 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     for name in names:
         export.declare(name)
     for place, item in enumerate(mappings(content.get("items"))):
-        picture = item.get("image") if isinstance(item.get("image"), Mapping) else {}
+        named = item.get("image") or item.get("media")
+        picture = named if isinstance(named, Mapping) else {}
         size = picture.get("size")
         stated = size_of(*size) if isinstance(size, list) and len(size) == 2 else None
         name = str(picture.get("path") or item.get("id", ""))
@@ -56,7 +57,14 @@ def _add_shape(export: Export, image: DrawnImage, item: Mapping[str, Any], names
         attributes = item.get("attributes") if isinstance(item.get("attributes"), Mapping) else {}
         unsure = any(attributes.get(key) is True for key in ("is_crowd", "difficult"))
         order = int(number(item.get("z_order", 0)))
-        image.shapes += _SHAPES[kind](item, partial(Shape, name=names[label], where=where, unsure=unsure, order=order))
+        shapes = _SHAPES[kind](item, partial(Shape, name=names[label], where=where, unsure=unsure, order=order))
+        other = [
+            s.bitmap.size for s in shapes if s.bitmap is not None and s.bitmap.size != (image.size or s.bitmap.size)
+        ]
+        if other:
+            raise ValueError(f"run lengths of size {other[0]}, where the image has {image.size} (H, W)")
+        image.shapes += shapes
+        image.size = image.size or next((shape.bitmap.size for shape in shapes if shape.bitmap is not None), None)
     except ValueError as error:
         export.problems.append(f"{where}: expected a {kind} of Datumaro, found {error}")
 

@@ -45,7 +45,7 @@ JSON: dict[str, Callable[[Export, Path, Any], None]] = {
 SUFFIXES = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".labels", ".names")
 MOST_FILES = 200_000
 LABELMAP = "labelmap.txt"
-MASK_FOLDERS = ("SegmentationClass", "masks", ".")
+MASK_FOLDERS = ("SegmentationClass", ".")
 META = "meta.json"
 NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo.NAME_LISTS)
 
@@ -69,6 +69,16 @@ def json_tool(content: Any) -> str | None:
     if known is EXPORTS["coco"] and any("dp_I" in item for item in mappings(content["annotations"])):
         return None  # DensePose-COCO, whose points have a reader of their own
     return next((key for key in JSON if known is not None and EXPORTS.get(key) is known), None)
+
+
+def tool_of_file(path: Path) -> str | None:
+    """The key of the tool that wrote a JSON file, of which no shape is read for it; None for any other file."""
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
+        return json_tool(json.loads(read_text(path, "JSON"))) if start in ("{", "[") else None
+    except (OSError, ValueError, RecursionError, DataError):
+        return None  # whoever reads it says what is wrong with it
 
 
 class _Reading:
@@ -199,9 +209,11 @@ class _Reading:
         if not labels:
             return
         export = self._export("yolo")
-        names = self._yolo_names(export, [*files, *self._beside()])
+        known = [*files, *self._beside()]
+        names = self._yolo_names(export, known)
+        boxes = any(yolo.has_keypoints(file) for file in known if file.suffix.lower() in (".yaml", ".yml"))
         for file in sorted(labels):
-            self._added("yolo", file, yolo.add, file, labels[file], names)
+            self._added("yolo", file, yolo.add, file, labels[file], names, boxes)
         export.names, export.numbered = list(names), not names
 
     def _beside(self) -> Iterator[Path]:
