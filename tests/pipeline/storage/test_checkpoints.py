@@ -47,7 +47,9 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loaded_method_answers_as_the_saved_one(tmp_path: Path, name: str) -> None:
-    options = {"output_stride": 8, **({"backbone": "mit_b0"} if name == "afa" else {})}
+    transformer = {"backbone": "timm/test_vit", "width": 1.0, "output_stride": 16}
+    special = {"afa": {"backbone": "mit_b0"}, "dupl": transformer, "toco": transformer}
+    options = {"output_stride": 8, **special.get(name, {})}
     method = small(name, **options)
     method.backbone.mean.fill_(0.25)
     loaded = load_method(save(tmp_path / "c", method, name, **options))
@@ -73,7 +75,7 @@ def test_the_card_has_all_options_classes_and_the_normalisation(tmp_path: Path) 
     assert content["class_names"] == list(CLASSES)
     assert content["options"] == {
         "backbone": "resnet18", "width": 0.25, "output_stride": 16, "freeze_bn": False,
-        "frozen_stages": 0, "dropout": 0.0, "pooling": "gap", "labels": "multi",
+        "frozen_stages": 0, "frozen": False, "dropout": 0.0, "pooling": "gap", "labels": "multi",
     }  # fmt: skip
     assert content["normalisation"]["mean"] == pytest.approx([0.485, 0.456, 0.406])
 
