@@ -103,7 +103,9 @@ class Shapes:
         return layers(items, source.size, brushes)
 
     def _taken(self, items: Sequence[Item]) -> list[Item]:
-        return [item for item in items if self.only is None or self._plural(item) in self.only]
+        areas = self.only is None or "masks" in self.only
+        kept = [item for item in items if self.only is None or self._plural(item) in self.only]
+        return [item for item in kept if not (areas and item.shape.spare)]
 
     def _plural(self, item: Item) -> str:
         return "scribbles" if item.shape.brush and self.brush == "strokes" else PLURAL[item.shape.kind]

@@ -11,7 +11,17 @@ from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
 from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture, size_of, text, unpacked
 from pipeline.datasets.tables import clipped
 
-LEAST = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "points": 1, "mask": 2}
+LEAST = {
+    "polygon": 3,
+    "rectangle": 2,
+    "rotation": 3,
+    "circle": 2,
+    "line": 2,
+    "linestrip": 2,
+    "point": 1,
+    "points": 1,
+    "mask": 2,
+}
 """Points of each kind of shape, at least."""
 
 
@@ -39,7 +49,7 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
     if kind not in LEAST:
         raise ValueError(f"shape_type {clipped(repr(kind), 40)}")
     points = pairs(item.get("points"), LEAST[kind])
-    if kind == "rectangle":
+    if kind in ("rectangle", "rotation"):  # the second, turned, is of tools that write LabelMe's files
         return [Shape("box", label, where, points)]
     if kind in ("point", "points"):
         return [Shape("point", label, where, point[None]) for point in points]

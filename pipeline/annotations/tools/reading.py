@@ -66,9 +66,17 @@ def json_tool(content: Any) -> str | None:
     if isinstance(content, Mapping) and {"file", "metadata", "attribute"} <= content.keys():
         return "via3"
     known = json_export(content)
-    if known is EXPORTS["coco"] and any("dp_I" in item for item in mappings(content["annotations"])):
-        return None  # DensePose-COCO, whose points have a reader of their own
+    if known is EXPORTS["coco"] and not _has_shapes_of_coco(content):
+        return None
     return next((key for key in JSON if known is not None and EXPORTS.get(key) is known), None)
+
+
+def _has_shapes_of_coco(content: Mapping[str, Any]) -> bool:
+    """Not captions, panoptic masks, or DensePose-COCO, whose points have a reader of their own."""
+    others = ("dp_I", "segments_info", "caption")
+    return bool(content.get("categories")) and not any(
+        key in item for item in mappings(content["annotations"]) for key in others
+    )
 
 
 def tool_of_file(path: Path) -> str | None:
@@ -176,7 +184,7 @@ class _Reading:
         if first.startswith("# ") or "CSV_HEADER" in first:
             self._add_via3_table(file)
             return
-        known = foreign_header(first.split(","))
+        known = foreign_header(re.split(r"[,;\t]", first))
         if known == str(EXPORTS["via"]):
             header, rows = read_table(file, [])
             plain = {name.lstrip("#").strip(): name for name in header}

@@ -38,11 +38,12 @@ def add_table(export: Export, rows: Sequence[TableLine], columns: Mapping[str, s
     by_name: dict[str, DrawnImage] = {}
     for row in rows:
         name = row.cells[columns["filename"]]
-        if name not in by_name:
-            by_name[name] = DrawnImage(name, row.where)
-            by_name[name].shapes += _tags(_parsed(row.cells.get(columns.get("file_attributes", ""), "")), row.where)
-            export.images.append(by_name[name])
         try:
+            if name not in by_name:
+                by_name[name] = DrawnImage(name, row.where)
+                export.images.append(by_name[name])
+                given = row.cells.get(columns.get("file_attributes", ""), "")
+                by_name[name].shapes += _tags(_parsed(given), row.where)
             shape = _parsed(row.cells[columns["region_shape_attributes"]])
             region = {
                 "shape_attributes": shape,
@@ -66,8 +67,8 @@ def class_of(attributes: Any) -> list[str]:
     first = sorted(like, key=lambda key: CLASS_NAMES.index(re.sub(r"[\s_-]", "", key).casefold()))
     chosen = first[0] if first else next(iter(given)) if len(given) == 1 else None
     if chosen is None:
-        what = f"attributes {', '.join(given)[:80]}, none of which is called class or label" if given else "no class"
-        raise ValueError(what)
+        there = f"attributes {', '.join(given)[:80]}, none of which is called class or label" if given else "no class"
+        raise ValueError(f"{there}. Remedy: an attribute `class` of each region")
     value = given[chosen]
     if _is_mapping(value):  # of a checkbox
         return [str(key).strip() for key, is_set in value.items() if is_set is True]

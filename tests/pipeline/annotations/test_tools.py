@@ -244,3 +244,18 @@ def test_poses_of_yolo_are_boxes(tmp_path: Path) -> None:
     (folder / "data.yaml").write_text("names: [cat, dog]\nkpt_shape: [2, 3]\n")
     (folder / "labels" / "q0.txt").write_text("1 0.5 0.5 0.2 0.5 0.4 0.4 2 0.6 0.6 2\n")
     np.testing.assert_allclose(drawn(folder, ("q0",))["q0"].boxes, [[38.4, 16, 57.6, 48]])  # type: ignore[arg-type]
+
+
+def test_keypoints_of_an_object_with_an_area(tmp_path: Path) -> None:
+    """The area says more: what it leaves out is background. The points are there for who asks for them."""
+    item = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [30, 20, 2], "iscrowd": 0}
+    region = [[10, 10, 50, 10, 50, 50, 10, 50], [1, 2, 3, 4]]
+    content = {
+        "images": [{"id": 1, "file_name": "q0.png", "height": 64, "width": 96}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{**item, "segmentation": region}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    seeds = drawn(tmp_path / "a.json", ("q0",))["q0"].seeds
+    assert (seeds[30, 30], seeds[60, 90]) == (1, 0)
+    assert (drawn(tmp_path / "a.json", ("q0",), "points")["q0"].seeds == 1).sum() == 1
