@@ -16,6 +16,7 @@ from pipeline.annotations.tools.reading import TOOLS, tool_of_file
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import first_of
 
+POINTS: tuple[Kind, ...] = ("point",)
 TOOLS_BY_NAME = {name: tool for tool, name in TOOLS.items()}
 
 
@@ -42,7 +43,7 @@ def boxes_of_tool(path: Path, catalogue: Catalogue) -> FileItems[Box]:
 
 def points_of_tool(path: Path, catalogue: Catalogue) -> FileItems[Point]:
     """Points. Raises DataError as :func:`boxes_of_tool`."""
-    return _taken(read_drawings(path, catalogue), "points", ("point",), _point)
+    return _taken(read_drawings(path, catalogue), "points", POINTS, _point)
 
 
 def _taken(drawings: Drawings, what: str, kinds: Collection[Kind], made: Callable[[Item], Taken]) -> FileItems[Taken]:

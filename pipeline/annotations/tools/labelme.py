@@ -12,16 +12,9 @@ from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture,
 from pipeline.datasets.tables import clipped
 
 LEAST = {
-    "polygon": 3,
-    "rectangle": 2,
-    "rotation": 3,
-    "circle": 2,
-    "line": 2,
-    "linestrip": 2,
-    "point": 1,
-    "points": 1,
+    "polygon": 3, "rectangle": 2, "rotation": 3, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "points": 1,
     "mask": 2,
-}
+}  # fmt: skip
 """Points of each kind of shape, at least."""
 
 
@@ -57,7 +50,8 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
         return [Shape("stroke", label, where, points)]
     if kind == "circle":
         radius = math.hypot(*(points[1] - points[0]))
-        return [Shape("area", label, where, ellipse(*points[0], radius, radius))]
+        x, y = points[0].tolist()
+        return [Shape("area", label, where, ellipse(x, y, radius, radius))]
     if kind == "mask":
         (left, top), (right, bottom) = points[:2].astype(int).tolist()
         size = (bottom - top + 1, right - left + 1)
