@@ -18,7 +18,7 @@ from pipeline.problems.notices import first_of
 
 LABEL_OPTIONS = ("annotators", "unannotated", "brush")
 """Of ``kind: shapes``: what an export does not say by itself."""
-UP = 3
+UP = 2
 """Folders above a file in which its images are looked for."""
 
 

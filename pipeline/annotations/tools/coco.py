@@ -32,7 +32,8 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     for item in mappings(content.get("images")):
         size = size_of(item.get("height"), item.get("width"))
         name = str(item.get("file_name", ""))
-        images[str(item.get("id"))] = DrawnImage(name, f"{path} '{name[:60]}'", size, empty=True)
+        beside = f"{path.parent.as_posix()}/{name}"
+        images[str(item.get("id"))] = DrawnImage(name, f"{path} '{name[:60]}'", size, beside, empty=True)
     export.images += images.values()
     for place, item in enumerate(content.get("annotations") or []):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"

@@ -24,7 +24,7 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     if not isinstance(name, str) or not name.strip():
         name = path.name
     size = size_of(content.get("imageHeight"), content.get("imageWidth"))
-    image = DrawnImage(name, str(path), size, also=path.stem)
+    image = DrawnImage(name, str(path), size, also=f"{path.parent.as_posix()}/{path.stem}")
     export.images.append(image)
     for place, item in enumerate(mappings(content.get("shapes")), start=1):
         where = f"{path} shape {place}"
