@@ -75,6 +75,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
+    if verb == "annotate" and entry.kind == "shapes":
+        yield f"{where}.kind: shapes are never derived. Write the entry under 'import_annotations:', with its `file:`."
     if getattr(entry, "kind", "") == "mixture":
         if verb == "annotate" and "parts" not in entry.options:
             yield f"{where}.options.parts: missing. Name kinds and their parts: {{boxes: 0.5, points: 0.5}}."
