@@ -1,0 +1,55 @@
+"""Masks for labelling tools, and the images that are worth correcting there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.book.load import checked_book
+from pipeline.commands.app import USE, BookOption, app
+from pipeline.problems.notices import warn_of
+
+Tool = Literal["cvat", "labelme", "labelstudio", "coco", "yolo"]
+ToolOption = Annotated[Tool, typer.Option("--as", help="The labelling tool, or the format, to write for.")]
+ShapesOption = Annotated[
+    Literal["masks", "polygons"] | None,
+    typer.Option(help="Exact masks, or polygons. Default: polygons for labelme and yolo, masks for the others."),
+]
+ToleranceOption = Annotated[float, typer.Option(help="Pixels that a polygon may stray; 0 keeps every corner.")]
+UrlOption = Annotated[
+    str, typer.Option(help="Label Studio: what stands before the name of an image, in its address there.")
+]
+
+
+@app.command(rich_help_panel=USE)
+def export_masks(
+    name: Annotated[str, typer.Argument(help="masks/NAME or supervision/NAME of the book.")],
+    tool: ToolOption,
+    out: Annotated[Path, typer.Option("--to", help="Folder to write to; must not hold files yet.")],
+    book: BookOption = ".",
+    shapes: ShapesOption = None,
+    tolerance: ToleranceOption = 1.0,
+    url: UrlOption = "/data/local-files/?d=",
+    coco_ids: Annotated[
+        Path | None, typer.Option(help="COCO: a file of these images, whose image and category ids are taken.")
+    ] = None,
+) -> None:
+    """Write masks or pseudo-masks of a book for a labelling tool, in which people can correct them.
+
+    CVAT's annotations.xml, LabelMe's JSON files, Label Studio's predictions, COCO's instances.json, or YOLO's
+    segmentation files. Palette PNGs are written by export-png.
+
+    Examples:
+
+    - ``python -m pipeline export-masks supervision/cam_crf --as cvat --to cvat``
+    - ``python -m pipeline export-masks masks/segmenter --as labelme --to labelme --book recipes/farm``
+    - ``python -m pipeline export-masks masks/segmenter --as coco --to coco --coco-ids instances_val.json``
+    """
+    from pipeline.inference.tools.export import export_for_tool
+
+    options = {"tolerance": tolerance, "url": url}
+    count, notices = export_for_tool(checked_book(book), name, tool, out, shapes=shapes, coco_ids=coco_ids, **options)
+    warn_of(notices)
+    print(f"{count} masks in {out}, as {tool} reads them.")
