@@ -20,6 +20,8 @@ CHECKED_IOU = 0.995
 """What a tolerance must leave where polygons are filled as COCO's tools fill them."""
 FINEST = 1 / 8
 """Pixels: a tolerance below this changes nothing."""
+NUDGE = np.array([0.05, 0.02])
+"""Pixels in x and y; along no edge between corners or middles of pixels that are near each other."""
 
 
 def outlines(region: Region, tolerance: float) -> Iterator[list[Polygon]]:
@@ -66,34 +68,46 @@ def _row_of_hole(piece: Region) -> int | None:
 
 
 def _outline(piece: Region, tolerance: float) -> Polygon:
-    """The outline of a piece without holes; the last corner is not the first again."""
-    corners = _corners(piece)
-    while tolerance >= FINEST:
-        simple: Polygon = approximate_polygon(corners, tolerance)[:-1]
-        if len(simple) > 2 and _iou(simple, piece) >= CHECKED_IOU:
-            return simple
+    """The outline of a piece without holes; the last corner is not the first again.
+
+    Straight sides are kept best by what goes through the corners of pixels, slanted ones by what goes through the
+    middles of their sides, which does not stray to one side of the stairs: both are tried.
+    """
+    sides = _sides(piece)
+    corners = _corners(sides)
+    spare = piece.sum() * (1 - CHECKED_IOU)  # pixels that may change: none of a small piece
+    while spare >= 1 and tolerance >= FINEST:
+        tried: list[Polygon] = [approximate_polygon(line, tolerance)[:-1] for line in (corners, sides)]
+        kept = [simple for simple in tried if len(simple) > 2 and _least_iou(simple, piece) >= CHECKED_IOU]
+        if kept:
+            return min(kept, key=len)
         tolerance /= 2
     exact: Polygon = approximate_polygon(corners, 1e-6)[:-1]  # without corners on a straight line
     return exact
 
 
-def _corners(piece: Region) -> Polygon:
-    """The corners of pixels along the border, [N,2] x, y, closed.
-
-    ``find_contours`` gives the middles of the pixels' sides. Two of them that follow each other share a corner: of two
-    sides at an angle it is where their lines meet, of two in one line it is halfway.
-    """
+def _sides(piece: Region) -> Polygon:
+    """The middles of the sides of pixels along the border, [N,2] x, y, closed."""
     (sides,) = find_contours(np.pad(piece, 1).astype(np.float64), 0.5, fully_connected="low")
-    here, there = sides[:-1, ::-1] - 0.5, sides[1:, ::-1] - 0.5
+    closed: Polygon = sides[:, ::-1] - 0.5
+    return closed
+
+
+def _corners(sides: Polygon) -> Polygon:
+    """The corners of pixels along the border, [N,2] x, y, closed, from one where the border turns.
+
+    Two sides that follow each other share a corner: at an angle it is where their lines meet, in a line it is halfway.
+    """
+    here, there = sides[:-1], sides[1:]
     met = np.where(here % 1 == 0, here, np.where(there % 1 == 0, there, (here + there) / 2))
-    first = _turn(met)
+    before, after = np.roll(met, 1, axis=0), np.roll(met, -1, axis=0)
+    first = int(np.flatnonzero((before != after).all(axis=1))[0])
     return np.concatenate([met[first:], met[: first + 1]])
 
 
-def _turn(corners: Polygon) -> int:
-    """A corner where the outline turns, to begin with: ends are never left out."""
-    before, after = np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0)
-    return int(np.flatnonzero((before != after).all(axis=1))[0])
+def _least_iou(corners: Polygon, piece: Region) -> float:
+    """Of the polygon shifted a little to either side: an edge that runs through middles of pixels counts against it."""
+    return min(_iou(corners + shift, piece) for shift in (NUDGE, -NUDGE))
 
 
 def _iou(corners: Polygon, piece: Region) -> float:
