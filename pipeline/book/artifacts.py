@@ -7,7 +7,7 @@ from pathlib import Path
 PRODUCERS: dict[str, tuple[str, ...]] = {
     "catalogues": ("prepare",),
     "ground_truth": ("prepare",),
-    "supervision": ("annotate", "import_annotations", "make_pseudo_masks"),
+    "supervision": ("annotate", "import_annotations", "make_pseudo_masks", "overlay_labels"),
     "checkpoints": ("import_weights", "train"),
     "cams": ("export_cams", "refine_cams", "propagate_cams"),
     "masks": ("predict_masks",),
@@ -28,11 +28,15 @@ SECTIONS: tuple[str, ...] = (
     "refine_cams",
     "propagate_cams",
     "make_pseudo_masks",
+    "overlay_labels",
     "predict_masks",
     "evaluate",
     "evaluate_boxes",
 )
 """The verbs in the order in which a params.yaml has their sections."""
+
+OPTIONAL_SECTIONS = ("overlay_labels",)
+"""Sections that a params.yaml may lack: dvc.yaml has an empty one in their place (its ``vars:``)."""
 
 SCORED = ("evaluate", "evaluate_boxes")
 """Verbs whose artefact is a folder with a metrics.json, which DVC knows by its files."""

@@ -28,6 +28,7 @@ from pipeline.book.entries import (
     ImportWeightsEntry,
     MakePseudoMasksEntry,
     Name,
+    OverlayLabelsEntry,
     PredictMasksEntry,
     PrepareEntry,
     PropagateCamsEntry,
@@ -53,7 +54,10 @@ class _Origin:
 
 
 class Book(BaseModel):
-    """A recipe book: one params.yaml over the shared dvc.yaml, which wants every section, if only as ``{}``."""
+    """A recipe book: one params.yaml over the shared dvc.yaml, which wants every section, if only as ``{}``.
+
+    ``overlay_labels`` may be left out: books of before it lack it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,6 +72,7 @@ class Book(BaseModel):
     refine_cams: dict[Name, RefineCamsEntry]
     propagate_cams: dict[Name, PropagateCamsEntry]
     make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
+    overlay_labels: dict[Name, OverlayLabelsEntry] = {}
     predict_masks: dict[Name, PredictMasksEntry]
     evaluate: dict[Name, EvaluateEntry]
     evaluate_boxes: dict[Name, EvaluateBoxesEntry]

@@ -19,6 +19,7 @@ COLUMN_OF = {
     "annotate": "supervision",
     "import_annotations": "supervision",
     "make_pseudo_masks": "pseudo-mask",
+    "overlay_labels": "corrected",
     "predict_masks": "prediction",
 }
 """Verbs whose stores can be looked at, and what people call what is in them."""

@@ -29,6 +29,7 @@ ENTRIES = {
     "refine_cams": "cam_crf",
     "propagate_cams": "walk",
     "make_pseudo_masks": "cam_crf",
+    "overlay_labels": "clicked",
     "predict_masks": "full",
     "evaluate": "pseudo_masks",
     "evaluate_boxes": "cam_val",
@@ -49,6 +50,7 @@ def write_book() -> Book:
     content["propagate_cams"] = {"walk": walk}
     points = {"data": "toy", "split": "train", "kind": "points", "file": "points.csv"}
     content["import_annotations"] = {"points": points}
+    content["overlay_labels"] = {"clicked": {"data": "toy", "supervision": "cam_crf", "over": "points"}}
     Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     book = load_book()
     check(book)

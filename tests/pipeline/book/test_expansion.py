@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from models.errors import ConfigurationError
 from pipeline.book.agreement import differences
-from pipeline.book.artifacts import SECTIONS, VERBS
+from pipeline.book.artifacts import OPTIONAL_SECTIONS, SECTIONS, VERBS
 from pipeline.book.check import check
 from pipeline.book.expansion import expand
 from pipeline.book.flat_text import HEAD, flat_text
@@ -62,9 +62,12 @@ full:
 """
 
 
+ALWAYS = [verb for verb in SECTIONS if verb not in OPTIONAL_SECTIONS]
+
+
 def test_blocks_each_and_judge_in_a_small_book() -> None:
     made = expand(TEXT).content
-    assert list(made) == ["book", "table", *SECTIONS]
+    assert list(made) == ["book", "table", *ALWAYS]
     order = ["points_0", "points_1", "boxes_0", "boxes_1"]
     assert list(made["train"]) == [*order, "full"]
     assert made["train"]["points_1"] == {
@@ -147,7 +150,7 @@ def test_the_example_of_the_page_on_books() -> None:
     page = (ROOT / "docs" / "books.md").read_text(encoding="utf-8")
     book, params = (text.split("```")[0] for text in page.split('.yaml"\n')[1:3])
     stated = parse_yaml(params)
-    assert expand(book).content == {**{verb: {} for verb in SECTIONS}, **stated}
+    assert expand(book).content == {**{verb: {} for verb in ALWAYS}, **stated}
     check(Book.model_validate(expand(book).content))
 
 
@@ -259,6 +262,12 @@ def test_what_does_not_hold_names_its_line(text: str) -> None:
     assert error.match(ERRORS[text])
 
 
+def test_a_section_that_a_book_may_lack_stands_only_where_it_has_entries() -> None:
+    entry = "overlay_labels:\n  clicked: {data: six, supervision: made, over: clicks}\n"
+    assert list(expand(entry).content) == list(SECTIONS)
+    assert "overlay_labels" not in expand("train: {}\n").content
+
+
 def test_sections_stand_as_in_a_params_yaml() -> None:
     assert [name for name in Book.model_fields if name not in ("book", "table")] == list(SECTIONS)
     assert set(SECTIONS) == set(VERBS)
@@ -283,7 +292,7 @@ def test_a_plain_book_expands_to_itself_for_every_reader(file: Path) -> None:
     assert repr(expand(flat).content) == repr(expansion.content)
     assert flat_text(expand(flat).content) == flat
     assert YAML(typ="safe").load(flat) == expansion.content
-    entries = sum(len(expansion.content[verb]) for verb in SECTIONS)
+    entries = sum(len(expansion.content.get(verb, {})) for verb in SECTIONS)
     assert sum(flat.splitlines().count(f"{verb}:") for verb in SECTIONS) + entries <= len(flat.splitlines())
 
 

@@ -84,7 +84,7 @@ def content_of(folder: str) -> dict[str, Any]:
 
 
 def entries_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {f"{verb}@{name}": entry for verb in SECTIONS for name, entry in content[verb].items()}
+    return {f"{verb}@{name}": entry for verb in SECTIONS for name, entry in content.get(verb, {}).items()}
 
 
 def text_of(entry: dict[str, Any] | None) -> str:
