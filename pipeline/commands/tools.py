@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+import yaml
 
 from pipeline.book.load import checked_book
-from pipeline.commands.app import USE, BookOption, app
+from pipeline.commands.app import USE, BookOption, app, complete_book
 from pipeline.problems.notices import warn_of
 
 Tool = Literal["cvat", "labelme", "labelstudio", "coco", "yolo"]
@@ -53,3 +54,47 @@ def export_masks(
     count, notices = export_for_tool(checked_book(book), name, tool, out, shapes=shapes, coco_ids=coco_ids, **options)
     warn_of(notices)
     print(f"{count} masks in {out}, as {tool} reads them.")
+
+
+@app.command(rich_help_panel=USE)
+def label_loop(
+    book: Annotated[str, typer.Argument(help="Folder of the recipe book.", autocompletion=complete_book)],
+    tool: ToolOption,
+    out: Annotated[Path, typer.Option("--to", help="Folder to write to; must not hold files yet.")],
+    count: Annotated[int, typer.Option(help="How many images.")] = 20,
+    by: Annotated[
+        Literal["confidence", "disagreement", "random"],
+        typer.Option(
+            help="Lowest confidence of the segmenter, largest disagreement with what it learned from, or any images."
+        ),
+    ] = "confidence",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint", "-c", help="A train entry of the book. Default: that of its first predict_masks entry."
+        ),
+    ] = None,
+    shapes: ShapesOption = None,
+    tolerance: ToleranceOption = 1.0,
+    url: UrlOption = "/data/local-files/?d=",
+) -> None:
+    """Choose the training images that are worth correcting, with masks to correct in a labelling tool.
+
+    It writes images.csv (which images, how sure, why), the images, and the segmenter's masks of them as the tool reads
+    them. Corrected masks come back as an entry of import_annotations, which overlay_labels lays over the pseudo-masks.
+    Images that have been corrected are left out the next time.
+
+    Examples:
+
+    - ``python -m pipeline label-loop recipes/farm --count 20 --as cvat --to round_1``
+    - ``python -m pipeline label-loop recipes/farm --by disagreement --as labelme --to round_2``
+    """
+    from pipeline.compute.runtime import device
+    from pipeline.inference.label_loop import choose, entries_to_add
+
+    options = {"tolerance": tolerance, "url": url, "shapes": shapes, "checkpoint": checkpoint, "device": device()}
+    chosen = choose(checked_book(book), out, by=by, count=count, tool=tool, **options)
+    done = f"; {chosen.corrected} are corrected already" if chosen.corrected else ""
+    print(f"{len(chosen.images)} of {chosen.of} images in {out}, first those with most to gain (by {by}){done}.")
+    print("Correct them, save the tool's export as EXPORT, and add to the book:\n")
+    print(yaml.safe_dump(entries_to_add(chosen, "EXPORT"), sort_keys=False, allow_unicode=True), end="")
