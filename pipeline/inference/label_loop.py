@@ -25,7 +25,7 @@ from pipeline.inference.inputs import Input
 from pipeline.inference.stored import require_empty
 from pipeline.inference.tools.export import file_names, write_for
 from pipeline.inference.tools.images import How, LabelledImage, Shapes, shapes_for
-from pipeline.inference.trained import Place, find_checkpoint, load_segmenter
+from pipeline.inference.trained import Place, load_segmenter, of_book
 from pipeline.inference.worker import Result, SegmentChunk
 from pipeline.problems.notices import first_of
 from pipeline.storage.csv_cells import plain_cell
@@ -163,7 +163,7 @@ def choose(
         raise ConfigurationError(f"--count: expected 1 image or more, found {count}.")
     segmenter = Trained(book, segmenter_of(book, checkpoint))
     require_empty(out)
-    place = find_checkpoint(segmenter.name, book.book.path)
+    place = of_book(book, segmenter.name)
     _, class_names = load_segmenter(place)
     how = How(
         class_names,

@@ -55,7 +55,7 @@ def find_checkpoint(named: str, book_folder: str = ".") -> Place:
         return Place(inside)
     book = load_book(book_folder)
     if named in book.train or (named in book.import_weights and book.import_weights[named].official):
-        return _of_book(book, named)
+        return of_book(book, named)
     if inside.is_dir():
         return Place(inside)
     if named in book.import_weights:
@@ -68,7 +68,8 @@ def find_checkpoint(named: str, book_folder: str = ".") -> Place:
     )
 
 
-def _of_book(book: Book, name: str) -> Place:
+def of_book(book: Book, name: str) -> Place:
+    """Where a training, or an official network, of a book lies. Raises DataError where it has not been made."""
     folder = artifact(book.book.work, "checkpoints", name)
     if not folder.is_dir():
         where = "" if book.book.path == "." else f" --book {book.book.path}"
