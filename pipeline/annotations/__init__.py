@@ -8,5 +8,6 @@ ANNOTATORS = {
     "points": "pipeline.annotations.points:Points",
     "scribbles": "pipeline.annotations.scribbles:Scribbles",
     "masks": "pipeline.annotations.masks:Masks",
+    "shapes": "pipeline.annotations.shapes:Shapes",
     "mixture": "pipeline.annotations.mixture:Mixture",
 }

@@ -71,6 +71,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
     if getattr(entry, "kind", "") == "mixture":
+        if verb == "annotate" and "parts" not in entry.options:
+            yield f"{where}.options.parts: missing. Name kinds and their parts: {{boxes: 0.5, points: 0.5}}."
         yield from _mixture_problems(f"{where}.options.options", entry.options.get("options"))
     if verb == "train":
         yield from _add_on_problems(where, entry)

@@ -69,8 +69,8 @@ class ImportAnnotationsEntry(Entry):
     """The data set: an entry of ``prepare``."""
     split: str
     """Which of its splits is annotated."""
-    kind: Literal["boxes", "points", "scribbles"]
-    """What the file holds."""
+    kind: Literal["tags", "boxes", "points", "scribbles", "masks", "shapes", "mixture"]
+    """Which labels of the file are taken; "shapes" are all that a labelling tool's export has, image by image."""
     file: Given
     """The annotations, relative to the project root. DVC watches it."""
     options: Options = {}

@@ -108,7 +108,7 @@ def _add_stage(verb: str, summary: str) -> None:
 for _verb, _summary in {
     "prepare": "Find or make a data set and check every image.",
     "annotate": "Write supervision from published tags or ground-truth masks.",
-    "import_annotations": "Write supervision from a file of boxes, points or scribbles.",
+    "import_annotations": "Write supervision from boxes, points, scribbles or an export of a labelling tool.",
     "import_weights": "Turn a file of pretrained weights into a checkpoint.",
     "train": "Train a method; an interrupted training goes on where it was.",
     "export_cams": "Write the class activation maps of the tagged images.",

@@ -12,6 +12,7 @@ from pipeline.book.options import effective_options
 from pipeline.book.params import Book
 from pipeline.results.tables.circumstances import of_stages, seconds_of
 from pipeline.results.tables.freshness import Record
+from pipeline.results.tables.label_cost import label_cost
 from pipeline.results.tables.recipes import test_settings
 from pipeline.tracking.runs import RecordedStage
 
@@ -44,6 +45,7 @@ def provenance(
         **_inference(book, name, nodes, metrics),
         "init": [_init(book, node) for node in nodes if node[0] == "import_weights"],
         "trained": [_training(book, node) for node in nodes if node[0] == "train"],
+        "label_cost": label_cost(book, nodes),
         "dvc": {"metrics.json": record.md5(folder / "metrics.json"), of: record.md5(_path(book, _judged(book, name)))},
         "mlflow": {stage: run_of(runs, stage) for stage in (f"evaluate@{name}", f"{made[0]}@{made[1]}")},
         "made": of_stages((f"{verb}@{name}" for verb, name in nodes), runs, _seeds(book, nodes)),

@@ -28,6 +28,8 @@ from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.running.dry_run.run import _why, dry_run
 from tests.helpers import made_book
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 NET = {"backbone": "resnet18", "width": 0.25}
 SCRATCH = Path("work/dry_run/made")
