@@ -29,6 +29,9 @@ Weight = Annotated[Number, Field(ge=0, description="a weight of 0 or more")]
 Share = Annotated[Number, Field(ge=0, le=1, description="a share in [0,1]")]
 ShareBelowOne = Annotated[Number, Field(ge=0, lt=1, description="a share in [0,1)")]
 ShareAboveZero = Annotated[Number, Field(gt=0, le=1, description="a share in (0,1]")]
+Shares = Annotated[
+    ShareBelowOne | Sequence[ShareBelowOne], Field(description="a share in [0,1), or a list of one for each class")
+]
 InnerShare = Annotated[Number, Field(gt=0, lt=1, description="a share in (0,1)")]
 StartEpoch = Annotated[Number, Field(ge=0, description="an epoch of 0 or later")]
 """From which a loss counts; a dry run of a few steps sets it to 0."""

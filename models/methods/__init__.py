@@ -11,6 +11,7 @@ METHODS = {
     "amn": "models.methods.amn:Amn",
     "boundary_net": "models.methods.boundary_net:BoundaryNet",
     "classifier": "models.methods.classifier:Classifier",
+    "dupl": "models.methods.dupl:Dupl",
     "one_stage": "models.methods.one_stage:OneStage",
     "rcm_mam": "models.methods.rcm_mam:RcmMam",
     "recam": "models.methods.recam:Recam",
@@ -18,6 +19,7 @@ METHODS = {
     "seam": "models.methods.seam:Seam",
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
     "spml": "models.methods.spml:Spml",
+    "toco": "models.methods.toco:Toco",
 }
 
 ADD_ONS = {

@@ -81,6 +81,7 @@ class RandomWalk:
     """Walks a CAM over the links of its image. Picklable."""
 
     built_by_check: ClassVar[bool] = True
+    reads: ClassVar[str] = "links"
 
     def __init__(
         self,

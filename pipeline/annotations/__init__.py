@@ -1,4 +1,4 @@
-"""Kinds of supervision, by the name that a recipe calls them."""
+"""Kinds of supervision, and where class-agnostic masks come from, by the name that a recipe calls them."""
 
 from __future__ import annotations
 
@@ -10,4 +10,10 @@ ANNOTATORS = {
     "masks": "pipeline.annotations.masks:Masks",
     "shapes": "pipeline.annotations.shapes:Shapes",
     "mixture": "pipeline.annotations.mixture:Mixture",
+}
+
+PROPOSERS = {
+    "sam": "pipeline.annotations.proposers:SamFiles",
+    "coco_results": "pipeline.annotations.proposers:CocoResults",
+    "regions": "pipeline.annotations.proposers:RegionMaps",
 }

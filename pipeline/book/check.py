@@ -127,6 +127,11 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     if trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
+    if trait(target, "reads_tokens") and not backbone.startswith("timm/"):
+        yield (
+            f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "
+            "timm, such as timm/vit_base_patch16_224."
+        )
 
 
 def _homes(verb: str, entry: Any, field: str) -> dict[str, str]:
@@ -179,8 +184,8 @@ def _mixture_problems(where: str, options: Any) -> Iterator[str]:
 
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
-    """Supervision and CAMs must come from the data set that the entry names."""
-    for key in ("supervision", "over", "cams"):
+    """Supervision, CAMs and proposals must come from the data set that the entry names."""
+    for key in ("supervision", "over", "cams", "proposals"):
         value = getattr(entry, key, None)
         made = book.producer(REFERENCES[key], value) if value else None
         if made and made[1].data != entry.data:

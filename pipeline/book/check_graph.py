@@ -35,7 +35,7 @@ def _circle(needs: Mapping[Node, Sequence[Node]]) -> list[Node]:
 
 def split_problems(book: Book) -> Iterator[str]:
     """Splits that a data set is known not to have: its options, or its reader, say so."""
-    for verb in ("annotate", "import_annotations", "predict_masks", "evaluate"):
+    for verb in ("annotate", "import_annotations", "import_proposals", "predict_masks", "evaluate"):
         for name, entry in getattr(book, verb).items():
             known = _known_splits(book, entry.data)
             if known is not None and entry.split is not None and entry.split not in known:

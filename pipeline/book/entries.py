@@ -100,6 +100,27 @@ class ImportWeightsEntry(Entry):
     """The official network with random weights; the file is not read. For a try of a book without its weights."""
 
 
+class ImportProposalsEntry(Entry):
+    """Class-agnostic masks, such as SAM's: they say what belongs together, and not what it is."""
+
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    split: str
+    """Of which of its splits."""
+    proposer: str
+    """Where they come from: a name of a proposer."""
+    file: Given
+    """The masks, relative to the project root: a file, or a folder with one for each image. DVC watches it. Regions
+    are made, not read: any file that is there, such as models/ops/oversegmentation.py.
+    """
+    seen: Literal["masks", "images", "nothing"] | None = None
+    """What the proposer has learned from, for the tables: masks that people drew, images alone, or nothing; null takes
+    what is usual (SAM and EntitySeg: masks; regions: nothing).
+    """
+    options: Options = {}
+    """Of the proposer."""
+
+
 class TrainEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
@@ -145,7 +166,7 @@ class RefineCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is refined: an entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """What is refined: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     refiner: str
     """A name of a refiner."""
     dtype: Literal["float16", "uint8"] = "float16"
@@ -158,9 +179,13 @@ class PropagateCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What walks: an entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """What spreads: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     checkpoint: Name
-    """A trained method that links pixels: affinity_net, boundary_net or spml, or an official one."""
+    """A trained method that links pixels (affinity_net, boundary_net, spml), or an official one; with
+    ``spread: transport`` any with a backbone.
+    """
+    spread: str = "random_walk"
+    """How: ``random_walk`` over links, or ``transport``, by what features have in common with those of the seeds."""
     dtype: Literal["float16", "uint8"] = "float16"
     """As in ``export_cams``."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -168,14 +193,29 @@ class PropagateCamsEntry(Entry):
     instances: bool = False
     """Also tell objects of a class apart, by the displacements that boundary_net has learned."""
     options: Options = {}
-    """Of the walk."""
+    """Of the walk, or of the transport."""
+
+
+class AlignCamsEntry(Entry):
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    cams: Name
+    """What is aligned: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    proposals: Name
+    """The masks whose outlines it takes: an entry of ``import_proposals``."""
+    aligner: str
+    """A name of an aligner."""
+    dtype: Literal["float16", "uint8"] = "float16"
+    """As in ``export_cams``."""
+    options: Options = {}
+    """Of the aligner."""
 
 
 class MakePseudoMasksEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """Entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """Entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     rule: str
     """How the background is decided: a name of a rule."""
     options: Options = {}
@@ -206,6 +246,21 @@ class PredictMasksEntry(Entry):
     """A dense CRF on the probabilities; null for none."""
 
 
+class ClassifyProposalsEntry(Entry):
+    """A segmenter without training: a mask has the class of the labelled regions whose features are like its own."""
+
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    proposals: Name
+    """The masks that are classified: an entry of ``import_proposals``. Its split is what is predicted."""
+    supervision: Name
+    """The labelled regions: an entry of ``make_pseudo_masks``, ``annotate`` or ``import_annotations``."""
+    checkpoint: Name
+    """The features: a trained method with a backbone."""
+    options: Options = {}
+    """Of the bank of regions and of the vote."""
+
+
 class EvaluateEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
@@ -221,7 +276,7 @@ class EvaluateBoxesEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is judged: entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """What is judged: entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     checkpoint: Name
     """The network that ranks the classes of an image."""
     options: Options = {}

@@ -296,7 +296,7 @@ def entries_to_add(chosen: Chosen, file: str) -> dict[str, Any]:
     number = "" if not overlays else f"_{len(overlays) + 1}"
     trained = segmenter.name.removesuffix(f"_{len(overlays)}") + (number or "_corrected")
     corrections, mixed = f"corrected{number}", f"with_corrected{number}"
-    options = {"only": ["masks"], "unannotated": "unlabelled"}
+    options = {"only": ["masks"], "unannotated": "unlabelled", "brush": "areas"}
     training = entry.model_dump(mode="json", exclude_unset=True) | {"supervision": mixed}
     shapes = {"data": entry.data, "split": segmenter.split, "kind": "shapes", "file": file, "options": options}
     overlay = {"data": entry.data, "supervision": entry.supervision, "over": corrections}

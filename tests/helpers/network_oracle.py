@@ -111,5 +111,7 @@ def _values(name: str, shape: list[int], kind: str, factor: float) -> npt.NDArra
         "norm_bias": lambda: 0.1 * u,
         "running_mean": lambda: 0.1 * u,
         "running_var": lambda: 1 + 0.4 * u,
+        "embedding": lambda: u,
+        "layer_scale": lambda: 1 + 0.2 * u,
     }[kind]()
     return values.astype(np.float32)

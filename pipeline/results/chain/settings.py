@@ -19,7 +19,9 @@ COMPONENTS = {
     "annotate": "kind",
     "import_annotations": "kind",
     "train": "method",
+    "import_proposals": "proposer",
     "refine_cams": "refiner",
+    "align_cams": "aligner",
     "make_pseudo_masks": "rule",
 }
 """The key of an entry that names the component it runs."""
@@ -78,7 +80,8 @@ def component(book: Book, verb: str, entry: Any) -> str:
     method = (trained_page(*made)[0] if made else "") or entry.checkpoint
     words = {
         "export_cams": "CAMs of",
-        "propagate_cams": "random walk of",
+        "propagate_cams": getattr(entry, "spread", "").replace("_", " ") + " of",
+        "classify_proposals": "proposals by features of",
         "predict_masks": "masks of",
         "evaluate_boxes": "boxes of cams/" + getattr(entry, "cams", "") + ", classes of",
     }

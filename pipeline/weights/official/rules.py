@@ -62,3 +62,12 @@ def mit_encoder() -> Rules:
         halves = " | ".join(f"{prefix}blocks.\\1.attention.{half}_proj.\\2" for half in "kv")
         rules.append((block + r"attn\.kv\.(.*)$", halves))
     return tuple(rules)
+
+
+def projector(theirs: str, ours: str) -> Rules:
+    """DINO's head of class tokens, whose last layer has lengths and directions."""
+    return (
+        (rf"^{theirs}\.mlp\.", f"{ours}.hidden."),
+        (rf"^{theirs}\.last_layer\.weight_g$", f"{ours}.last.parametrizations.weight.original0"),
+        (rf"^{theirs}\.last_layer\.weight_v$", f"{ours}.last.parametrizations.weight.original1"),
+    )

@@ -16,6 +16,7 @@ from pipeline.weights.official.rules import (
     Rules,
     irn_heads,
     mit_encoder,
+    projector,
 )
 
 
@@ -253,6 +254,23 @@ OFFICIAL: dict[str, Official] = {
         classes="cam_head.classifier.weight",
         background=False,
         checkpoints="wetr_iter_20000.pth",
+    ),
+    "toco": Official(
+        "rulixiang/ToCo@e13514d:model/model_seg_neg.py, model/backbone/deit.py, model/backbone/vit.py",
+        "toco",
+        (
+            (r"^encoder\.(?!head\.)", "backbone."),
+            (r"^classifier\.", "heads.cam.classifier."),
+            (r"^aux_classifier\.", "heads.early.classifier."),
+            (r"^decoder\.", "heads.decoder."),
+            *projector("proj_head", "projector"),
+            *projector("proj_head_t", "teacher.network"),
+        ),
+        {"backbone": "timm/deit_base_patch16_224"},
+        ignored=(r"^encoder\.head\.",),
+        classes="heads.cam.classifier.weight",
+        background=False,
+        checkpoints="model_iter_20000.pth, of DeiT-B/16 and of ViT-B/16",
     ),
 }
 """Name in params.yaml (`import_weights.NAME.official`) -> network."""

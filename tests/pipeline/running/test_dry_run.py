@@ -182,7 +182,13 @@ def test_accumulated_parts_keep_their_size(
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("rtc", ("segmentation_start", "transform_start")), ("one_stage", ("pretrain",)), ("afa", ("pretrain",))],
+    [
+        ("rtc", ("segmentation_start", "transform_start")),
+        ("one_stage", ("pretrain",)),
+        ("afa", ("pretrain",)),
+        ("toco", ("pretrain",)),
+        ("dupl", ("pretrain", "noise_start")),
+    ],
 )
 def test_losses_that_begin_late_begin_at_once(method: str, options: tuple[str, ...]) -> None:
     entry = TrainEntry(data="a", supervision="a", init="a", method=method, settings={"epochs": 20})

@@ -47,7 +47,9 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loaded_method_answers_as_the_saved_one(tmp_path: Path, name: str) -> None:
-    options = {"output_stride": 8, **({"backbone": "mit_b0"} if name == "afa" else {})}
+    transformer = {"backbone": "timm/test_vit", "width": 1.0, "output_stride": 16}
+    special = {"afa": {"backbone": "mit_b0"}, "dupl": transformer, "toco": transformer}
+    options = {"output_stride": 8, **special.get(name, {})}
     method = small(name, **options)
     method.backbone.mean.fill_(0.25)
     loaded = load_method(save(tmp_path / "c", method, name, **options))

@@ -15,6 +15,7 @@ from models.losses.class_score import class_scores
 from models.method import layers
 from models.ops.affinity import feature_affinity
 from models.ops.pixel_pairs import fitting_radius, pair_offsets
+from models.ops.tokens import token_maps
 from pipeline.weights.official.importing import OfficialNetwork, from_entries
 from tests.helpers.network_oracle import NetworkOracle, available
 
@@ -129,6 +130,24 @@ def afa(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
     }
 
 
+def toco(page: Page, published: OfficialNetwork, image: Tensor) -> Answers:
+    seen, outputs = token_maps(page.backbone, image, page.early), page.look(image)
+    products = page.backbone.tokens(image, blocks=1)[1][0]
+    return {
+        "cls_token": seen.image,
+        "patch_tokens": seen.patches.flatten(2).transpose(1, 2),
+        "aux_tokens": seen.early.flatten(2).transpose(1, 2),
+        "cam": outputs["maps"],
+        "cam_aux": outputs["maps_early"],
+        "cls": outputs["logits"],
+        "cls_aux": outputs["logits_early"],
+        "seg": outputs["scores"],
+        "proj": page.projector(seen.image),
+        "proj_t": page.teacher.network(seen.image),
+        "attn_block12": products.softmax(-1).mean(1),
+    }
+
+
 NETWORKS: dict[str, tuple[str, Callable[[Page, OfficialNetwork, Tensor], Answers]]] = {
     "seam": ("seam", seam),
     "hfpl_seam_voc": ("hfpl_seam", seam),
@@ -145,6 +164,7 @@ NETWORKS: dict[str, tuple[str, Callable[[Page, OfficialNetwork, Tensor], Answers
     "deeplabv2_r101_msc": ("deeplab_v2", deeplab_v2),
     "one_stage_wseg": ("one_stage", one_stage),
     "afa_mit_b1": ("afa", afa),
+    "toco_deit_b": ("toco", toco),
 }
 """Oracle -> name in the importer, and what makes the oracle's outputs of our page."""
 
