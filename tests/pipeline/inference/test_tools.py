@@ -23,6 +23,8 @@ from skimage.draw import disk, polygon
 
 from models.errors import ConfigurationError, DataError
 from models.structures import Mask
+from pipeline.annotations.build import annotate_catalogue, check_annotations
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from pipeline.inference.coco import coco_segments
 from pipeline.inference.stored import StoredMasks
 from pipeline.inference.tools import TOOLS
@@ -203,6 +205,36 @@ def test_what_was_written_is_the_mask_again(
         if shapes == "masks":
             np.testing.assert_array_equal(read[image.id], mask)
         assert min(ious(read[image.id], mask).values()) >= LEAST_IOU
+
+
+@pytest.mark.parametrize(("tool", "shapes"), [*EXACT, *OUTLINED])
+def test_the_readers_of_exports_give_the_mask_again(
+    tool: str, shapes: Shapes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_for(tool, images(), tmp_path / "out", How(CLASSES, shapes))
+    file = as_people_save_it(tmp_path / "out", tool)
+    options = {"file": str(file), "only": ["masks"], "brush": "areas", "unannotated": "background"}
+    entries = {image.id: CatalogueImage(image.id, image.path.as_posix(), image.size) for image in images()}
+    catalogue = Catalogue("photos", CLASSES, {"train": tuple(entries)}, entries)
+    check_annotations("shapes", catalogue, list(entries), options)
+    read = dict(annotate_catalogue("shapes", catalogue, None, list(entries), options))
+    for image, mask in zip(images(), SCENES.values(), strict=True):
+        if shapes == "masks":
+            np.testing.assert_array_equal(read[image.id].seeds, mask)
+        assert min(ious(read[image.id].seeds, mask).values()) >= LEAST_IOU
+
+
+def as_people_save_it(folder: Path, tool: str) -> Path:
+    """In Label Studio a prediction becomes an annotation when a person takes it over."""
+    if tool != "labelstudio":
+        return folder
+    file = folder / "label_studio.json"
+    tasks = json.loads(file.read_text())
+    for task in tasks:
+        task["annotations"] = [{"result": task.pop("predictions")[0]["result"]}]
+    file.write_text(json.dumps(tasks))
+    return file
 
 
 @pytest.mark.parametrize("tool", TOOLS)
