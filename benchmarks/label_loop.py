@@ -6,7 +6,8 @@
 The book's segmenter is made first. Then, for each way to choose (least confidence, largest disagreement, at random) and
 each budget, the true masks of the chosen images stand for what a person would correct: they are exported as COCO's
 file, read again by ``import_annotations``, laid over the pseudo-masks, and a segmenter learns from both, once for each
-seed. Gains are over segmenters of the same seeds that learn from the pseudo-masks alone. A book.yaml gets the entries as a block ``label_loop`` at its end.
+seed. Gains are over segmenters of the same seeds that learn from the pseudo-masks alone. A book.yaml gets the entries
+as a block ``label_loop`` at its end.
 
 Minutes are those of outlines from scratch, 79 s an object (Bearman et al. 2016; ``models/metrics/label_cost.py``), for
 the classes that each image shows: an upper bound, since whoever corrects a mask begins with one. The table is printed
@@ -34,7 +35,8 @@ from pipeline.book.load import checked_book
 from pipeline.book.params import Book
 from pipeline.compute.runtime import device
 from pipeline.inference.coco import coco_segments
-from pipeline.inference.label_loop import By, Trained, choose, segmenter_of
+from pipeline.inference.label_loop import By, choose
+from pipeline.inference.rounds import Trained, changed, segmenter_of
 from pipeline.inference.stored import StoredMasks
 from pipeline.inference.tools.export import file_names, write_for
 from pipeline.inference.tools.images import How, LabelledImage
@@ -137,9 +139,9 @@ def sections(book: Book, trials: Sequence[Trial], given: argparse.Namespace) -> 
     added: dict[str, dict[str, Any]] = {verb: {} for verb in ADDED}
     for trial in trials:
         mixed = f"with_{trial.corrections}" if trial.images else entry.supervision
-        added["train"][trial.name] = _as(entry, supervision=mixed, seed=trial.seed)
-        added["predict_masks"][trial.name] = _as(prediction, checkpoint=trial.name)
-        added["evaluate"][trial.name] = _as(judged, of=f"masks/{trial.name}")
+        added["train"][trial.name] = changed(entry, supervision=mixed, seed=trial.seed)
+        added["predict_masks"][trial.name] = changed(prediction, checkpoint=trial.name)
+        added["evaluate"][trial.name] = changed(judged, of=f"masks/{trial.name}")
         if not trial.images:
             continue
         added["import_annotations"][trial.corrections] = {
@@ -155,10 +157,6 @@ def sections(book: Book, trials: Sequence[Trial], given: argparse.Namespace) -> 
 
 
 ADDED = ("import_annotations", "overlay_labels", "train", "predict_masks", "evaluate")
-
-
-def _as(entry: Any, **changes: Any) -> dict[str, Any]:
-    return {**entry.model_dump(mode="json", exclude_unset=True), **changes}
 
 
 def _add_block(folder: Path, added: Mapping[str, Any]) -> None:

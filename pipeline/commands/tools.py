@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-import yaml
 
 from pipeline.book.load import checked_book
 from pipeline.commands.app import USE, BookOption, app, complete_book
@@ -90,11 +89,10 @@ def label_loop(
     - ``python -m pipeline label-loop recipes/farm --by disagreement --as labelme --to round_2``
     """
     from pipeline.compute.runtime import device
-    from pipeline.inference.label_loop import choose, entries_to_add
+    from pipeline.inference.label_loop import CORRECTED, ENTRIES, choose
 
     options = {"tolerance": tolerance, "url": url, "shapes": shapes, "checkpoint": checkpoint, "device": device()}
     chosen = choose(checked_book(book), out, by=by, count=count, tool=tool, **options)
     done = f"; {chosen.corrected} are corrected already" if chosen.corrected else ""
     print(f"{len(chosen.images)} of {chosen.of} images in {out}, first those with most to gain (by {by}){done}.")
-    print("Correct them, save the tool's export as EXPORT, and add to the book:\n")
-    print(yaml.safe_dump(entries_to_add(chosen, "EXPORT"), sort_keys=False, allow_unicode=True), end="")
+    print(f"Correct them, put the tool's export into {out / CORRECTED}, and add {out / ENTRIES} to the book.yaml.")

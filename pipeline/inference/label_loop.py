@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
-from models.errors import ConfigurationError, DataError, closest
+from models.errors import ConfigurationError, DataError
 from models.structures import BACKGROUND, UNLABELLED, Mask
-from pipeline.book.artifacts import artifact
-from pipeline.book.entries import OverlayLabelsEntry
 from pipeline.book.params import Book
-from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.rle import decoded
 from pipeline.inference.inputs import Input
+from pipeline.inference.rounds import Trained, entries_to_add, segmenter_of
 from pipeline.inference.stored import require_empty
 from pipeline.inference.tools.export import file_names, write_for
 from pipeline.inference.tools.images import How, LabelledImage, Shapes, shapes_for
@@ -34,7 +32,7 @@ from pipeline.storage.whole import whole_file
 from stages.prepare import report
 
 By = Literal["confidence", "disagreement", "random"]
-LIST, IMAGES = "images.csv", "images"
+LIST, IMAGES, CORRECTED, ENTRIES = "images.csv", "images", "corrected", "entries.yaml"
 COLUMNS = ("rank", "image", "file", "confidence", "disagreement", "classes", "why")
 
 
@@ -62,55 +60,6 @@ class Candidate:
         if by == "disagreement" and self.disagreement is not None:
             return f"{self.disagreement:.0%} disagreement (1 - mIoU) between the segmenter and what it learned from"
         return "drawn at random" if by == "random" else "no label to compare with"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A segmenter of a book and the images that it learned from."""
-
-    book: Book
-    name: str
-
-    @property
-    def entry(self) -> Any:
-        """Its training."""
-        return self.book.entry("train", self.name)
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        return Catalogue.load(artifact(self.book.book.work, "catalogues", self.entry.data))
-
-    @cached_property
-    def labels(self) -> SupervisionStore:
-        """What it learned from."""
-        return self._store(self.entry.supervision)
-
-    @property
-    def split(self) -> str:
-        """The split that it learned from."""
-        return next((split for split, ids in self.catalogue.splits.items() if ids == self.labels.ids), "train")
-
-    def corrected(self) -> set[str]:
-        """Images with labels of people's over those that were made: with a pixel, at least, of ``over:``."""
-        stores = [self._store(overlay.over) for overlay in self.overlays]
-        return {id for store in stores for id, item in store if (item.seeds != UNLABELLED).any()}
-
-    @property
-    def overlays(self) -> list[OverlayLabelsEntry]:
-        """The entries that laid labels over those below, the last one first."""
-        found, name = [], self.entry.supervision
-        while name in self.book.overlay_labels:
-            found.append(self.book.overlay_labels[name])
-            name = found[-1].supervision
-        return found
-
-    def tags(self, ids: Iterable[str]) -> dict[str, list[bool]]:
-        """The classes that may win in each image; images without published tags are left out."""
-        tagged = [id for id in ids if self.catalogue.entry(id).tags is not None]
-        return {id: self.labels.tags(id).tolist() for id in tagged}
-
-    def _store(self, name: str) -> SupervisionStore:
-        return SupervisionStore.opened(artifact(self.book.book.work, "supervision", name))
 
 
 @dataclass(frozen=True)
@@ -146,7 +95,8 @@ def choose(
 
     Args:
         book: checked by name.
-        out: gets ``images.csv``, the images in ``images/``, and a folder of the tool's name.
+        out: gets ``images.csv``, the images in ``images/``, a folder of the tool's name, and ``entries.yaml``, a block
+            for the book.yaml which expects the tool's export in ``corrected/``.
         by: lowest confidence of the segmenter, largest disagreement with what it learned from, or at random.
         count: how many images.
         tool: a name of :data:`pipeline.inference.tools.TOOLS`.
@@ -179,24 +129,10 @@ def choose(
     results = _segmented(segmenter, ids, place, class_names, device)
     ranked = sorted(candidates(segmenter.labels, results), key=lambda one: _order(one, by))[:count]
     _write(ranked, by, tool, out, how, file_names(segmenter.catalogue))
+    block = entries_to_add(segmenter, (out / CORRECTED).as_posix())
+    with whole_file(out / ENTRIES, durable=False) as scratch:
+        scratch.write_text(f"\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True)}", encoding="utf-8")
     return Chosen(segmenter, ranked, len(ids), len(corrected))
-
-
-def segmenter_of(book: Book, named: str | None) -> str:
-    """The training that was named, or that the book's first ``predict_masks`` entry uses.
-
-    Raises:
-        ConfigurationError: no such training, or none was named and the book predicts with none.
-    """
-    trained = [entry.checkpoint for entry in book.predict_masks.values() if entry.checkpoint in book.train]
-    if named is None and not trained:
-        raise ConfigurationError(
-            f"{book.book.params}: expected a training that predict_masks uses, found none. Name one with --checkpoint."
-        )
-    name = named or trained[0]
-    if name not in book.train:
-        raise ConfigurationError(f"{book.book.params} trains no '{name}'.{closest(name, book.train)}")
-    return name
 
 
 def _segmented(
@@ -287,21 +223,3 @@ def _write(ranked: Sequence[Candidate], by: By, tool: str, out: Path, how: How, 
             compared = "" if one.disagreement is None else f"{one.disagreement:.4f}"
             cells = [rank, one.id, names[one.id], f"{one.confidence:.4f}", compared, shown, one.why(by)]
             rows.writerow([plain_cell(cell) for cell in cells])
-
-
-def entries_to_add(chosen: Chosen, file: str) -> dict[str, Any]:
-    """Sections that a book needs to learn from the corrected masks in ``file`` too: an export of the labelling tool."""
-    segmenter = chosen.segmenter
-    entry, overlays = segmenter.entry, segmenter.overlays
-    number = "" if not overlays else f"_{len(overlays) + 1}"
-    trained = segmenter.name.removesuffix(f"_{len(overlays)}") + (number or "_corrected")
-    corrections, mixed = f"corrected{number}", f"with_corrected{number}"
-    options = {"only": ["masks"], "unannotated": "unlabelled", "brush": "areas"}
-    training = entry.model_dump(mode="json", exclude_unset=True) | {"supervision": mixed}
-    shapes = {"data": entry.data, "split": segmenter.split, "kind": "shapes", "file": file, "options": options}
-    overlay = {"data": entry.data, "supervision": entry.supervision, "over": corrections}
-    return {
-        "import_annotations": {corrections: shapes},
-        "overlay_labels": {mixed: overlay},
-        "train": {trained: training},
-    }

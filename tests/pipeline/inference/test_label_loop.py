@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED, Supervision
 from pipeline.binders.common import header
 from pipeline.book.artifacts import artifact
-from pipeline.book.check import check
+from pipeline.book.lineage import ancestors
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.inference.label_loop import choose, disagreement, entries_to_add, mask_of, segmenter_of
+from pipeline.inference.label_loop import choose, disagreement, mask_of
+from pipeline.inference.rounds import entries_to_add, segmenter_of
 from pipeline.storage.checkpoints import build_method, save_checkpoint
 from pipeline.storage.stores import SupervisionStore
 from tests.helpers import made_book
@@ -84,10 +86,20 @@ def test_corrected_images_are_left_out_and_the_next_round_has_names_of_its_own(
     catalogue: Catalogue, tmp_path: Path
 ) -> None:
     first = choose(book(), tmp_path / "first", by="random", count=1, tool="labelme")
-    sections = entries_to_add(first, "corrected.xml")
+    sections = entries_to_add(first.segmenter, "corrected.xml")["corrected"]
     assert list(sections["train"]) == ["net_corrected"]
+    assert sections["predict_masks"]["net_corrected"]["checkpoint"] == "net_corrected"
+    assert yaml.safe_load((tmp_path / "first" / "entries.yaml").read_text()) == {
+        "corrected": {
+            **sections,
+            "import_annotations": {
+                "corrected": {**sections["import_annotations"]["corrected"], "file": f"{tmp_path}/first/corrected"}
+            },
+        }
+    }
     both = {verb: {**getattr(book(), verb), **added} for verb, added in sections.items()}
-    check(book(**both).model_copy(update={"table": made_book.book().table}))
+    below = ancestors(book(**both), "predict_masks", "net_corrected")
+    assert {("import_annotations", "corrected"), ("make_pseudo_masks", "pseudo")} <= set(below)
     ids, (done,) = catalogue.ids("train"), (one.id for one in first.images)
     for name in ("corrected", "with_corrected"):
         writer = SupervisionStore.create(artifact("work/made", "supervision", name), header(catalogue, ids))
@@ -98,8 +110,9 @@ def test_corrected_images_are_left_out_and_the_next_round_has_names_of_its_own(
     second = choose(after, tmp_path / "second", by="random", count=9, tool="labelme")
     assert (second.of, second.corrected) == (3, 1)
     assert done not in [one.id for one in second.images]
-    again = entries_to_add(second, "second.xml")
+    again = entries_to_add(second.segmenter, "second.xml")["corrected_2"]
     assert list(again["overlay_labels"]) == ["with_corrected_2"]
+    assert list(again["train"]) == ["net_2"]
     assert again["overlay_labels"]["with_corrected_2"]["supervision"] == "with_corrected"
 
 
