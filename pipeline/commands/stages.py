@@ -91,7 +91,7 @@ EXAMPLES = {
     "propagate_cams": "walk --book recipes/voc_mini",
     "align_cams": "vote --book recipes/voc_mini_proposals",
     "make_pseudo_masks": "cam_crf",
-    "overlay_labels": "corrected --book recipes/photos",
+    "overlay_labels": "walk_clicked --book recipes/voc_mini",
     "predict_masks": "segmenter",
     "classify_proposals": "neighbours --book recipes/voc_mini_proposals",
     "evaluate": "segmenter_val",
