@@ -24,10 +24,11 @@ def meet_again(backend: str) -> None:
         return
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     if backend == "nccl":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         atexit.register(distributed.destroy_process_group)
-    store, rank, size = next(distributed.rendezvous("env://"))
-    apart = distributed.PrefixStore(f"restart_{restarts}", store)
+    store, rank, size = next(rendezvous("env://"))
+    apart = distributed.PrefixStore(f"restart_{restarts}", store)  # type: ignore[attr-defined]
     distributed.init_process_group(backend, store=apart, rank=rank, world_size=size)

@@ -23,7 +23,7 @@ from pipeline.inference.rounds import Trained, entries_to_add, segmenter_of
 from pipeline.inference.stored import require_empty
 from pipeline.inference.tools.export import file_names, write_for
 from pipeline.inference.tools.images import How, LabelledImage, Shapes, shapes_for
-from pipeline.inference.trained import Place, load_segmenter, of_book
+from pipeline.inference.trained import Place, load_segmenter, place_of
 from pipeline.inference.worker import Result, SegmentChunk
 from pipeline.problems.notices import first_of
 from pipeline.storage.csv_cells import plain_cell
@@ -113,7 +113,7 @@ def choose(
         raise ConfigurationError(f"--count: expected 1 image or more, found {count}.")
     segmenter = Trained(book, segmenter_of(book, checkpoint))
     require_empty(out)
-    place = of_book(book, segmenter.name)
+    place = place_of(book, segmenter.name)
     _, class_names = load_segmenter(place)
     how = How(
         class_names,

@@ -104,21 +104,7 @@ class SegmentChunk:
         return replace(self._written(item, image, scored), remarks=photo.remarks)
 
     def _scored(self, item: Input, image: Image) -> Scored:
-        from models.refiners.dense_crf import SegmentationCrf
-        from stages.predict_masks import predict_scored
-
-        how = self.how
-        method: Any = _method(self.checkpoint, (self.checkpoint / "checkpoint.json").stat().st_mtime_ns, self.device)
-        tags = self.tags.get(item.name)
-        return predict_scored(
-            (item.name, image, None if tags is None else np.array(tags, np.bool_)),
-            method,
-            device=self.device,
-            scales=how.scales,
-            flip=how.flip,
-            average=how.average,  # type: ignore[arg-type]
-            crf=None if how.crf is None else SegmentationCrf(**how.crf),
-        )
+        return segment(item.name, image, self.tags.get(item.name), self.checkpoint, self.how, self.device)
 
     def _written(self, item: Input, image: Image, scored: Scored) -> Result:
         from PIL import Image as Pictures
@@ -162,6 +148,37 @@ class SegmentChunk:
             "background": labels[0],
             "classes": labels[1:],
         }
+
+
+def segment(
+    name: str, image: Image, tags: Sequence[bool] | None, checkpoint: Path, how: PredictOptions, device: str
+) -> Scored:
+    """Segment one image.
+
+    Args:
+        name: of the image, for messages.
+        image: uint8 [H,W,3].
+        tags: the C classes that may win; None for all.
+        checkpoint: folder of a segmenter, which is loaded once a process.
+        how: scales, mirror image, CRF.
+        device: of the network.
+
+    Raises:
+        DataError: the probabilities are not finite.
+    """
+    from models.refiners.dense_crf import SegmentationCrf
+    from stages.predict_masks import predict_scored
+
+    method: Any = _method(checkpoint, (checkpoint / "checkpoint.json").stat().st_mtime_ns, device)
+    return predict_scored(
+        (name, image, None if tags is None else np.array(tags, np.bool_)),
+        method,
+        device=device,
+        scales=how.scales,
+        flip=how.flip,
+        average=how.average,  # type: ignore[arg-type]
+        crf=None if how.crf is None else SegmentationCrf(**how.crf),
+    )
 
 
 def _read(item: Input, scale: float, upright: bool) -> Photo | Problem:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from models.ops.run_lengths import region_of_runs
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Region, Shape
 from pipeline.annotations.tools.values import mappings, number, pairs, sides, size_of
 from pipeline.datasets import rle
@@ -116,4 +117,4 @@ def column_runs(counts: str | list[int], size: tuple[int, int]) -> Region:
         runs = rle.runs_of_text(counts) if isinstance(counts, str) else np.array(counts, np.int64)
     except (UnicodeEncodeError, OverflowError):
         raise ValueError("counts that are no run lengths") from None
-    return rle.of_runs(runs, size)
+    return region_of_runs(runs, size)

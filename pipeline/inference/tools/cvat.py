@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
+from models.ops.run_lengths import runs_of
 from pipeline.datasets.rle import Region
 from pipeline.datasets.voc_colours import voc_palette
 from pipeline.inference.tools.images import How, Images, LabelledImage
@@ -73,9 +74,7 @@ def _mask(region: Region) -> tuple[str, dict[str, str]]:
     """Runs of 0 and 1 in turn, along the rows of the region's rectangle."""
     rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
     top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
-    inside = region[top:bottom, left:right].ravel()
-    changes = np.flatnonzero(np.diff(inside, prepend=False, append=~inside[-1]))
-    runs = np.diff(changes, prepend=0)
+    runs = runs_of(region[top:bottom, left:right].T)
     place = {"left": left, "top": top, "width": right - left, "height": bottom - top}
     return "mask", {"rle": ", ".join(map(str, runs.tolist())), **{key: str(value) for key, value in place.items()}}
 

@@ -75,7 +75,7 @@ def test_the_card_has_all_options_classes_and_the_normalisation(tmp_path: Path) 
     assert content["class_names"] == list(CLASSES)
     assert content["options"] == {
         "backbone": "resnet18", "width": 0.25, "output_stride": 16, "freeze_bn": False,
-        "frozen_stages": 0, "dropout": 0.0, "pooling": "gap", "labels": "multi",
+        "frozen_stages": 0, "frozen": False, "dropout": 0.0, "pooling": "gap", "labels": "multi",
     }  # fmt: skip
     assert content["normalisation"]["mean"] == pytest.approx([0.485, 0.456, 0.406])
 
