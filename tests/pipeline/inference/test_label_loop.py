@@ -32,7 +32,8 @@ def book(supervision: str = "pseudo", **sections: Any) -> Book:
     given = {
         "import_weights": {"random": {"architecture": "random", "file": "params.yaml"}},
         "train": {"net": TRAIN | {"supervision": supervision}},
-        "annotate": {"tags": {"data": "made", "split": "train", "kind": "tags"}},
+        "annotate": {"pseudo": {"data": "made", "split": "train", "kind": "masks"}},
+        **{verb: {} for verb in ("export_cams", "refine_cams", "make_pseudo_masks", "evaluate")},
     }
     return made_book.book(**(given | sections))
 
@@ -99,7 +100,7 @@ def test_corrected_images_are_left_out_and_the_next_round_has_names_of_its_own(
     }
     both = {verb: {**getattr(book(), verb), **added} for verb, added in sections.items()}
     below = ancestors(book(**both), "predict_masks", "net_corrected")
-    assert {("import_annotations", "corrected"), ("make_pseudo_masks", "pseudo")} <= set(below)
+    assert {("import_annotations", "corrected"), ("annotate", "pseudo")} <= set(below)
     ids, (done,) = catalogue.ids("train"), (one.id for one in first.images)
     for name in ("corrected", "with_corrected"):
         writer = SupervisionStore.create(artifact("work/made", "supervision", name), header(catalogue, ids))
@@ -126,4 +127,4 @@ def test_what_cannot_be_chosen_from_is_refused(catalogue: Catalogue, tmp_path: P
     with pytest.raises(DataError, match="not empty"):
         choose(book(), tmp_path / "full", by="random", count=1, tool="cvat")
     with pytest.raises(ConfigurationError, match="--checkpoint"):
-        segmenter_of(book(predict_masks={}, evaluate={}), None)
+        segmenter_of(book(predict_masks={}), None)
