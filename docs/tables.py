@@ -153,6 +153,21 @@ def boxes(content: Content) -> str:
     return _table(["boxes of", "images", *BOXES.values()], rows, words=1)
 
 
+def label_costs(content: Content) -> str:
+    """Final numbers of recipes by what their labels cost, in minutes of a person: the cheapest first."""
+    lines = []
+    for row in content["recipes"]:
+        last = next((key for key in ("val_crf", "val") if key in row["miou"]), None)
+        cost = last and content["evaluations"][row["evaluations"][last]]["provenance"].get("label_cost")
+        if cost:
+            lines.append((cost["minutes"], row["label"], cost, row["miou"][last]))
+    rows = [
+        [label, ", ".join(cost["kinds"]), str(cost["images"]), f"{minutes:.0f}", _score(miou)]
+        for minutes, label, cost, miou in sorted(lines, key=lambda line: line[:2])
+    ]
+    return _table(["recipe", "labels", "images", "minutes of a person", "mIoU"], rows, words=2)
+
+
 def made(content: Content) -> str:
     """One sentence: when, at which commit, on which machine, in which precision, with which seeds, in what time."""
     facts = content["made"]
@@ -188,6 +203,7 @@ VIEWS: dict[str, Callable[[Content], str]] = {
     "repeats": repeats,
     "differences": differences,
     "boxes": boxes,
+    "label_costs": label_costs,
     "made": made,
 }
 
@@ -219,6 +235,8 @@ def _book(name: str, content: Content) -> Iterator[str]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"
     if content.get("comparisons"):
         yield f"### Differences in mIoU\n\n{differences(content)}"
+    if any(number["provenance"].get("label_cost") for number in content["evaluations"].values()):
+        yield f"### What the labels cost\n\n{label_costs(content)}"
     yield f"### Evaluations\n\n{evaluations(content)}"
     if content["localisations"]:
         yield f"### Boxes\n\n{boxes(content)}"

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections import UserDict
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from models.errors import ConfigurationError, closest
+
+
+class Door(UserDict[str, str]):
+    """Names to "module:attribute"; the key ``LIBRARY/NAME`` stands for every name of that form."""
+
+    def __missing__(self, name: str) -> str:
+        if (form := _form(name)) in self.data:
+            return self.data[form]
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.data or (isinstance(name, str) and _form(name) in self.data)
+
+
+def _form(name: str) -> str:
+    return re.sub(r"/[\w.-]+$", "/NAME", name)
 
 
 def resolve(door: Mapping[str, str], name: str, what: str) -> Any:

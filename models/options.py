@@ -29,6 +29,9 @@ Weight = Annotated[Number, Field(ge=0, description="a weight of 0 or more")]
 Share = Annotated[Number, Field(ge=0, le=1, description="a share in [0,1]")]
 ShareBelowOne = Annotated[Number, Field(ge=0, lt=1, description="a share in [0,1)")]
 ShareAboveZero = Annotated[Number, Field(gt=0, le=1, description="a share in (0,1]")]
+Shares = Annotated[
+    ShareBelowOne | Sequence[ShareBelowOne], Field(description="a share in [0,1), or a list of one for each class")
+]
 InnerShare = Annotated[Number, Field(gt=0, lt=1, description="a share in (0,1)")]
 StartEpoch = Annotated[Number, Field(ge=0, description="an epoch of 0 or later")]
 """From which a loss counts; a dry run of a few steps sets it to 0."""
@@ -39,6 +42,7 @@ Side = Annotated[Whole, Field(ge=0, description="0 (the image's own size) or pix
 PixelValue = Annotated[Whole, Field(ge=0, le=255, description="a pixel value 0..255")]
 Unsure = Annotated[Whole, Predicate((254, 255).__contains__), Field(description="255 (void) or 254 (unlabelled)")]
 """What a pixel is that no rule is sure of."""
+BlockNumbers = Annotated[Sequence[PositiveCount], Field(min_length=1, description="one or more block numbers, from 1")]
 Grid = Annotated[PositiveCount | Literal["full"], Field(description="a whole number above 0, or 'full'")]
 
 Scales = Annotated[Sequence[Positive], Field(min_length=1, description="one or more factors above 0")]

@@ -73,6 +73,19 @@ class Cam:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Proposals:
+    """Class-agnostic masks of one image, which may overlap; a map of regions is the special case of a partition.
+
+    Attributes:
+        masks: bool [M,H,W], none of them empty.
+        scores: float32 [M] in [0,1], how sure the proposer is of each.
+    """
+
+    masks: npt.NDArray[np.bool_]
+    scores: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """A training batch.
 
@@ -227,3 +240,11 @@ class Propagator(Protocol):
 
     def links(self, image: Tensor) -> Links:
         """The graph over which scores walk, for one image [1,3,H,W] on the network's device."""
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """A network whose backbone's features can be looked at."""
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Maps [B,D,h,w] by the name of their layer, for image [B,3,H,W] on the network's device."""

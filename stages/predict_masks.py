@@ -36,10 +36,12 @@ class Scored:
     Attributes:
         mask: uint8 [H,W] of 0..C.
         scores: float32 [1+C], the mean probability of each label over the pixels that have it; 0 for absent labels.
+        confidence: float32 [H,W] in [0,1], the probability of each pixel's label.
     """
 
     mask: Mask
     scores: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
 
 
 def predict_masks(
@@ -205,4 +207,4 @@ def _scored(image: Image, probabilities: Tensor, crf: Crf | None) -> Scored:
     means = (sums / counts.clamp(min=1)).float().cpu().numpy()
     if not np.isfinite(means).all():
         raise FloatingPointError
-    return Scored(best.to(torch.uint8).cpu().numpy(), means)
+    return Scored(best.to(torch.uint8).cpu().numpy(), means, top.float().cpu().numpy())

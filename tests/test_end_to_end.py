@@ -16,6 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {
     "WEAK2MASK_TRACKING": "off",

@@ -31,7 +31,8 @@ This page lists every key that `params.yaml` of a recipe book may have, with wha
 left out. Use it beside an editor; `python -m pipeline check` reports whatever a book has wrong, with the line and the
 closest valid name. How a book is put together is in [Recipe books](../books.md).
 
-A book has the sections `book`, `table` and one for each verb. Every verb must be there, if only as `{}`. The keys below
+A book has the sections `book`, `table` and one for each verb. Every verb must be there, if only as `{}`, but for
+`import_proposals`, `align_cams`, `overlay_labels` and `classify_proposals`. The keys below
 a verb are names of your choice (lower case, digits, underscores): each is one stage. Entries refer to each other by
 these names.
 """
@@ -45,6 +46,9 @@ COMPONENTS = {
     "method": ("Methods", "Values of `train.NAME.method`; the options stand in `train.NAME.model`."),
     "add_on": ("Add-ons", "Keys of `train.NAME.add_ons`, each with its options."),
     "refiner": ("Refiners", "Values of `refine_cams.NAME.refiner`; the options stand in `refine_cams.NAME.options`."),
+    "spread": ("Spreads", "Values of `propagate_cams.NAME.spread`; the options stand in `options` beside it."),
+    "proposer": ("Proposers", "Values of `import_proposals.NAME.proposer`; the options stand in `options` beside it."),
+    "aligner": ("Aligners", "Values of `align_cams.NAME.aligner`; the options stand in `options` beside it."),
     "rule": ("Rules", "Values of `make_pseudo_masks.NAME.rule`; the options stand in `options` beside it."),
 }
 """Doors of which each component has options of its own: heading, and where they stand."""
@@ -53,7 +57,9 @@ NAMES = {
     "head": ("Heads", "Values of `head` of a method."),
 }
 """Doors whose components have no options in a book."""
-PAGES = {"method": "", "add_on": "", "refiner": "", "rule": "pseudo_masks"}
+PAGES = {
+    "method": "", "add_on": "", "refiner": "", "rule": "pseudo_masks", "proposer": "proposals", "aligner": "proposals",
+}  # fmt: skip
 """Doors whose components have a page of prose: the component's name, unless it is said here."""
 
 

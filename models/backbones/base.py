@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import ClassVar, Self
 
 import torch
@@ -27,12 +28,15 @@ class Backbone(nn.Module):
         output_strides: those that it can be built with.
         channels: feature name -> number of channels.
         strides: feature name -> stride in image pixels, after strides beyond ``output_stride`` became dilations.
+        not_needed: how published entries begin that serve what no feature needs, beside ImageNet's classifiers.
+        frozen: whether it learns nothing at all, see :meth:`hold`.
     """
 
     library: ClassVar[str] = "torchvision"
     package: ClassVar[tuple[str, str] | None] = None
     hub: ClassVar[str] = ""
     output_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
+    not_needed: tuple[str, ...] = ()
     mean: Tensor
     std: Tensor
 
@@ -48,6 +52,7 @@ class Backbone(nn.Module):
         self.strides |= {name: min(s, output_stride) for name, s in zip(LAYERS, NOMINAL_STRIDES, strict=True)}
         self.freeze_bn = False
         self.frozen_stages = 0
+        self.frozen = False
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -79,6 +84,27 @@ class Backbone(nn.Module):
             features[name] = x
         return features
 
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        with self.held(image):
+            features: dict[str, Tensor] = super().__call__(image)
+        return {name: feature.float() for name, feature in features.items()} if self.frozen else features
+
+    def hold(self) -> None:
+        """Make it an encoder that does not learn: its passes keep no graph, and use bfloat16 on a GPU that has it."""
+        self.frozen = True
+        self.requires_grad_(False)
+        self.train(self.training)
+
+    @contextmanager
+    def held(self, image: Tensor) -> Iterator[None]:
+        """How a pass over ``image`` runs: without graph, and on such a GPU in half precision, where it is frozen."""
+        if not self.frozen:
+            yield
+            return
+        half = image.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.no_grad(), torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+            yield
+
     def freeze(self, freeze_bn: bool, frozen_stages: int) -> None:
         """Hold weights still: ``frozen_stages`` counts from the stem (1: stem, 2: stem and layer1, ...).
 
@@ -93,7 +119,7 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        super().train(mode)
+        super().train(mode and not self.frozen)
         for module in self._frozen():
             module.eval()
         return self

@@ -6,7 +6,6 @@ the attention of each, and the gradient at the first norm of the last one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
@@ -18,53 +17,10 @@ from torch.nn import functional as F
 
 from models.backbones.base import LAYERS, Backbone
 from models.backbones.clip_names import official_names
+from models.ops.transformer_blocks import HEAD_CHANNELS, QuickGelu, blocks
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-HEAD_CHANNELS = 64
-
-
-class QuickGelu(nn.Module):
-    """``x sigmoid(1.702 x)``, with which OpenAI trained; OpenCLIP's own trainings have the exact GELU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
-
-
-class Block(nn.Module):
-    """``x + attention(ln_1 x)``, then ``x + mlp(ln_2 x)``, on tokens [B,n,D]."""
-
-    def __init__(self, width: int, activation: type[nn.Module] = QuickGelu) -> None:
-        super().__init__()
-        self.ln_1 = nn.LayerNorm(width)
-        self.attn = nn.MultiheadAttention(width, width // HEAD_CHANNELS, batch_first=True)
-        self.ln_2 = nn.LayerNorm(width)
-        layers = {"c_fc": nn.Linear(width, 4 * width), "gelu": activation(), "c_proj": nn.Linear(4 * width, width)}
-        self.mlp = nn.Sequential(OrderedDict(layers))
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens [B,n,D]; ``mask`` [n,n] is added to the products of queries and keys."""
-        mixed, _ = self.attn(*3 * (self.ln_1(x),), attn_mask=mask, need_weights=False)
-        return self._after(x + mixed)
-
-    def with_attention(self, x: Tensor, normed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens [B,n,D], and attention [B,n,n] from queries (rows) to keys: its mean over the heads.
-
-        ``normed`` is ``ln_1(x)`` for whoever needs the gradient there.
-        """
-        mixed, attention = self.attn(*3 * (self.ln_1(x) if normed is None else normed,))
-        return self._after(x + mixed), attention
-
-    def _after(self, x: Tensor) -> Tensor:
-        result: Tensor = x + self.mlp(self.ln_2(x))
-        return result
-
-
-def blocks(width: int, depth: int, activation: type[nn.Module] = QuickGelu) -> nn.Module:
-    """``resblocks.0`` to ``resblocks.DEPTH-1``."""
-    module = nn.Module()
-    module.resblocks = nn.ModuleList(Block(width, activation) for _ in range(depth))
-    return module
 
 
 @dataclass(frozen=True)

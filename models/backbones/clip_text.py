@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.backbones.clip import QuickGelu, blocks
 from models.errors import ConfigurationError
+from models.ops.transformer_blocks import QuickGelu, blocks
 
 FIRST, LAST = 49406, 49407
 """Tokens at the beginning and at the end of a prompt; 0 fills up what is left."""

@@ -72,7 +72,7 @@ def text_maps(
     """Softmax-GradCAM of one image: what raises the probability of a text among all that compete.
 
     Args:
-        block: the last block of the image tower (:class:`models.backbones.clip.Block`).
+        block: the last block of the image tower (:class:`models.ops.transformer_blocks.Block`).
         norm: what follows it.
         projection: [D,E], from there to the space of texts.
         tokens: [1,1+h*w,D] before the block, the class token first. It is attended to, but the image's feature is the

@@ -12,6 +12,7 @@ METHODS = {
     "boundary_net": "models.methods.boundary_net:BoundaryNet",
     "classifier": "models.methods.classifier:Classifier",
     "clip_es": "models.methods.clip_es:ClipEs",
+    "dupl": "models.methods.dupl:Dupl",
     "one_stage": "models.methods.one_stage:OneStage",
     "rcm_mam": "models.methods.rcm_mam:RcmMam",
     "recam": "models.methods.recam:Recam",
@@ -19,6 +20,9 @@ METHODS = {
     "seam": "models.methods.seam:Seam",
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
     "spml": "models.methods.spml:Spml",
+    "toco": "models.methods.toco:Toco",
+    "weclip": "models.methods.weclip:WeClip",
+    "weclip_plus": "models.methods.weclip:WeClipPlus",
 }
 
 ADD_ONS = {

@@ -18,6 +18,7 @@ from models.heads.cam import CamHead
 from models.heads.segformer import SegFormerHead
 from models.losses.affinity import dense_affinity_loss
 from models.losses.cross_entropy import seed_cross_entropy
+from models.losses.dense_energy import dense_energy
 from models.ops.affinity import dense_pair_labels, propagate_tagged, within
 from models.ops.cam import max_norm
 from models.ops.multiscale import scaled_views
@@ -45,6 +46,7 @@ class Afa(BackboneMethod):
         high, low: scores of the background between which pixels are left out (.55, .35).
         radius: cells between which pairs learn and spread (8).
         segmentation, affinity: weights of these losses (0.1).
+        energy: weight of the dense-energy loss (0: without it, as released). The paper's results have it.
         pretrain: epochs of tags alone before them (2,000 of 20,000 steps).
         on_backbone: options of :class:`models.backbone_method.BackboneMethod` (the authors: ``output_stride`` 16, the
             grid of CAMs and affinities).
@@ -72,6 +74,7 @@ class Afa(BackboneMethod):
         radius: PositiveCount = 8,
         segmentation: Weight = 0.1,
         affinity: Weight = 0.1,
+        energy: Weight = 0.0,
         pretrain: StartEpoch = 1.0,
         **on_backbone: Any,
     ) -> None:
@@ -84,7 +87,7 @@ class Afa(BackboneMethod):
         nn.init.zeros_(self.affinity_head.bias)  # type: ignore[arg-type]
         self.cam_scales, self.radius = tuple(cam_scales), radius
         self.high, self.low = high, low
-        self.segmentation, self.affinity, self.pretrain = segmentation, affinity, pretrain
+        self.segmentation, self.affinity, self.energy, self.pretrain = segmentation, affinity, energy, pretrain
         self.refine = PixelAdaptive("par")
 
     def look(self, image: Tensor) -> Outputs:
@@ -107,18 +110,21 @@ class Afa(BackboneMethod):
         return self.look(batch.image)
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """(6): L = L_cls + segmentation L_seg + affinity L_aff; before ``pretrain`` the last two are 0.
+        """(6): L = L_cls + segmentation L_seg + affinity L_aff, and energy L_reg; before ``pretrain`` L_cls alone.
 
-        The paper adds a dense-energy term, which its release leaves out, as does this page.
+        The paper has the dense-energy term L_reg, its release does not.
         """
         parts = {"classification": F.multilabel_soft_margin_loss(outputs["logits"].float(), batch.tags.float())}
         if context.epoch < self.pretrain:
             silent = 0 * (outputs["scores"].float().sum() + outputs["affinity"].sum())
-            return parts | {"segmentation": silent, "affinity": silent}
+            late = ("segmentation", "affinity", "energy") if self.energy else ("segmentation", "affinity")
+            return parts | dict.fromkeys(late, silent)
         cams = self._own_cams(batch)
         scores = F.interpolate(outputs["scores"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
         labels = self._pseudo_labels(cams, outputs["affinity"].detach(), batch)
         entropy = seed_cross_entropy(scores, labels, balanced=True)  # (4); released: NaN where a side is empty
+        if self.energy:
+            parts["energy"] = self.energy * dense_energy(scores, batch.image, labels, batch.seeds != IGNORE)
         return parts | {
             "segmentation": self.segmentation * entropy,
             "affinity": self.affinity * self._affinity_loss(outputs["affinity"], cams, batch),

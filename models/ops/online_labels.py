@@ -1,4 +1,4 @@
-"""Labels that a single-stage network makes of its own CAMs while it trains, on tensors (RTC, AFA).
+"""Labels that a single-stage network makes of its own CAMs while it trains, on tensors (RTC, AFA, ToCo, DuPL).
 
 Confident on either side, 255 between. The rules of make_pseudo_masks are their counterpart for stored CAMs.
 """
@@ -25,7 +25,7 @@ def two_threshold_labels(
     tags: Tensor,
     inside: Tensor,
     refine: Refine,
-    high: float = 0.55,
+    high: float | Tensor = 0.55,
     low: float = 0.2,
     shrink: int = 2,
 ) -> Tensor:
@@ -37,7 +37,8 @@ def two_threshold_labels(
         tags: bool [N,C]; the classes that take part.
         inside: bool [N,H,W]; the rest is void.
         refine: at half the image's size, on the softmax over background and tagged classes.
-        high, low: the backgrounds' scores (RTC .55 and .2, AFA .55 and .35).
+        high, low: the backgrounds' scores (RTC .55 and .2, AFA .55 and .35, ToCo .7 and .25); the high one may be
+            [N], one for each image.
         shrink: how many times smaller the grid is on which labels are refined.
 
     Returns:
@@ -52,11 +53,54 @@ def two_threshold_labels(
     image, scores = (F.interpolate(maps, small, mode="bilinear", align_corners=False) for maps in (image, scores))
     labels = torch.full(inside.shape, IGNORE, device=scores.device)
     pairs = TaggedPairs.of(tags)
-    for label, picture, maps, there in zip(labels, image, scores, pairs.each(pairs.channel), strict=True):
+    highs = high if torch.is_tensor(high) else scores.new_full((len(scores),), high)
+    for label, picture, maps, there, most in zip(labels, image, scores, pairs.each(pairs.channel), highs, strict=True):
         classes = F.pad(there + 1, (1, 0))
-        stacks = [F.pad(maps[there], (0, 0, 0, 0, 1, 0), value=background).softmax(0) for background in (high, low)]
-        label.copy_(_between(refine(picture[None], torch.cat(stacks)[None]), classes, size))
+        label.copy_(_between(refined_shares(picture, maps[there], most, low, refine), classes, size))
     return labels.where(inside, IGNORE)
+
+
+def refined_shares(image: Tensor, scores: Tensor, high: Tensor, low: float, refine: Refine) -> Tensor:
+    """Shares of background and classes by a high and by a low constant score of the background, refined.
+
+    Args:
+        image: [3,h,w]. scores: [K,h,w] in [0,1]. high: scalar. low, refine: as in :func:`two_threshold_labels`.
+
+    Returns:
+        [1,2*(1+K),h,w]: those by the high score, then those by the low one.
+    """
+    planes = high.to(scores.dtype).expand_as(image[:1]), torch.full_like(image[:1], low)
+    stacks = [torch.cat([plane, scores]).softmax(0) for plane in planes]
+    return refine(image[None], torch.cat(stacks)[None])
+
+
+def band_labels(cams: Tensor, tags: Tensor, inside: Tensor, high: float | Tensor, low: float) -> Tensor:
+    """The best tagged class where it is above ``high``, background where it is at most ``low``, 255 between.
+
+    Args:
+        cams: [N,C,h,w] in [0,1]. tags: bool [N,C]. inside: bool [N,h,w]; the rest is void.
+        high, low: scores, low at most high; the high one may be [N], one for each image.
+
+    Returns:
+        int64 [N,h,w]: 0, 1..C, 255.
+
+    Source: rulixiang/ToCo@e13514d:utils/camutils.py (cam_to_label).
+    """
+    best, index = (cams * tags[:, :, None, None]).max(1)
+    upper = high[:, None, None] if torch.is_tensor(high) else high
+    labels = (index + 1).where(best > upper, IGNORE).where(best > low, BACKGROUND)
+    return labels.where(inside, IGNORE)
+
+
+@torch.no_grad()
+def grid_labels(
+    cams: Tensor, features: Tensor, tags: Tensor, inside: Tensor, high: float | Tensor, low: float
+) -> Tensor:
+    """:func:`band_labels` of CAMs [N,C,H,W] and ``inside`` [N,H,W] at the cells of features [N,D,h,w]."""
+    grid = features.shape[2:]
+    cells = F.interpolate(cams, grid, mode="bilinear", align_corners=False)
+    there = F.interpolate(inside[:, None].float(), grid, mode="nearest")[:, 0] > 0
+    return band_labels(cells, tags, there, high, low)
 
 
 @torch.no_grad()
@@ -84,6 +128,36 @@ def refined_share_labels(
         refined = refine(picture[None], torch.cat([sure[classes], unsure[classes]])[None])
         label.copy_(_between(refined, classes, size))
     return labels.where(inside, IGNORE)
+
+
+@torch.no_grad()
+def complete_labels(scores: Tensor, image: Tensor, tags: Tensor, inside: Tensor, refine: Refine) -> Tensor:
+    """Every pixel its likeliest label: background is what no class claims, ``1 - max``, refined with the classes.
+
+    Args:
+        scores: [N,C,H,W] in [0,1], at the image's size.
+        image: [N,3,H,W].
+        tags: bool [N,C]; the classes that take part. An image without tags is background.
+        inside: bool [N,H,W]; the rest is void.
+        refine: of the masks by the image.
+
+    Returns:
+        int64 [N,H,W]: 0, 1..C, and 255 where it is not ``inside``.
+
+    Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP/WeCLIP_model/model_attn_aff_voc.py (_refine_cams).
+    """
+    labels = torch.zeros(inside.shape, dtype=torch.int64, device=scores.device)
+    pairs = TaggedPairs.of(tags)
+    for label, picture, maps, there in zip(labels, image, scores, pairs.each(pairs.channel), strict=True):
+        if len(there):
+            refined = refine(picture[None], with_complement(maps[there])[None])[0]
+            label.copy_(F.pad(there + 1, (1, 0))[refined.argmax(0)])
+    return labels.where(inside, IGNORE)
+
+
+def with_complement(maps: Tensor) -> Tensor:
+    """Put ``1 - max``, the background's score, before maps [K,H,W] in [0,1], K >= 1: [1+K,H,W]."""
+    return torch.cat([1 - maps.amax(0, keepdim=True), maps])
 
 
 def _between(refined: Tensor, classes: Tensor, size: torch.Size) -> Tensor:

@@ -61,6 +61,7 @@ PRESETS: dict[str, CrfSettings] = {
     "ppc_aff": CrfSettings(3, 3, 80, 13, 10, 10, "labels"),
     "spml": CrfSettings(1, 3, 67, 3, 4, 10, "softmax"),
     "clip_es": CrfSettings(1, 3, 67, 3, 4, 10, "scores", wrapped=True),
+    "weclip": CrfSettings(3, 3, 64, 5, 4, 10, "softmax"),  # also AFA's author
     "seg_test": CrfSettings(3, 3, 32, 13, 10, 1, "softmax"),  # SEAM's and HFPL's test of the segmenter
 }
 

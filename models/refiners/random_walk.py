@@ -78,6 +78,8 @@ PRESETS: dict[str, WalkSettings] = {
     "spml_softmax": WalkSettings(20, 6, 0, pooled=False, peaked=True),
     "clip_es": WalkSettings(1, 1, 0, pooled=False, boxes=0.4, stretched=True),
     "clip_es_coco": WalkSettings(1, 1, 0, pooled=False, boxes=0.7, stretched=True),
+    "excel": WalkSettings(1, 1, 0, pooled=False, boxes=0.79, stretched=True),
+    "excel_coco": WalkSettings(1, 1, 0, pooled=False, boxes=0.88, stretched=True),
 }
 """Published numbers by method (docs/methods/random_walk.md, section 4).
 
@@ -93,6 +95,7 @@ class RandomWalk:
     """Walks a CAM over the links of its image. Picklable."""
 
     built_by_check: ClassVar[bool] = True
+    reads: ClassVar[str] = "links"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Kinds of supervision, by the name that a recipe calls them."""
+"""Kinds of supervision, and where class-agnostic masks come from, by the name that a recipe calls them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,12 @@ ANNOTATORS = {
     "points": "pipeline.annotations.points:Points",
     "scribbles": "pipeline.annotations.scribbles:Scribbles",
     "masks": "pipeline.annotations.masks:Masks",
+    "shapes": "pipeline.annotations.shapes:Shapes",
     "mixture": "pipeline.annotations.mixture:Mixture",
+}
+
+PROPOSERS = {
+    "sam": "pipeline.annotations.proposers:SamFiles",
+    "coco_results": "pipeline.annotations.proposers:CocoResults",
+    "regions": "pipeline.annotations.proposers:RegionMaps",
 }

@@ -11,15 +11,23 @@ from pipeline.annotations.csv_files import marks_of_csv
 from pipeline.annotations.geometry import Checked, as_box, as_point, checked_boxes, checked_points
 from pipeline.annotations.items import Box, FileItems, Item, Known, Marks, Point, raise_together
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
-from pipeline.annotations.xml_files import marks_of_xml
+from pipeline.annotations.tool_files import boxes_of_tool, is_of_a_tool, points_of_tool
+from pipeline.annotations.xml_files import holds_voc_xml, marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.exports import EXPORTS, foreign_folder, foreign_text, with_remedy
+from pipeline.datasets.exports import foreign_folder, foreign_text, with_remedy
 from pipeline.datasets.image_names import ImageNames
 from pipeline.problems.notices import first_of
 
-BOX_FILES = "a CSV of boxes (columns image, class, x1, y1, x2, y2), COCO's JSON, or a folder of VOC XML files"
-POINT_FILES = "a CSV of points (columns image, class, x, y), or the JSON of What's the Point or DensePose-COCO"
+BOX_FILES = (
+    "a CSV of boxes (columns image, class, x1, y1, x2, y2), COCO's JSON, a folder of VOC XML files, or another export "
+    "of a labelling tool"
+)
+POINT_FILES = (
+    "a CSV of points (columns image, class, x, y), the JSON of What's the Point or DensePose-COCO, or an export of a "
+    "labelling tool"
+)
 
+BOXES_READ_HERE = ("coco",)
 POINT_REMEDY = "write a CSV with columns image, class, x, y in pixels"
 
 
@@ -35,13 +43,15 @@ def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool
     Raises:
         DataError: everything that is wrong, with its place; another format, by its name.
     """
-    if path.is_dir():
+    if path.is_dir() and holds_voc_xml(path):
         marks = marks_of_xml(path, catalogue, ids, whole)
         checked = checked_boxes(marks, catalogue, whole)
         boxes = _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
-        other = None if boxes.items else foreign_folder(path)
-        if other and EXPORTS["pascal"].name not in other:
-            raise DataError(f"{path}: expected a folder of VOC XML files, found {other}")
+    elif is_of_a_tool(path, () if path.is_dir() else BOXES_READ_HERE):
+        boxes = boxes_of_tool(path, catalogue)
+    elif path.is_dir():
+        other = foreign_folder(path) or "a folder of something else."
+        raise DataError(f"{path}: expected {BOX_FILES}, found {other}")
     else:
         boxes = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
     require_items(ids, boxes.items, path, "boxes", catalogue, boxes.strangers)
@@ -50,6 +60,10 @@ def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool
 
 def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplementary: bool = False) -> FileItems[Point]:
     """Points of a CSV or JSON; each of these images must be there. As :func:`read_boxes`."""
+    if is_of_a_tool(path):
+        points = points_of_tool(path, catalogue)
+        require_items(ids, points.items, path, "points", catalogue, points.strangers)
+        return points
     if path.is_dir():
         other = foreign_folder(path) or "a folder. Remedy: name the file itself."
         raise DataError(f"{path}: expected {POINT_FILES}, found {with_remedy(other, POINT_REMEDY)}")

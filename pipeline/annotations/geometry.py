@@ -83,7 +83,7 @@ def checked_boxes(given: Marks, catalogue: Catalogue, whole: bool = True) -> Che
     return checked
 
 
-def checked_points(given: Marks, catalogue: Catalogue, published: bool = False) -> Checked:
+def checked_points(given: Marks, catalogue: Catalogue, published: bool = False, whole: bool = True) -> Checked:
     """Check points x, y.
 
     Args:
@@ -91,10 +91,11 @@ def checked_points(given: Marks, catalogue: Catalogue, published: bool = False) 
         catalogue: of their images.
         published: the file is one that is published with a few points outside of their images: those within a pixel
             move to the border, and others are left out, with a notice. In people's own files they are problems.
+        whole: as for :func:`checked_boxes`.
     """
     source, checked = given.source, Checked()
     marks, numbers, sizes = _finite(given, 2, catalogue, checked)
-    if not marks or _wrong_units(source, numbers, sizes, checked):
+    if not marks or (whole and _wrong_units(source, numbers, sizes, checked)):
         return checked
     pixels = np.floor(numbers)
     limits = np.stack([sizes[:, 1], sizes[:, 0]], axis=1)

@@ -31,7 +31,7 @@ def marks_of_coco(path: Path, catalogue: Catalogue) -> Marks:
     Raises:
         DataError: no such file. What is wrong with its annotations is in the result.
     """
-    content = _content(path, BOXES)
+    content = json_content(path, BOXES)
     if json_export(content) is not EXPORTS["coco"] or not isinstance(content.get("categories"), list):
         raise _other(path, BOXES, content)
     marks, names, classes = Marks(str(path)), ImageNames(catalogue), ClassNames(catalogue)
@@ -74,7 +74,7 @@ def marks_of_points(path: Path, catalogue: Catalogue, supplementary: bool) -> Ma
     Raises:
         DataError: not such a file.
     """
-    content = _content(path, POINTS)
+    content = json_content(path, POINTS)
     marks, names, known = Marks(str(path)), ImageNames(catalogue), json_export(content)
     if known not in (None, EXPORTS["whats_the_point"], EXPORTS["coco"]) or not isinstance(content, Mapping):
         raise _other(path, POINTS, content)
@@ -151,7 +151,8 @@ def _coco_images(
     return images
 
 
-def _content(path: Path, expected: str) -> Any:
+def json_content(path: Path, expected: str) -> Any:
+    """What a JSON file says; ``expected`` is what should be there, for messages. Raises DataError where it is none."""
     text = read_text(path, expected)
     try:
         return json.loads(text)

@@ -18,6 +18,8 @@ from pipeline.annotations import scribble_files
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
 from pipeline.annotations.scribble_files import Values
+from pipeline.annotations.shapes import Shapes
+from pipeline.annotations.tool_files import is_of_a_tool
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
@@ -29,12 +31,13 @@ class Scribbles:
 
     Attributes:
         file: annotated scribbles, a folder relative to the project root: ``ID.png`` with the data set's own class
-            values, 0 background, 255 unlabelled. None derives them along the skeletons of the masks.
+            values, 0 background, 255 unlabelled; or an export of a labelling tool with lines or brush strokes. None
+            derives them along the skeletons of the masks.
         unlabelled: of the files, the value of pixels without a stroke: 255, or 0 where strokes lie on black.
         background_value: of the files, the value of strokes on the background; None for 0, and for no value where 0
             is unlabelled.
         length: part of the longest path through the skeleton that a derived stroke covers.
-        width: of a derived stroke, in pixels.
+        width: of a derived stroke, or of an export's line, in pixels.
         background: draw a stroke on the background too.
         margin: derived strokes keep this far from the object's border, in pixels, where it is thick enough.
         min_area: smaller pieces (in pixels) get no stroke, but for the largest of a class.
@@ -66,6 +69,8 @@ class Scribbles:
         """Look at each file once: what may be wrong. Raises DataError with all files that are missing or wrong."""
         if self.file is None:
             return []
+        if is_of_a_tool(Path(self.file)):
+            return self._drawn(self.file).check(catalogue, ids, workers)
         drawn, notices = scribble_files.check_scribbles(Path(self.file), self.values, catalogue, ids, workers)
         return [*notices, *tag_notices(self.file, "scribbles", drawn, catalogue, ids)]
 
@@ -73,9 +78,14 @@ class Scribbles:
         """Find the scribble files. Raises DataError with all that are missing."""
         if self.file is None:
             return self.derive
+        if is_of_a_tool(Path(self.file)):
+            return self._drawn(self.file).bind(catalogue, ids)
         lookup = self.values.lookup(catalogue)
         paths = scribble_files.find_scribbles(Path(self.file), catalogue, ids).paths
         return lambda source: self.read(source, paths[source.id], lookup)
+
+    def _drawn(self, file: str) -> Shapes:
+        return Shapes(file, only=["scribbles"], brush="strokes", width=self.width)
 
     def read(self, source: AnnotationSource, path: Path, lookup: Mask) -> Supervision:
         """A scribble file as a Supervision; strokes of classes that are not kept are void."""

@@ -11,9 +11,16 @@ from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks
 from pipeline.annotations.label_folder import LabelFolder
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.exports import EXPORTS, foreign_text
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.voc_xml import read_voc_xml
 from pipeline.problems.notices import Notice, first_of
+
+
+def holds_voc_xml(folder: Path) -> bool:
+    """Whether the first XML of a folder, or below it, may be VOC's: it is no other tool's by its first 4 kB."""
+    first = next(iter(sorted(folder.glob("*.xml"))), None) or next(iter(sorted(folder.rglob("*.xml"))), None)
+    return first is not None and foreign_text(first) == str(EXPORTS["pascal"])
 
 
 def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Marks:

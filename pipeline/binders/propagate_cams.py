@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.refiners.random_walk import RandomWalk
+from models.doors import resolve
+from models.refiners import SPREADS
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
@@ -24,9 +25,9 @@ class _Propagate:
         method = self.here.network()
         cams = CamStore.opened(self.here.path("cams", entry.cams))
         samples = ((id, catalogue.image(id), cam) for id, cam in cams.items(ids))
-        walk = RandomWalk(**entry.options)
+        spread = resolve(SPREADS, entry.spread, "spread")(**entry.options)
         propagated = propagate_cams(
-            samples, method, walk, device=device_here, precision=entry.precision, instances=entry.instances
+            samples, method, spread, device=device_here, precision=entry.precision, instances=entry.instances
         )
         yield from (cam for _, cam in propagated)
 

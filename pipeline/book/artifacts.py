@@ -7,10 +7,11 @@ from pathlib import Path
 PRODUCERS: dict[str, tuple[str, ...]] = {
     "catalogues": ("prepare",),
     "ground_truth": ("prepare",),
-    "supervision": ("annotate", "import_annotations", "make_pseudo_masks"),
+    "supervision": ("annotate", "import_annotations", "make_pseudo_masks", "overlay_labels"),
     "checkpoints": ("import_weights", "train"),
-    "cams": ("export_cams", "refine_cams", "propagate_cams"),
-    "masks": ("predict_masks",),
+    "proposals": ("import_proposals",),
+    "cams": ("export_cams", "refine_cams", "propagate_cams", "align_cams"),
+    "masks": ("predict_masks", "classify_proposals"),
     "evaluations": ("evaluate",),
     "localisations": ("evaluate_boxes",),
 }
@@ -23,16 +24,23 @@ SECTIONS: tuple[str, ...] = (
     "annotate",
     "import_annotations",
     "import_weights",
+    "import_proposals",
     "train",
     "export_cams",
     "refine_cams",
     "propagate_cams",
+    "align_cams",
     "make_pseudo_masks",
+    "overlay_labels",
     "predict_masks",
+    "classify_proposals",
     "evaluate",
     "evaluate_boxes",
 )
 """The verbs in the order in which a params.yaml has their sections."""
+
+OPTIONAL = ("import_proposals", "align_cams", "overlay_labels", "classify_proposals")
+"""Sections that a params.yaml need not have: dvc.yaml has empty ones, which those of the book are merged into."""
 
 SCORED = ("evaluate", "evaluate_boxes")
 """Verbs whose artefact is a folder with a metrics.json, which DVC knows by its files."""

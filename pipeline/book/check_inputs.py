@@ -32,7 +32,8 @@ def missing_files(book: Book, targets: Sequence[str] | None = None) -> list[str]
     named = targets if targets is None else list(targets) or book.book.targets
     wanted = _wanted(book, named) if named else None
     paths = [*label_files(book), *region_folders(book)]
-    for verb, key in (("prepare", "root"), ("import_annotations", "file"), ("import_weights", "file")):
+    imports = [(verb, "file") for verb in ("import_annotations", "import_weights", "import_proposals")]
+    for verb, key in (("prepare", "root"), *imports):
         paths += [(f"{verb}.{name}.{key}", getattr(entry, key)) for name, entry in getattr(book, verb).items()]
     missing = [
         f"  {key}: {path} does not exist.{_remedy(book, path)}"

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from models.methods import METHODS
+from models.refiners import SPREADS
 from pipeline.book.params import Book
 from pipeline.book.signatures import has_method, trait
 from pipeline.weights.official.table import OFFICIAL
 
 ROLES = {
     "export_cams": ("cams", "localise"),
-    "propagate_cams": ("links", "say which pixels belong together"),
     "predict_masks": ("scores", "segment"),
+    "classify_proposals": ("features", "show the features of a backbone"),
     "evaluate_boxes": ("tag_scores", "rank the classes of an image"),
 }
 """What a verb asks of the method behind its checkpoint: the name of the function, and what it is for."""
@@ -23,6 +24,13 @@ OPTION_ROLES = {
     ("predict_masks", "gate", True): ("gated_scores", "say whether a class is in an image"),
 }
 """What a value of a verb's option asks instead."""
+
+
+SPREAD_ROLES = {
+    "links": ("links", "say which pixels belong together"),
+    "features": ("features", "show the features of a backbone"),
+}
+"""What ``propagate_cams`` asks, by what its spread reads."""
 
 
 def role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str]:
@@ -61,11 +69,16 @@ def _role(verb: str, entry: Any) -> tuple[str, str] | None:
     for (owner, option, value), role in OPTION_ROLES.items():
         if owner == verb and entry.options.get(option) == value:
             return role
+    if verb == "propagate_cams":
+        return SPREAD_ROLES.get(trait(SPREADS.get(entry.spread), "reads"))
     return ROLES.get(verb)
 
 
 def instance_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
-    """Objects are told apart by displacements, which only some networks learn."""
+    """Objects are told apart by displacements, which only some networks learn, and after a walk over its links."""
+    if getattr(entry, "instances", False) and trait(SPREADS.get(entry.spread), "reads") != "links":
+        yield f"{where}.instances: needs `spread: random_walk`, found '{entry.spread}'."
+        return
     made = book.producer("checkpoints", entry.checkpoint) if getattr(entry, "instances", False) else None
     method = trained_page(*made)[0] if made else ""
     if method in METHODS:

@@ -11,9 +11,9 @@ from pipeline.book.published import COLUMNS, Column, published
 
 WANTED: dict[Column, tuple[str, ...]] = {
     "cam": ("export_cams",),
-    "refined": ("refine_cams", "propagate_cams", "make_pseudo_masks"),
-    "pseudo_masks": ("annotate", "import_annotations", "make_pseudo_masks"),
-    "val": ("predict_masks",),
+    "refined": ("refine_cams", "propagate_cams", "align_cams", "make_pseudo_masks"),
+    "pseudo_masks": ("annotate", "import_annotations", "make_pseudo_masks", "overlay_labels"),
+    "val": ("predict_masks", "classify_proposals"),
     "val_crf": ("predict_masks",),
 }
 """The verbs that make what an evaluation in a column may judge."""
@@ -77,7 +77,7 @@ def _column_problems(book: Book, where: str, column: Column, recipe: RecipeRow) 
             f"{where}.{column}: '{name}' judges {of}, which {made[0]} makes; expected an evaluation of what "
             f"{' or '.join(WANTED[column])} makes: {', '.join(fit) or 'this book has none'}."
         )
-    elif column == "val" and made[1].crf is not None:
+    elif column == "val" and getattr(made[1], "crf", None) is not None:
         yield f"{where}.val: '{name}' judges {of}, predicted with a CRF. Name it under val_crf."
 
 

@@ -71,8 +71,8 @@ class ImportAnnotationsEntry(Entry):
     """The data set: an entry of ``prepare``."""
     split: str
     """Which of its splits is annotated."""
-    kind: Literal["boxes", "points", "scribbles"]
-    """What the file holds."""
+    kind: Literal["tags", "boxes", "points", "scribbles", "masks", "shapes", "mixture"]
+    """Which labels of the file are taken; "shapes" are all that a labelling tool's export has, image by image."""
     file: Given
     """The annotations, relative to the project root. DVC watches it."""
     options: Options = {}
@@ -83,11 +83,23 @@ class ImportAnnotationsEntry(Entry):
     """As in ``annotate``."""
 
 
+class SecondEncoder(BaseModel):
+    """Another encoder of images, whose weights a method with two encoders starts from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str
+    """The backbone that the weights are of."""
+    file: Annotated[str, StringConstraints(pattern=r"^[^/]+$")]
+    """Its name in the folder ``file`` of the entry, which holds this file, the official network's, and nothing else."""
+
+
 class ImportWeightsEntry(Entry):
     """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
 
     architecture: str = ""
-    """The backbone that the weights are of, or "random" for none: training starts from scratch."""
+    """The backbone that the weights are of (``timm/NAME``: a network of timm), or "random" for none: training starts
+    from scratch."""
     official: str | None = None
     """A published network, by its name; instead of ``architecture``."""
     classes: list[str] | None = None
@@ -95,7 +107,7 @@ class ImportWeightsEntry(Entry):
     file: Given
     """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False
-    """Fetch the ImageNet weights of the backbone's library instead of reading ``file``."""
+    """Fetch the weights of the backbone's library instead of reading ``file``."""
     normalisation: Literal["imagenet", "half", "clip"] | None = None
     """How images are scaled for these weights: by ImageNet's mean and deviation, to [-1,1] (TensorFlow), or by CLIP's
     mean and deviation; null for what the published weights of the architecture expect.
@@ -105,13 +117,37 @@ class ImportWeightsEntry(Entry):
     prompts: Prompts | None = None
     """The texts of a network that knows classes by texts (``clip_es``): templates, words of classes, background words.
     """
+    second: SecondEncoder | None = None
+    """A second encoder for ``weclip_plus``, beside an official network; ``file`` is then the folder of both files."""
+
+
+class ImportProposalsEntry(Entry):
+    """Class-agnostic masks, such as SAM's: they say what belongs together, and not what it is."""
+
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    split: str
+    """Of which of its splits."""
+    proposer: str
+    """Where they come from: a name of a proposer."""
+    file: Given
+    """The masks, relative to the project root: a file, or a folder with one for each image. DVC watches it. Regions
+    are made, not read: any file that is there, such as models/ops/oversegmentation.py.
+    """
+    seen: Literal["masks", "images", "nothing"] | None = None
+    """What the proposer has learned from, for the tables: masks that people drew, images alone, or nothing; null takes
+    what is usual (SAM and EntitySeg: masks; regions: nothing).
+    """
+    options: Options = {}
+    """Of the proposer."""
 
 
 class TrainEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     supervision: Name
-    """What is learned from: an entry of ``annotate``, ``import_annotations`` or ``make_pseudo_masks``."""
+    """What is learned from: an entry of ``annotate``, ``import_annotations``, ``make_pseudo_masks`` or
+    ``overlay_labels``."""
     method: str
     """What is trained: a name of a method."""
     init: Name
@@ -151,7 +187,7 @@ class RefineCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is refined: an entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """What is refined: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     refiner: str
     """A name of a refiner."""
     dtype: Literal["float16", "uint8"] = "float16"
@@ -164,9 +200,13 @@ class PropagateCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What walks: an entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """What spreads: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     checkpoint: Name
-    """A trained method that links pixels: affinity_net, boundary_net or spml, or an official one."""
+    """A trained method that links pixels (affinity_net, boundary_net, spml), or an official one; with
+    ``spread: transport`` any with a backbone.
+    """
+    spread: str = "random_walk"
+    """How: ``random_walk`` over links, or ``transport``, by what features have in common with those of the seeds."""
     dtype: Literal["float16", "uint8"] = "float16"
     """As in ``export_cams``."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -174,20 +214,44 @@ class PropagateCamsEntry(Entry):
     instances: bool = False
     """Also tell objects of a class apart, by the displacements that boundary_net has learned."""
     options: Options = {}
-    """Of the walk."""
+    """Of the walk, or of the transport."""
+
+
+class AlignCamsEntry(Entry):
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    cams: Name
+    """What is aligned: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    proposals: Name
+    """The masks whose outlines it takes: an entry of ``import_proposals``."""
+    aligner: str
+    """A name of an aligner."""
+    dtype: Literal["float16", "uint8"] = "float16"
+    """As in ``export_cams``."""
+    options: Options = {}
+    """Of the aligner."""
 
 
 class MakePseudoMasksEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """Entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """Entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     rule: str
     """How the background is decided: a name of a rule."""
     options: Options = {}
     """Of the rule."""
     regions: Options | None = None
     """As in ``annotate``."""
+
+
+class OverlayLabelsEntry(Entry):
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    supervision: Name
+    """The lower labels, such as pseudo-masks: they say which images there are."""
+    over: Name
+    """The upper labels, such as masks that people corrected: where they say something, the lower ones do not count."""
 
 
 class PredictMasksEntry(Entry):
@@ -201,6 +265,21 @@ class PredictMasksEntry(Entry):
     """Scales, mirror images, and what is averaged."""
     crf: Options | None = None
     """A dense CRF on the probabilities; null for none."""
+
+
+class ClassifyProposalsEntry(Entry):
+    """A segmenter without training: a mask has the class of the labelled regions whose features are like its own."""
+
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    proposals: Name
+    """The masks that are classified: an entry of ``import_proposals``. Its split is what is predicted."""
+    supervision: Name
+    """The labelled regions: an entry of ``make_pseudo_masks``, ``annotate`` or ``import_annotations``."""
+    checkpoint: Name
+    """The features: a trained method with a backbone."""
+    options: Options = {}
+    """Of the bank of regions and of the vote."""
 
 
 class EvaluateEntry(Entry):
@@ -218,7 +297,7 @@ class EvaluateBoxesEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is judged: entry of ``export_cams``, ``refine_cams`` or ``propagate_cams``."""
+    """What is judged: entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
     checkpoint: Name
     """The network that ranks the classes of an image."""
     options: Options = {}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from models.errors import closest
-from pipeline.book.artifacts import SECTIONS, VERBS
+from pipeline.book.artifacts import OPTIONAL, SECTIONS, VERBS
 from pipeline.book.each import EACH, Scope, variables_of
 from pipeline.book.judge import JUDGE, judgements
 from pipeline.book.rows import Rows
@@ -87,7 +87,8 @@ class _Walk:
         table = self.rows.table()
         if table is not None or TABLE in given:
             content[TABLE] = table
-        return Expansion(content | self.sections, {**self.sources, **self.rows.sources}, self.written, self.values)
+        sections = {verb: section for verb, section in self.sections.items() if section or verb not in OPTIONAL}
+        return Expansion(content | sections, {**self.sources, **self.rows.sources}, self.written, self.values)
 
     def _block(self, block: Mapping[Any, Any], path: Path, scope: Scope) -> None:
         for key in block:

@@ -109,8 +109,9 @@ def _differing(theirs: Any, ours: bytes) -> Iterator[str]:
 
 def _surplus(theirs: Any, ours: bytes) -> list[str]:
     """What stands in a parsed dvc.yaml beside the project's stages."""
-    surplus = [f"stage {name}" for name in _stages(theirs) if name not in _stages(_parsed(ours))]
-    sections = [f"section {name}" for name in theirs if name != "stages"] if isinstance(theirs, dict) else []
+    known = _parsed(ours) or {}
+    surplus = [f"stage {name}" for name in _stages(theirs) if name not in _stages(known)]
+    sections = [f"section {name}" for name in theirs if name not in known] if isinstance(theirs, dict) else []
     return surplus + sections
 
 

@@ -18,8 +18,11 @@ COLUMN: dict[str, str] = {
     "export_cams": "cam",
     "refine_cams": "refined",
     "propagate_cams": "refined",
+    "align_cams": "refined",
     "make_pseudo_masks": "pseudo_masks",
+    "overlay_labels": "pseudo_masks",
     "predict_masks": "val",
+    "classify_proposals": "val",
 }
 """Verbs whose entries may have ``judge:``, and the column of a recipe that shows their evaluation."""
 

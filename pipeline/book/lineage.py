@@ -13,9 +13,11 @@ Node: TypeAlias = tuple[str, str]
 REFERENCES = {
     "data": "catalogues",
     "supervision": "supervision",
+    "over": "supervision",
     "init": "checkpoints",
     "checkpoint": "checkpoints",
     "cams": "cams",
+    "proposals": "proposals",
 }
 """Keys whose value names an artefact that another entry makes."""
 

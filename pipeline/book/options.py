@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from models.backbones import BACKBONES
+from models.doors import Door
 from models.heads import HEADS
 from models.methods import ADD_ONS, METHODS
-from models.refiners import REFINERS
+from models.refiners import ALIGNERS, REFINERS, SPREADS
 from models.rules import RULES
-from pipeline.annotations import ANNOTATORS
+from pipeline.annotations import ANNOTATORS, PROPOSERS
 from pipeline.book.params import Book
 from pipeline.book.signatures import options_model
 from pipeline.datasets import READERS
@@ -21,10 +22,13 @@ DOORS: dict[str, Mapping[str, str]] = {
     "kind": ANNOTATORS,
     "method": METHODS,
     "refiner": REFINERS,
+    "spread": SPREADS,
+    "aligner": ALIGNERS,
+    "proposer": PROPOSERS,
     "rule": RULES,
     "backbone": BACKBONES,
     "head": HEADS,
-    "architecture": {**BACKBONES, "random": "models.backbones.base:Backbone"},
+    "architecture": Door(BACKBONES, random="models.backbones.base:Backbone"),
     "official": dict.fromkeys(OFFICIAL, "pipeline.weights.official.importing:import_official"),
 }
 """Keys of params.yaml whose value names a component of a door."""
@@ -42,10 +46,13 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("train", "settings"): "models.settings:TrainSettings",
     ("export_cams", "options"): "stages.export_cams:export_cams",
     ("refine_cams", "options"): "refiner",
-    ("propagate_cams", "options"): "models.refiners.random_walk:RandomWalk",
+    ("propagate_cams", "options"): "spread",
+    ("align_cams", "options"): "aligner",
+    ("import_proposals", "options"): "proposer",
     ("make_pseudo_masks", "options"): "rule",
     ("predict_masks", "options"): "stages.predict_masks:predict_masks",
     ("predict_masks", "crf"): "models.refiners.dense_crf:SegmentationCrf",
+    ("classify_proposals", "options"): "models.ops.region_bank:BankOptions",
     ("evaluate", "options"): "stages.evaluate:score_masks",
     ("evaluate_boxes", "options"): "stages.evaluate_boxes:score_boxes",
 }

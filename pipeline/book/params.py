@@ -19,15 +19,19 @@ from models.options import description, wanted
 from pipeline.book.agreement import SOURCE, book_option
 from pipeline.book.artifacts import PRODUCERS, VERBS, kind_of
 from pipeline.book.entries import (
+    AlignCamsEntry,
     AnnotateEntry,
     BookSettings,
+    ClassifyProposalsEntry,
     EvaluateBoxesEntry,
     EvaluateEntry,
     ExportCamsEntry,
     ImportAnnotationsEntry,
+    ImportProposalsEntry,
     ImportWeightsEntry,
     MakePseudoMasksEntry,
     Name,
+    OverlayLabelsEntry,
     PredictMasksEntry,
     PrepareEntry,
     PropagateCamsEntry,
@@ -53,7 +57,7 @@ class _Origin:
 
 
 class Book(BaseModel):
-    """A recipe book: one params.yaml over the shared dvc.yaml, which wants every section, if only as ``{}``."""
+    """A recipe book: one params.yaml over the shared dvc.yaml, which wants most sections, if only as ``{}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,12 +67,16 @@ class Book(BaseModel):
     annotate: dict[Name, AnnotateEntry]
     import_annotations: dict[Name, ImportAnnotationsEntry]
     import_weights: dict[Name, ImportWeightsEntry]
+    import_proposals: dict[Name, ImportProposalsEntry] = {}
     train: dict[Name, TrainEntry]
     export_cams: dict[Name, ExportCamsEntry]
     refine_cams: dict[Name, RefineCamsEntry]
     propagate_cams: dict[Name, PropagateCamsEntry]
+    align_cams: dict[Name, AlignCamsEntry] = {}
     make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
+    overlay_labels: dict[Name, OverlayLabelsEntry] = {}
     predict_masks: dict[Name, PredictMasksEntry]
+    classify_proposals: dict[Name, ClassifyProposalsEntry] = {}
     evaluate: dict[Name, EvaluateEntry]
     evaluate_boxes: dict[Name, EvaluateBoxesEntry]
     _origin: _Origin = PrivateAttr(_Origin())

@@ -42,12 +42,12 @@ def predict(
         typer.Option(help="COCO file of these images: predictions.json gets its ids, results.json is for loadRes."),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="What to write, separated by commas.")
+        str, typer.Option("--format", help="What to write, also cvat, labelme, labelstudio, yolo.")
     ] = "masks,overlays,json,coco",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment new images: palette PNG, overlay, JSON for each, and predictions.json in COCO's form.
+    """Segment new images: palette PNG, overlay, JSON for each, predictions.json in COCO's form, labelling tools' files.
 
     Without --scales, --flip and --crf a checkpoint of a book predicts as the book's predict_masks entry does.
     Bad images are reported at the end (exit code 3); the others are written. Photos are turned as their EXIF
@@ -170,7 +170,7 @@ def export_onnx(
 
 @app.command(rich_help_panel=USE)
 def init(
-    data: Annotated[Path, typer.Argument(help="Folder with images/ and tags.csv (columns image,tags).")],
+    data: Annotated[Path, typer.Argument(help="Folder with images and labels, or the export of a labelling tool.")],
     book: Annotated[str | None, typer.Option("--book", "-b", help="Folder to write. Default: recipes/NAME.")] = None,
     style: Annotated[
         Literal["fast", "small", "default"] | None,
@@ -186,7 +186,8 @@ def init(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            help="Option of the reader, as a message gives it: classes, mask_values, labelmap, upright. May repeat."
+            help="Option, as a message gives it: classes, mask_values, labelmap, upright; of exports of labelling "
+            "tools: unannotated, annotators, brush. May repeat."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -194,11 +195,13 @@ def init(
     """Write a recipe book (book.yaml) for a folder of images and labels, with settings for their number and size.
 
     Run it in the project's root; outside of any project it makes the current folder one. It uses what the folder has of
-    tags.csv, boxes.csv, points.csv, scribbles/ and masks/; one kind of labels has to be there.
+    tags.csv, boxes.csv, points.csv, scribbles/, masks/ and exports of labelling tools (CVAT, LabelMe, Label Studio,
+    VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC); one kind of labels has to be there.
 
     Examples:
 
     - ``python -m pipeline init /photos/farm``
+    - ``python -m pipeline init /photos/farm/annotations.xml --option 'unannotated: background'``
     - ``python -m pipeline init /photos/farm --book recipes/farm --weights mobilenet_v2.pth``
     - ``python -m pipeline init /photos/farm --option 'mask_values: {cat: 127, dog: 255}'``
     """

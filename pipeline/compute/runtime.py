@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import ConfigurationError, closest
 from pipeline.compute.bars import progress as progress
 from pipeline.compute.bars import steps_bar as steps_bar
+from pipeline.compute.elastic import meet_again
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -111,6 +112,8 @@ def fabric(
     several = local * machines > 1
     backend = "gloo" if kind == "cpu" else "nccl"
     ddp = DDPStrategy(process_group_backend=backend, find_unused_parameters=find_unused_parameters)
+    if several:
+        meet_again(backend)
     be_deterministic()
     if kind == "cpu":
         keep_memory()

@@ -43,7 +43,7 @@ def check_address(host: str, port: int) -> None:
     Raises:
         ConfigurationError: the host is not this machine's own, or somebody listens there already.
     """
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise ConfigurationError(
             f"--host {host}: expected an address of this machine only (127.0.0.1), found one that others can reach. "
             "The server asks nobody for a password: from elsewhere use an SSH tunnel "
@@ -76,7 +76,7 @@ def check_prefect(api_url: str, seconds: float = 5.0) -> None:
     parts = urlsplit(api_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"PREFECT_API_URL={api_url}: expected http://127.0.0.1:4200/api, or another address.")
-    opener = build_opener(*([ProxyHandler({})] if _is_loopback(parts.hostname) else []))
+    opener = build_opener(*([ProxyHandler({})] if is_loopback(parts.hostname) else []))
     try:
         with opener.open(f"{api_url.rstrip('/')}/health", timeout=seconds) as answer:
             healthy = json.loads(answer.read(100))
@@ -144,7 +144,8 @@ def check_prefect_database(home: Path) -> None:
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is that of this machine alone."""
     if host == "localhost":
         return True
     try:

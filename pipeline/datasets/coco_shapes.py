@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.ops.run_lengths import Region, region_of_runs
 from models.structures import IGNORE
 from pipeline.datasets import rle
 from pipeline.datasets.coco_boxes import box_of, pixels_of
@@ -162,7 +163,7 @@ def _instance(number: int) -> int:
     return number if number < IGNORE else min(number + 1, MOST_INSTANCES)
 
 
-def _region_or_problem(sketch: Sketch, shape: Shape, problems: list[Problem]) -> rle.Region:
+def _region_or_problem(sketch: Sketch, shape: Shape, problems: list[Problem]) -> Region:
     try:
         return region_of(shape, sketch.size)
     except BadFileError as bad:
@@ -170,7 +171,7 @@ def _region_or_problem(sketch: Sketch, shape: Shape, problems: list[Problem]) ->
         return np.zeros(sketch.size, bool)
 
 
-def region_of(shape: Shape, size: tuple[int, int]) -> rle.Region:
+def region_of(shape: Shape, size: tuple[int, int]) -> Region:
     """The pixels of a shape in an image of (H, W).
 
     Raises:
@@ -179,7 +180,7 @@ def region_of(shape: Shape, size: tuple[int, int]) -> rle.Region:
     height, width = size
     if shape.runs is not None:
         try:
-            return rle.of_runs(shape.runs, size)
+            return region_of_runs(shape.runs, size)
         except ValueError as error:
             raise BadFileError(f"run lengths of {height} x {width} (H x W)", str(error)) from None
     if shape.box is not None:

@@ -38,6 +38,7 @@ def folder(
     mask_values: dict[str, int] | None = None,
     labelmap: str | None = None,
     upright: bool = True,
+    split_folders: dict[str, str] | None = None,
     val_fraction: ShareBelowOne = 0.2,
     seed: Count = 0,
 ) -> Listing:
@@ -64,6 +65,8 @@ def folder(
             ``classes`` its classes are taken, in their order.
         upright: turn images as their EXIF orientation says. Masks that were drawn on the stored pixels, as by programs
             that read images with OpenCV's IMREAD_UNCHANGED or NumPy, want false.
+        split_folders: split -> folder under ``images``: its images, with all below, are the split, and images elsewhere
+            are none of the data set. None divides the images by ``val_fraction``, or by a column ``split``.
         val_fraction: without a ``split`` column, the part of the images that becomes "val" (of those with masks,
             where there are masks; all others are "train"). 0 makes no "val". A class's last image stays in "train".
         seed: of that choice, which depends on the ids and not on their order.
@@ -79,7 +82,8 @@ def folder(
     place = Path(root)
     colours = None if labelmap is None else LabelMap.of(labelmap, place)
     classes = list(colours.names) if colours is not None and classes is None else classes
-    there = FolderImages(place, images, [masks] if masks is not None else [])
+    within = list((split_folders or {}).values())
+    there = FolderImages(place, images, [masks] if masks is not None else [], within)
     table = None if tags is None else TagTable.read(place / tags, classes)
     if table is None and classes is None:
         raise ConfigurationError("folder: without a CSV of tags, name the `classes` in the order of the mask values.")
@@ -91,6 +95,9 @@ def folder(
     listed, problems, notices = _all(there, named) if table is None else _tagged(table, there, named, names)
     if table is not None and table.has_splits:
         splits = _named_splits(table, listed)
+    elif split_folders:
+        known = [item for item in listed if item is not None]
+        splits = {name: _below(f"{images}/{folder}/", known) for name, folder in split_folders.items()}
     else:
         splits = _drawn_splits([item for item in listed if item is not None], val_fraction, seed)
     masked = {name: {item.id: item.mask is not None for item in items} for name, items in splits.items()}
@@ -200,6 +207,10 @@ def _named_splits(table: TagTable, listed: Sequence[Listed | None]) -> dict[str,
             raise DataError(f"{row.where}: expected a split (train, val, ...), found an empty cell.")
         splits.setdefault(row.cells["split"], []).extend([item] if item is not None else [])
     return splits
+
+
+def _below(folder: str, listed: Sequence[Listed]) -> list[Listed]:
+    return [item for item in listed if item.image.startswith(folder)]
 
 
 def _drawn_splits(listed: Sequence[Listed], val_fraction: float, seed: int) -> dict[str, list[Listed]]:

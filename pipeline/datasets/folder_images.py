@@ -51,7 +51,7 @@ class FolderImages:
     """Images of a folder and of its subfolders.
 
     Attributes:
-        folder: relative to the root; "." for the root itself, whose subfolders are not entered.
+        folder: relative to the root; "." for the root itself, whose subfolders are not entered unless they are named.
         files: id to the paths (relative to ``folder``) that it may mean, in the order of the paths; one if all is well.
         index: finds the file that a table's cell means.
 
@@ -59,13 +59,15 @@ class FolderImages:
         DataError: no such folder.
     """
 
-    def __init__(self, root: Path, folder: str, others: Collection[str] = ()) -> None:
+    def __init__(self, root: Path, folder: str, others: Collection[str] = (), within: Collection[str] = ()) -> None:
         self.root, self.folder = root, folder
         self.place = root / folder
         if not self.place.is_dir():
             raise DataError(f"{self.place}: expected a folder, found none. Set `images` and `masks` to their names.")
         self._flat = self.place.resolve() == root.resolve()
-        files = list(files_below(self.place, {(root / name).resolve() for name in others}, deep=not self._flat))
+        deep = bool(within) or not self._flat
+        files = list(files_below(self.place, {(root / name).resolve() for name in others}, deep=deep))
+        files = [path for path in files if not within or path.startswith(tuple(f"{name}/" for name in within))]
         images = sorted((path for path in files if path.lower().endswith(SUFFIXES)), key=lambda path: path.split("/"))
         self._passed = sorted(path for path in files if not path.lower().endswith(SUFFIXES))
         self._unreadable = [path for path in images if shown(path) != path]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Region = npt.NDArray[np.bool_]
-"""bool [H,W]."""
+from models.ops.run_lengths import Region
 
 
 def encoded(region: Region) -> tuple[str, list[float]]:
@@ -19,6 +18,14 @@ def encoded(region: Region) -> tuple[str, list[float]]:
     return coded["counts"].decode(), [float(number) for number in rle.toBbox(coded)]
 
 
+def decoded(counts: str, size: tuple[int, int]) -> Region:
+    """The region of compressed run lengths as :func:`encoded` makes them, for an image of (H, W)."""
+    from pycocotools import mask as rle
+
+    region: Region = rle.decode({"size": list(size), "counts": counts.encode()}).astype(bool)
+    return region
+
+
 def of_polygons(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> Region:
     """The union of polygons, each x0, y0, x1, y1, ... in pixels (three points or more), as far as it is in (H, W)."""
     from pycocotools import mask as rle
@@ -26,19 +33,6 @@ def of_polygons(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, in
     coded = rle.frPyObjects([polygon.tolist() for polygon in polygons], *size)
     region: Region = rle.decode(rle.merge(coded)).astype(bool)
     return region
-
-
-def of_runs(runs: npt.NDArray[np.int64], size: tuple[int, int]) -> Region:
-    """Runs of 0 and 1 in turn, down the columns.
-
-    Raises:
-        ValueError: they do not add up to the size.
-    """
-    total = sum(runs.tolist())  # of any size: a sum in 64 bits might come round to the right one
-    if runs.size == 0 or runs.min() < 0 or total != size[0] * size[1]:
-        raise ValueError(f"run lengths that add up to {total}")
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return values.reshape(size[1], size[0]).T
 
 
 def runs_of_text(text: str) -> npt.NDArray[np.int64]:

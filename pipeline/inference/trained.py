@@ -55,7 +55,7 @@ def find_checkpoint(named: str, book_folder: str = ".") -> Place:
         return Place(inside)
     book = load_book(book_folder)
     if named in book.train or (named in book.import_weights and book.import_weights[named].official):
-        return _of_book(book, named)
+        return place_of(book, named)
     if inside.is_dir():
         return Place(inside)
     if named in book.import_weights:
@@ -68,7 +68,8 @@ def find_checkpoint(named: str, book_folder: str = ".") -> Place:
     )
 
 
-def _of_book(book: Book, name: str) -> Place:
+def place_of(book: Book, name: str) -> Place:
+    """Where the checkpoint of an entry of the book lies. Raises DataError where it has not been made."""
     folder = artifact(book.book.work, "checkpoints", name)
     if not folder.is_dir():
         where = "" if book.book.path == "." else f" --book {book.book.path}"
@@ -80,6 +81,12 @@ def _of_book(book: Book, name: str) -> Place:
     uses = [entry for entry in book.predict_masks.values() if entry.checkpoint == name]
     entry = uses[0] if uses else PredictMasksEntry(data="none", split="none", checkpoint=name)
     return Place(folder, book, entry.options, entry.crf)
+
+
+def made_segmenters(book: Book) -> list[str]:
+    """The trained (or published) networks of a book that can segment and have been made, in its order."""
+    able = [name for name, target in METHODS.items() if has_method(target, "scores")]
+    return [name for name in _segmenters(book, able) if artifact(book.book.work, "checkpoints", name).is_dir()]
 
 
 def load_segmenter(place: Place) -> tuple[Method, tuple[str, ...]]:

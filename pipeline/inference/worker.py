@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stages.predict_masks import Scored
 
 CHUNK_SIZE = 8
+FOLDERS = ("masks", "overlays", "json")
+"""What is written for each image as soon as it is done; everything else needs its COCO segments."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ class Result:
     problem: Problem | None = None
     remarks: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.card["height"], self.card["width"]
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the label that each pixel got, in [0,1]."""
+        return float(sum(label["share"] * label["score"] for label in (self.card["background"], *self.card["classes"])))
+
 
 @dataclass(frozen=True)
 class SegmentChunk:
@@ -71,13 +83,14 @@ class SegmentChunk:
     formats: tuple[str, ...]
     tags: Mapping[str, Sequence[bool]]
     device: str
+    upright: bool = True
 
     def __call__(self, k: int) -> list[Result]:
         with _one_thread(self.device == "cpu"):
             return [self._result(item) for item in self.inputs[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE]]
 
     def _result(self, item: Input) -> Result:
-        photo = _read(item, max(self.how.scales))
+        photo = _read(item, max(self.how.scales), self.upright)
         if isinstance(photo, Problem):
             return Result(item, problem=photo)
         image = photo.pixels
@@ -91,21 +104,7 @@ class SegmentChunk:
         return replace(self._written(item, image, scored), remarks=photo.remarks)
 
     def _scored(self, item: Input, image: Image) -> Scored:
-        from models.refiners.dense_crf import SegmentationCrf
-        from stages.predict_masks import predict_scored
-
-        how = self.how
-        method: Any = _method(self.checkpoint, (self.checkpoint / "checkpoint.json").stat().st_mtime_ns, self.device)
-        tags = self.tags.get(item.name)
-        return predict_scored(
-            (item.name, image, None if tags is None else np.array(tags, np.bool_)),
-            method,
-            device=self.device,
-            scales=how.scales,
-            flip=how.flip,
-            average=how.average,  # type: ignore[arg-type]
-            crf=None if how.crf is None else SegmentationCrf(**how.crf),
-        )
+        return segment(item.name, image, self.tags.get(item.name), self.checkpoint, self.how, self.device)
 
     def _written(self, item: Input, image: Image, scored: Scored) -> Result:
         from PIL import Image as Pictures
@@ -123,7 +122,8 @@ class SegmentChunk:
                 Pictures.fromarray(overlay(image, scored.mask)).save(scratch)
         if "json" in self.formats:
             write_json(self.out / "json" / f"{item.name}.json", card)
-        return Result(item, card, coco_segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
+        wanted = not set(self.formats) <= set(FOLDERS)
+        return Result(item, card, coco_segments(scored.mask, scored.scores.tolist()) if wanted else [])
 
     def _card(self, item: Input, scored: Scored) -> dict[str, Any]:
         """What is said of one image: where it is from, its size, and of each label pixels, share and mean score."""
@@ -150,13 +150,44 @@ class SegmentChunk:
         }
 
 
-def _read(item: Input, scale: float) -> Photo | Problem:
-    """Photos are turned upright, as people see them, whatever the orientation of the images of a training."""
+def segment(
+    name: str, image: Image, tags: Sequence[bool] | None, checkpoint: Path, how: PredictOptions, device: str
+) -> Scored:
+    """Segment one image.
+
+    Args:
+        name: of the image, for messages.
+        image: uint8 [H,W,3].
+        tags: the C classes that may win; None for all.
+        checkpoint: folder of a segmenter, which is loaded once a process.
+        how: scales, mirror image, CRF.
+        device: of the network.
+
+    Raises:
+        DataError: the probabilities are not finite.
+    """
+    from models.refiners.dense_crf import SegmentationCrf
+    from stages.predict_masks import predict_scored
+
+    method: Any = _method(checkpoint, (checkpoint / "checkpoint.json").stat().st_mtime_ns, device)
+    return predict_scored(
+        (name, image, None if tags is None else np.array(tags, np.bool_)),
+        method,
+        device=device,
+        scales=how.scales,
+        flip=how.flip,
+        average=how.average,  # type: ignore[arg-type]
+        crf=None if how.crf is None else SegmentationCrf(**how.crf),
+    )
+
+
+def _read(item: Input, scale: float, upright: bool) -> Photo | Problem:
+    """New photos are turned upright, as people see them, whatever the orientation of the images of a training."""
     from pipeline.datasets.images import BadFileError
     from pipeline.datasets.photos import read_photo
 
     try:
-        return read_photo(item.path, upright=True, scale=scale)
+        return read_photo(item.path, upright=upright, scale=scale)
     except BadFileError as bad:
         return Problem(item.name, str(item.path), bad.expected, bad.found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from models.errors import DataError
@@ -18,6 +18,8 @@ from pipeline.problems.notices import first_of
 IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "photos", ".")
 ANNOTATIONS = {"boxes": "boxes.csv", "points": "points.csv", "scribbles": "scribbles"}
 MASKS = "masks"
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+"""What exports call the folders of their splits."""
 CLASS_COLUMNS = ("class", "label", "classname", "labelname", "category", "categoryname", "name")
 LIKE_MASKS = (
     "mask",
@@ -30,6 +32,23 @@ LIKE_MASKS = (
     "segmentationclass",
     "segmentation",
 )
+
+
+def split_folders(data: Path) -> dict[str, str]:
+    """Split -> folder of its images, relative to ``data``, where training images have a folder of that name.
+
+    As YOLO's and Roboflow's exports have them: ``train/images``, ``images/train`` or ``train``, and others like it.
+    """
+    for form in ("{}/images", "images/{}", "{}"):
+        there = {
+            split: folder
+            for split, names in SPLITS.items()
+            for folder in [form.format(name) for name in names]
+            if (data / folder).is_dir() and _has_images(data / folder)
+        }
+        if "train" in there and len(there) > 1:
+            return there
+    return {}
 
 
 def images_folder(data: Path) -> str:
@@ -76,8 +95,13 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def tags_file(data: Path, images: str) -> str | None:
+def tags_file(data: Path, images: str, exports: Collection[Path] = ()) -> str | None:
     """The CSV of tags: tags.csv, or the only CSV that is no other kind of annotation; None for other labels alone.
+
+    Args:
+        data: the folder.
+        images: folder of the images.
+        exports: files of labelling tools.
 
     Raises:
         DataError: several, or no labels at all.
@@ -86,10 +110,10 @@ def tags_file(data: Path, images: str) -> str | None:
         return "tags.csv"
     known = set(ANNOTATIONS.values())
     tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
-    others = [name for name in tables if name not in known]
+    others = [name for name in tables if name not in known and data / name not in exports]
     if len(others) > 1:
         raise DataError(f"{data}: expected one CSV of tags, found {', '.join(others)}. Call the right one tags.csv.")
-    if not others and not {"boxes.csv", "points.csv"} & set(tables):
+    if not others and not exports and not {"boxes.csv", "points.csv"} & set(tables):
         folders = _class_folders(data / images) if images != "." else []
         hint = (
             f" The images lie in {len(folders)} folders ({first_of(folders)}): if these are the classes, "
@@ -98,8 +122,8 @@ def tags_file(data: Path, images: str) -> str | None:
             else ""
         )
         raise DataError(
-            f"{data}: expected a CSV of tags (columns image,tags: '0001.jpg,cat;dog'), boxes.csv or points.csv, "
-            f"found none.{hint}"
+            f"{data}: expected a CSV of tags (columns image,tags: '0001.jpg,cat;dog'), boxes.csv, points.csv or an "
+            f"export of a labelling tool, found none.{hint}"
         )
     return others[0] if others else None
 

@@ -19,15 +19,24 @@ from pipeline.datasets.folder_masks import coverage
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.tag_table import TagTable
 from pipeline.datasets.teachable import teachable_notices, too_many_for_masks
+from pipeline.new_book.label_files import SHAPES, LabelFiles, labels_pixels
 from pipeline.new_book.layout import (
     ANNOTATIONS,
     MASKS,
     annotated_classes,
     images_folder,
     layout_notes,
+    split_folders,
     tags_file,
 )
-from pipeline.new_book.trial import Trial, try_annotations, try_prepare
+from pipeline.new_book.tool_exports import (
+    LABEL_OPTIONS,
+    exported_classes,
+    exports_in,
+    files_of,
+    label_options,
+)
+from pipeline.new_book.trial import Trial, try_prepare
 from pipeline.problems.notices import first_lines, first_of
 from stages.prepare import Problem, duplicate_problems, report
 
@@ -53,7 +62,10 @@ class Survey:
         splits: split name to its ids.
         val_fraction: what the reader is told; None where the CSV has a column ``split``.
         size: median (H, W) of the images.
-        annotations: kind to file, of those that cover the training split.
+        annotations: name to file, of those that cover the training split.
+        kinds: name to kind of supervision.
+        drawn: names of annotations that label pixels with classes.
+        label_options: of exports of labelling tools, as the user said.
         masks: folder of masks, or None; ``measured`` are the splits that have one for each image.
         options: what else the reader is told, as the user said.
         notes: what the user should know.
@@ -66,6 +78,9 @@ class Survey:
     val_fraction: float | None
     size: tuple[int, int]
     annotations: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    drawn: tuple[str, ...] = ()
+    label_options: Mapping[str, Any] = field(default_factory=dict)
     masks: str | None = None
     measured: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -87,26 +102,30 @@ class Survey:
         return len(self.classes) <= MAX_CLASSES
 
 
-def survey(data: Path, options: Mapping[str, Any] | None = None) -> Survey:
+def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | None = None) -> Survey:
     """Look at a folder: the numbers are those that ``prepare`` will find.
 
     Args:
         data: the folder.
-        options: of the reader, such as ``mask_values``, which the folder does not say.
+        options: of the reader, such as ``mask_values``, which the folder does not say, and of exports.
+        file: the one export of a labelling tool to learn from, where the folder may have several.
 
     Raises:
         DataError: no images, no labels, labels of other images, or too little to learn from.
     """
     if not data.is_dir():
         raise DataError(f"{data}: expected a folder with images and a CSV of tags, found none.")
-    images = images_folder(data)
-    tags = tags_file(data, images)
+    exports = exports_in(data, file)
+    folders = split_folders(data) if exports else {}
+    images = "." if folders else images_folder(data)
+    tags = None if file is not None else tags_file(data, images, files_of(exports))
     masks = MASKS if (data / MASKS).is_dir() else None
     given: dict[str, Any] = {"images": images, "tags": tags, "masks": masks}
+    given |= {"split_folders": folders} if folders and tags is None else {}
     if tags is None:
-        given["classes"] = annotated_classes(data)
-    given |= options or {}
-    named = tags is not None and TagTable.read(data / tags, None).has_splits
+        given["classes"] = exported_classes(exports) if exports else annotated_classes(data)
+    given |= {name: value for name, value in (options or {}).items() if name not in LABEL_OPTIONS}
+    named = bool(folders) or (tags is not None and TagTable.read(data / tags, None).has_splits)
     listing, val_fraction = _listing(data, given, named)
     twice = [problem for name in listing.splits for problem in _twice(name, listing)]
     bad = {problem.id for problem in (*listing.problems, *twice)}
@@ -118,7 +137,8 @@ def survey(data: Path, options: Mapping[str, Any] | None = None) -> Survey:
         splits = dict(trial.catalogue.splits)
         explained = [f" {notice.text}" for notice in trial.notices if notice.topic in EXPLAINING]
         _check_splits(splits, data, _reasons(trial.catalogue.left_out.values()) + "".join(explained))
-    annotations, annotation_notes = _annotations(data, trial.catalogue)
+    labels = LabelFiles(data, trial.catalogue, label_options(options or {}))
+    annotations, annotation_notes = labels.found([] if file is not None else ANNOTATIONS.items(), exports, tags is None)
     if not tags and not annotations:
         raise DataError(
             f"{data}: without tags, one kind of labels has to cover every training image; found: "
@@ -141,6 +161,9 @@ def survey(data: Path, options: Mapping[str, Any] | None = None) -> Survey:
         val_fraction=None if named else val_fraction,
         size=size,
         annotations=annotations,
+        kinds={name: name if name in (*ANNOTATIONS, "mixture") else SHAPES for name in annotations},
+        drawn=tuple(name for name in annotations if labels_pixels(name, exports)),
+        label_options=label_options(options or {}),
         masks=masks if any(any(has.values()) for has in masked.values()) else None,
         options={name: value for name, value in given.items() if name not in ("images", "tags", "masks")},
         measured=tuple(name for name, has in masked.items() if has and all(has.values())),
@@ -243,16 +266,3 @@ def _sizes(catalogue: Catalogue) -> tuple[tuple[int, int], list[str]]:
     if median(lengths) > 1600:
         notes.append("The images are large: the dense CRF takes seconds for each. Smaller copies train as well.")
     return (round(median(h for h, _ in sizes)), round(median(w for _, w in sizes))), notes
-
-
-def _annotations(data: Path, catalogue: Catalogue) -> tuple[dict[str, str], list[str]]:
-    """Kinds whose file covers the training images, and notes."""
-    kinds, notes = {}, []
-    for kind, name in ANNOTATIONS.items():
-        path = data / name
-        if path.is_dir() if kind == "scribbles" else path.is_file():
-            covers, remark = try_annotations(kind, path, catalogue, catalogue.ids("train"))
-            notes += remark
-            if covers:
-                kinds[kind] = name
-    return kinds, notes

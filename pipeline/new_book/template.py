@@ -63,9 +63,11 @@ annotate:
 {% endif %}
 {% if survey.annotations %}
 import_annotations:
-{% for kind, file in survey.annotations.items() %}
-  {{ kind }}: {data: mine, split: train, kind: {{ kind }}, file: {{ (source ~ "/" ~ file) | quoted }}\
-{{ ", regions: {method: rag, count: 48}, fill_regions: true" if kind == "points" }}}
+{% for name, file in survey.annotations.items() %}
+  {{ name }}: {data: mine, split: train, kind: {{ survey.kinds[name] }}, \
+file: {{ (source if file == "." else source ~ "/" ~ file) | quoted }}\
+{{ ", options: " ~ (survey.label_options | quoted) if survey.label_options and survey.kinds[name] == "shapes" }}\
+{{ ", regions: {method: rag, count: 48}, fill_regions: true" if name == "points" }}}
 {% endfor %}
 
 {% endif %}

@@ -66,13 +66,15 @@ def _limit(data: Path, listing: Listing) -> int | None:
     return max(1, round(BYTES * len(sizes) / sum(sizes) / len(listing.splits)))
 
 
-def try_annotations(kind: str, file: Path, catalogue: Catalogue, ids: Sequence[str]) -> tuple[bool, list[str]]:
+def try_annotations(
+    kind: str, file: Path, catalogue: Catalogue, ids: Sequence[str], options: Mapping[str, Any] | None = None
+) -> tuple[bool, list[str]]:
     """Read an annotation file as ``import_annotations`` will: whether it covers these images, and what to say.
 
     Raises:
         DataError: what is wrong with the file.
     """
-    annotator = resolve(ANNOTATORS, kind, "kind of supervision")(file=str(file))
+    annotator = resolve(ANNOTATORS, kind, "kind of supervision")(file=str(file), **(options or {}))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         annotator.bind(catalogue, ())

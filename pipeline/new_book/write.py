@@ -15,12 +15,14 @@ from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.book.agreement import SOURCE
 from pipeline.compute.project import MARK, is_checkout
+from pipeline.new_book.embedded import unpack_images
 from pipeline.new_book.expanding import expand_book
 from pipeline.new_book.place import free_place, write_book
 from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
 from pipeline.new_book.project import make_project
 from pipeline.new_book.survey import Survey, slug, survey
 from pipeline.new_book.template import render
+from pipeline.new_book.tool_exports import LABEL_OPTIONS, has_images, located
 from pipeline.storage.whole import remove
 
 RANDOM = "random"
@@ -56,12 +58,13 @@ def init(
     Outside of any project, the current folder is made one first (:mod:`pipeline.new_book.project`).
 
     Args:
-        data: images, a CSV of tags, and whatever else :func:`pipeline.new_book.survey.survey` knows.
+        data: images, a CSV of tags, and whatever else :func:`pipeline.new_book.survey.survey` knows; or the file of an
+            export of a labelling tool, whose images lie in its folder or above.
         book: the book's folder; by default ``recipes/`` and the folder's name.
         style: key of :data:`STYLES`; by default "small" on a CPU, "default" on a GPU.
         weights: file to start from, or "random"; by default torchvision's are downloaded now.
         normalisation: what the weights of a file expect of their input.
-        options: of the reader: keys of :data:`READER_OPTIONS`.
+        options: of the reader and of exports: keys of :data:`READER_OPTIONS` and :data:`LABEL_OPTIONS`.
 
     Raises:
         ConfigurationError: a subfolder of a project, a book or its work folder that is there.
@@ -88,19 +91,22 @@ def _init(
     """:func:`init`; what it makes is added to ``made``."""
     from pipeline.compute.runtime import device, workers
 
+    data, file = located(data)
     folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
     make_project(data, made)
     new_project = str(Path.cwd()) if made else ""
     name = free_place(folder, "with --book")
-    survey = _survey(data, options)
+    if file is None and data.is_dir() and not has_images(data):
+        data = unpack_images(data, Path("data") / f"{name}_unpacked", made) or data
+    survey = _survey(data, options, file)
     machine = device()
     gpu = machine != "cpu"
     chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
     chosen = plan_book(survey, chosen_style, backbone)
     source, variable = _source(data, name, made)
-    file = _weights_file(weights, name, made)
-    text = _text(folder, name, data, survey, chosen, source, variable, file, normalisation)
+    start = _weights_file(weights, name, made)
+    text = _text(folder, name, data, survey, chosen, source, variable, start, normalisation)
     made.append(folder)
     write_book(folder, text, SOURCE)
     _require_sound(folder)
@@ -127,19 +133,20 @@ def reader_options(lines: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _survey(data: Path, options: Mapping[str, Any]) -> Survey:
-    """The survey; where a remedy is an option of the reader, an error says how to give it."""
+def _survey(data: Path, options: Mapping[str, Any], file: Path | None) -> Survey:
+    """The survey; where a remedy is an option of the reader or of an export, an error says how to give it."""
+    known = (*READER_OPTIONS, *LABEL_OPTIONS)
     for name in options:
-        if name not in READER_OPTIONS:
-            raise ConfigurationError(f"--option: unknown '{name}'.{closest(name, READER_OPTIONS)}")
+        if name not in known:
+            raise ConfigurationError(f"--option: unknown '{name}'.{closest(name, known)}")
     try:
-        return survey(data, options)
+        return survey(data, options, file)
     except DataError as error:
-        named = re.search(rf"`({'|'.join(READER_OPTIONS)})\b([^`]*)`", str(error))
+        named = re.search(rf"`({'|'.join(known)})\b([^`]*)`", str(error))
         if named is None:
             raise
         value = named[2] or (": labelmap.txt" if named[1] == "labelmap" else ": ...")
-        remedy = f"init takes options of the reader with --option, such as --option '{named[1]}{value}'."
+        remedy = f"init takes such an option with --option, as in --option '{named[1]}{value}'."
         raise DataError(f"{error}\n{remedy}") from None
 
 
@@ -210,7 +217,6 @@ def _text(
     weights: str,
     normalisation: str,
 ) -> str:
-    marked = [kind for kind in ("points", "scribbles") if kind in survey.annotations]
     refined = f"options: {{scales: {list(chosen.scales)}, flip: true}}, crf: {{preset: irn}}"
     plain = f"options: {{scales: {list(chosen.scales)}}}"
     values: dict[str, Any] = {
@@ -226,7 +232,7 @@ def _text(
         "placeholder": "pyproject.toml" if is_checkout(Path()) else MARK.as_posix(),
         "normalisation": normalisation,
         "labels": "tags" if survey.tags else next(iter(survey.annotations), "tags"),
-        "marked": next(iter(marked), ""),
+        "marked": next(iter(survey.drawn), ""),
         "how": refined if chosen.refined else plain,
         "measured": survey.measured if survey.masks else (),
         "cached": ", cache: true" if survey.train * survey.size[0] * survey.size[1] * 3 < CACHE_BYTES else "",

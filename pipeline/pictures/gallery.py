@@ -16,10 +16,13 @@ COLUMN_OF = {
     "export_cams": "CAM",
     "refine_cams": "refined CAM",
     "propagate_cams": "refined CAM",
+    "align_cams": "refined CAM",
     "annotate": "supervision",
     "import_annotations": "supervision",
     "make_pseudo_masks": "pseudo-mask",
+    "overlay_labels": "corrected",
     "predict_masks": "prediction",
+    "classify_proposals": "prediction",
 }
 """Verbs whose stores can be looked at, and what people call what is in them."""
 

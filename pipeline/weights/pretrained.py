@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.backbones import BACKBONES
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from models.backbones.build import build_backbone
 from models.backbones.clip import CLIP_MEAN, CLIP_STD
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
@@ -65,11 +66,13 @@ def import_weights(
     """Read weights for ``architecture`` and check that they are whole.
 
     Args:
-        architecture: a name of ``models.backbones``, or "random" for none at all (``file`` is not read).
+        architecture: a name of ``models.backbones``, such as ``timm/NAME``, or "random" for none at all (``file`` is
+            not read).
         file: .safetensors, .pth/.pt/.bin (tensors only: code is refused, that of a TorchScript archive not run) or .npz
             (no pickles), with the entry names of the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and
             ImageNet classifiers are dropped.
-        download: get the library's ImageNet weights (torchvision: IMAGENET1K_V1) instead of reading ``file``.
+        download: get the library's weights (torchvision: IMAGENET1K_V1; timm: those of the name's tag, or its default)
+            instead of reading ``file``.
         normalisation: what the weights expect of their input, None for what the architecture's published weights do;
             a file's own ``mean`` and ``std`` entries win.
 
@@ -182,11 +185,12 @@ def _read_npz(path: Path) -> StateDict:
 
 def _fitted(architecture: str, entries: StateDict, where: str, normalisation: Normalisation | None) -> StateDict:
     """Entries under a backbone's own names, every one there and of its shape."""
-    kind = resolve(BACKBONES, architecture, "backbone")
-    backbone = kind().state_dict()
+    built = build_backbone(architecture)
+    backbone = built.state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
-    entries_here = {name: v for name, v in kind.own_entries(plain).items() if not name.startswith(CLASSIFIERS)}
-    scaled = [backbone["mean"], backbone["std"]] if normalisation is None else NORMALISATIONS[normalisation]
+    needed = {name: value for name, value in plain.items() if not name.startswith((*CLASSIFIERS, *built.not_needed))}
+    entries_here = built.own_entries(needed)
+    scaled = (backbone["mean"], backbone["std"]) if normalisation is None else NORMALISATIONS[normalisation]
     for key, values in zip(("mean", "std"), scaled, strict=True):
         entries_here.setdefault(key, torch.as_tensor(values).view(1, 3, 1, 1))
     for name in backbone:
@@ -195,7 +199,7 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: No
     problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in entries_here.items()})
     if problems:
         raise DataError(
-            f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
+            f"{where} does not hold weights of '{architecture}' under names of {built.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
     require_finite({name: entries_here[name] for name in backbone}, where)
@@ -205,6 +209,9 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: No
 def download_weights(architecture: str) -> tuple[str, str, StateDict]:
     """(library, name, entries) of the published weights of a backbone; DataError where they cannot be had."""
     kind = resolve(BACKBONES, architecture, "backbone")
+    if "/" in architecture:
+        network = architecture.partition("/")[2]
+        return kind.library, network, _from_timm(network)
     if kind.hub:
         return kind.library, kind.hub, _from_hub(kind.hub)
     if kind.library != "torchvision":
@@ -237,6 +244,19 @@ def _from_hub(repository: str) -> StateDict:
     except (OSError, RuntimeError, ValueError) as error:
         raise _unreachable(f"{HUB_FILE} of {repository}", "the Hugging Face hub", error) from None
     return read_entries(Path(path))
+
+
+def _from_timm(name: str) -> StateDict:
+    """The weights that timm fetches for one of its networks, under timm's names."""
+    build_backbone(f"timm/{name}")  # refuses an unknown name, and says so where timm is missing
+    import timm
+
+    try:
+        with _network_timeout(NETWORK_SECONDS):
+            state: StateDict = timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unreachable(f"weights of timm/{name}", "where timm keeps them", error) from None
+    return state
 
 
 def _unreachable(what: str, where: str, error: Exception) -> DataError:

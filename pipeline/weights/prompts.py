@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from models.errors import ConfigurationError, closest
@@ -33,6 +33,12 @@ class Prompts(BaseModel):
     """Class name -> what stands in its place, where that is not the name: synonyms in a row."""
     background: Annotated[list[Text], Field(min_length=1)]
     """Words for what is no class of the data set; they compete with the classes of an image."""
+    descriptions: list[Text] = []
+    """Sentences on what the classes look like. Their features are clustered, and each class's feature takes up the
+    centres that fit it best (ExCEL); without any, the words stand alone.
+    """
+    attributes: PositiveInt = 112
+    """Clusters of the descriptions (ExCEL: 112 of 400 for VOC, 224 for COCO)."""
 
     def texts(self, class_names: Sequence[str]) -> list[str]:
         """The words of each class.

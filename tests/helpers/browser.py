@@ -69,6 +69,18 @@ class Tab:
         self.send("Page.navigate", url=path.absolute().as_uri() + fragment)
         self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
 
+    def visit(self, address: str) -> None:
+        """Load a page of a server on this machine and wait until its scripts have been loaded."""
+        self.send("Page.navigate", url="about:blank")
+        self.send("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete' && location.protocol === 'http:'")
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Press the left button of the mouse at the first place of the window, go along the others, let it go."""
+        for number, (x, y) in enumerate((*places, places[-1])):
+            kind = "mousePressed" if not number else "mouseMoved" if number < len(places) else "mouseReleased"
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
         done = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

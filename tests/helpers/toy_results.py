@@ -54,7 +54,7 @@ def write_results(book: Book, miou: dict[str, float] | None = None) -> None:
 
 def write_lock(book: Book, content: dict[str, Any]) -> dict[str, Any]:
     """Write the dvc.lock that DVC would have after ``dvc repro``; every output has a made-up hash."""
-    stages = {f"{verb}@{name}": _stage(book, (verb, name), content) for verb in VERBS for name in content[verb]}
+    stages = {f"{verb}@{name}": _stage(book, (verb, name), content) for verb in VERBS for name in content.get(verb, {})}
     lock = {"schema": "2.0", "stages": deepcopy(stages)}
     Path("dvc.lock").write_text(yaml.safe_dump(lock))
     return lock

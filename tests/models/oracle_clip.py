@@ -11,13 +11,14 @@ from oracle_case import Case, Results
 from oracle_only import largest_contour_box
 from torch import nn
 
-from models.backbones.clip import Block, Tokens
+from models.backbones.clip import Tokens
 from models.heads.text_cam import text_maps
 from models.ops.background import power_background
 from models.ops.boxes import box_mask, contour_boxes
 from models.ops.cam import grad_cam, gradient_weights, min_max, weighted_features
 from models.ops.random_walk import BalancedLinks
 from models.ops.resize import resize_bilinear
+from models.ops.transformer_blocks import Block
 from models.refiners.crf_picture import wrapped_picture
 from models.refiners.crf_unary import unary_from_scores
 from models.refiners.dense_crf import CrfSettings, MeanField

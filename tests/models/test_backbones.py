@@ -11,11 +11,13 @@ from models.doors import resolve
 
 CONVOLUTIONAL = ["mobilenet_v2", "resnet18", "resnet50", "resnet101"]
 """Of torchvision, and with dilations for lost strides; what is special to others is below and in ``test_mit.py``."""
+OWN = [name for name in BACKBONES if "/" not in name]
+"""Those with a name of their own; ``test_timm.py`` is about a library's."""
 STRIDES_OF = {"resnet38d": (8,), "resnet38d_sum": (8,), "resnet50_irn": (16,)}
 """Those that are published with one output stride alone."""
-TRANSFORMERS = [name for name in BACKBONES if "vit" in name]
+TRANSFORMERS = [name for name in OWN if "vit" in name]
 """Features of one stride and width: see ``test_clip.py``."""
-PYRAMIDS = [name for name in BACKBONES if name not in TRANSFORMERS]
+PYRAMIDS = [name for name in OWN if name not in TRANSFORMERS]
 STRIDES = [(name, stride) for name in PYRAMIDS for stride in STRIDES_OF.get(name, (8, 16, 32))]
 
 

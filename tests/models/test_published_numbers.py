@@ -85,6 +85,46 @@ PAGES: dict[str, dict[str, Any]] = {
         "head_width": 256,
         "dropout": 0.5,
     },
+    "toco": {
+        "head_width": 512,
+        "early": 3,
+        "cam_scales": (1.0, 0.5, 1.5),
+        "high": 0.7,
+        "low": 0.25,
+        "patch_contrast": 0.2,
+        "class_contrast": 0.5,
+        "crops": 8,
+        "crop_side": 96,
+        "temperature": 0.5,
+        "momentum": 0.9,
+        "segmentation": 0.1,
+        "energy": 0.025,  # of the exact sum: 0.05 of the released filter's, which is half of it
+    },
+    "dupl": {
+        "high": 0.7,
+        "high_end": 0.55,
+        "low": 0.25,
+        "patch_contrast": 0.2,
+        "difference": 0.1,
+        "segmentation": 0.2,
+        "agreement": 0.05,
+        "confidence": 0.9,
+        "changed_scale": 0.75,
+        "noise_certainty": 0.95,
+    },
+    "weclip": {
+        "head_width": 256,
+        "decoder_blocks": 3,
+        "heads": 8,
+        "dropout": 0.1,
+        "pairs": "product",
+        "threshold": 0.4,
+        "last": 6,
+        "plain_last": 8,
+        "radius": 8,
+        "affinity": 0.1,
+    },
+    "weclip_plus": {"affinity_start": 0.0, "mutual": 0.1, "dice": 1.0, "sure": 0.75},
     "spml": {
         "head": "aspp_v2",
         "embedding": 64,
@@ -148,6 +188,8 @@ WALK: dict[str, tuple[float, int, float, float, bool, bool]] = {
     "spml_softmax": (20, 6, 0, 1, False, True),
     "clip_es": (1, 1, 0, 1, False, True),
     "clip_es_coco": (1, 1, 0, 1, False, True),
+    "excel": (1, 1, 0, 1, False, True),
+    "excel_coco": (1, 1, 0, 1, False, True),
 }
 CONSTANT = {"irn": 0.25, "advcam": 0.25, "rib": 0.27, "rib_coco": 0.22, "recam": 0.28, "amn": 0.25, "ppc": 0.27}
 POWER = {"psa": 16, "seam": 6, "hfpl": 6, "spml": 6}
@@ -167,6 +209,7 @@ CRF: dict[str, tuple[int, int, int, int, int, int, str]] = {
     "ppc_aff": (3, 3, 80, 13, 10, 10, "labels"),
     "spml": (1, 3, 67, 3, 4, 10, "softmax"),
     "clip_es": (1, 3, 67, 3, 4, 10, "scores"),
+    "weclip": (3, 3, 64, 5, 4, 10, "softmax"),
     "seg_test": (3, 3, 32, 13, 10, 1, "softmax"),
 }
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LIGHT = """
 import sys
 import models.backbones.{module}

@@ -48,7 +48,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="hung after the restart, once in two runs: how torchrun, gloo and the lock get on is open")
 def test_two_processes_of_which_one_is_killed_train_as_one(folders: tuple[Path, Path]) -> None:
     """torchrun starts both again, and they go on from the last state that was saved."""
     one, two = folders

@@ -19,7 +19,9 @@ COMPONENTS = {
     "annotate": "kind",
     "import_annotations": "kind",
     "train": "method",
+    "import_proposals": "proposer",
     "refine_cams": "refiner",
+    "align_cams": "aligner",
     "make_pseudo_masks": "rule",
 }
 """The key of an entry that names the component it runs."""
@@ -70,13 +72,16 @@ def component(book: Book, verb: str, entry: Any) -> str:
         return f"{COMPONENTS[verb]} {getattr(entry, COMPONENTS[verb])}{add_ons}"
     if verb == "import_weights":
         return f"official {entry.official}" if entry.official else f"architecture {entry.architecture}"
+    if verb == "overlay_labels":
+        return f"{entry.over} over {entry.supervision}"
     if verb == "evaluate":
         return f"scores of {entry.of}"
     made = book.producer("checkpoints", entry.checkpoint)
     method = (trained_page(*made)[0] if made else "") or entry.checkpoint
     words = {
         "export_cams": "CAMs of",
-        "propagate_cams": "random walk of",
+        "propagate_cams": getattr(entry, "spread", "").replace("_", " ") + " of",
+        "classify_proposals": "proposals by features of",
         "predict_masks": "masks of",
         "evaluate_boxes": "boxes of cams/" + getattr(entry, "cams", "") + ", classes of",
     }

@@ -22,8 +22,8 @@ from pipeline.storage.csv_cells import plain_cell
 
 CSV_FIELDS = (
     "recipe", "label", "origin", "column", "value", "data", "split", "images", "evaluation", "of", "up_to_date",
-    "labels_at_inference", "init", "trained_on", "scales", "flip", "crf", "thresholds", "mlflow_run", "mlflow_url",
-    "md5_metrics", "md5_output", "source",
+    "labels_at_inference", "init", "trained_on", "proposals", "scales", "flip", "crf", "thresholds", "mlflow_run",
+    "mlflow_url", "md5_metrics", "md5_output", "source",
 )  # fmt: skip
 
 
@@ -178,6 +178,7 @@ def _csv_line(column: str, value: float, number: Number) -> dict[str, Any]:
         "origin": OURS, "column": column, "value": value, "evaluation": number.evaluation,
         "up_to_date": not number.stale, "init": "; ".join(provenance["init"]),
         "trained_on": "; ".join(f"{each['name']}: {each['labels']}" for each in provenance["trained"]),
+        "proposals": "; ".join(f"{each['name']}: seen {each['seen']}" for each in provenance["proposals"]),
         "mlflow_run": run["run"], "mlflow_url": run["url"], "md5_metrics": md5_metrics, "md5_output": md5_output,
         **{key: provenance[key] for key in same}, **nested,
     }  # fmt: skip

@@ -56,6 +56,8 @@ def fields(table: PaperTable) -> list[Field]:
         columns.append(Field("boundary_f", "boundary F", _splits(row.last for row in table.rows), OURS, _boundary))
     if any(row.share is not None for row in table.rows):
         columns.append(Field("percent_of_full", "% of full", "", OURS, _share))
+    if any(_seen(row).text for row in table.rows):
+        columns.append(Field("proposals_seen", "proposals have seen", "", OURS, _seen))
     if any(row.published for row in table.rows):
         columns.append(Field("published", "published method", "", PUBLISHED, _method))
         columns += [_published(*place) for place in _published_places(table)]
@@ -77,6 +79,12 @@ def _boundary(row: PaperRow) -> Cell:
 
 def _share(row: PaperRow) -> Cell:
     return Cell() if row.share is None or row.last is None else Cell(f"{row.share:.1f}", "", row.last)
+
+
+def _seen(row: PaperRow) -> Cell:
+    """What proposers of class-agnostic masks learned from, of a row that stands on their masks."""
+    proposals = [each for number in row.cells.values() for each in number.provenance["proposals"]]
+    return Cell(", ".join(dict.fromkeys(each["seen"] for each in proposals)))
 
 
 def _method(row: PaperRow) -> Cell:
@@ -115,10 +123,12 @@ def sentence(number: Number) -> str:
         f"{each['name']} ({each['method']}, seed {each['seed']}) trained on {each['labels']}"
         for each in source["trained"]
     )
+    proposals = (f"proposals {each['name']} ({each['proposer']}, seen: {each['seen']})" for each in source["proposals"])
     images = f", {source['images']} images" if source["images"] else ""
     parts = [
         f"{source['of']} of {source['data']}, {source['list']}{images}",
         f"labels at inference: {source['labels_at_inference']}",
+        *proposals,
         *trained,
         "init " + "; ".join(source["init"]) if source["init"] else "",
         _views(source),

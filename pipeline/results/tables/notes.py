@@ -26,6 +26,11 @@ def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Numb
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
     if any(row.share is not None for row in rows):
         yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images and test settings."
+    if any(number.provenance["proposals"] for number in numbers.values()):
+        yield (
+            "proposals have seen: what the proposer of class-agnostic masks learned from. A row whose proposer has "
+            "seen masks is not one of image tags alone."
+        )
     for split, absent in dict.fromkeys(
         (number.metrics["split"], number.metrics["absent_classes"])
         for number in numbers.values()

@@ -18,7 +18,7 @@ from pipeline.results.tables.localisations import boxes_todo_lines as boxes_todo
 from pipeline.results.tables.localisations import localisations
 from pipeline.results.tables.notes import table_notes, todo_lines
 from pipeline.results.tables.provenance import data_sets, provenance
-from pipeline.results.tables.recipes import recipes, test_settings
+from pipeline.results.tables.recipes import network_of, recipes, test_settings
 from pipeline.results.tables.repeats import repeats
 from pipeline.results.tables.rows import LAST, Number, PaperRow, PaperTable
 from pipeline.tracking.runs import RecordedStage, known_runs
@@ -79,9 +79,9 @@ def _full(book: Book, name: str, numbers: Mapping[str, Number]) -> Number | None
     bound = book.table.bound
     if bound is None or bound not in book.evaluate or not _predicted(book, name) or not _predicted(book, bound):
         return None
-    checkpoint = _prediction(book, bound).checkpoint
+    network = network_of(book, bound)
     for other in (bound, *book.evaluate):
-        if other in numbers and _predicted(book, other) and _prediction(book, other).checkpoint == checkpoint:
+        if other in numbers and _predicted(book, other) and network_of(book, other) == network:
             same_images = numbers[other].metrics["split"] == numbers[name].metrics["split"]
             same_data = book.evaluate[other].data == book.evaluate[name].data
             if same_images and same_data and test_settings(book, other) == test_settings(book, name):
@@ -91,10 +91,6 @@ def _full(book: Book, name: str, numbers: Mapping[str, Number]) -> Number | None
 
 def _predicted(book: Book, name: str) -> bool:
     return book.evaluate[name].of.startswith("masks/")
-
-
-def _prediction(book: Book, name: str) -> Any:
-    return book.predict_masks[book.evaluate[name].of.partition("/")[2]]
 
 
 def _made(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:

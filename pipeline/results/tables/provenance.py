@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.annotations import PROPOSERS
 from pipeline.book.artifacts import artifact
+from pipeline.book.entries import OverlayLabelsEntry
 from pipeline.book.lineage import Node, ancestors, artefact_name
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
+from pipeline.book.signatures import trait
 from pipeline.results.tables.circumstances import of_stages, seconds_of
 from pipeline.results.tables.freshness import Record
+from pipeline.results.tables.label_cost import label_cost
 from pipeline.results.tables.recipes import test_settings
 from pipeline.tracking.runs import RecordedStage
 
@@ -43,7 +47,9 @@ def provenance(
         "images": metrics.get("images"),
         **_inference(book, name, nodes, metrics),
         "init": [_init(book, node) for node in nodes if node[0] == "import_weights"],
+        "proposals": [_proposals(book, node) for node in nodes if node[0] == "import_proposals"],
         "trained": [_training(book, node) for node in nodes if node[0] == "train"],
+        "label_cost": label_cost(book, nodes),
         "dvc": {"metrics.json": record.md5(folder / "metrics.json"), of: record.md5(_path(book, _judged(book, name)))},
         "mlflow": {stage: run_of(runs, stage) for stage in (f"evaluate@{name}", f"{made[0]}@{made[1]}")},
         "made": of_stages((f"{verb}@{name}" for verb, name in nodes), runs, _seeds(book, nodes)),
@@ -89,7 +95,7 @@ def _path(book: Book, node: Node) -> Path:
 def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, Any]) -> dict[str, Any]:
     """How the judged output was made: labels, scales, CRF, thresholds."""
     verb, made = _judged(book, name)
-    if verb == "predict_masks":
+    if verb in ("predict_masks", "classify_proposals"):
         options = test_settings(book, name)
         return {
             "labels_at_inference": "none",
@@ -104,7 +110,7 @@ def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, A
     refiners = [
         {"refiner": _refiner(book, node), **(_short(effective_options(*_entry(book, node))) or {})}
         for node in main
-        if node[0] in ("refine_cams", "propagate_cams")
+        if node[0] in ("refine_cams", "propagate_cams", "align_cams")
     ]
     return {
         "labels_at_inference": ", ".join(dict.fromkeys(_labels(book, main))),
@@ -117,13 +123,13 @@ def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, A
 
 
 def _refiner(book: Book, node: tuple[str, str]) -> str:
-    """Name of a refiner, or of the network over whose links CAMs walk."""
+    """Name of a refiner or aligner, or of the network by which CAMs spread."""
     verb, name = node
-    if verb == "refine_cams":
-        return book.refine_cams[name].refiner
-    checkpoint = book.propagate_cams[name].checkpoint
-    method = book.train[checkpoint].method if checkpoint in book.train else checkpoint
-    return f"random_walk of {method} '{checkpoint}'"
+    entry = book.entry(verb, name)
+    if verb != "propagate_cams":
+        return str(entry.refiner if verb == "refine_cams" else f"{entry.aligner} of '{entry.proposals}'")
+    method = book.train[entry.checkpoint].method if entry.checkpoint in book.train else entry.checkpoint
+    return f"{entry.spread} of {method} '{entry.checkpoint}'"
 
 
 def _cam_chain(book: Book, node: Node) -> list[Node]:
@@ -163,6 +169,8 @@ def _short(options: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _kind(entry: Any) -> str:
+    if isinstance(entry, OverlayLabelsEntry):
+        return f"{entry.over} over {entry.supervision}"
     kind = getattr(entry, "kind", None)
     return GIVEN.get(kind, kind) if kind else "pseudo-masks"
 
@@ -173,6 +181,13 @@ def _init(book: Book, node: Node) -> str:
         return f"{node[1]}: random"
     where = "the published weights" if entry.download else entry.file
     return f"{node[1]}: {entry.official or entry.architecture}, {where}"
+
+
+def _proposals(book: Book, node: Node) -> dict[str, str]:
+    """Which masks, and what their proposer has learned from: "masks", "images" or "nothing"."""
+    entry = book.import_proposals[node[1]]
+    seen = entry.seen or trait(PROPOSERS[entry.proposer], "seen")
+    return {"name": node[1], "proposer": entry.proposer, "seen": seen}
 
 
 def _seeds(book: Book, nodes: list[Node]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.book.entries import RecipeRow
+from pipeline.book.entries import ClassifyProposalsEntry, PredictMasksEntry, RecipeRow
 from pipeline.book.lineage import entry_inputs
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
@@ -23,7 +23,7 @@ def recipes(book: Book) -> dict[str, RecipeRow]:
     for kind in ("masks", "supervision", "cams"):
         for name, entry in book.evaluate.items():
             if entry.of.startswith(f"{kind}/") and name not in _shown(rows):
-                key = maker(book, name).checkpoint if kind == "masks" else name
+                key = network_of(book, name) if kind == "masks" else name
                 rows.setdefault(key, completed(book, RecipeRow(**{column_of(book, name): name})))
     return rows
 
@@ -35,9 +35,10 @@ def completed(book: Book, recipe: RecipeRow) -> RecipeRow:
         for name, entry in book.evaluate.items():
             if entry.of.startswith("masks/") and _same_test_images(book, name, last):
                 columns.setdefault(column_of(book, name), name)
-        training = book.train.get(maker(book, last).checkpoint)
-        if training is not None:
-            _set(columns, "pseudo_masks", _evaluation_of(book, f"supervision/{training.supervision}"))
+        made = maker(book, last)
+        taught = made if isinstance(made, ClassifyProposalsEntry) else book.train.get(made.checkpoint)
+        if taught is not None:
+            _set(columns, "pseudo_masks", _evaluation_of(book, f"supervision/{taught.supervision}"))
     for column in ("pseudo_masks", "refined"):
         if column in columns:
             _fill_cams(book, columns, book.evaluate[columns[column]].of)
@@ -59,6 +60,8 @@ def column_of(book: Book, name: str) -> Column:
 def test_settings(book: Book, name: str) -> dict[str, Any]:
     """How the predictions that ``name`` judges were made: scales, flip, crf, ..., defaults included."""
     made = maker(book, name)
+    if isinstance(made, ClassifyProposalsEntry):  # one view, no CRF
+        made = PredictMasksEntry(data=made.data, split="", checkpoint=made.checkpoint)
     options = effective_options("predict_masks", made)
     crf = None if made.crf is None else effective_options("predict_masks", made, "crf")
     return {**options, "crf": crf}
@@ -90,12 +93,20 @@ def maker(book: Book, name: str) -> Any:
 
 
 def _same_test_images(book: Book, one: str, other: str) -> bool:
-    a, b = maker(book, one), maker(book, other)
-    return (a.checkpoint, a.data, a.split) == (b.checkpoint, b.data, b.split)
+    a, b = (maker(book, name) for name in (one, other))
+    images = [(made.data, getattr(made, "split", None) or made.proposals) for made in (a, b)]
+    return network_of(book, one) == network_of(book, other) and images[0] == images[1]
+
+
+def network_of(book: Book, name: str) -> str:
+    """The segmenter whose masks ``name`` judges: a checkpoint, or one together with a bank of regions."""
+    made = maker(book, name)
+    banked = isinstance(made, ClassifyProposalsEntry)
+    return f"{made.checkpoint}_{made.supervision}_{made.proposals}" if banked else str(made.checkpoint)
 
 
 def _shown(rows: dict[str, RecipeRow]) -> set[str]:
     return {name for row in rows.values() for column in COLUMNS if (name := getattr(row, column))}
 
 
-__all__ = ["column_of", "completed", "maker", "recipes", "test_settings"]
+__all__ = ["column_of", "completed", "maker", "network_of", "recipes", "test_settings"]

@@ -139,8 +139,9 @@ def _where(book: Book, path: str) -> str:
 
 
 def _missing_labels(book: Book, order: Sequence[Node]) -> dict[Node, str]:
-    """Entries whose files of labels or regions are not there."""
+    """Entries whose files of labels, regions or proposals are not there."""
     files = [(("import_annotations", name), entry.file) for name, entry in book.import_annotations.items()]
+    files += [(("import_proposals", name), entry.file) for name, entry in book.import_proposals.items()]
     for key, folder in region_folders(book):
         verb, name, *_ = key.split(".")
         files.append(((verb, name), folder))

@@ -24,7 +24,8 @@ from pipeline.storage.checkpoints import (
     portable_state,
     write_checkpoint,
 )
-from pipeline.weights.official.table import OFFICIAL, Official
+from pipeline.weights.official.rules import Official
+from pipeline.weights.official.table import OFFICIAL
 from pipeline.weights.pretrained import NORMALISATIONS, Normalisation, read_entries
 from pipeline.weights.prompts import Prompts, prompted_classes
 
@@ -79,8 +80,8 @@ def import_official(
         entries, options = with_texts(entries, prompts, class_names, str(file))
         class_names = prompted_classes(class_names)
         recipe["prompts"] = prompts.model_dump() if prompts else None
-    if normalisation is not None:
-        values = (torch.tensor(one).view(1, 3, 1, 1) for one in NORMALISATIONS[normalisation])
+    if scaled := normalisation or official.normalisation:
+        values = (torch.tensor(one).view(1, 3, 1, 1) for one in NORMALISATIONS[scaled])
         entries |= dict(zip((f"{BACKBONE}mean", f"{BACKBONE}std"), values, strict=True))
     return from_entries(name, entries, class_names, str(file), recipe, options)
 

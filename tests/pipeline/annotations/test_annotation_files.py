@@ -281,7 +281,7 @@ def test_points_far_outside_of_a_published_file_are_refused(tmp_path: Path) -> N
 
 def test_boxes_are_no_points(tmp_path: Path) -> None:
     file = coco_of(tmp_path / "b.json", {id: [("cat", (1, 2, 30, 40))] for id in IDS})
-    assert "found COCO's JSON. Remedy: boxes are read from it: write `kind: boxes`." in refused("points", file)
+    assert "expected points, found COCO's JSON (6 boxes). Remedy: write `kind: shapes`" in refused("points", file)
 
 
 def test_rows_and_files_that_contradict_each_other_are_told(tmp_path: Path) -> None:

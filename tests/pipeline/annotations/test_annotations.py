@@ -269,7 +269,7 @@ def test_a_mixture_gives_each_image_one_kind(bed: Beds) -> None:
 def test_an_unknown_kind_gets_the_closest(bed: Beds) -> None:
     with pytest.raises(ConfigurationError, match="Did you mean 'points'"):
         one("point", bed)
-    assert set(ANNOTATORS) == {"tags", "boxes", "points", "scribbles", "masks", "mixture"}
+    assert set(ANNOTATORS) == {"tags", "boxes", "points", "scribbles", "masks", "shapes", "mixture"}
 
 
 @pytest.mark.skipif(not VOC_MINI.is_dir(), reason="no real VOC images here")

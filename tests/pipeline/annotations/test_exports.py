@@ -1,4 +1,4 @@
-"""Files of labelling tools are named, with what to export instead."""
+"""Files of tools that are not read are named, with what to export instead; damaged ones of tools that are read too."""
 
 from __future__ import annotations
 
@@ -13,32 +13,51 @@ CVAT = '<?xml version="1.0"?>\n<annotations><image name="q0.png"><box label="cat
 LABELME = {"shapes": [{"label": "cat", "points": [[1, 2], [3, 4]]}], "imagePath": "q0.png"}
 VIA = {"q0.png123": {"filename": "q0.png", "size": 123, "regions": []}}
 STUDIO = [{"id": 1, "data": {"image": "/data/q0.png"}, "annotations": []}]
-FILES = {
-    "cvat.xml": (CVAT, "CVAT's own XML"),
-    "labelme.json": (json.dumps(LABELME), "LabelMe's JSON"),
-    "via.json": (json.dumps(VIA), "a file of VIA"),
-    "via_project.json": (json.dumps({"_via_settings": {}, "_via_img_metadata": VIA}), "a file of VIA"),
-    "via.csv": (
-        'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\na,1,"{}",1,0,"{}","{}"',
-        "a file of VIA",
+VIA_CSV = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+READ = {
+    "cvat.xml": (
+        CVAT,
+        "image 'q0.png' box 1: expected a box of CVAT for images 1.1, found nothing in place of a number",
     ),
-    "studio.json": (json.dumps(STUDIO), "an export of Label Studio"),
+    "labelme.json": (
+        json.dumps(LABELME),
+        "shape 1: expected a shape of LabelMe, found 4 numbers in place of x and y of 3",
+    ),
+    "via.json": (json.dumps(VIA), "found VIA's regions (no shapes)"),
+    "via_project.json": (
+        json.dumps({"_via_settings": {}, "_via_img_metadata": VIA}),
+        "found VIA's regions (no shapes)",
+    ),
+    "via.csv": (f'{VIA_CSV}q0.png,1,"{{}}",1,0,"{{}}","{{}}"', "found VIA's regions (no shapes)"),
+    "studio.json": (json.dumps(STUDIO), "found Label Studio's export (no shapes)"),
     "studio_min.json": (
         json.dumps([{"image": "q0.png", "label": [], "annotator": 1, "annotation_id": 3}]),
-        "an export of Label Studio",
+        "found Label Studio's export (no shapes)",
     ),
-    "task.csv": ("image,id,label,annotator,annotation_id\n/data/q0.png,0,[],1,1", "an export of Label Studio"),
-    "yolo.txt": ("0 0.4 0.5 0.3 0.4\n1 0.1 0.2 0.3 0.4\n", "YOLO's text"),
+    "task.csv": (
+        "image,id,label,annotator,annotation_id\n/data/q0.png,0,[],1,1",
+        "found Label Studio's export (no shapes)",
+    ),
+    "yolo.txt": (
+        "0 0.4 0.5 0.3 0.4\n1 0.1 0.2 3 0.4\n",
+        "line 2: expected a line of YOLO's labels, found 0.1 to 3, which",
+    ),
+    "supervisely.json": (
+        json.dumps({"size": {"height": 64, "width": 96}, "objects": [{"classTitle": "cat"}]}),
+        "object 1: expected a polygon of Supervisely, found no points",
+    ),
+    "datumaro.json": (json.dumps({"info": {}, "categories": {}, "items": []}), "found Datumaro's JSON (no shapes)"),
+    "q0.xml": ("<annotation><object/></annotation>", "object 1 ('') with no bndbox"),
+    "broken.json": ('{"images": [', "damaged JSON"),
+    "deep.json": ("[" * 100_000, "lists within lists without end"),
+}
+"""Damaged, or without a shape."""
+FILES = {
     "createml.json": (
         json.dumps([{"image": "q0.png", "annotations": [{"label": "cat", "coordinates": {"x": 1}}]}]),
         "CreateML's JSON",
     ),
-    "supervisely.json": (
-        json.dumps({"size": {"height": 64, "width": 96}, "objects": [{"classTitle": "cat"}]}),
-        "Supervisely's JSON",
-    ),
     "vott.json": (json.dumps({"asset": {}, "regions": []}), "VoTT's JSON"),
-    "datumaro.json": (json.dumps({"info": {}, "categories": {}, "items": []}), "Datumaro's JSON"),
     "detections.json": (
         json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]),
         "COCO's JSON of results",
@@ -50,9 +69,6 @@ FILES = {
     "dlib.xml": ("<dataset><images/></dataset>", "dlib's XML"),
     "wheat.csv": ('image_id,width,height,bbox,class\na,9,9,"[1, 2, 3, 4]",cat', "a table with a box in one column"),
     "table.xlsx": ("PK\x03\x04", "a ZIP archive or an Excel workbook"),
-    "q0.xml": ("<annotation><object/></annotation>", "Pascal VOC's XML. Remedy: name the folder of the XML files"),
-    "broken.json": ('{"images": [', "damaged JSON"),
-    "deep.json": ("[" * 100_000, "lists within lists without end"),
     "other.json": ('{"hello": 1}', "JSON of another kind"),
 }
 
@@ -63,32 +79,34 @@ def test_a_file_of_another_tool_is_named(tmp_path: Path, name: str, kind: str) -
     content, what = FILES[name]
     (tmp_path / name).write_text(content)
     message = refused(kind, tmp_path / name)
-    if kind == "boxes" and name == "cvat.xml":
-        assert "Remedy: export the task as 'PASCAL VOC 1.1' or 'COCO 1.0'." in message
     assert what in message or (kind == "points" and name in ("open_images.csv", "wheat.csv")), message
     assert str(tmp_path / name) in message
-    if kind == "points" and name in ("labelme.json", "studio.json", "task.csv", "yolo.txt"):
-        assert "Remedy: write a CSV with columns image, class, x, y in pixels." in message
 
 
-@pytest.mark.parametrize("kind", ["boxes", "points", "scribbles"])
-@pytest.mark.parametrize(
-    ("name", "what"),
-    [("labelme.json", "LabelMe's JSON"), ("yolo.txt", "YOLO's text"), ("cvat.xml", "CVAT's own XML")],
-)
-def test_a_folder_of_another_tool_is_named(tmp_path: Path, kind: str, name: str, what: str) -> None:
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("kind", ["boxes", "points"])
+def test_a_damaged_file_of_a_tool_that_is_read_says_what_is_wrong(tmp_path: Path, name: str, kind: str) -> None:
+    content, what = READ[name]
+    (tmp_path / name).write_text(content)
+    message = refused(kind, tmp_path / name)
+    assert what in message, message
+    assert str(tmp_path / name) in message
+
+
+def test_a_folder_of_another_tool_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "labels"
     folder.mkdir()
     for id in ("q0", "q1"):
-        (folder / f"{id}{Path(name).suffix}").write_text(FILES[name][0])
-    (folder / "classes.txt").write_text("cat\ndog\n")
-    message = refused(kind, folder)
-    assert what in message or (kind == "boxes" and name == "cvat.xml" and "CVAT" in message), message
+        (folder / f"{id}.json").write_text(FILES["vott.json"][0])
+    assert "VoTT's JSON" in refused("boxes", folder)
+    assert "VoTT's JSON" in refused("points", folder)
+    assert "VoTT's JSON" in refused("scribbles", folder)
+    assert "VoTT's JSON" in refused("shapes", folder)
 
 
 def test_a_folder_with_the_files_one_below_is_named(tmp_path: Path) -> None:
     (tmp_path / "Annotations").mkdir()
-    (tmp_path / "Annotations" / "q.xml").write_text("<annotation/>")
+    (tmp_path / "Annotations" / "q.json").write_text('{"hello": 1}')
     assert "found files in Annotations/. Remedy: name that folder." in refused("points", tmp_path)
 
 

@@ -129,7 +129,7 @@ def test_what_is_no_folder_of_pngs(tmp_path: Path) -> None:
     (tmp_path / "labelme").mkdir()
     (tmp_path / "labelme" / "q0.json").write_text('{"shapes": [], "imagePath": "q0.png"}')
     message = refused("scribbles", tmp_path / "labelme", CATALOGUE)
-    assert "LabelMe's JSON. Remedy: export masks as PNG" in message
+    assert "expected scribbles, found LabelMe's JSON (no shapes)" in message
 
 
 def test_a_mixture_checks_its_parts(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from models.errors import ConfigurationError
 from pipeline.book.agreement import differences
-from pipeline.book.artifacts import SECTIONS, VERBS
+from pipeline.book.artifacts import OPTIONAL, SECTIONS, VERBS
 from pipeline.book.check import check
 from pipeline.book.expansion import expand
 from pipeline.book.flat_text import HEAD, flat_text
@@ -62,9 +62,20 @@ full:
 """
 
 
+WANTED = [verb for verb in SECTIONS if verb not in OPTIONAL]
+"""Sections that stand in a params.yaml even where they are empty."""
+
+
+def test_optional_sections_stand_where_they_have_entries() -> None:
+    made = expand("x:\n  align_cams: {a: {data: d}}\n").content
+    assert set(made) == {*WANTED, "align_cams"}
+    assert [verb for verb in made if verb in SECTIONS] == [verb for verb in SECTIONS if verb in made]
+    assert set(OPTIONAL) < set(SECTIONS)
+
+
 def test_blocks_each_and_judge_in_a_small_book() -> None:
     made = expand(TEXT).content
-    assert list(made) == ["book", "table", *SECTIONS]
+    assert list(made) == ["book", "table", *WANTED]
     order = ["points_0", "points_1", "boxes_0", "boxes_1"]
     assert list(made["train"]) == [*order, "full"]
     assert made["train"]["points_1"] == {
@@ -147,7 +158,7 @@ def test_the_example_of_the_page_on_books() -> None:
     page = (ROOT / "docs" / "books.md").read_text(encoding="utf-8")
     book, params = (text.split("```")[0] for text in page.split('.yaml"\n')[1:3])
     stated = parse_yaml(params)
-    assert expand(book).content == {**{verb: {} for verb in SECTIONS}, **stated}
+    assert expand(book).content == {**{verb: {} for verb in WANTED}, **stated}
     check(Book.model_validate(expand(book).content))
 
 
@@ -262,7 +273,9 @@ def test_what_does_not_hold_names_its_line(text: str) -> None:
 def test_sections_stand_as_in_a_params_yaml() -> None:
     assert [name for name in Book.model_fields if name not in ("book", "table")] == list(SECTIONS)
     assert set(SECTIONS) == set(VERBS)
-    assert set(COLUMN) == {verb for verb in VERBS if verb not in ("prepare", "import_weights", "train")} - {
+    assert set(COLUMN) == {
+        verb for verb in VERBS if verb not in ("prepare", "import_weights", "import_proposals", "train")
+    } - {
         "evaluate",
         "evaluate_boxes",
     }
@@ -283,7 +296,7 @@ def test_a_plain_book_expands_to_itself_for_every_reader(file: Path) -> None:
     assert repr(expand(flat).content) == repr(expansion.content)
     assert flat_text(expand(flat).content) == flat
     assert YAML(typ="safe").load(flat) == expansion.content
-    entries = sum(len(expansion.content[verb]) for verb in SECTIONS)
+    entries = sum(len(expansion.content.get(verb, {})) for verb in SECTIONS)
     assert sum(flat.splitlines().count(f"{verb}:") for verb in SECTIONS) + entries <= len(flat.splitlines())
 
 

@@ -13,6 +13,7 @@ from pycocotools import mask as pycoco
 from pydantic import ValidationError
 
 from models.errors import ConfigurationError, DataError
+from models.ops.run_lengths import region_of_runs
 from pipeline.annotations.build import annotate_catalogue
 from pipeline.book.signatures import options_model
 from pipeline.datasets import READERS, rle
@@ -236,12 +237,12 @@ def test_the_same_bytes_in_several_processes(tmp_path: Path) -> None:
 def test_run_lengths_agree_with_pycocotools(seed: int) -> None:
     region = np.random.default_rng(seed).random((17, 23)) < (0.02, 0.3, 0.5, 0.9, 1.0)[seed]
     text, box = rle.encoded(region)
-    assert (rle.of_runs(rle.runs_of_text(text), region.shape) == region).all()
+    assert (region_of_runs(rle.runs_of_text(text), region.shape) == region).all()
     assert box == pycoco.toBbox(pycoco.encode(np.asfortranarray(region, np.uint8))).tolist()
     corners = runs(2, 1, 6, 9)
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[1:9, 2:6] = True
-    assert (rle.of_runs(np.array(corners["counts"]), (HEIGHT, WIDTH)) == expected).all()
+    assert (region_of_runs(np.array(corners["counts"]), (HEIGHT, WIDTH)) == expected).all()
     assert (pycoco.decode(pycoco.frPyObjects(corners, HEIGHT, WIDTH)) == expected).all()
 
 

@@ -28,6 +28,8 @@ from pipeline.running.dry_run.outcome import DryRunOutcome
 from pipeline.running.dry_run.run import _why, dry_run
 from tests.helpers import made_book
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 NET = {"backbone": "resnet18", "width": 0.25}
 SCRATCH = Path("work/dry_run/made")
@@ -180,7 +182,14 @@ def test_accumulated_parts_keep_their_size(
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("rtc", ("segmentation_start", "transform_start")), ("one_stage", ("pretrain",)), ("afa", ("pretrain",))],
+    [
+        ("rtc", ("segmentation_start", "transform_start")),
+        ("one_stage", ("pretrain",)),
+        ("afa", ("pretrain",)),
+        ("toco", ("pretrain",)),
+        ("dupl", ("pretrain", "noise_start")),
+        ("weclip_plus", ("affinity_start", "own_labels")),
+    ],
 )
 def test_losses_that_begin_late_begin_at_once(method: str, options: tuple[str, ...]) -> None:
     entry = TrainEntry(data="a", supervision="a", init="a", method=method, settings={"epochs": 20})

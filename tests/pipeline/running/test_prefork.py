@@ -20,6 +20,8 @@ from pipeline.running.handover import Request
 from pipeline.running.prefork import prefork
 from pipeline.running.stage_process import environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PHASE = "PYTEST_CURRENT_TEST"
 """A variable that changes while the test runs."""

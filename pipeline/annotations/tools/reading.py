@@ -1,0 +1,286 @@
+"""Find out which tool wrote a file or a folder, by its content, and read it. A new format is one line of a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from models.errors import DataError
+from pipeline.annotations.tools import coco, cvat, datumaro, label_studio, labelme, supervisely, via, via3, voc, yolo
+from pipeline.annotations.tools.drawn import Export
+from pipeline.annotations.tools.values import mappings
+from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
+from pipeline.datasets.folder_images import files_below
+from pipeline.datasets.labelmap import LabelMap
+from pipeline.datasets.tables import TableLine, cut, read_table, read_text
+
+TOOLS = {
+    "cvat": "CVAT's XML",
+    "labelme": "LabelMe's JSON",
+    "label_studio": "Label Studio's export",
+    "via": "VIA's regions",
+    "via3": "VIA 3's project",
+    "yolo": "YOLO's text files",
+    "coco": "COCO's JSON",
+    "datumaro": "Datumaro's JSON",
+    "supervisely": "Supervisely's JSON",
+    "pascal": "Pascal VOC's XML",
+    "pascal_masks": "Pascal VOC's masks",
+}
+"""Tools whose exports are read, and what a message calls them."""
+JSON: dict[str, Callable[[Export, Path, Any], None]] = {
+    "coco": coco.add,
+    "labelme": labelme.add,
+    "via": via.add,
+    "via3": via3.add,
+    "supervisely": supervisely.add,
+    "datumaro": datumaro.add,
+    "label_studio": label_studio.add,
+}
+"""How a JSON is added to an export, by the key of :func:`json_tool`."""
+SUFFIXES = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".labels", ".names")
+MOST_FILES = 200_000
+LABELMAP = "labelmap.txt"
+MASK_FOLDERS = ("SegmentationClass", ".")
+META = "meta.json"
+NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo.NAME_LISTS)
+
+
+def read_exports(path: Path) -> dict[str, Export]:
+    """Every export in a file, or in a folder and below it, by the key of :data:`TOOLS`; none where no tool is known.
+
+    Files of one tool are one export, so that its classes are those of all files.
+
+    Raises:
+        DataError: ``path`` is a file of a tool, and is damaged. Below a folder such a file is a problem of its export.
+    """
+    return _Reading(path).exports
+
+
+def json_tool(content: Any) -> str | None:
+    """The key of the tool that wrote a JSON; None where none is known that is read here."""
+    if isinstance(content, Mapping) and {"file", "metadata", "attribute"} <= content.keys():
+        return "via3"
+    known = json_export(content)
+    if known is EXPORTS["coco"] and not _has_shapes_of_coco(content):
+        return None
+    return next((key for key in JSON if known is not None and EXPORTS.get(key) is known), None)
+
+
+def _has_shapes_of_coco(content: Mapping[str, Any]) -> bool:
+    """Not captions, panoptic masks, or DensePose-COCO, whose points have a reader of their own."""
+    others = ("dp_I", "segments_info", "caption")
+    return bool(content.get("categories")) and not any(
+        key in item for item in mappings(content["annotations"]) for key in others
+    )
+
+
+def tool_of_file(path: Path) -> str | None:
+    """The key of the tool that wrote a JSON file, of which no shape is read for it; None for any other file."""
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
+        return json_tool(json.loads(read_text(path, "JSON"))) if start in ("{", "[") else None
+    except (OSError, ValueError, RecursionError, DataError):
+        return None  # whoever reads it says what is wrong with it
+
+
+class _Reading:
+    """One look at all files: each is parsed once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.exports, self._texts = path, dict[str, Export](), list[Path]()
+        self._folder = path.is_dir()
+        files = list(_files_below(path)) if self._folder else [path]
+        if path.suffix.lower() in (".yaml", ".yml") and not self._folder:  # a data.yaml means what lies beside it
+            files = list(_files_below(path.parent))
+        for file in files:
+            self._add(file)
+        self._add_yolo(files)
+        self._add_masks(files)
+        for file in files:
+            if file.name == META and "supervisely" in self.exports:
+                self._added("supervisely", file, supervisely.declare, self._json(file) or {})
+
+    def _export(self, tool: str) -> Export:
+        return self.exports.setdefault(tool, Export(str(self.path), TOOLS[tool]))
+
+    def _added(self, tool: str, file: Path, add: Callable[..., None], *content: Any) -> None:
+        """Call a reader. What is so wrong that it stumbles is a problem of the export too."""
+        export = self._export(tool)
+        if file.name != META:
+            export.files.append(file)
+        try:
+            add(export, *content)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            found = f"{type(error).__name__}: {cut(str(error))}"
+            export.problems.append(f"{file}: expected {TOOLS[tool]}, found content of another form ({found}).")
+
+    def _add(self, file: Path) -> None:
+        try:
+            with file.open("rb") as opened:
+                head = opened.read(4096)
+        except OSError:
+            return
+        if file.name in NOT_LABELS and self._folder:
+            return
+        start = head.decode("utf-8-sig", "replace").lstrip()
+        if file.suffix.lower() == ".txt" and (not start or start[0] not in "{[<"):
+            self._texts.append(file)
+        elif start[:1] in ("{", "["):
+            self._add_json(file)
+        elif start[:1] == "<":
+            self._add_xml(file)
+        elif foreign_bytes(head) is None and file.suffix.lower() not in (".yaml", ".yml", ".labels"):
+            self._add_table(file, re.split(r"[\r\n]", start, maxsplit=1)[0])
+
+    def _json(self, file: Path) -> Any:
+        try:
+            return json.loads(read_text(file, "JSON"))
+        except (ValueError, RecursionError) as error:
+            if not self._folder:
+                found = "lists within lists without end" if isinstance(error, RecursionError) else cut(str(error), 120)
+                raise DataError(
+                    f"{file}: expected an export of a labelling tool, found damaged JSON ({found})."
+                ) from None
+            return None
+        except DataError:
+            if not self._folder:
+                raise
+            return None
+
+    def _add_json(self, file: Path) -> None:
+        content = self._json(file)
+        tool = json_tool(content)
+        if tool is not None:
+            self._added(tool, file, JSON[tool], file, content)
+
+    def _add_xml(self, file: Path) -> None:
+        root = self._root(file)
+        if root is not None and root.tag == "annotations":
+            self._added("cvat", file, cvat.add, file, root)
+        elif root is not None and root.tag == "annotation":
+            self._added("pascal", file, voc.add, file)
+
+    def _root(self, file: Path) -> ElementTree.Element | None:
+        """Of an XML that defines no entities: they can make a small file a huge one."""
+        try:
+            content = file.read_bytes()
+            if b"<!ENTITY" in content:
+                raise DataError(
+                    f"{file}: expected XML of a labelling tool, found one that defines entities. Remove them."
+                )
+            return ElementTree.fromstring(content)
+        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+            if self._folder:
+                return None
+            raise DataError(f"{file}: expected XML of a labelling tool, found {cut(str(error))}.") from None
+
+    def _add_table(self, file: Path, first: str) -> None:
+        if first.startswith("# ") or "CSV_HEADER" in first:
+            self._add_via3_table(file)
+            return
+        known = foreign_header(re.split(r"[,;\t]", first))
+        if known == str(EXPORTS["via"]):
+            header, rows = read_table(file, [])
+            plain = {name.lstrip("#").strip(): name for name in header}
+            if {"filename", "region_shape_attributes", "region_attributes"} <= plain.keys():
+                self._added("via", file, via.add_table, rows, plain)
+        elif known == str(EXPORTS["label_studio"]):
+            self._added("label_studio", file, label_studio.add_table, read_table(file, [])[1])
+
+    def _add_via3_table(self, file: Path) -> None:
+        lines = read_text(file, "a CSV of VIA 3").splitlines()
+        stated = {m[1]: m[2] for line in lines if (m := re.fullmatch(r"#\s*([A-Z_]+)\s*=\s*(.+)", line.strip()))}
+        header = [name.strip() for name in stated.get("CSV_HEADER", "").split(",")]
+        if not set(via3.HEADER) <= set(header):
+            return
+        rows = list(_csv_rows(file, lines, header))
+        try:
+            attributes = json.loads(stated.get("ATTRIBUTE", "{}"))
+        except (ValueError, RecursionError):
+            attributes = {}
+        self._added("via3", file, via3.add_table, rows, via3.attributes_of(attributes))
+
+    def _add_yolo(self, files: Sequence[Path]) -> None:
+        """Texts of numbers; empty ones belong to them, where there are others or names."""
+        texts = {file: lines for file in self._texts if (lines := read_lines(file)) is not None}
+        labels = {file: lines for file, lines in texts.items() if yolo.is_yolo(lines)}
+        folders = {file.parent for file in labels}
+        labels |= {
+            f: lines for f, lines in texts.items() if lines is not None and f.parent in folders and not any(lines)
+        }
+        if not labels:
+            return
+        export = self._export("yolo")
+        known = [*files, *self._beside()]
+        names = self._yolo_names(export, known)
+        boxes = any(yolo.has_keypoints(file) for file in known if file.suffix.lower() in (".yaml", ".yml"))
+        for file in sorted(labels):
+            self._added("yolo", file, yolo.add, file, labels[file], names, boxes)
+        export.names, export.numbered = list(names), not names
+
+    def _beside(self) -> Iterator[Path]:
+        """Where names may lie if a folder of labels alone is named: above it."""
+        folder = self.path if self._folder else self.path.parent
+        for above in (folder, folder.parent, folder.parent.parent):
+            yield from (
+                file for pattern in ("*.yaml", "*.yml", "*.txt", "*.names") for file in sorted(above.glob(pattern))
+            )
+
+    def _yolo_names(self, export: Export, files: Sequence[Path]) -> list[str]:
+        try:
+            for file in files:
+                if file.suffix.lower() in (".yaml", ".yml") and (names := yolo.names_of_yaml(file)):
+                    return names
+            for file in files:
+                if file.name.lower() in yolo.NAME_LISTS and (names := yolo.names_of_list(file)):
+                    return names
+        except (ValueError, DataError) as error:
+            export.problems.append(str(error))
+        return []
+
+    def _add_masks(self, files: Sequence[Path]) -> None:
+        """Masks of colours lie in a folder beside the file that says what the colours mean."""
+        for file in files:
+            if file.name.lower() != LABELMAP:
+                continue
+            for name in MASK_FOLDERS:
+                masks = sorted((file.parent / name).glob("*.png"))
+                if masks:
+                    self._added("pascal_masks", file, voc.add_masks, LabelMap.read(file), masks)
+                    break
+
+
+def read_lines(file: Path) -> list[str] | None:
+    """Lines of a text file; None where it is no text."""
+    try:
+        return read_text(file, "text").splitlines()
+    except DataError:
+        return None
+
+
+def _csv_rows(file: Path, lines: Sequence[str], header: Sequence[str]) -> Iterator[TableLine]:
+    import csv
+
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.startswith("#"):
+            cells = next(csv.reader([line]))
+            if len(cells) == len(header):
+                yield TableLine(f"{file} line {number}", dict(zip(header, cells, strict=True)))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files that may be labels, in order; links are followed, each folder once.
+
+    Raises:
+        DataError: more than :data:`MOST_FILES`.
+    """
+    names = sorted(name for name in files_below(folder) if name.lower().endswith(SUFFIXES))
+    if len(names) > MOST_FILES:
+        raise DataError(f"{folder}: expected at most {MOST_FILES:,} files of labels, found {len(names):,}.")
+    yield from (folder / name for name in names)

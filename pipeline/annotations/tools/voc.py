@@ -1,0 +1,66 @@
+"""Pascal VOC: an XML with boxes for each image, and masks of colours with a labelmap.txt."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import DataError
+from models.structures import IGNORE
+from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Region, Shape
+from pipeline.annotations.tools.values import corners
+from pipeline.datasets.images import BadFileError, image_size
+from pipeline.datasets.labelmap import LabelMap
+from pipeline.datasets.voc_xml import read_voc_xml
+
+VOID = "void"
+
+
+def add(export: Export, path: Path) -> None:
+    """Add the image of an XML: a file without objects says that there are none. "difficult" is unsure."""
+    try:
+        content = read_voc_xml(path)
+    except DataError as error:
+        export.problems.append(str(error))
+        return
+    image = DrawnImage(path.stem, str(path), content.size, content.image, empty=not content.objects)
+    export.images.append(image)
+    for place, item in enumerate(content.objects, start=1):
+        x1, y1, x2, y2 = item.corners
+        where = f"{path} object {place}"
+        try:
+            box = corners(x1 - 1, y1 - 1, x2, y2)
+        except ValueError as error:
+            export.problems.append(f"{where}: expected xmin < xmax and ymin < ymax, found {error}")
+            continue
+        image.shapes.append(Shape("box", item.name, where, box, unsure=item.difficult))
+
+
+def add_masks(export: Export, labelmap: LabelMap, files: list[Path]) -> None:
+    """Add a mask of colours for each image; each class in it is one area, and what is void is too."""
+    for name in labelmap.names:
+        export.declare(name)
+    for path in files:
+        try:
+            size = image_size(path)
+            indices = labelmap.indices(path)
+        except BadFileError as error:
+            export.problems.append(f"{path}: {error}")
+            continue
+        values = np.unique(indices).tolist()
+        image = DrawnImage(path.stem, str(path), size, empty=values == [0])
+        export.images.append(image)
+        for value in values:
+            if value:
+                name = VOID if value == IGNORE else labelmap.names[value - 1]
+                bitmap = Bitmap(0, 0, size, partial(_pixels, labelmap, path, value))
+                image.shapes.append(Shape("area", name, str(path), bitmap=bitmap))
+
+
+def _pixels(labelmap: LabelMap, path: Path, value: int) -> Region:
+    try:
+        return np.asarray(labelmap.indices(path) == value)
+    except BadFileError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,76 @@
+"""Which labels of a user's folder cover its training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.annotations.build import check_annotations
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.new_book.tool_exports import ToolExport, export_notes
+from pipeline.new_book.trial import try_annotations
+
+SHAPES = "shapes"
+MARKED = ("points", "scribbles", "mixture")
+PIXELS = {"point", "stroke", "area"}
+"""Shapes that label pixels with their class."""
+
+
+def labels_pixels(name: str, exports: Sequence[ToolExport]) -> bool:
+    """Whether labels of this name say a class for pixels: boxes and tags do not."""
+    return name in MARKED or any(one.name == name and PIXELS & one.export.counts().keys() for one in exports)
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Which labels of a folder cover the training images.
+
+    Attributes:
+        data: the folder.
+        catalogue: of its images.
+        options: of exports of labelling tools.
+    """
+
+    data: Path
+    catalogue: Catalogue
+    options: Mapping[str, Any]
+
+    def found(
+        self, tables: Iterable[tuple[str, str]], exports: Sequence[ToolExport], needed: bool
+    ) -> tuple[dict[str, str], list[str]]:
+        """Name -> file, and notes.
+
+        Args:
+            tables: kind and name of each file that may be there.
+            exports: of labelling tools.
+            needed: nothing else has labels, so that an export that does not cover the images is an error.
+        """
+        kinds, notes = dict[str, str](), list(export_notes(exports))
+        there = list[str]()
+        for kind, name in tables:
+            path = self.data / name
+            if path.is_dir() if kind == "scribbles" else path.is_file():
+                there.append(kind)
+                covers, remark = self._try(kind, path, {})
+                notes += remark
+                kinds |= {kind: name} if covers else {}
+        if not kinds and len(there) > 1 and self._try("mixture", self.data, {})[0]:
+            kinds, notes = {"mixture": "."}, [n for n in notes if "it is not used" not in n]
+        alone = needed and not kinds and len(exports) == 1
+        for one in exports:
+            place = self.data / one.path
+            if alone:
+                check_annotations(SHAPES, self.catalogue, self._ids, {"file": str(place), **self.options})
+            covers, remark = self._try(SHAPES, place, self.options)
+            notes += remark
+            kinds |= {one.name: one.path} if covers else {}
+        return kinds, notes
+
+    @property
+    def _ids(self) -> Sequence[str]:
+        return self.catalogue.ids("train")
+
+    def _try(self, kind: str, path: Path, options: Mapping[str, Any]) -> tuple[bool, list[str]]:
+        return try_annotations(kind, path, self.catalogue, self._ids, options)

@@ -1,0 +1,341 @@
+"""The server of the local page: what it answers, what it saves, whom it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from models.errors import ConfigurationError
+from models.structures import UNLABELLED
+from pipeline.binders import import_annotations
+from pipeline.book.params import Book
+from pipeline.look import application as server
+from pipeline.look.guard import HEADERS, Guard
+from pipeline.look.serving import address, open_desk, who_can_reach
+from pipeline.storage.stores import SupervisionStore
+from pipeline.tracking.log import Log
+from tests.helpers import look_book, made_book
+
+HEIGHT, WIDTH = made_book.SIZE
+ODD = "t 1#?%&'<i>"
+MARKS: dict[str, Any] = {
+    "points": [{"label": 1, "x": 3, "y": 4}, {"label": 0, "x": 59, "y": 39}],
+    "boxes": [{"label": 2, "x1": 1, "y1": 2.5, "x2": 10, "y2": 20}],
+    "runs": [[UNLABELLED, 100], [2, 20], [0, 5], [UNLABELLED, HEIGHT * WIDTH - 125]],
+}
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEAK2MASK_WORKERS", "0")
+    book = look_book.book()
+    made_book.make(book, stages=("cams/cam", "supervision/pseudo", "masks/net"))
+    return book
+
+
+@pytest.fixture
+def client(made: Book) -> TestClient:
+    return client_of(look_book.desk(made))
+
+
+def client_of(desk: Any) -> TestClient:
+    return TestClient(server.application(desk, Guard("127.0.0.1", "secret")), base_url="http://127.0.0.1:8421/secret/")
+
+
+def drawing(client: TestClient, id: str) -> dict[str, Any]:
+    plain: dict[str, Any] = client.get("api/image", params={"set": "made", "id": id}).json()["drawing"]
+    return plain
+
+
+def save(client: TestClient, id: str, **marks: Any) -> Any:
+    body = {"version": drawing(client, id)["version"], **marks}
+    return client.put("api/drawing", params={"set": "made", "id": id}, json=body)
+
+
+def test_a_page_of_images_and_its_pictures(client: TestClient) -> None:
+    assert '<script src="assets/main.js" type="module">' in client.get("").text
+    assert client.get("assets/look.css").headers["content-type"].startswith("text/css")
+    overview = client.get("api/overview").json()
+    assert [one["name"] for one in overview["sets"][0]["classes"]] == list(made_book.CLASSES)
+    page = client.get("api/page", params={"set": "made", "split": "train"}).json()
+    assert [item["id"] for item in page["items"]] == list(made_book.IDS["train"])
+    for kind in ("thumbnail", "photo"):
+        answer = client.get(f"api/{kind}", params={"set": "made", "id": ODD})
+        assert Image.open(io.BytesIO(answer.content)).size == (WIDTH, HEIGHT)
+
+
+def test_layers_of_an_image(client: TestClient, made: Book) -> None:
+    image = client.get("api/image", params={"set": "made", "id": "t0"}).json()
+    assert [layer["key"] for layer in image["layers"]] == ["cams/cam", "supervision/pseudo", "truth"]
+    assert (image["problems"], image["at"]) == ([], None)
+    assert client.get("api/image", params={"set": "made", "id": "t2", "split": "train"}).json()["at"] == 2
+    assert client.get("api/image", params={"set": "made", "id": "v0"}).json()["layers"][0]["key"] == "masks/net"
+    for layer in image["layers"]:
+        for part in ("fill",) if layer["heat"] else ("fill", "line"):
+            query = {"set": "made", "id": "t0", "key": layer["key"], "part": part, "label": layer["classes"][0]}
+            answer = client.get("api/layer", params=query)
+            assert answer.status_code == 200
+            assert Image.open(io.BytesIO(answer.content)).size[0] >= WIDTH
+    wrong = client.get("api/layer", params={"set": "made", "id": "t0", "key": "cams/came", "part": "fill"})
+    assert wrong.status_code == 422
+    assert "Did you mean 'cams/cam'" in wrong.json()["error"]
+
+
+def test_a_stage_that_ran_again_is_read_again(client: TestClient, made: Book) -> None:
+    query = {"set": "made", "id": "t0", "key": "supervision/pseudo", "part": "fill"}
+    before = client.get("api/layer", params=query).content
+    catalogue = look_book.desk(made).sets["made"].catalogue
+    made_book._store(Path(made.book.work), catalogue, "supervision", "full")
+    Path("work/made/supervision/pseudo").rename("work/made/supervision/old")
+    Path("work/made/supervision/full").rename("work/made/supervision/pseudo")
+    again = client.get("api/layer", params=query).content
+    assert Image.open(io.BytesIO(again)).size == Image.open(io.BytesIO(before)).size
+    assert "truth" in str(client.get("api/image", params={"set": "made", "id": "t0"}).json()["layers"])
+
+
+def test_what_is_drawn_is_what_import_annotations_reads(client: TestClient) -> None:
+    for id in made_book.IDS["train"]:
+        assert save(client, id, **MARKS).status_code == 200
+    use = client.get("api/use", params={"set": "made", "split": "train"}).json()
+    assert [count["images"] for count in use["counts"]] == [4, 4, 4]
+    import yaml
+
+    entries = yaml.safe_load(use["lines"])
+    book = look_book.book(**entries)
+    for name in entries["import_annotations"]:
+        import_annotations.run(book, name, Log())
+    stored = {
+        name: SupervisionStore(Path("work/made/supervision") / name)[ODD] for name in entries["import_annotations"]
+    }
+    points = np.full(made_book.SIZE, UNLABELLED, np.uint8)
+    points[4, 3], points[39, 59] = 1, 0
+    np.testing.assert_array_equal(stored["drawn_points"].seeds, points)
+    strokes = np.full(HEIGHT * WIDTH, UNLABELLED, np.uint8)
+    strokes[100:120], strokes[120:125] = 2, 0
+    np.testing.assert_array_equal(stored["drawn_scribbles"].seeds.ravel(), strokes)
+    boxes = stored["drawn_boxes"]
+    assert (boxes.boxes.tolist(), boxes.box_classes.tolist()) == ([[1, 2.5, 10, 20]], [2])  # type: ignore[union-attr]
+    assert (
+        client_of(look_book.desk(book)).get("api/use", params={"set": "made", "split": "train"}).json()["lines"] == ""
+    )
+
+
+def test_a_drawing_comes_back_and_can_be_taken_away(client: TestClient) -> None:
+    assert save(client, ODD, **MARKS).status_code == 200
+    plain = drawing(client, ODD)
+    assert {key: plain[key] for key in MARKS} == MARKS
+    assert (
+        client.get("api/page", params={"set": "made", "split": "train", "drawn": "yes"}).json()["items"][0]["id"] == ODD
+    )
+    assert save(client, "t2", no_object=True).status_code == 200
+    assert drawing(client, "t2")["no_object"]
+    assert save(client, ODD).status_code == 200
+    folder = Path("annotations/made/made")
+    assert (folder / "points.csv").read_text() == "image,class,x,y\n"
+    assert (folder / "boxes.csv").read_text() == "image,class,x1,y1,x2,y2\nt2,background,,,,\n"
+    assert list((folder / "scribbles").iterdir()) == []
+
+
+def test_rows_of_others_stay(client: TestClient) -> None:
+    folder = Path("annotations/made/made")
+    folder.mkdir(parents=True)
+    rows = ["image,class,x,y", "v1,cat,1,2", "t0,zebra,5,5", "t0,cat,6,7", '"who, is this",cat,1,1', ""]
+    (folder / "points.csv").write_text("\n".join(rows))
+    assert [point["x"] for point in drawing(client, "t0")["points"]] == [6]
+    assert save(client, "t0", points=[{"label": 2, "x": 8, "y": 9}]).status_code == 200
+    after = list(csv.reader((folder / "points.csv").open()))
+    assert after[1:] == [
+        ["v1", "cat", "1", "2"],
+        ["t0", "zebra", "5", "5"],
+        ["t0", made_book.CLASSES[1], "8", "9"],
+        ["who, is this", "cat", "1", "1"],
+    ]
+
+
+def test_two_windows_do_not_write_over_each_other(client: TestClient) -> None:
+    old = drawing(client, "t0")["version"]
+    assert save(client, "t0", points=MARKS["points"]).status_code == 200
+    late = client.put("api/drawing", params={"set": "made", "id": "t0"}, json={"points": [], "version": old})
+    assert late.status_code == 409
+    assert len(drawing(client, "t0")["points"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        ({"points": [{"label": 3, "x": 1, "y": 1}]}, "expected points"),
+        ({"points": [{"label": 1, "x": WIDTH, "y": 1}]}, "expected points"),
+        ({"points": [{"label": 1, "x": -1, "y": 1}]}, "points.0.x"),
+        ({"boxes": [{"label": 0, "x1": 1, "y1": 1, "x2": 2, "y2": 2}]}, "boxes.0.label"),
+        ({"boxes": [{"label": 1, "x1": 2, "y1": 1, "x2": 2, "y2": 2}]}, "expected boxes"),
+        ({"runs": [[254, 7]]}, "strokes of"),
+        ({"runs": [[9, HEIGHT * WIDTH]]}, "found labels"),
+        ({"runs": [[254, HEIGHT * WIDTH + 5], [1, -5]]}, "runs.1.1"),
+        ({"runs": [[254, 10**30]]}, "runs.0.1"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_what_cannot_be_is_not_saved(client: TestClient, marks: dict[str, Any], message: str) -> None:
+    answer = save(client, "t0", **marks)
+    assert answer.status_code in (400, 422)
+    assert message in answer.json()["error"]
+    assert not Path("annotations").exists()
+
+
+@pytest.mark.parametrize("id", ["../t0", "nobody", "", "t0/../t1"])
+def test_only_images_of_the_data_set_are_read_or_written(client: TestClient, id: str) -> None:
+    query = {"set": "made", "id": id}
+    for kind in ("image", "photo", "thumbnail"):
+        assert client.get(f"api/{kind}", params=query).status_code == 422
+    assert client.put("api/drawing", params=query, json={}).status_code == 422
+    assert client.get("assets/..%2F..%2Findex.html").status_code == 404
+    assert not Path("annotations").exists()
+
+
+def test_a_request_has_a_limit(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_TEXT", 1 << 20)
+    answer = client.put("api/drawing", params={"set": "made", "id": "t0"}, content=b" " * (1 << 21))
+    assert answer.status_code == 413
+    assert client.put("api/drawing", params={"set": "made", "id": "t0"}, content=b"[" * 100_000).status_code == 400
+
+
+def test_a_network_predicts_images_of_the_book_and_others(client: TestClient, made: Book) -> None:
+    look_book.make_network(made)
+    assert client.get("api/overview").json()["checkpoints"] == ["net"]
+    query = {"checkpoint": "net"}
+    of_book = client.post("api/predict", params=query | {"set": "made", "id": ODD}).json()
+    file = Path("work/made/catalogues/made/images/1.png").read_bytes()
+    sent = client.post("api/predict", params=query | {"name": "new.png"}, content=file).json()
+    assert sent["size"] == [HEIGHT, WIDTH]
+    assert (sent["fill"], sent["classes"]) == (of_book["fill"], of_book["classes"])
+    shares = [one["share"] for one in (*sent["classes"], sent["background"])]
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    assert all(0 <= one["score"] <= 1 for one in sent["classes"])
+    bad = client.post("api/predict", params=query | {"name": "new.png"}, content=file[:200])
+    assert bad.status_code == 422
+    assert bad.json()["error"].startswith("new.png: expected")
+    wrong = client.post("api/predict", params={"checkpoint": "/etc"}, content=file)
+    assert wrong.status_code == 400
+
+
+ASKED = "http://127.0.0.1:8421"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "allowed"),
+    [
+        ("/secret/", {"host": "127.0.0.1:8421"}, True),
+        ("/secret/api/page", {"host": "localhost:9000", "origin": "http://localhost:9000"}, True),  # a tunnel
+        ("/secret/", {"host": "[::1]:8421", "sec-fetch-site": "same-origin"}, True),
+        ("/secret/", {"host": "evil.example:8421"}, False),
+        ("/secret/", {"host": "127.0.0.1.evil.example"}, False),
+        ("/secret/", {}, False),
+        ("/secret/", {"host": "127.0.0.1:8421", "origin": "http://evil.example"}, False),
+        ("/secret/", {"host": "127.0.0.1:8421", "origin": "null"}, False),
+        ("/secret/", {"host": "127.0.0.1:8421", "origin": "http://127.0.0.1:5000"}, False),
+        ("/secret/", {"host": "127.0.0.1:8421", "sec-fetch-site": "cross-site"}, False),
+        ("/secret/", {"host": "127.0.0.1:8421", "sec-fetch-site": "same-site"}, False),
+        ("/", {"host": "127.0.0.1:8421"}, False),
+        ("/secre/api/page", {"host": "127.0.0.1:8421"}, False),
+        ("/secret2/", {"host": "127.0.0.1:8421"}, False),
+        ("/\u00e9", {"host": "127.0.0.1:8421"}, False),
+        ("/secret/", {"host": "192.168.1.5:8421"}, False),
+    ],
+)
+def test_who_may_ask(path: str, headers: dict[str, str], allowed: bool) -> None:
+    refusal = Guard("127.0.0.1", "secret").refusal(path, headers)
+    assert (refusal is None) == allowed, refusal
+
+
+def test_an_opened_server_answers_to_addresses_and_its_own_name() -> None:
+    guard = Guard("0.0.0.0", "secret")
+    for host, allowed in (("192.168.1.5:8421", True), ("127.0.0.1", True), ("evil.example", False)):
+        assert (guard.refusal("/secret/", {"host": host}) is None) == allowed
+    assert "lets other machines" in who_can_reach(guard, 8421)
+    assert "Only this machine" in who_can_reach(Guard("127.0.0.1", "secret"), 8421)
+    assert address(guard, 8421) == "http://127.0.0.1:8421/secret/"
+
+
+def test_every_answer_has_the_policy(client: TestClient) -> None:
+    for answer in (client.get(""), client.get("api/overview"), client.get("http://127.0.0.1/"), client.get("nothing")):
+        assert all(answer.headers[name] == value for name, value in HEADERS.items())
+    refused = client.get("http://127.0.0.1/other/api/overview")
+    assert refused.status_code == 403
+    assert "made" not in refused.text
+    assert client.get("api/overview", headers={"host": "evil.example"}).status_code == 403
+    assert client.get("api/overview").headers["cache-control"] == "no-store"
+    assert client.get("http://127.0.0.1/secret").url.path == "/secret/"
+
+
+def test_a_book_in_which_nothing_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "farm")
+    entry = {"reader": "folder", "root": "farm", "options": {}}
+    book = look_book.book(prepare={"made": entry, "toys": {"reader": "toy", "root": "."}})
+    client = client_of(look_book.desk(book))
+    farm, toys = client.get("api/overview").json()["sets"]
+    assert "run prepare@toys" in toys["problem"]
+    assert [one["name"] for one in farm["classes"]] == ["cow", "dog"]
+    assert sum(split["images"] for split in farm["splits"]) == 3
+    assert client.get("api/image", params={"set": "made", "id": "a"}).json()["layers"] == []
+    assert save(client, "a", points=[{"label": 1, "x": 3, "y": 4}]).status_code == 200
+    assert Image.open(io.BytesIO(client.get("api/photo", params={"set": "made", "id": "a"}).content)).size == (40, 30)
+
+
+def test_a_plain_folder_of_images(tmp_path: Path) -> None:
+    photos(tmp_path / "farm", tags=False)
+    with pytest.raises(ConfigurationError, match="--classes"):
+        open_desk(str(tmp_path / "farm"))
+    with pytest.raises(ConfigurationError, match="found none"):
+        open_desk(str(tmp_path / "fram"))
+    client = client_of(open_desk(str(tmp_path / "farm"), ["dog", "cow"]))
+    query = {"set": "farm", "id": "b"}
+    version = client.get("api/image", params=query).json()["drawing"]["version"]
+    body = {"boxes": [{"label": 1, "x1": 1, "y1": 1, "x2": 9, "y2": 9}], "version": version}
+    assert client.put("api/drawing", params=query, json=body).status_code == 200
+    assert (tmp_path / "farm" / "boxes.csv").read_text() == "image,class,x1,y1,x2,y2\nb,cow,1,1,9,9\n"
+    (command,) = client.get("api/use", params={"set": "farm", "split": "images"}).json()["commands"]
+    assert command.endswith("--option 'classes: [cow, dog]'")
+
+
+def test_a_file_of_another_form_is_not_written_to(client: TestClient) -> None:
+    folder = Path("annotations/made/made")
+    folder.mkdir(parents=True)
+    (folder / "points.csv").write_text("filename,label,x,y\nt0,cat,1,1\n")
+    answer = client.get("api/image", params={"set": "made", "id": "t0"})
+    assert answer.status_code == 422
+    assert "--out" in answer.json()["error"]
+    assert (folder / "points.csv").read_text() == "filename,label,x,y\nt0,cat,1,1\n"
+
+
+def test_the_entry_of_a_book_says_where_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = {"unlabelled": 9, "background_value": 200}
+    entry = {"data": "made", "split": "train", "kind": "scribbles", "file": "data/strokes", "options": options}
+    other = {"data": "made", "split": "train", "kind": "points", "file": "data/other.csv"}
+    book = look_book.book(import_annotations={"strokes": entry, "clicks": other})
+    made_book.make(book, stages=())
+    Path("data").mkdir()
+    Path("data/other.csv").write_text("filename,label,x,y\n")
+    client = client_of(look_book.desk(book))
+    assert save(client, "t0", **MARKS).status_code == 200
+    values = np.asarray(Image.open("data/strokes/t0.png"))
+    assert np.unique(values).tolist() == [2, 9, 200]
+    assert Path("data/other.csv").read_text() == "filename,label,x,y\n"
+    assert Path("annotations/made/made/points.csv").is_file()
+
+
+def photos(folder: Path, tags: bool = True) -> None:
+    (folder / "images").mkdir(parents=True)
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (40, 30), (90 * number, 80, 60)).save(folder / "images" / f"{name}.png")
+    if tags:
+        (folder / "tags.csv").write_text("image,tags\na.png,cow\nb.png,dog\nc.png,cow;dog\n")

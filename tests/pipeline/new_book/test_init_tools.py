@@ -1,0 +1,120 @@
+"""A book for what lies in a labelling tool's export: no table of tags is needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import ConfigurationError, DataError
+from pipeline.book.params import load_book
+from pipeline.new_book.survey import survey
+from pipeline.new_book.write import init
+from tests.helpers.dataset_files import yolo
+from tests.helpers.drawn_scene import SCENE
+from tests.helpers.made_annotations import csv_of
+from tests.helpers.tool_files import cvat, labelme
+
+pytestmark = pytest.mark.usefixtures("project")
+IDS = tuple(SCENE)
+
+
+def images_in(folder: Path, ids: tuple[str, ...] = IDS) -> Path:
+    folder.mkdir(parents=True)
+    for number, id in enumerate(ids):
+        Image.new("RGB", (96, 64), (number, 0, 0)).save(folder / f"{id}.png")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    images_in(tmp_path / "farm" / "images")
+    return tmp_path / "farm"
+
+
+def written(data: Path, **options: Any) -> Any:
+    return load_book(init(data, **{"weights": "random", **options}).path)
+
+
+def test_an_export_says_classes_and_labels(data: Path) -> None:
+    cvat(data, IDS)
+    book = written(data)
+    entry = book.import_annotations["cvat"]
+    assert (entry.kind, entry.file) == ("shapes", "data/farm/annotations.xml")
+    assert book.prepare["mine"].options["classes"] == ["cat", "dog"]
+    assert book.train["classifier"].supervision == book.export_cams["cam"].supervision == "cvat"
+    assert book.export_cams["cam"].keep_labels
+    assert not book.annotate
+
+
+def test_one_export_of_several_by_its_file(data: Path) -> None:
+    cvat(data, IDS)
+    (data / "labelme").mkdir()
+    labelme(data / "labelme", IDS)
+    found = survey(data)
+    assert found.annotations == {"cvat": "annotations.xml", "labelme": "labelme"}
+    assert any(note.startswith("Several exports are there") for note in found.notes)
+    book = written(data / "annotations.xml")
+    assert list(book.import_annotations) == ["cvat"]
+    with pytest.raises(DataError, match="expected an export of a labelling tool, found none"):
+        written(data / "images" / "q0.png", book="recipes/other")
+
+
+def test_images_without_a_shape_are_asked_for(data: Path) -> None:
+    cvat(data, IDS[:4])
+    with pytest.raises(DataError, match=r"`unannotated: unlabelled`.*\n.*--option 'unannotated: unlabelled'"):
+        written(data)
+    assert not Path("recipes/farm").exists()
+    book = written(data, options={"unannotated": "background"})
+    assert book.import_annotations["cvat"].options == {"unannotated": "background"}
+    with pytest.raises(ConfigurationError, match="Did you mean 'unannotated'"):
+        written(data, options={"unanotated": "background"}, book="recipes/other")
+
+
+def test_folders_of_splits_as_roboflow_has_them(tmp_path: Path) -> None:
+    data = tmp_path / "farm"
+    ids = tuple(f"i{k}" for k in range(6))
+    images_in(data / "train" / "images", ids)
+    images_in(data / "valid" / "images", ("v0", "v1"))
+    yolo(data, (), "roboflow")
+    for split, names in (("train", ids), ("valid", ("v0", "v1"))):
+        (data / split / "labels").mkdir(exist_ok=True)
+        for id in names:
+            (data / split / "labels" / f"{id}.txt").write_text("1 0.5 0.5 0.2 0.2\n0 0.2 0.2 0.1 0.1\n")
+    found = survey(data)
+    assert {split: len(names) for split, names in found.splits.items()} == {"train": 6, "val": 2}
+    assert found.classes == ("cat", "dog")
+    assert written(data).prepare["mine"].options["split_folders"] == {"train": "train/images", "val": "valid/images"}
+
+
+def test_images_within_labelme_files(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    labelme(labels, IDS)
+    picture = images_in(tmp_path / "pictures")
+    for id in IDS:
+        content = json.loads((labels / f"{id}.json").read_text())
+        content["imageData"] = base64.b64encode((picture / f"{id}.png").read_bytes()).decode()
+        (labels / f"{id}.json").write_text(json.dumps(content))
+    book = written(labels)
+    assert book.prepare["mine"].root == "data/labels_unpacked"
+    assert book.import_annotations["labelme"].file == "data/labels_unpacked/labels"
+    assert (Path("data/labels_unpacked/images/q3.png")).read_bytes() == (picture / "q3.png").read_bytes()
+
+
+def test_clicks_and_strokes_that_cover_the_images_together(data: Path) -> None:
+    csv_of(data / "points.csv", [(id, "cat", 5, 5) for id in IDS[:4]], "image,class,x,y")
+    (data / "scribbles").mkdir()
+    strokes = np.full((64, 96), 255, np.uint8)
+    strokes[10, 10:50] = 1
+    for id in IDS[3:]:
+        Image.fromarray(strokes).save(data / "scribbles" / f"{id}.png")
+    book = written(data)
+    entry = book.import_annotations["mixture"]
+    assert (entry.kind, entry.file) == ("mixture", "data/farm")
+    assert book.export_cams["cam"].keep_labels
