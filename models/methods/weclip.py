@@ -62,6 +62,7 @@ class WeClip(BackboneMethod):
     Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP/WeCLIP_model/model_attn_aff_voc.py, WeCLIP/scripts/dist_clip_voc.py.
     """
 
+    reads_texts = True
     from_init = ("texts",)
 
     def __init__(
