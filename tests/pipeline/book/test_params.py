@@ -163,7 +163,7 @@ def test_wrong_type_and_missing_key_together(tmp_path: Path, content: dict[str, 
         ("import_weights", "random", "official", "seam", "expected either `architecture:` (weights of a backbone) or"),
         ("train", "classifier", "model", {"backbone": "resnet38d"}, "has 8, found 16 (the default). Remedy: output_s"),
         ("train", "classifier", "method", "afa", "'afa' reads attention; backbones that have it: mit_b0"),
-        ("train", "classifier", "method", "weclip", "reads texts beside images, found 'resnet18'. Remedy: one of clip_vit"),
+        ("train", "classifier", "method", "weclip", "reads texts beside images, found 'resnet18'. Remedy: one of"),
         ("train", "classifier", "method", "toco", "'toco' reads tokens of a vision transformer, found 'resnet18'"),
     ],
 )  # fmt: skip
