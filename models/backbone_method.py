@@ -56,7 +56,7 @@ class BackboneMethod(Method):
             raise ConfigurationError(
                 f"{type(self).__name__}: backbone '{backbone}' has no attention. Remedy: one that has, such as mit_b1."
             )
-        if self.reads_tokens and not hasattr(self.backbone, "tokens"):
+        if self.reads_tokens and not getattr(self.backbone, "prefix", 0):
             raise ConfigurationError(
                 f"{type(self).__name__}: expected a vision transformer with a class token, found backbone "
                 f"'{backbone}'. Remedy: such as timm/vit_base_patch16_224."

@@ -75,6 +75,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
+    if verb == "annotate" and entry.kind == "shapes":
+        yield f"{where}.kind: shapes are never derived. Write the entry under 'import_annotations:', with its `file:`."
     if getattr(entry, "kind", "") == "mixture":
         if verb == "annotate" and "parts" not in entry.options:
             yield f"{where}.options.parts: missing. Name kinds and their parts: {{boxes: 0.5, points: 0.5}}."
@@ -118,7 +120,7 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
 
 
 def _backbone_problems(where: str, method: str, target: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """A backbone with strides of its own, or without the attention that the page reads."""
+    """A backbone with strides of its own, or without the attention or the tokens that the page reads."""
     defaults = {key: field.default for key, field in options_model(target).model_fields.items()}
     backbone, stride = (given.get(key, defaults.get(key)) for key in ("backbone", "output_stride"))
     if not isinstance(backbone, str) or backbone not in BACKBONES:
@@ -135,7 +137,7 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     if trait(target, "reads_texts") and "clip" not in backbone:
         towers = ", ".join(name for name in BACKBONES if "clip" in name)
         yield f"{where}.backbone: '{method}' reads texts beside images, found '{backbone}'. Remedy: one of {towers}."
-    if trait(target, "reads_tokens") and not backbone.startswith("timm/"):
+    if own and trait(target, "reads_tokens"):
         yield (
             f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "
             "timm, such as timm/vit_base_patch16_224."

@@ -136,4 +136,8 @@ def test_what_readers_and_kinds_give_stands_on_them() -> None:
     assert fixed == {"toy": ("train", "val"), "cub": ("train", "test")}
     assert tuple(resolve(READERS, "toy", "reader")(train=1, val=1).splits) == fixed["toy"]
     assert not [name for name in fixed if "splits" in options_model(READERS[name]).model_fields]
-    assert [kind for kind, target in ANNOTATORS.items() if trait(target, "may_hold_boxes")] == ["boxes", "mixture"]
+    assert [kind for kind, target in ANNOTATORS.items() if trait(target, "may_hold_boxes")] == [
+        "boxes",
+        "shapes",
+        "mixture",
+    ]
