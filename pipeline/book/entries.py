@@ -146,7 +146,8 @@ class TrainEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     supervision: Name
-    """What is learned from: an entry of ``annotate``, ``import_annotations`` or ``make_pseudo_masks``."""
+    """What is learned from: an entry of ``annotate``, ``import_annotations``, ``make_pseudo_masks`` or
+    ``overlay_labels``."""
     method: str
     """What is trained: a name of a method."""
     init: Name
@@ -242,6 +243,15 @@ class MakePseudoMasksEntry(Entry):
     """Of the rule."""
     regions: Options | None = None
     """As in ``annotate``."""
+
+
+class OverlayLabelsEntry(Entry):
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    supervision: Name
+    """The lower labels, such as pseudo-masks: they say which images there are."""
+    over: Name
+    """The upper labels, such as masks that people corrected: where they say something, the lower ones do not count."""
 
 
 class PredictMasksEntry(Entry):

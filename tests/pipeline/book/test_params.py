@@ -271,7 +271,7 @@ RTC = {
         ("train.classifier.seed", -1, "greater than or equal to 0"),
         ("export_cams.cam.options.scales", [], "one or more factors above 0"),
         ("export_cams.cam.options.grid", 0, "above 0"),
-        ("refine_cams.cam_crf.options.preset", "pas", "Valid: irn"),
+        ("refine_cams.cam_crf.options.preset", "pas", "Valid: clip_es, irn"),
         ("refine_cams.cam_crf.options.bilateral_sxy", -3, "bilateral_sxy: expected a number above 0, found -3"),
         ("predict_masks.full.options", {"background": 2}, "options.background: expected a share in (0,1), found 2"),
         ("predict_masks.full.options", {"background": 0.0}, "options.background: expected a share in (0,1), found 0.0"),
