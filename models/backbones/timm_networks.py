@@ -96,6 +96,8 @@ class TimmNetwork(Backbone):
 
     def levels(self, image: Tensor) -> list[Tensor]:
         """Five maps [B,C,h,w] of a prepared image."""
+        last: Tensor
+        maps: list[Tensor]
         last, maps = self.network.forward_intermediates(image, indices=self.taken, norm=True)
         if last.dim() == 4 and last.shape[2:] == maps[-1].shape[2:]:
             maps[-1] = last
@@ -173,7 +175,7 @@ class TimmNetwork(Backbone):
 
     def _checked_stride(self, wanted: int | None) -> int:
         """``wanted``, where the features have that stride; that of patches counts as the nearest power of two."""
-        nominal = 2 ** round(math.log2(self.strides["layer4"]))
+        nominal: int = 2 ** round(math.log2(self.strides["layer4"]))
         if wanted not in (None, nominal):
             raise ConfigurationError(
                 f"timm/{self.name}: expected output_stride {nominal}, the only one that timm offers for it, found "
@@ -196,7 +198,7 @@ def created(name: str, output_stride: int | None) -> Any:
         ) from None
     if not timm.is_model(name):
         raise ConfigurationError(f"Unknown network of timm '{name}'.{closest(name, timm.list_models())}")
-    strided = [{"output_stride": output_stride}] if output_stride else []
+    strided: list[dict[str, Any]] = [{"output_stride": output_stride}] if output_stride else []
     refused: Exception | None = None
     for options in ({"dynamic_img_size": True}, *strided, {"strict_img_size": False}, {}):
         try:

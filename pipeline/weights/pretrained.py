@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from models.backbones import BACKBONES
+from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.backbones.build import build_backbone
+from models.backbones.clip import CLIP_MEAN, CLIP_STD
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.storage.checkpoints import (
@@ -31,13 +33,15 @@ from pipeline.storage.checkpoints import (
 )
 from pipeline.storage.finite import require_finite
 from pipeline.weights.archives import refuse_bomb
+from pipeline.weights.torchscript import is_torchscript, read_torchscript
 
-Normalisation = Literal["imagenet", "half"]
+Normalisation = Literal["imagenet", "half", "clip"]
 NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": (CLIP_MEAN, CLIP_STD),
 }
-"""Mean and standard deviation of the input in [0,1]: torchvision's, and x / 127.5 - 1 (TensorFlow's models)."""
+"""Mean and standard deviation of the input in [0,1]: torchvision's, x / 127.5 - 1 (TensorFlow's models), and CLIP's."""
 
 CLASSIFIERS = ("fc.", "classifier.", "linear1000.", "aspp.")
 """Names of what no method here uses: ImageNet's 1000 classes, and the head of DeepLab's COCO weights."""
@@ -64,8 +68,9 @@ def import_weights(
     Args:
         architecture: a name of ``models.backbones``, such as ``timm/NAME``, or "random" for none at all (``file`` is
             not read).
-        file: .safetensors, .pth/.pt/.bin (tensors only, code is refused) or .npz (no pickles), with the entry names of
-            the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
+        file: .safetensors, .pth/.pt/.bin (tensors only: code is refused, that of a TorchScript archive not run) or .npz
+            (no pickles), with the entry names of the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and
+            ImageNet classifiers are dropped.
         download: get the library's weights (torchvision: IMAGENET1K_V1; timm: those of the name's tag, or its default)
             instead of reading ``file``.
         normalisation: what the weights expect of their input, None for what the architecture's published weights do;
@@ -84,7 +89,7 @@ def import_weights(
     if normalisation is not None and normalisation not in NORMALISATIONS:
         raise ConfigurationError(f"Unknown normalisation '{normalisation}'.{closest(normalisation, NORMALISATIONS)}")
     if download:
-        library, where, entries = _download(architecture)
+        library, where, entries = download_weights(architecture)
         source = {library: where}
     else:
         entries = read_entries(file)
@@ -134,6 +139,8 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> StateDict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same
             refuse_bomb(path)
+            if is_torchscript(path):
+                return read_torchscript(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except DataError:
         raise
@@ -182,9 +189,7 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: No
     backbone = built.state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
     needed = {name: value for name, value in plain.items() if not name.startswith((*CLASSIFIERS, *built.not_needed))}
-    entries_here = {
-        (name_here := built.own_name(name)): built.own_value(name_here, value) for name, value in needed.items()
-    }
+    entries_here = built.own_entries(needed)
     scaled = (backbone["mean"], backbone["std"]) if normalisation is None else NORMALISATIONS[normalisation]
     for key, values in zip(("mean", "std"), scaled, strict=True):
         entries_here.setdefault(key, torch.as_tensor(values).view(1, 3, 1, 1))
@@ -201,14 +206,19 @@ def _fitted(architecture: str, entries: StateDict, where: str, normalisation: No
     return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 
-def _download(architecture: str) -> tuple[str, str, StateDict]:
-    """(library, name, entries) of the published weights."""
+def download_weights(architecture: str) -> tuple[str, str, StateDict]:
+    """(library, name, entries) of the published weights of a backbone; DataError where they cannot be had."""
     kind = resolve(BACKBONES, architecture, "backbone")
     if "/" in architecture:
         network = architecture.partition("/")[2]
         return kind.library, network, _from_timm(network)
     if kind.hub:
         return kind.library, kind.hub, _from_hub(kind.hub)
+    if kind.library != "torchvision":
+        raise DataError(
+            f"No address is known from which to download weights of '{architecture}' ({kind.library}). "
+            "Remedy: get the file yourself and name it: `file: PATH`, `download: false`."
+        )
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(architecture)["IMAGENET1K_V1"]
