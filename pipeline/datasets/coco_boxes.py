@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from pipeline.datasets import rle
+from models.ops.run_lengths import Region
 from pipeline.datasets.coco_values import short
 from pipeline.datasets.ground_truth import Corners
 from pipeline.datasets.images import BadFileError
@@ -60,7 +60,7 @@ def _written(annotation: Mapping[str, Any]) -> str:
     return short([repr(entry) if isinstance(entry, str) else entry for entry in box] if isinstance(box, list) else box)
 
 
-def pixels_of(box: Corners, size: tuple[int, int]) -> rle.Region:
+def pixels_of(box: Corners, size: tuple[int, int]) -> Region:
     """bool [H,W]: the pixels that a box touches."""
     left, top, right, bottom = box
     region = np.zeros(size, bool)

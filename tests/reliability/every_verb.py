@@ -31,6 +31,7 @@ ENTRIES = {
     "propagate_cams": "walk",
     "align_cams": "vote",
     "make_pseudo_masks": "cam_crf",
+    "overlay_labels": "clicked",
     "predict_masks": "full",
     "classify_proposals": "bank",
     "evaluate": "pseudo_masks",
@@ -58,6 +59,7 @@ def write_book() -> Book:
     content["align_cams"] = {"vote": on_regions | {"cams": "cam", "aligner": "region_vote"}}
     bank = {"supervision": "cam_crf", "checkpoint": "classifier", "options": {"erosion": 0, "least_area": 9}}
     content["classify_proposals"] = {"bank": on_regions | bank}
+    content["overlay_labels"] = {"clicked": {"data": "toy", "supervision": "cam_crf", "over": "points"}}
     Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     book = load_book()
     check(book)

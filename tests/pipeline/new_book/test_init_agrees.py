@@ -275,7 +275,7 @@ def test_remedies_can_be_given_to_init_as_messages_say_them(data: Path) -> None:
     with pytest.raises(DataError) as refused:
         init(data, weights="random")
     line = "mask_values: {cat: 127, cow: 255}"
-    assert f"such as --option '{line}'." in str(refused.value)
+    assert f"as in --option '{line}'." in str(refused.value)
     done = CliRunner().invoke(app, ["init", str(data), "--weights", "random", "--option", line])
     assert done.exit_code == 0, done.output
     assert load_book("recipes/farm").prepare["mine"].options["mask_values"] == {"cat": 127, "cow": 255}
