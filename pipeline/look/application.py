@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -22,6 +20,7 @@ from pipeline.look.desk import Desk
 from pipeline.look.drawings import ConflictError, Drawing
 from pipeline.look.guard import Guard, Guarded
 from pipeline.look.paging import Query
+from pipeline.look.pictures import JPEG
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "look"
 MOST_BYTES = 4 * MAX_PIXELS
@@ -31,8 +30,8 @@ MOST_TEXT = 32 << 20
 KEPT = "private, max-age=600"
 """Pictures of image files; the address is new at every start. Layers and labels change, and are asked for anew."""
 
-Endpoint = Callable[[Request], Any]
-Value = TypeVar("Value")
+Work = Callable[[Desk, Request, bytes], Response]
+"""Answers a request from what is behind the page; the bytes are the content that was sent."""
 
 
 class TooLargeError(Weak2MaskError):
@@ -41,40 +40,48 @@ class TooLargeError(Weak2MaskError):
 
 def application(desk: Desk, guard: Guard) -> Guarded:
     """The whole server, behind its guard."""
-    pages = _Pages(desk)
+    reads: dict[str, Work] = {
+        "/": _index,
+        "/assets/{name}": _asset,
+        "/api/overview": _overview,
+        "/api/page": _page,
+        "/api/image": _image,
+        "/api/thumbnail": _thumbnail,
+        "/api/photo": _photo,
+        "/api/layer": _layer,
+        "/api/use": _use,
+    }
     routes = [
-        Route("/", pages.index),
-        Route("/assets/{name}", pages.asset),
-        Route("/api/overview", pages.overview),
-        Route("/api/page", pages.page),
-        Route("/api/image", pages.image),
-        Route("/api/thumbnail", pages.thumbnail),
-        Route("/api/photo", pages.photo),
-        Route("/api/layer", pages.layer),
-        Route("/api/use", pages.use),
-        Route("/api/drawing", pages.save, methods=["PUT"]),
-        Route("/api/predict", pages.predict, methods=["POST"]),
+        *(Route(path, _endpoint(desk, work)) for path, work in reads.items()),
+        Route("/api/drawing", _endpoint(desk, _save, MOST_TEXT), methods=["PUT"]),
+        Route("/api/predict", _endpoint(desk, _predict, MOST_BYTES), methods=["POST"]),
     ]
     return Guarded(Starlette(routes=routes), guard)
 
 
-def _answering(endpoint: Endpoint) -> Endpoint:
-    """Errors that a person can act on become JSON with a message; others are shown on the terminal too."""
+def _endpoint(desk: Desk, work: Work, most: int = 0) -> Callable[[Request], Awaitable[Response]]:
+    """Work as Starlette calls it, in a thread, so that thumbnails come while a network computes.
 
-    @wraps(endpoint)
-    async def answer(self: _Pages, request: Request) -> Response:
+    Errors that a person can act on become JSON with a message; others are shown on the terminal too.
+
+    Args:
+        most: bytes of content that are read; 0 for none.
+    """
+
+    async def answer(request: Request) -> Response:
         try:
-            response: Response = await endpoint(self, request)  # type: ignore[call-arg]
+            content = await _body(request, most) if most else b""
+            response = await run_in_threadpool(work, desk, request, content)
         except Weak2MaskError as error:
-            return JSONResponse({"error": str(error)}, _status(error), headers={"cache-control": "no-store"})
+            response = JSONResponse({"error": str(error)}, _status(error))
         except Exception as error:
             traceback.print_exc()
             message = f"unexpected {type(error).__name__}. This is a bug: the terminal shows where."
-            return JSONResponse({"error": message}, 500, headers={"cache-control": "no-store"})
+            response = JSONResponse({"error": message}, 500)
         response.headers.setdefault("cache-control", "no-store")
         return response
 
-    return answer  # type: ignore[return-value]
+    return answer
 
 
 def _status(error: Weak2MaskError) -> int:
@@ -85,73 +92,56 @@ def _status(error: Weak2MaskError) -> int:
     return 400 if isinstance(error, ConfigurationError) else 422
 
 
-class _Pages:
-    """The endpoints. What reads files runs in threads, so that thumbnails come while a network computes."""
+def _index(desk: Desk, request: Request, content: bytes) -> Response:
+    return FileResponse(TEMPLATES / "index.html")
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._assets = {path.name: path for path in TEMPLATES.iterdir() if path.suffix in (".js", ".css", ".svg")}
 
-    @_answering
-    async def index(self, request: Request) -> Response:
-        return FileResponse(TEMPLATES / "index.html")
+def _asset(desk: Desk, request: Request, content: bytes) -> Response:
+    files = {path.name: path for path in TEMPLATES.iterdir() if path.suffix in (".js", ".css")}
+    path = files.get(request.path_params["name"])
+    return Response("Not found.\n", 404) if path is None else FileResponse(path)
 
-    @_answering
-    async def asset(self, request: Request) -> Response:
-        path = self._assets.get(request.path_params["name"])
-        return Response("Not found.\n", 404) if path is None else FileResponse(path)
 
-    @_answering
-    async def overview(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._desk.overview))
+def _overview(desk: Desk, request: Request, content: bytes) -> Response:
+    return JSONResponse(desk.overview())
 
-    @_answering
-    async def page(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._desk.page, _text(request, "set"), _query(request)))
 
-    @_answering
-    async def image(self, request: Request) -> Response:
-        split = request.query_params.get("split")
-        return JSONResponse(await run_in_threadpool(self._desk.image, *_which(request), split))
+def _page(desk: Desk, request: Request, content: bytes) -> Response:
+    return JSONResponse(desk.page(_text(request, "set"), _query(request)))
 
-    @_answering
-    async def thumbnail(self, request: Request) -> Response:
-        content = await run_in_threadpool(self._desk.thumbnail, *_which(request))
-        return Response(content, media_type="image/jpeg", headers={"cache-control": KEPT})
 
-    @_answering
-    async def photo(self, request: Request) -> Response:
-        content = await run_in_threadpool(self._desk.photo, *_which(request))
-        return Response(content, media_type="image/jpeg", headers={"cache-control": KEPT})
+def _image(desk: Desk, request: Request, content: bytes) -> Response:
+    return JSONResponse(desk.image(*_which(request), request.query_params.get("split")))
 
-    @_answering
-    async def layer(self, request: Request) -> Response:
-        key, part = _text(request, "key"), _text(request, "part")
-        asked = (*_which(request), key, part, _number(request, "label", 0))
-        content, media_type = await run_in_threadpool(self._desk.layer, *asked)
-        return Response(content, media_type=media_type) if content else Response(status_code=204)
 
-    @_answering
-    async def use(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._desk.use, _text(request, "set"), _text(request, "split")))
+def _thumbnail(desk: Desk, request: Request, content: bytes) -> Response:
+    return Response(desk.thumbnail(*_which(request)), media_type=JPEG, headers={"cache-control": KEPT})
 
-    @_answering
-    async def save(self, request: Request) -> Response:
-        content = await _body(request, MOST_TEXT)
 
-        def save() -> dict[str, Any]:
-            return self._desk.save(*_which(request), _drawing(content))
+def _photo(desk: Desk, request: Request, content: bytes) -> Response:
+    return Response(desk.photo(*_which(request)), media_type=JPEG, headers={"cache-control": KEPT})
 
-        return JSONResponse(await run_in_threadpool(save))
 
-    @_answering
-    async def predict(self, request: Request) -> Response:
-        checkpoint = _text(request, "checkpoint")
-        if "set" in request.query_params:
-            return JSONResponse(await run_in_threadpool(self._desk.predict, checkpoint, *_which(request)))
-        content = await _body(request, MOST_BYTES)
-        name = request.query_params.get("name", "image")[:200]
-        return JSONResponse(await run_in_threadpool(self._desk.predict_file, checkpoint, name, content))
+def _layer(desk: Desk, request: Request, content: bytes) -> Response:
+    key, part = _text(request, "key"), _text(request, "part")
+    picture, media_type = desk.layer(*_which(request), key, part, _number(request, "label", 0))
+    return Response(picture, media_type=media_type) if picture else Response(status_code=204)
+
+
+def _use(desk: Desk, request: Request, content: bytes) -> Response:
+    return JSONResponse(desk.use(_text(request, "set"), _text(request, "split")))
+
+
+def _save(desk: Desk, request: Request, content: bytes) -> Response:
+    return JSONResponse(desk.save(*_which(request), _drawing(content)))
+
+
+def _predict(desk: Desk, request: Request, content: bytes) -> Response:
+    checkpoint = _text(request, "checkpoint")
+    if "set" in request.query_params:
+        return JSONResponse(desk.predict(checkpoint, *_which(request)))
+    name = request.query_params.get("name", "image")[:200]
+    return JSONResponse(desk.predict_file(checkpoint, name, content))
 
 
 def _drawing(content: bytes) -> Drawing:
