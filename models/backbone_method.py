@@ -20,7 +20,8 @@ class BackboneMethod(Method):
     Args:
         backbone: name of a backbone (``models.backbones``); ``timm/NAME`` for any network of timm.
         width: its channel multiplier; published weights need 1.0.
-        output_stride: 8, 16 or 32: pixels between two cells of its last features.
+        output_stride: 8, 16 or 32 (vision transformers: the side of their patch): pixels between two cells of its last
+            features.
         freeze_bn: keep its batch norms on their pretrained statistics.
         frozen_stages: its stages that do not learn, counted from the stem.
         frozen: the backbone does not learn at all: batch norms keep their statistics, no graph is kept, and a GPU with
@@ -55,7 +56,7 @@ class BackboneMethod(Method):
             raise ConfigurationError(
                 f"{type(self).__name__}: backbone '{backbone}' has no attention. Remedy: one that has, such as mit_b1."
             )
-        if self.reads_tokens and not hasattr(self.backbone, "tokens"):
+        if self.reads_tokens and not getattr(self.backbone, "prefix", 0):
             raise ConfigurationError(
                 f"{type(self).__name__}: expected a vision transformer with a class token, found backbone "
                 f"'{backbone}'. Remedy: such as timm/vit_base_patch16_224."

@@ -37,6 +37,8 @@ class Method(nn.Module):
 
     Attributes:
         learns_from_pixels: its losses read labels of pixels; image tags alone teach it nothing.
+        trains: it can be trained; without, its checkpoint is imported.
+        from_init: parts that do not learn: the checkpoint that it starts from must have them, for the same classes.
         reads_attention: its backbone must have attention (``with_attention``).
         reads_tokens: its backbone must be a vision transformer with a class token (``tokens``).
         switches: function of the page -> the option that takes it away where it is 0.
@@ -44,6 +46,8 @@ class Method(nn.Module):
     """
 
     learns_from_pixels: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
+    from_init: ClassVar[Sequence[str]] = ()
     reads_attention: ClassVar[bool] = False
     reads_tokens: ClassVar[bool] = False
     switches: ClassVar[Mapping[str, str]] = {}

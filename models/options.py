@@ -42,6 +42,7 @@ Side = Annotated[Whole, Field(ge=0, description="0 (the image's own size) or pix
 PixelValue = Annotated[Whole, Field(ge=0, le=255, description="a pixel value 0..255")]
 Unsure = Annotated[Whole, Predicate((254, 255).__contains__), Field(description="255 (void) or 254 (unlabelled)")]
 """What a pixel is that no rule is sure of."""
+BlockNumbers = Annotated[Sequence[PositiveCount], Field(min_length=1, description="one or more block numbers, from 1")]
 Grid = Annotated[PositiveCount | Literal["full"], Field(description="a whole number above 0, or 'full'")]
 
 Scales = Annotated[Sequence[Positive], Field(min_length=1, description="one or more factors above 0")]
@@ -49,7 +50,7 @@ Scales = Annotated[Sequence[Positive], Field(min_length=1, description="one or m
 Distances = Annotated[Sequence[PositiveCount], Field(min_length=1, description="one or more distances above 0")]
 """In pixels or cells."""
 
-OutputStride = Annotated[Whole, Predicate((8, 16, 32).__contains__), Field(description="8, 16 or 32")]
+OutputStride = Annotated[Whole, Predicate((8, 14, 16, 32).__contains__), Field(description="8, 14, 16 or 32")]
 FrozenStages = Annotated[Whole, Field(ge=0, le=5, description="a whole number from 0 to 5")]
 """Of a backbone, counted from the stem: 1 is the stem alone, 5 all of it."""
 

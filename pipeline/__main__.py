@@ -24,7 +24,16 @@ memory, tensors and arrays, goes by reference counts, without a collection."""
 
 try:
     from models.errors import Weak2MaskError
-    from pipeline.commands import jobs, look, results, services, show, stages, use  # noqa: F401 (importing adds the commands)
+    from pipeline.commands import (  # noqa: F401 (importing adds the commands)
+        jobs,
+        look,
+        results,
+        services,
+        show,
+        stages,
+        tools,
+        use,
+    )
     from pipeline.commands.app import app, app_for, program  # noqa: F401 (app: with its commands, for who imports it)
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet
     raise SystemExit(128 + signal.SIGINT) from None

@@ -30,7 +30,7 @@ def export_cams(
     flip: bool = True,
     square: Side = 0,
     grid: Grid = 4,
-    normalization: Literal["max_norm", "max"] = "max_norm",
+    normalization: Literal["max_norm", "max", "mean"] = "max_norm",
     alignment: Literal["cells", "half_pixel"] = "cells",
     maps: Literal["cams", "posteriors"] = "cams",
     batch_size: PositiveCount = 1,
@@ -52,7 +52,8 @@ def export_cams(
         square: side in pixels of the square that the image is stretched to before it is scaled (object localisation:
             224); 0 keeps its size. The maps are of the whole image either way.
         grid: pixels between two values of the maps, ceil(H/grid) x ceil(W/grid), or "full" for the image's size.
-        normalization: "max_norm" (SEAM, HFPL: min and max) or "max" (PSA, IRN: divided by the maximum).
+        normalization: "max_norm" (SEAM, HFPL: min and max), "max" (PSA, IRN: divided by the maximum), or "mean" over
+            the views, for a page whose maps are normalised already (CLIP-ES).
         alignment: "cells" puts each value where its cell looks; "half_pixel" is the enlargement of the published
             exports (bilinear, corners not aligned), which moves maps down and right by half a cell.
         maps: a localizer's CAMs, or a segmenter's "posteriors": the mean probability of each class, for which
@@ -120,6 +121,8 @@ def _cams(
         for view in scaled_views(image, scales, flip)
     )
     summed: Tensor = reduce(torch.add, maps)
+    if normalization == "mean":
+        return summed / (len(scales) * (1 + flip))
     return EXPORT_NORMALIZATIONS[normalization](summed)
 
 

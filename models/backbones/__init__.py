@@ -9,10 +9,14 @@ from models.doors import Door
 
 BACKBONES = Door(
     {
+        "clip_vit_b16": "models.backbones.clip:ClipVitB16",
+        "clip_vit_b32": "models.backbones.clip:ClipVitB32",
+        "clip_vit_l14": "models.backbones.clip:ClipVitL14",
         "mit_b0": "models.backbones.mit:MitB0",
         "mit_b1": "models.backbones.mit:MitB1",
         "mit_b2": "models.backbones.mit:MitB2",
         "mobilenet_v2": "models.backbones.mobilenet_v2:MobileNetV2",
+        "openclip_vit_b16": "models.backbones.clip:OpenClipVitB16",
         "resnet18": "models.backbones.resnet:ResNet18",
         "resnet50": "models.backbones.resnet:ResNet50",
         "resnet38d": "models.backbones.resnet38d:ResNet38d",

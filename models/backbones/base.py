@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import ClassVar, Self
 
@@ -65,6 +65,11 @@ class Backbone(nn.Module):
     def own_value(cls, name: str, value: Tensor) -> Tensor:
         """What a published file has for our entry ``name``, in our order of channels."""
         return value
+
+    @classmethod
+    def own_entries(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The entries of a published file under our names and in our order of channels."""
+        return {(name := cls.own_name(raw)): cls.own_value(name, value) for raw, value in published.items()}
 
     def stages(self) -> list[nn.Module]:
         """The stem, then one module per layer, in forward order."""

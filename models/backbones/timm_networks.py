@@ -79,7 +79,7 @@ class TimmNetwork(Backbone):
 
     @classmethod
     def own_name(cls, published: str) -> str:
-        return published if published in ("mean", "std") else f"network.{published}"
+        return published if published in ("mean", "std") else f"network.{published.removeprefix('network.')}"
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         return self._features(self.levels(self.prepared(image)))
@@ -89,13 +89,15 @@ class TimmNetwork(Backbone):
 
     def prepared(self, image: Tensor) -> Tensor:
         """The image normalised, and enlarged to whole patches where the network cuts it into some."""
-        size = [-(-length // self.patch) * self.patch for length in image.shape[2:]]
-        if size != list(image.shape[2:]):
+        if self.patch > 1:
+            size = [-(-length // self.patch) * self.patch for length in image.shape[2:]]
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
         return (image - self.mean) / self.std
 
     def levels(self, image: Tensor) -> list[Tensor]:
         """Five maps [B,C,h,w] of a prepared image."""
+        last: Tensor
+        maps: list[Tensor]
         last, maps = self.network.forward_intermediates(image, indices=self.taken, norm=True)
         if last.dim() == 4 and last.shape[2:] == maps[-1].shape[2:]:
             maps[-1] = last
@@ -173,7 +175,7 @@ class TimmNetwork(Backbone):
 
     def _checked_stride(self, wanted: int | None) -> int:
         """``wanted``, where the features have that stride; that of patches counts as the nearest power of two."""
-        nominal = 2 ** round(math.log2(self.strides["layer4"]))
+        nominal: int = 2 ** round(math.log2(self.strides["layer4"]))
         if wanted not in (None, nominal):
             raise ConfigurationError(
                 f"timm/{self.name}: expected output_stride {nominal}, the only one that timm offers for it, found "
@@ -196,12 +198,15 @@ def created(name: str, output_stride: int | None) -> Any:
         ) from None
     if not timm.is_model(name):
         raise ConfigurationError(f"Unknown network of timm '{name}'.{closest(name, timm.list_models())}")
-    strided = [{"output_stride": output_stride}] if output_stride else []
+    strided: list[dict[str, Any]] = [{"output_stride": output_stride}] if output_stride else []
     refused: Exception | None = None
     for options in ({"dynamic_img_size": True}, *strided, {"strict_img_size": False}, {}):
         try:
             return timm.create_model(name, num_classes=0, **options)
-        except RuntimeError:
+        except RuntimeError as error:
+            if "." not in name:
+                refused = error
+                continue
             tags = [one for one in timm.list_pretrained() if one.startswith(name.partition(".")[0] + ".")]
             raise ConfigurationError(f"Unknown weights of timm '{name}'.{closest(name, tags)}") from None
         except (AssertionError, NotImplementedError, TypeError, ValueError) as error:  # an option that it does not have

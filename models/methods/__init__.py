@@ -11,6 +11,7 @@ METHODS = {
     "amn": "models.methods.amn:Amn",
     "boundary_net": "models.methods.boundary_net:BoundaryNet",
     "classifier": "models.methods.classifier:Classifier",
+    "clip_es": "models.methods.clip_es:ClipEs",
     "dupl": "models.methods.dupl:Dupl",
     "one_stage": "models.methods.one_stage:OneStage",
     "rcm_mam": "models.methods.rcm_mam:RcmMam",
@@ -20,6 +21,8 @@ METHODS = {
     "segmenter": "models.methods.segmenter:SegmenterNetwork",
     "spml": "models.methods.spml:Spml",
     "toco": "models.methods.toco:Toco",
+    "weclip": "models.methods.weclip:WeClip",
+    "weclip_plus": "models.methods.weclip:WeClipPlus",
 }
 
 ADD_ONS = {

@@ -158,3 +158,39 @@ def cosine_affinity(embeddings: Tensor, kappa: float = 5.0) -> Tensor:
     """
     directions = F.normalize(embeddings.flatten(2), dim=1)
     return torch.exp(kappa * (directions.transpose(1, 2) @ directions) - kappa)
+
+
+def product_affinity(features: Tensor) -> Tensor:
+    """``sigmoid(f_i . f_j)`` between all cells, [B,n,n] in (0,1), for features [B,D,h,w].
+
+    Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP/WeCLIP_model/model_attn_aff_voc.py.
+    """
+    flat = features.flatten(2)
+    return (flat.transpose(1, 2) @ flat).sigmoid()
+
+
+def centred_affinity(features: Tensor, beta: float = 1.0, gamma: float = 3.0) -> Tensor:
+    """``sigmoid(gamma (cos_ij - beta mean))`` between all cells, [B,n,n] in (0,1), for features [B,D,h,w].
+
+    The mean is over all pairs of the batch.
+
+    Source: zwyang6/ExCEL@2cd7f510d627:model/model_excel.py.
+    """
+    return _centred_cosines(features, beta, gamma).sigmoid()
+
+
+def similar_cells(features: Tensor, beta: float = 1.0, gamma: float = 3.0) -> Tensor:
+    """How each cell's attention is shared among the cells that are more like it than most: [B,n,n], rows add up to 1.
+
+    A softmax over :func:`centred_affinity`'s logits that are not negative.
+
+    Source: zwyang6/ExCEL@2cd7f510d627:clip/clip_surgery_model.py.
+    """
+    logits = _centred_cosines(features, beta, gamma)
+    return logits.masked_fill(logits < 0, float("-inf")).softmax(-1)
+
+
+def _centred_cosines(features: Tensor, beta: float, gamma: float) -> Tensor:
+    directions = F.normalize(features.flatten(2), dim=1)
+    cosines = directions.transpose(1, 2) @ directions
+    return gamma * (cosines - beta * cosines.mean())

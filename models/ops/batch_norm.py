@@ -37,6 +37,17 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
 
 
+class SynchronisedBatchNormAct2d(SynchronisedBatchNorm2d):
+    """The same of timm's batch norm with a drop layer and an activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        activated: Tensor = self.act(self.drop(super().forward(input)))
+        return activated
+
+
 class _SumOverProcesses(torch.autograd.Function):
     """Sum of a tensor over all processes; its gradient is the sum of theirs."""
 
@@ -72,6 +83,8 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SynchronisedBatchNorm2d
+        elif type(layer).__name__ == "BatchNormAct2d":  # not imported: timm is an extra
+            layer.__class__ = SynchronisedBatchNormAct2d
 
 
 @contextmanager

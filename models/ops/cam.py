@@ -64,6 +64,39 @@ def export_psa_norm(summed: Tensor, eps: float = EPS) -> Tensor:
     return summed / (_extrema(summed)[1] + eps)
 
 
+def min_max(maps: Tensor, floor: float = 1e-7) -> Tensor:
+    """Stretch each map: its minimum to 0, its maximum to just below 1, however small it is.
+
+    Args:
+        maps: float32 or float64 [...,H,W].
+        floor: added to the maximum; a map of one value becomes zeros.
+
+    Source: linyq2117/CLIP-ES@3893f81:pytorch_grad_cam/utils/image.py (scale_cam_image).
+    """
+    shifted = maps - maps.flatten(-2).amin(-1)[..., None, None]
+    return shifted / (floor + shifted.flatten(-2).amax(-1)[..., None, None])
+
+
+def gradient_weights(gradient: Tensor) -> Tensor:
+    """Weight of each channel, [...,D], from the gradient [...,D,h,w] of a score in these features: its mean."""
+    return gradient.mean((-2, -1))
+
+
+def weighted_features(features: Tensor, weights: Tensor) -> Tensor:
+    """Features [...,D,h,w] summed over channels by weights [...,D]: maps [...,h,w]."""
+    return (features * weights[..., None, None]).sum(-3)
+
+
+def grad_cam(features: Tensor, gradient: Tensor) -> Tensor:
+    """Grad-CAM (Selvaraju et al. 2017) of features and gradient [...,D,h,w]: maps [...,h,w] in [0,1).
+
+    They are stretched twice, as published (once by layer, once after the mean over layers, of which there is one). That
+    matters where a score is saturated and its gradient vanishes.
+    """
+    raised = functional.relu(weighted_features(features, gradient_weights(gradient)))
+    return min_max(min_max(raised))
+
+
 EXPORT_NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {"max_norm": export_max_norm, "max": export_psa_norm}
 
 

@@ -130,6 +130,36 @@ def refined_share_labels(
     return labels.where(inside, IGNORE)
 
 
+@torch.no_grad()
+def complete_labels(scores: Tensor, image: Tensor, tags: Tensor, inside: Tensor, refine: Refine) -> Tensor:
+    """Every pixel its likeliest label: background is what no class claims, ``1 - max``, refined with the classes.
+
+    Args:
+        scores: [N,C,H,W] in [0,1], at the image's size.
+        image: [N,3,H,W].
+        tags: bool [N,C]; the classes that take part. An image without tags is background.
+        inside: bool [N,H,W]; the rest is void.
+        refine: of the masks by the image.
+
+    Returns:
+        int64 [N,H,W]: 0, 1..C, and 255 where it is not ``inside``.
+
+    Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP/WeCLIP_model/model_attn_aff_voc.py (_refine_cams).
+    """
+    labels = torch.zeros(inside.shape, dtype=torch.int64, device=scores.device)
+    pairs = TaggedPairs.of(tags)
+    for label, picture, maps, there in zip(labels, image, scores, pairs.each(pairs.channel), strict=True):
+        if len(there):
+            refined = refine(picture[None], with_complement(maps[there])[None])[0]
+            label.copy_(F.pad(there + 1, (1, 0))[refined.argmax(0)])
+    return labels.where(inside, IGNORE)
+
+
+def with_complement(maps: Tensor) -> Tensor:
+    """Put ``1 - max``, the background's score, before maps [K,H,W] in [0,1], K >= 1: [1+K,H,W]."""
+    return torch.cat([1 - maps.amax(0, keepdim=True), maps])
+
+
 def _between(refined: Tensor, classes: Tensor, size: torch.Size) -> Tensor:
     """A class where the first of two stacks of masks says one, background where both say it, 255 elsewhere."""
     enlarged = F.interpolate(refined, size, mode="bilinear", align_corners=False)[0]

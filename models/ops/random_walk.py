@@ -94,3 +94,38 @@ class DenseLinks:
         for _ in range(steps):
             walked = walked @ transition
         return walked.reshape(-1, *self.grid)
+
+
+BALANCINGS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class BalancedLinks:
+    """Attention between every two cells, made to add up to about 1 both ways: float [n,n], n = h*w, rows are queries.
+
+    The class-aware affinity of CLIP-ES; with the walk preset "clip_es" its two steps start in the boxes of a class.
+    """
+
+    affinity: npt.NDArray[np.floating]
+    grid: tuple[int, int]
+    stride: int = 1
+
+    def transition(self, beta: float = 1.0) -> Array:
+        """T float64 [n,n], symmetric: A^beta divided by its column sums, then by its row sums, three times; (T + T')/2.
+
+        Source: linyq2117/CLIP-ES@3893f81:generate_cams_voc12.py.
+        """
+        balanced = np.power(self.affinity, beta, dtype=np.float64)
+        for _ in range(BALANCINGS):
+            balanced = balanced / balanced.sum(0)
+            balanced = balanced / balanced.sum(1, keepdims=True)
+        symmetric: Array = (balanced + balanced.T) / 2
+        return symmetric
+
+    def walk(self, values: npt.NDArray[np.floating], beta: float, steps: int) -> Array:
+        """See :class:`Links`; T is not divided by its column sums again, and never squared."""
+        transition = self.transition(beta)
+        walked = values.reshape(len(values), -1).astype(np.float64)
+        for _ in range(steps):
+            walked = walked @ transition
+        return walked.reshape(-1, *self.grid)

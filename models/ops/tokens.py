@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from models.errors import ConfigurationError
+
 
 @dataclass(frozen=True, eq=False)
 class TokenMaps:
@@ -30,8 +32,16 @@ def token_maps(backbone: Any, image: Tensor, depth: int = 3) -> TokenMaps:
         backbone: it has a class token.
         image: float [B,3,H,W] in [0,1].
         depth: which block is the early one, counted from the end: 1 is the last.
+
+    Raises:
+        ConfigurationError: the backbone has fewer blocks.
     """
     tokens = backbone.tokens(image)[0]
+    if depth >= len(tokens):
+        raise ConfigurationError(
+            f"expected early as one of the {len(tokens) - 1} blocks of {backbone.name}, counted from the end, found "
+            f"{depth}. Remedy: early: {len(tokens) - 1} or less."
+        )
     grid = tuple(-(-length // backbone.patch) for length in image.shape[2:])
     last = backbone.network.norm(tokens[-1])
     maps = (one[:, backbone.prefix :].transpose(1, 2).unflatten(2, grid) for one in (last, tokens[-depth]))

@@ -16,6 +16,7 @@ from models.errors import ConfigurationError, closest
 from models.ops.background import Scores, winner
 from models.ops.resize import resize_bilinear
 from models.options import Count, InnerShare, Positive, PositiveCount, Share, require
+from models.refiners.crf_picture import wrapped_picture
 from models.refiners.crf_unary import unary_from_labels, unary_from_probabilities, unary_from_scores
 from models.structures import Cam, Image
 
@@ -34,6 +35,7 @@ class CrfSettings:
         bilateral_compat: its Potts weight.
         iterations: mean-field steps.
         unary: what the family of methods feeds in ("scores", "softmax" or "labels").
+        wrapped: it sees :func:`models.refiners.crf_picture.wrapped_picture` of the image.
     """
 
     gaussian_sxy: Positive = 3
@@ -43,6 +45,7 @@ class CrfSettings:
     bilateral_compat: float = 10
     iterations: PositiveCount = 10
     unary: str = "scores"
+    wrapped: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that the kernels cannot have (ConfigurationError)."""
@@ -57,6 +60,8 @@ PRESETS: dict[str, CrfSettings] = {
     "ppc_png": CrfSettings(3, 3, 50, 5, 10, 10, "labels"),
     "ppc_aff": CrfSettings(3, 3, 80, 13, 10, 10, "labels"),
     "spml": CrfSettings(1, 3, 67, 3, 4, 10, "softmax"),
+    "clip_es": CrfSettings(1, 3, 67, 3, 4, 10, "scores", wrapped=True),
+    "weclip": CrfSettings(3, 3, 64, 5, 4, 10, "softmax"),  # also AFA's author
     "seg_test": CrfSettings(3, 3, 32, 13, 10, 1, "softmax"),  # SEAM's and HFPL's test of the segmenter
 }
 
@@ -80,7 +85,7 @@ class MeanField:
         self._crf.addPairwiseBilateral(
             sxy=settings.bilateral_sxy,
             srgb=settings.bilateral_srgb,
-            rgbim=np.ascontiguousarray(image, np.uint8),
+            rgbim=np.ascontiguousarray(wrapped_picture(image) if settings.wrapped else image, np.uint8),
             compat=settings.bilateral_compat,
         )
 
@@ -110,6 +115,7 @@ class DenseCrf:
         bilateral_sxy: Positive | None = None,
         bilateral_srgb: Positive | None = None,
         bilateral_compat: float | None = None,
+        wrapped: bool | None = None,
     ) -> None:
         """Choose the numbers.
 
@@ -122,7 +128,7 @@ class DenseCrf:
             certainty: probability of the given label in "labels".
             num_labels: labels of the CRF in "labels", where absent ones share the doubt (PPC: 1 + C);
                 0 takes the present ones and background (IRN).
-            iterations, gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat: as in
+            iterations, gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, wrapped: as in
                 :class:`CrfSettings`.
 
         Raises:
@@ -135,6 +141,7 @@ class DenseCrf:
             "bilateral_sxy": bilateral_sxy,
             "bilateral_srgb": bilateral_srgb,
             "bilateral_compat": bilateral_compat,
+            "wrapped": wrapped,
             "unary": None if unary == "preset" else unary,
         }
         chosen: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}

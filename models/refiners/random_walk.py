@@ -10,9 +10,10 @@ from pydantic import Field
 
 from models.errors import ConfigurationError
 from models.ops.background import Scores, complement_background, power_background
+from models.ops.boxes import box_mask
 from models.ops.presets import preset_of
 from models.ops.resize import resize_bilinear
-from models.options import NonNegative, Positive, Whole, require
+from models.options import NonNegative, Positive, ShareBelowOne, Whole, require
 from models.structures import Cam, Links
 
 LogSteps = Annotated[Whole, Field(ge=0, le=12, description="a whole number from 0 to 12")]
@@ -31,6 +32,8 @@ class WalkSettings:
         scaled: without a background in the walk, divide at the end by the image's largest score.
         peaked: the scores are posteriors; their rest, the background, walks along, and each enters divided by its
             largest value in the image (``alpha`` must be 0).
+        boxes: above 0, a class starts only in the boxes of what is above this share of its largest score.
+        stretched: at the end each class goes from 0 to 1, whatever its largest score, and the cells cover the image.
     """
 
     beta: Positive = 8
@@ -40,12 +43,19 @@ class WalkSettings:
     pooled: bool = True
     scaled: bool = True
     peaked: bool = False
+    boxes: ShareBelowOne = 0
+    stretched: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no walk (ConfigurationError)."""
         require("random walk", WalkSettings, asdict(self))
         if self.peaked and self.alpha:
             raise ConfigurationError(f"random walk: with peaked expected alpha 0, found {self.alpha}.")
+        if (self.boxes or self.stretched) and self.with_background:
+            raise ConfigurationError(
+                "random walk: boxes and stretched are for classes without a background in the walk. "
+                "Remedy: alpha: 0, peaked: false."
+            )
 
     @property
     def with_background(self) -> bool:
@@ -66,6 +76,10 @@ PRESETS: dict[str, WalkSettings] = {
     "amn": WalkSettings(10, 8, 0, 1.3, pooled=False),
     "spml": WalkSettings(20, 6, 6, pooled=False),
     "spml_softmax": WalkSettings(20, 6, 0, pooled=False, peaked=True),
+    "clip_es": WalkSettings(1, 1, 0, pooled=False, boxes=0.4, stretched=True),
+    "clip_es_coco": WalkSettings(1, 1, 0, pooled=False, boxes=0.7, stretched=True),
+    "excel": WalkSettings(1, 1, 0, pooled=False, boxes=0.79, stretched=True),
+    "excel_coco": WalkSettings(1, 1, 0, pooled=False, boxes=0.88, stretched=True),
 }
 """Published numbers by method (docs/methods/random_walk.md, section 4).
 
@@ -93,12 +107,14 @@ class RandomWalk:
         pooled: bool | None = None,
         scaled: bool | None = None,
         peaked: bool | None = None,
+        boxes: ShareBelowOne | None = None,
+        stretched: bool | None = None,
     ) -> None:
         """Choose the numbers.
 
         Args:
             preset: key of :data:`PRESETS`; the options below that are None take its numbers.
-            beta, log_t, alpha, cam_power, pooled, scaled, peaked: as in :class:`WalkSettings`.
+            beta, log_t, alpha, cam_power, pooled, scaled, peaked, boxes, stretched: as in :class:`WalkSettings`.
 
         Raises:
             ConfigurationError: unknown preset, or numbers out of range.
@@ -112,6 +128,8 @@ class RandomWalk:
             "pooled": pooled,
             "scaled": scaled,
             "peaked": peaked,
+            "boxes": boxes,
+            "stretched": stretched,
         }
         chosen = {name: value for name, value in overrides.items() if value is not None}
         self.settings = replace(published, **chosen)
@@ -147,9 +165,13 @@ class RandomWalk:
             entered = _cell_means(resize_bilinear(scores, cam.size), links.grid, links.stride)
         else:
             entered = resize_bilinear(scores, links.grid)
+        if self.settings.boxes:
+            entered = entered * np.stack([box_mask(map, self.settings.boxes) for map in entered])
         return entered / np.maximum(entered.max((1, 2), keepdims=True), EPS) if self.settings.peaked else entered
 
     def _leaving(self, walked: Scores, size: tuple[int, int], links: Links) -> Scores:
+        if self.settings.stretched:
+            return _unit(resize_bilinear(_stretch(walked), size))
         scores = _enlarge(walked, size, links)
         if self.settings.with_background:
             return _unit(scores[1:] / scores.sum(0))
@@ -159,6 +181,13 @@ class RandomWalk:
 def _unit(scores: Scores) -> Scores:
     clipped: Scores = np.clip(scores, 0, 1)
     return clipped
+
+
+def _stretch(maps: Scores) -> Scores:
+    """Each map from 0 to (almost) 1: ``models.ops.cam.min_max`` without torch."""
+    shifted = maps - maps.min((1, 2), keepdims=True)
+    stretched: Scores = shifted / (np.float32(1e-7) + shifted.max((1, 2), keepdims=True))
+    return stretched
 
 
 def _cell_means(scores: Scores, grid: tuple[int, int], stride: int) -> Scores:

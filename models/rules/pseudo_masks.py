@@ -15,7 +15,7 @@ import numpy.typing as npt
 from models.ops.background import check_band, class_map, complement_background, power_background, tagged, winner
 from models.ops.presets import preset_of
 from models.options import Positive, Share, ShareBelowOne, Unsure, require
-from models.structures import UNLABELLED, Cam, Image, Mask
+from models.structures import IGNORE, UNLABELLED, Cam, Image, Mask
 
 CONSTANTS: dict[str, float] = {
     "irn": 0.25,
@@ -106,23 +106,25 @@ class Complement:
     needs_image: ClassVar[bool] = False
     built_by_check: ClassVar[bool] = True
 
-    def __init__(self, peak: Share = 0.0) -> None:
-        """Set the weight of weak classes.
+    def __init__(self, peak: Share = 0.0, confidence: Share = 0.0) -> None:
+        """Set the weight of weak classes, and how sure a label must be.
 
         Args:
             peak: divide background and classes by their own largest value in the image, or by this, if that is
                 smaller; 0 compares them as they are (SPML 0.15, for shares of labels among neighbours).
+            confidence: pixels whose best posterior is below it are void (255); 0 labels all (CLIP-ES 0.95).
         """
-        require("complement", Complement.__init__, {"peak": peak})
-        self.peak = peak
+        require("complement", Complement.__init__, {"peak": peak, "confidence": confidence})
+        self.peak, self.confidence = peak, confidence
 
     def __call__(self, cam: Cam, image: Image | None, tags: npt.NDArray[np.bool_]) -> Mask:
         classes, scores = tagged(cam, tags)
         background = complement_background(scores)
+        unsure = np.maximum(background, scores.max(0, initial=0)) < self.confidence
         if self.peak:
             scores = scores / np.maximum(scores.max((1, 2), keepdims=True, initial=0), self.peak)
             background = background / max(float(background.max(initial=0)), self.peak)
-        return class_map(winner(scores, background), classes)
+        return np.where(unsure, np.uint8(IGNORE), class_map(winner(scores, background), classes))
 
 
 class TwoThreshold:

@@ -16,6 +16,7 @@ from pipeline.annotations.tools.drawn import PLURAL, DrawnImage, Export, Kind, S
 from pipeline.annotations.tools.rasters import bounds, in_pixels
 from pipeline.annotations.tools.reading import read_exports
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.exports import foreign_folder, foreign_text
 from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.labelmap import BACKGROUNDS, VOIDS
 from pipeline.datasets.tables import clipped
@@ -117,7 +118,8 @@ def _export(path: Path, cwd: Path, written: tuple[int, int]) -> Export | None:
 def _drawings(path: Path, cwd: Path, written: tuple[int, int], known: Known) -> Drawings:
     export = find_export(path)
     if export is None:
-        raise DataError(f"{path}: expected an export of a labelling tool, found none that is known.")
+        other = foreign_folder(path) if path.is_dir() else foreign_text(path)
+        raise DataError(f"{path}: expected an export of a labelling tool, found {other or 'none that is known.'}")
     return _Join(export, known.catalogue).drawings()
 
 
@@ -196,11 +198,7 @@ class _Join:
             self.hidden.append(id)
             return
         marks = self.points if shape.kind == "point" else self.boxes
-        try:
-            numbers = self._numbers(id, shape)
-        except ValueError as error:
-            marks.problems.append(f"{shape.where}: expected an area, found {error}")
-            return
+        numbers = self._numbers(id, shape)
         self.order[id_of(shape)] = len(self.order)
         marks.add(_ShapeMark(shape.where, id, class_, numbers, shape), number)
 

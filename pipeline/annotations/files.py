@@ -12,7 +12,6 @@ from pipeline.annotations.geometry import Checked, as_box, as_point, checked_box
 from pipeline.annotations.items import Box, FileItems, Item, Known, Marks, Point, raise_together
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
 from pipeline.annotations.tool_files import boxes_of_tool, is_of_a_tool, points_of_tool
-from pipeline.annotations.tools.reading import TOOLS
 from pipeline.annotations.xml_files import holds_voc_xml, marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import foreign_folder, foreign_text, with_remedy
@@ -28,7 +27,7 @@ POINT_FILES = (
     "labelling tool"
 )
 
-BOXES_READ_HERE = (TOOLS["coco"],)
+BOXES_READ_HERE = ("coco",)
 POINT_REMEDY = "write a CSV with columns image, class, x, y in pixels"
 
 

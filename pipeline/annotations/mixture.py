@@ -74,7 +74,7 @@ class Mixture:
             end += part
             if place < end:
                 return kind
-        return next(reversed(self._parts))
+        return next(reversed(list(self._parts)))
 
     @property
     def _parts(self) -> Mapping[str, float]:

@@ -125,6 +125,16 @@ def by_annotator(items: Sequence[Item], annotators: Sequence[str]) -> Mapping[st
     return people
 
 
+def bad_bitmaps(items: Sequence[Item]) -> Iterator[str]:
+    """A problem for each bitmap that is damaged: each is decoded once."""
+    for item in items:
+        if item.shape.bitmap is not None:
+            try:
+                item.shape.bitmap.read()
+            except ValueError as error:
+                yield f"{item.shape.where}: expected an area, found {error}"
+
+
 def _kind(item: Item, brushes: Brushes) -> str:
     kind = item.shape.kind
     return "mark" if kind in ("point", "stroke") or (item.shape.brush and brushes.as_strokes) else kind

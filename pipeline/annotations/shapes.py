@@ -15,7 +15,8 @@ from models.structures import BACKGROUND, Supervision
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import tags_with
 from pipeline.annotations.drawings import Drawings, Item, read_drawings
-from pipeline.annotations.painting import Brushes, Layers, agreed, by_annotator, layers, seeds_of
+from pipeline.annotations.items import raise_together
+from pipeline.annotations.painting import Brushes, Layers, agreed, bad_bitmaps, by_annotator, layers, seeds_of
 from pipeline.annotations.tools.drawn import PLURAL
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
@@ -65,6 +66,7 @@ class Shapes:
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the export. Raises DataError with everything that surely is."""
         drawings = self._read(catalogue, ids)
+        raise_together([problem for id in ids for problem in bad_bitmaps(self._taken(drawings.items.get(id, ())))])
         classes = drawings.classes(
             [kind for kind, plural in PLURAL.items() if self.only is None or plural in self.only]
         )
@@ -101,7 +103,9 @@ class Shapes:
         return layers(items, source.size, brushes)
 
     def _taken(self, items: Sequence[Item]) -> list[Item]:
-        return [item for item in items if self.only is None or self._plural(item) in self.only]
+        areas = self.only is None or "masks" in self.only
+        kept = [item for item in items if self.only is None or self._plural(item) in self.only]
+        return [item for item in kept if not (areas and item.shape.spare)]
 
     def _plural(self, item: Item) -> str:
         return "scribbles" if item.shape.brush and self.brush == "strokes" else PLURAL[item.shape.kind]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.ops.known_labels import filled_regions
-from models.structures import BACKGROUND, Supervision
+from models.structures import BACKGROUND, UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.regions import Regions, RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
@@ -20,8 +20,8 @@ from pipeline.storage.stores import SupervisionStore
 WITHOUT_CLASSES = ("tags", "boxes")
 """Kinds whose seeds name no class: they are not bound by what a mask can hold."""
 
-BY_HAND = ("points", "scribbles")
-"""Kinds that label the background only where people marked it."""
+BY_HAND = ("points", "scribbles", "shapes", "mixture")
+"""Kinds that may label the background only where people marked it."""
 
 LOOKED = 200
 """Images that are asked for a pixel of background."""
@@ -79,11 +79,17 @@ def _without_background(here: Workspace, options: Mapping[str, Any]) -> list[Not
         return []
     store = SupervisionStore(here.path("supervision", here.name))
     looked = store.ids[:LOOKED]
-    if not looked or any((store[id].seeds == BACKGROUND).any() for id in looked):
+    marked = kind == "boxes" and bool(looked)
+    for id in looked:
+        seeds = store[id].seeds
+        if (seeds == BACKGROUND).any():
+            return []
+        marked |= bool((seeds != UNLABELLED).any())
+    if not marked:  # tags alone
         return []
     text = (
         f"{here.verb}.{here.name}: no pixel of {len(looked)} images is background, so that a network taught by "
-        f"it alone sees objects everywhere. Remedy: {kind} on the background, or let CAMs say where it "
+        f"it alone sees objects everywhere. Remedy: marks on the background, or let CAMs say where it "
         f"is: export_cams: {{supervision: {here.name}, keep_labels: true, ...}}, then the rule two_threshold."
     )
     if kind == "boxes":

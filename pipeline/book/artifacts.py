@@ -7,7 +7,7 @@ from pathlib import Path
 PRODUCERS: dict[str, tuple[str, ...]] = {
     "catalogues": ("prepare",),
     "ground_truth": ("prepare",),
-    "supervision": ("annotate", "import_annotations", "make_pseudo_masks"),
+    "supervision": ("annotate", "import_annotations", "make_pseudo_masks", "overlay_labels"),
     "checkpoints": ("import_weights", "train"),
     "proposals": ("import_proposals",),
     "cams": ("export_cams", "refine_cams", "propagate_cams", "align_cams"),
@@ -31,6 +31,7 @@ SECTIONS: tuple[str, ...] = (
     "propagate_cams",
     "align_cams",
     "make_pseudo_masks",
+    "overlay_labels",
     "predict_masks",
     "classify_proposals",
     "evaluate",
@@ -38,7 +39,7 @@ SECTIONS: tuple[str, ...] = (
 )
 """The verbs in the order in which a params.yaml has their sections."""
 
-OPTIONAL = ("import_proposals", "align_cams", "classify_proposals")
+OPTIONAL = ("import_proposals", "align_cams", "overlay_labels", "classify_proposals")
 """Sections that a params.yaml need not have: dvc.yaml has empty ones, which those of the book are merged into."""
 
 SCORED = ("evaluate", "evaluate_boxes")

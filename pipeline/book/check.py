@@ -17,6 +17,7 @@ from models.methods import ADD_ONS, METHODS
 from pipeline.annotations import ANNOTATORS
 from pipeline.book.artifacts import PRODUCERS, kind_of
 from pipeline.book.check_graph import circle_problems, label_problems, split_problems, teaching_problems
+from pipeline.book.check_prompts import prompt_problems
 from pipeline.book.check_roles import instance_problems, role_problems
 from pipeline.book.check_table import table_problems
 from pipeline.book.lineage import REFERENCES
@@ -66,10 +67,16 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
             f"found {'both' if entry.official else 'neither'}."
         )
     yield from _extra_problems(where, entry)
+    if verb == "import_weights":
+        yield from prompt_problems(where, entry)
+    if verb == "train" and not trait(METHODS.get(entry.method), "trains", True):
+        yield f"{where}.method: '{entry.method}' is not trained. Remedy: `import_weights` makes its checkpoint."
     if verb in ("annotate", "import_annotations") and "file" in entry.options:
         remedy = "Write it under 'import_annotations:', as `file:` beside `kind:`, so that DVC sees it change."
         yield f"{where}.options.file: an annotation file is no option. {remedy}"
     yield from _option_problems(verb, name, entry)
+    if verb == "annotate" and entry.kind == "shapes":
+        yield f"{where}.kind: shapes are never derived. Write the entry under 'import_annotations:', with its `file:`."
     if getattr(entry, "kind", "") == "mixture":
         if verb == "annotate" and "parts" not in entry.options:
             yield f"{where}.options.parts: missing. Name kinds and their parts: {{boxes: 0.5, points: 0.5}}."
@@ -113,21 +120,21 @@ def _option_problems(verb: str, name: str, entry: Any) -> Iterator[str]:
 
 
 def _backbone_problems(where: str, method: str, target: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """A backbone with strides of its own, or without the attention that the page reads."""
+    """A backbone with strides of its own, or without the attention or the tokens that the page reads."""
     defaults = {key: field.default for key, field in options_model(target).model_fields.items()}
     backbone, stride = (given.get(key, defaults.get(key)) for key in ("backbone", "output_stride"))
     if not isinstance(backbone, str) or backbone not in BACKBONES:
         return
-    known = trait(BACKBONES[backbone], "output_strides")
+    known, own = trait(BACKBONES[backbone], "output_strides"), "/" not in backbone  # a library's says the rest itself
     if stride in trait(BASE, "output_strides") and stride not in known:
         yield (
             f"{where}.output_stride: '{backbone}' has {known[0]}, found {stride}"
             f"{'' if 'output_stride' in given else ' (the default)'}. Remedy: output_stride: {known[0]}."
         )
-    if trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
+    if own and trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
-    if trait(target, "reads_tokens") and not backbone.startswith("timm/"):
+    if own and trait(target, "reads_tokens"):
         yield (
             f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "
             "timm, such as timm/vit_base_patch16_224."
@@ -185,7 +192,7 @@ def _mixture_problems(where: str, options: Any) -> Iterator[str]:
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
     """Supervision, CAMs and proposals must come from the data set that the entry names."""
-    for key in ("supervision", "cams", "proposals"):
+    for key in ("supervision", "over", "cams", "proposals"):
         value = getattr(entry, key, None)
         made = book.producer(REFERENCES[key], value) if value else None
         if made and made[1].data != entry.data:

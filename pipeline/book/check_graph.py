@@ -58,7 +58,7 @@ def _known_splits(book: Book, data: str) -> list[str] | None:
 def teaching_problems(book: Book) -> Iterator[str]:
     """Image tags label no pixel: a method that learns from pixels would learn nothing from them, at a loss of 0."""
     for name, entry in book.train.items():
-        source = book.annotate.get(entry.supervision)
+        source = book.annotate.get(entry.supervision) or book.import_annotations.get(entry.supervision)
         if source is not None and source.kind == "tags" and trait(METHODS.get(entry.method), "learns_from_pixels"):
             yield (
                 f"train.{name}.supervision: '{entry.supervision}' holds image tags, which label no pixel; "

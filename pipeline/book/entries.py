@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from pipeline.weights.prompts import Prompts
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 """Names become file names, DVC stage names and Prefect keys: lower case, digits, underscores."""
 
@@ -81,11 +83,23 @@ class ImportAnnotationsEntry(Entry):
     """As in ``annotate``."""
 
 
+class SecondEncoder(BaseModel):
+    """Another encoder of images, whose weights a method with two encoders starts from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str
+    """The backbone that the weights are of."""
+    file: Annotated[str, StringConstraints(pattern=r"^[^/]+$")]
+    """Its name in the folder ``file`` of the entry, which holds this file, the official network's, and nothing else."""
+
+
 class ImportWeightsEntry(Entry):
     """Weights of a backbone (``architecture``), or a whole network that a paper published (``official``)."""
 
     architecture: str = ""
-    """The backbone that the weights are of, or "random" for none: training starts from scratch."""
+    """The backbone that the weights are of (``timm/NAME``: a network of timm), or "random" for none: training starts
+    from scratch."""
     official: str | None = None
     """A published network, by its name; instead of ``architecture``."""
     classes: list[str] | None = None
@@ -93,11 +107,18 @@ class ImportWeightsEntry(Entry):
     file: Given
     """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False
-    """Fetch the ImageNet weights of the backbone's library instead of reading ``file``."""
-    normalisation: Literal["imagenet", "half"] = "imagenet"
-    """How images are scaled for these weights: ImageNet's mean and deviation, or to [-1,1] (TensorFlow)."""
+    """Fetch the weights of the backbone's library instead of reading ``file``."""
+    normalisation: Literal["imagenet", "half", "clip"] | None = None
+    """How images are scaled for these weights: by ImageNet's mean and deviation, to [-1,1] (TensorFlow), or by CLIP's
+    mean and deviation; null for what the published weights of the architecture expect.
+    """
     untrained: bool = False
     """The official network with random weights; the file is not read. For a try of a book without its weights."""
+    prompts: Prompts | None = None
+    """The texts of a network that knows classes by texts (``clip_es``): templates, words of classes, background words.
+    """
+    second: SecondEncoder | None = None
+    """A second encoder for ``weclip_plus``, beside an official network; ``file`` is then the folder of both files."""
 
 
 class ImportProposalsEntry(Entry):
@@ -125,7 +146,8 @@ class TrainEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     supervision: Name
-    """What is learned from: an entry of ``annotate``, ``import_annotations`` or ``make_pseudo_masks``."""
+    """What is learned from: an entry of ``annotate``, ``import_annotations``, ``make_pseudo_masks`` or
+    ``overlay_labels``."""
     method: str
     """What is trained: a name of a method."""
     init: Name
@@ -221,6 +243,15 @@ class MakePseudoMasksEntry(Entry):
     """Of the rule."""
     regions: Options | None = None
     """As in ``annotate``."""
+
+
+class OverlayLabelsEntry(Entry):
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    supervision: Name
+    """The lower labels, such as pseudo-masks: they say which images there are."""
+    over: Name
+    """The upper labels, such as masks that people corrected: where they say something, the lower ones do not count."""
 
 
 class PredictMasksEntry(Entry):

@@ -20,6 +20,7 @@ COLUMN: dict[str, str] = {
     "propagate_cams": "refined",
     "align_cams": "refined",
     "make_pseudo_masks": "pseudo_masks",
+    "overlay_labels": "pseudo_masks",
     "predict_masks": "val",
     "classify_proposals": "val",
 }

@@ -13,6 +13,7 @@ Node: TypeAlias = tuple[str, str]
 REFERENCES = {
     "data": "catalogues",
     "supervision": "supervision",
+    "over": "supervision",
     "init": "checkpoints",
     "checkpoint": "checkpoints",
     "cams": "cams",

@@ -31,6 +31,7 @@ from pipeline.book.entries import (
     ImportWeightsEntry,
     MakePseudoMasksEntry,
     Name,
+    OverlayLabelsEntry,
     PredictMasksEntry,
     PrepareEntry,
     PropagateCamsEntry,
@@ -73,6 +74,7 @@ class Book(BaseModel):
     propagate_cams: dict[Name, PropagateCamsEntry]
     align_cams: dict[Name, AlignCamsEntry] = {}
     make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
+    overlay_labels: dict[Name, OverlayLabelsEntry] = {}
     predict_masks: dict[Name, PredictMasksEntry]
     classify_proposals: dict[Name, ClassifyProposalsEntry] = {}
     evaluate: dict[Name, EvaluateEntry]

@@ -42,12 +42,12 @@ def predict(
         typer.Option(help="COCO file of these images: predictions.json gets its ids, results.json is for loadRes."),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="What to write, separated by commas.")
+        str, typer.Option("--format", help="What to write, also cvat, labelme, labelstudio, yolo.")
     ] = "masks,overlays,json,coco",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment new images: palette PNG, overlay, JSON for each, and predictions.json in COCO's form.
+    """Segment new images: palette PNG, overlay, JSON for each, predictions.json in COCO's form, labelling tools' files.
 
     Without --scales, --flip and --crf a checkpoint of a book predicts as the book's predict_masks entry does.
     Bad images are reported at the end (exit code 3); the others are written. Photos are turned as their EXIF

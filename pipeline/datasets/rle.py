@@ -18,6 +18,14 @@ def encoded(region: Region) -> tuple[str, list[float]]:
     return coded["counts"].decode(), [float(number) for number in rle.toBbox(coded)]
 
 
+def decoded(counts: str, size: tuple[int, int]) -> Region:
+    """The region of compressed run lengths as :func:`encoded` makes them, for an image of (H, W)."""
+    from pycocotools import mask as rle
+
+    region: Region = rle.decode({"size": list(size), "counts": counts.encode()}).astype(bool)
+    return region
+
+
 def of_polygons(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> Region:
     """The union of polygons, each x0, y0, x1, y1, ... in pixels (three points or more), as far as it is in (H, W)."""
     from pycocotools import mask as rle

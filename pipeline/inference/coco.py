@@ -5,38 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from models.structures import Mask
+import numpy as np
+
+from models.structures import UNLABELLED, Mask
 from pipeline.datasets.rle import encoded
 from pipeline.inference.coco_ids import CocoIds
 
 Segment = dict[str, Any]
 
 
-def coco_segments(mask: Mask, scores: Sequence[float]) -> list[Segment]:
+def coco_segments(mask: Mask, scores: Sequence[float] | None = None) -> list[Segment]:
     """One annotation for each class that a mask shows, as COCO writes it, without ids.
 
     Args:
-        mask: uint8 [H,W] of 0..C.
-        scores: 1+C numbers, the mean probability of each label.
+        mask: uint8 [H,W] of 0..C; 254 and 255, where a pseudo-mask says nothing, are in no segment.
+        scores: 1+C numbers, the mean probability of each label; None where nobody asked a network.
 
     Returns:
         ``category_id`` 1..C, ``segmentation`` (compressed RLE), ``area`` in pixels, ``bbox`` XYWH, ``score``.
     """
     annotations = []
-    for label in range(1, len(scores)):
-        region = mask == label
-        if region.any():
-            counts, box = encoded(region)
-            annotations.append(
-                {
-                    "category_id": label,
-                    "segmentation": {"size": list(mask.shape), "counts": counts},
-                    "area": int(region.sum()),
-                    "bbox": box,
-                    "score": round(float(scores[label]), 4),
-                    "iscrowd": 0,
-                }
-            )
+    for label in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[1:UNLABELLED]).tolist():
+        region = mask == label + 1
+        counts, box = encoded(region)
+        annotations.append(
+            {
+                "category_id": label + 1,
+                "segmentation": {"size": list(mask.shape), "counts": counts},
+                "area": int(region.sum()),
+                "bbox": box,
+                **({} if scores is None else {"score": round(float(scores[label + 1]), 4)}),
+                "iscrowd": 0,
+            }
+        )
     return annotations
 
 

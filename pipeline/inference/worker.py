@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stages.predict_masks import Scored
 
 CHUNK_SIZE = 8
+FOLDERS = ("masks", "overlays", "json")
+"""What is written for each image as soon as it is done; everything else needs its COCO segments."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ class Result:
     problem: Problem | None = None
     remarks: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.card["height"], self.card["width"]
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the label that each pixel got, in [0,1]."""
+        return float(sum(label["share"] * label["score"] for label in (self.card["background"], *self.card["classes"])))
+
 
 @dataclass(frozen=True)
 class SegmentChunk:
@@ -71,13 +83,14 @@ class SegmentChunk:
     formats: tuple[str, ...]
     tags: Mapping[str, Sequence[bool]]
     device: str
+    upright: bool = True
 
     def __call__(self, k: int) -> list[Result]:
         with _one_thread(self.device == "cpu"):
             return [self._result(item) for item in self.inputs[k * CHUNK_SIZE : (k + 1) * CHUNK_SIZE]]
 
     def _result(self, item: Input) -> Result:
-        photo = _read(item, max(self.how.scales))
+        photo = _read(item, max(self.how.scales), self.upright)
         if isinstance(photo, Problem):
             return Result(item, problem=photo)
         image = photo.pixels
@@ -109,7 +122,8 @@ class SegmentChunk:
                 Pictures.fromarray(overlay(image, scored.mask)).save(scratch)
         if "json" in self.formats:
             write_json(self.out / "json" / f"{item.name}.json", card)
-        return Result(item, card, coco_segments(scored.mask, scored.scores.tolist()) if "coco" in self.formats else [])
+        wanted = not set(self.formats) <= set(FOLDERS)
+        return Result(item, card, coco_segments(scored.mask, scored.scores.tolist()) if wanted else [])
 
     def _card(self, item: Input, scored: Scored) -> dict[str, Any]:
         """What is said of one image: where it is from, its size, and of each label pixels, share and mean score."""
@@ -167,13 +181,13 @@ def segment(
     )
 
 
-def _read(item: Input, scale: float) -> Photo | Problem:
-    """Photos are turned upright, as people see them, whatever the orientation of the images of a training."""
+def _read(item: Input, scale: float, upright: bool) -> Photo | Problem:
+    """New photos are turned upright, as people see them, whatever the orientation of the images of a training."""
     from pipeline.datasets.images import BadFileError
     from pipeline.datasets.photos import read_photo
 
     try:
-        return read_photo(item.path, upright=True, scale=scale)
+        return read_photo(item.path, upright=upright, scale=scale)
     except BadFileError as bad:
         return Problem(item.name, str(item.path), bad.expected, bad.found)
 

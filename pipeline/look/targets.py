@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, UNLABELLED, Mask
 from pipeline.annotations.scribble_files import UNMARKED
 from pipeline.annotations.scribbles import Scribbles
+from pipeline.annotations.tool_files import is_of_a_tool
 from pipeline.book.agreement import SOURCE
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import Catalogue
@@ -87,7 +89,8 @@ def _target(book: Book | None, images: ImageSet, kind: str, folder: Path) -> Tar
 def _writes(kind: str, path: Path) -> bool:
     """Whether a file is one that the page would write: there in its form and writable, or not there."""
     if kind == "scribbles":
-        return os.access(path, os.W_OK) if path.is_dir() else not path.exists() and not path.suffix
+        there = path.is_dir() and not _is_export(path)
+        return os.access(path, os.W_OK) if there else not path.exists() and not path.suffix
     if not path.exists():
         return path.suffix == ".csv"
     if not path.is_file() or not os.access(path, os.W_OK):
@@ -95,6 +98,14 @@ def _writes(kind: str, path: Path) -> bool:
     with path.open("rb") as file:
         first = file.readline(200).decode("utf-8-sig", "replace").rstrip("\r\n")
     return first == ",".join(("image", "class", *HEADERS[kind]))
+
+
+def _is_export(path: Path) -> bool:
+    """Whether the strokes are those of a labelling tool's export, beside which PNGs would not be read."""
+    try:
+        return is_of_a_tool(path)
+    except DataError:
+        return True
 
 
 def _scribbles(target: Target, catalogue: Catalogue, options: Mapping[str, Any] | None) -> ScribbleTarget:

@@ -13,12 +13,12 @@ from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.reading import read_exports
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.labelmap import BACKGROUNDS, VOIDS
-from pipeline.new_book.layout import images_folder, split_folders
+from pipeline.new_book.layout import MASKS, images_folder, split_folders
 from pipeline.problems.notices import first_of
 
 LABEL_OPTIONS = ("annotators", "unannotated", "brush")
 """Of ``kind: shapes``: what an export does not say by itself."""
-UP = 3
+UP = 2
 """Folders above a file in which its images are looked for."""
 
 
@@ -75,6 +75,7 @@ def exports_in(data: Path, file: Path | None = None) -> list[ToolExport]:
         ToolExport(tool, _relative(export.place, data), export)
         for tool, export in good.items()
         if not any(_lies_in(other, export.place) for other in good.values() if other is not export)
+        and not export.place.is_relative_to(data / MASKS)  # which are measured against, and taught by nobody
     ]
     if file is not None and not there:
         raise DataError(f"{file}: expected an export of a labelling tool, found none that is known, or no shape in it.")

@@ -20,6 +20,7 @@ COLUMN_OF = {
     "annotate": "supervision",
     "import_annotations": "supervision",
     "make_pseudo_masks": "pseudo-mask",
+    "overlay_labels": "corrected",
     "predict_masks": "prediction",
     "classify_proposals": "prediction",
 }

@@ -233,7 +233,7 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
     is taken over where all its names and shapes agree and the checkpoint was trained for ``class_names``.
 
     Raises:
-        DataError: the backbone does not fit; the message names the first entries that differ.
+        DataError: the backbone does not fit, or what the page does not learn is missing; the message names entries.
     """
     card, source = read_checkpoint(folder)
     target = portable_state(method)
@@ -254,6 +254,12 @@ def load_init(method: Method, folder: Path, class_names: Sequence[str] = ()) -> 
             entries = {name: shape for name, shape in wanted.items() if _part(name) == part}
             if all(given.get(name) == shape for name, shape in entries.items()):
                 taken |= entries
+    brought = next(layers(method))[1].from_init
+    if missing := [name for name in wanted if _part(name) in brought and name not in taken]:
+        raise DataError(
+            f"{folder} lacks what the method does not learn, for these classes: {first_of(missing, 5)}. "
+            "Remedy: an init that has it, such as an import of CLIP with the texts of these classes."
+        )
     for name in taken:
         target[name].copy_(source[name])
     new, unused = (tuple(name for name in state if name not in taken) for state in (wanted, given))

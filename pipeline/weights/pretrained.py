@@ -18,6 +18,9 @@ import torch
 from torch import Tensor
 
 from models.backbones import BACKBONES
+from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from models.backbones.build import build_backbone
+from models.backbones.clip import CLIP_MEAN, CLIP_STD
 from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.storage.checkpoints import (
@@ -30,13 +33,15 @@ from pipeline.storage.checkpoints import (
 )
 from pipeline.storage.finite import require_finite
 from pipeline.weights.archives import refuse_bomb
+from pipeline.weights.torchscript import is_torchscript, read_torchscript
 
-Normalisation = Literal["imagenet", "half"]
+Normalisation = Literal["imagenet", "half", "clip"]
 NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": (CLIP_MEAN, CLIP_STD),
 }
-"""Mean and standard deviation of the input in [0,1]: torchvision's, and x / 127.5 - 1 (TensorFlow's models)."""
+"""Mean and standard deviation of the input in [0,1]: torchvision's, x / 127.5 - 1 (TensorFlow's models), and CLIP's."""
 
 CLASSIFIERS = ("fc.", "classifier.", "linear1000.", "aspp.")
 """Names of what no method here uses: ImageNet's 1000 classes, and the head of DeepLab's COCO weights."""
@@ -56,16 +61,20 @@ class ImportedWeights:
 
 
 def import_weights(
-    architecture: str, file: Path, download: bool = False, normalisation: Normalisation = "imagenet"
+    architecture: str, file: Path, download: bool = False, normalisation: Normalisation | None = None
 ) -> ImportedWeights:
     """Read weights for ``architecture`` and check that they are whole.
 
     Args:
-        architecture: a name of ``models.backbones``, or "random" for none at all (``file`` is not read).
-        file: .safetensors, .pth/.pt/.bin (tensors only, code is refused) or .npz (no pickles), with the entry names of
-            the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and ImageNet classifiers are dropped.
-        download: get the library's ImageNet weights (torchvision: IMAGENET1K_V1) instead of reading ``file``.
-        normalisation: what the weights expect of their input; a file's own ``mean`` and ``std`` entries win.
+        architecture: a name of ``models.backbones``, such as ``timm/NAME``, or "random" for none at all (``file`` is
+            not read).
+        file: .safetensors, .pth/.pt/.bin (tensors only: code is refused, that of a TorchScript archive not run) or .npz
+            (no pickles), with the entry names of the backbone's ``library``; ``module.`` and ``backbone.`` prefixes and
+            ImageNet classifiers are dropped.
+        download: get the library's weights (torchvision: IMAGENET1K_V1; timm: those of the name's tag, or its default)
+            instead of reading ``file``.
+        normalisation: what the weights expect of their input, None for what the architecture's published weights do;
+            a file's own ``mean`` and ``std`` entries win.
 
     Raises:
         ConfigurationError: unknown architecture, normalisation or kind of file, or a package is missing.
@@ -77,10 +86,10 @@ def import_weights(
         raise ConfigurationError(
             f"Unknown architecture '{architecture}'.{closest(architecture, [*BACKBONES, 'random'])}"
         )
-    if normalisation not in NORMALISATIONS:
+    if normalisation is not None and normalisation not in NORMALISATIONS:
         raise ConfigurationError(f"Unknown normalisation '{normalisation}'.{closest(normalisation, NORMALISATIONS)}")
     if download:
-        library, where, entries = _download(architecture)
+        library, where, entries = download_weights(architecture)
         source = {library: where}
     else:
         entries = read_entries(file)
@@ -130,6 +139,8 @@ def _read_pth(path: Path, parts: Sequence[str] = ()) -> StateDict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols newer than 2, which load all the same
             refuse_bomb(path)
+            if is_torchscript(path):
+                return read_torchscript(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except DataError:
         raise
@@ -172,35 +183,42 @@ def _read_npz(path: Path) -> StateDict:
         ) from None
 
 
-def _fitted(architecture: str, entries: StateDict, where: str, normalisation: str) -> StateDict:
+def _fitted(architecture: str, entries: StateDict, where: str, normalisation: Normalisation | None) -> StateDict:
     """Entries under a backbone's own names, every one there and of its shape."""
-    kind = resolve(BACKBONES, architecture, "backbone")
-    backbone = kind().state_dict()
+    built = build_backbone(architecture)
+    backbone = built.state_dict()
     plain = {name.removeprefix("module.").removeprefix(BACKBONE): value for name, value in entries.items()}
-    entries_here = {
-        (name_here := kind.own_name(name)): kind.own_value(name_here, value) for name, value in plain.items()
-    }
-    entries_here = {name: value for name, value in entries_here.items() if not name.startswith(CLASSIFIERS)}
-    for key, values in zip(("mean", "std"), NORMALISATIONS[normalisation], strict=True):
-        entries_here.setdefault(key, torch.tensor(values).view(1, 3, 1, 1))
+    needed = {name: value for name, value in plain.items() if not name.startswith((*CLASSIFIERS, *built.not_needed))}
+    entries_here = built.own_entries(needed)
+    scaled = (backbone["mean"], backbone["std"]) if normalisation is None else NORMALISATIONS[normalisation]
+    for key, values in zip(("mean", "std"), scaled, strict=True):
+        entries_here.setdefault(key, torch.as_tensor(values).view(1, 3, 1, 1))
     for name in backbone:
         if name.endswith("num_batches_tracked"):  # older files lack these counters, and nothing reads them
             entries_here.setdefault(name, backbone[name])
     problems = differences({k: v.shape for k, v in backbone.items()}, {k: v.shape for k, v in entries_here.items()})
     if problems:
         raise DataError(
-            f"{where} does not hold weights of '{architecture}' under names of {kind.library}:\n{problems}\n"
+            f"{where} does not hold weights of '{architecture}' under names of {built.library}:\n{problems}\n"
             "Remedy: name the architecture that the file was made for, or another file."
         )
     require_finite({name: entries_here[name] for name in backbone}, where)
     return {BACKBONE + name: entries_here[name].to(value.dtype) for name, value in backbone.items()}
 
 
-def _download(architecture: str) -> tuple[str, str, StateDict]:
-    """(library, name, entries) of the published weights."""
+def download_weights(architecture: str) -> tuple[str, str, StateDict]:
+    """(library, name, entries) of the published weights of a backbone; DataError where they cannot be had."""
     kind = resolve(BACKBONES, architecture, "backbone")
+    if "/" in architecture:
+        network = architecture.partition("/")[2]
+        return kind.library, network, _from_timm(network)
     if kind.hub:
         return kind.library, kind.hub, _from_hub(kind.hub)
+    if kind.library != "torchvision":
+        raise DataError(
+            f"No address is known from which to download weights of '{architecture}' ({kind.library}). "
+            "Remedy: get the file yourself and name it: `file: PATH`, `download: false`."
+        )
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(architecture)["IMAGENET1K_V1"]
@@ -226,6 +244,19 @@ def _from_hub(repository: str) -> StateDict:
     except (OSError, RuntimeError, ValueError) as error:
         raise _unreachable(f"{HUB_FILE} of {repository}", "the Hugging Face hub", error) from None
     return read_entries(Path(path))
+
+
+def _from_timm(name: str) -> StateDict:
+    """The weights that timm fetches for one of its networks, under timm's names."""
+    build_backbone(f"timm/{name}")  # refuses an unknown name, and says so where timm is missing
+    import timm
+
+    try:
+        with _network_timeout(NETWORK_SECONDS):
+            state: StateDict = timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unreachable(f"weights of timm/{name}", "where timm keeps them", error) from None
+    return state
 
 
 def _unreachable(what: str, where: str, error: Exception) -> DataError:

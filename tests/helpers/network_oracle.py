@@ -81,9 +81,10 @@ class NetworkOracle:
         return state
 
 
-def available() -> list[str]:
-    """Names of the networks in the folder."""
-    return sorted(path.name.removesuffix("_white.npz") for path in FOLDER.glob("*_white.npz"))
+def available(*folders: Path) -> list[str]:
+    """Names of the networks in ``folders``, or in both."""
+    files = (path for folder in folders or (FOLDER, MODERN) for path in folder.glob("*_white.npz"))
+    return sorted({path.name.removesuffix("_white.npz") for path in files})
 
 
 def uniform(name: str, count: int) -> npt.NDArray[np.float64]:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from models.doors import resolve
 from models.method import Method
-from models.methods import ADD_ONS, METHODS
+from models.methods import ADD_ONS
 from models.settings import TrainSettings
 from models.structures import IGNORE, UNLABELLED, Batch
 from stages.train import train
-from tests.helpers.pages import AT_ONCE, CLASSES, build
+from tests.helpers.pages import AT_ONCE, CLASSES, TRAINED, build
 from tests.helpers.pretend_gpu import PretendGpu
 from tests.helpers.pretend_tensor import CUDA, ROOT, held
 
@@ -28,7 +28,7 @@ READS_OF_THE_LOOP = "stages/train.py _Meter.sums"
 """Where the loop reads losses, at a row of the history: no part of a step."""
 SETTINGS = TrainSettings(steps=2, lr=0.01, log_every=2, ema=0.9, clip_norm=1.0)
 TRAININGS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    **{name: (name, AT_ONCE.get(name, {}), ()) for name in METHODS},
+    **{name: (name, AT_ONCE.get(name, {}), ()) for name in TRAINED},
     "one_stage": ("one_stage", {"pretrain": 0.0}, ()),
     "classifier, one label": ("classifier", {"labels": "single"}, ()),
     "rcm_mam, queue": ("rcm_mam", {"queue": 2}, ()),

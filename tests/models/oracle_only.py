@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.losses.pixel_segment import pixel_segment_loss
+from models.metrics.level_boxes import Contours
 from models.ops.pixel_pairs import Offset, pair_sources, pair_targets
 from models.ops.prototypes import segment_sums
 from models.refiners.crf_unary import unary_from_labels
@@ -97,3 +98,14 @@ def unary_from_labels_unsure0(labels: npt.NDArray[np.integer[Any]], num_labels: 
     unary = unary_from_labels(np.maximum(labels.ravel() - 1, 0), num_labels, certainty)
     unary[:, labels.ravel() == 0] = -np.log(1 / num_labels)
     return unary
+
+
+def largest_contour_box(scores: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.int64]:
+    """The box [1,4] of :func:`models.ops.boxes.contour_boxes` whose contour has the largest area.
+
+    Source: linyq2117/CLIP-ES@3893f81:utils.py (scoremap2bbox without ``multi_contour_eval``).
+    """
+    levels = (scores * np.float32(255)).astype(np.uint8)
+    level = int(threshold * float(levels.max()))
+    height, width = scores.shape
+    return np.minimum(Contours.of(levels).largest()[level : level + 1], [width, height, width - 1, height - 1])

@@ -112,6 +112,19 @@ PAGES: dict[str, dict[str, Any]] = {
         "changed_scale": 0.75,
         "noise_certainty": 0.95,
     },
+    "weclip": {
+        "head_width": 256,
+        "decoder_blocks": 3,
+        "heads": 8,
+        "dropout": 0.1,
+        "pairs": "product",
+        "threshold": 0.4,
+        "last": 6,
+        "plain_last": 8,
+        "radius": 8,
+        "affinity": 0.1,
+    },
+    "weclip_plus": {"affinity_start": 0.0, "mutual": 0.1, "dice": 1.0, "sure": 0.75},
     "spml": {
         "head": "aspp_v2",
         "embedding": 64,
@@ -173,6 +186,10 @@ WALK: dict[str, tuple[float, int, float, float, bool, bool]] = {
     "amn": (10, 8, 0, 1.3, False, True),
     "spml": (20, 6, 6, 1, False, True),
     "spml_softmax": (20, 6, 0, 1, False, True),
+    "clip_es": (1, 1, 0, 1, False, True),
+    "clip_es_coco": (1, 1, 0, 1, False, True),
+    "excel": (1, 1, 0, 1, False, True),
+    "excel_coco": (1, 1, 0, 1, False, True),
 }
 CONSTANT = {"irn": 0.25, "advcam": 0.25, "rib": 0.27, "rib_coco": 0.22, "recam": 0.28, "amn": 0.25, "ppc": 0.27}
 POWER = {"psa": 16, "seam": 6, "hfpl": 6, "spml": 6}
@@ -191,6 +208,8 @@ CRF: dict[str, tuple[int, int, int, int, int, int, str]] = {
     "ppc_png": (3, 3, 50, 5, 10, 10, "labels"),
     "ppc_aff": (3, 3, 80, 13, 10, 10, "labels"),
     "spml": (1, 3, 67, 3, 4, 10, "softmax"),
+    "clip_es": (1, 3, 67, 3, 4, 10, "scores"),
+    "weclip": (3, 3, 64, 5, 4, 10, "softmax"),
     "seg_test": (3, 3, 32, 13, 10, 1, "softmax"),
 }
 
@@ -229,6 +248,12 @@ def test_every_preset_is_written_out_here() -> None:
 def test_walks(preset: str) -> None:
     walk = RandomWalk(preset).settings
     assert (walk.beta, walk.log_t, walk.alpha, walk.cam_power, walk.pooled, walk.scaled) == WALK[preset]
+
+
+def test_walks_of_clip_es_start_in_boxes() -> None:
+    boxes = {preset: settings.boxes for preset, settings in WALKS.items() if settings.boxes}
+    assert boxes == {"clip_es": 0.4, "clip_es_coco": 0.7}
+    assert all(settings.stretched == (preset in boxes) for preset, settings in WALKS.items())
 
 
 @pytest.mark.parametrize("preset", CONSTANT)

@@ -13,6 +13,7 @@ from models.backbones.base import LAYERS
 from models.backbones.build import build_backbone
 from models.errors import ConfigurationError
 from models.method import Method
+from models.ops.batch_norm import SynchronisedBatchNorm2d, synchronise_batch_norm
 from models.structures import Batch, StepContext
 from tests.helpers.pages import build
 
@@ -185,6 +186,17 @@ def test_a_frozen_backbone_keeps_no_graph_and_its_statistics(image: torch.Tensor
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
     names = {id(p) for group in method.parameter_groups() for p in group.parameters}
     assert names == {id(p) for key, p in method.named_parameters() if not key.startswith("backbone.")}
+
+
+def test_its_batch_norms_are_synchronised(image: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one process, whose global batch is its own."""
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: None)
+    plain, together = (backbone("test_efficientnet").train() for _ in range(2))
+    synchronise_batch_norm(together)
+    norms = [m for m in together.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(isinstance(norm, SynchronisedBatchNorm2d) for norm in norms)
+    torch.testing.assert_close(together(image)["layer4"], plain(image)["layer4"], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(dict(together.named_buffers()), dict(plain.named_buffers()), rtol=1e-3, atol=1e-4)
 
 
 def test_slips_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

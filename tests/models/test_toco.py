@@ -204,5 +204,7 @@ def test_what_the_pages_refuse() -> None:
         ConfigurationError, match="expected a vision transformer with a class token, found backbone 'resne"
     ):
         build("toco", backbone="resnet18")
+    with pytest.raises(ConfigurationError, match="early as one of the 6 blocks of test_vit, counted from the"):
+        build("toco", early=9).scores(random(1, 3, 32, 32))  # type: ignore[operator]
     with pytest.raises(ConfigurationError, match=f"one for each of {CLASSES} classes, found 2"):
         build("dupl", high_end=[0.5, 0.6])

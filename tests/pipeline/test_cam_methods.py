@@ -16,6 +16,7 @@ from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.stores import CamStore
 from pipeline.tracking.log import Log
 from tests.helpers.chain import Chain, chain_in, root_content
+from tests.helpers.pages import TRANSFORMER
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,9 +42,13 @@ TRAINED: dict[str, dict[str, Any]] = {
         "add_ons": {"hfpl": {}, "ppc": {"width": 8}},
     },
     "one_stage": {"method": "one_stage", "options": {"head_width": 16, "pretrain": 0.5, "output_stride": 8}},
+    "toco": {"method": "toco", "options": TRANSFORMER | {"pretrain": 0.5, "crop_side": 16}},
+    "dupl": {"method": "dupl", "options": TRANSFORMER | {"pretrain": 0.5, "noise_start": 0.5, "head_width": 16}},
     "amn": {"method": "amn", "init": "plain", "supervision": "confident"},
 }
 """Names of trainings, and of the CAMs and evaluations that follow."""
+SINGLE_STAGE = {"one_stage": "mask", "toco": "energy", "dupl": "agreement"}
+"""Those that segment too, and a late part of their loss."""
 
 
 def content() -> dict[str, Any]:
@@ -69,9 +74,9 @@ def content() -> dict[str, Any]:
     found["make_pseudo_masks"] = {
         "confident": {"data": "toy", "cams": "plain", "rule": "ir_label", "options": {"preset": "amn_seed"}}
     }
-    found["predict_masks"] = {"one_stage": {"data": "toy", "split": "val", "checkpoint": "one_stage"}}
+    found["predict_masks"] = {name: {"data": "toy", "split": "val", "checkpoint": name} for name in SINGLE_STAGE}
     found["evaluate"] = {name: {"data": "toy", "of": f"cams/{name}"} for name in TRAINED}
-    found["evaluate"]["one_stage_masks"] = {"data": "toy", "of": "masks/one_stage"}
+    found["evaluate"] |= {f"{name}_masks": {"data": "toy", "of": f"masks/{name}"} for name in SINGLE_STAGE}
     return found
 
 
@@ -112,10 +117,11 @@ def test_a_training_tells_what_it_started_from(chain: Chain) -> None:
     assert log.found["precision"] == "32-true"
 
 
-def test_a_single_stage_method_segments_too(chain: Chain) -> None:
+@pytest.mark.parametrize("name", SINGLE_STAGE)
+def test_a_single_stage_method_segments_too(chain: Chain, name: str) -> None:
     """evaluate . predict_masks . train . annotate: no verb between."""
-    chain.run("evaluate", "one_stage_masks")
-    assert [node[0] for node in ancestors(chain.book, "evaluate", "one_stage_masks")] == [
+    metrics = chain.evaluated(f"{name}_masks")
+    assert [node[0] for node in ancestors(chain.book, "evaluate", f"{name}_masks")] == [
         "prepare",
         "annotate",
         "import_weights",
@@ -123,8 +129,6 @@ def test_a_single_stage_method_segments_too(chain: Chain) -> None:
         "predict_masks",
         "evaluate",
     ]
-    work = chain.work
-    metrics = chain.evaluated("one_stage_masks")
     assert metrics["images"] == 2
-    history = (work / "histories" / "one_stage.csv").read_text()
-    assert "mask" in history.splitlines()[0]
+    history = (chain.work / "histories" / f"{name}.csv").read_text()
+    assert SINGLE_STAGE[name] in history.splitlines()[0].split(",")

@@ -24,12 +24,16 @@ ENTRIES = {
     "annotate": "tags",
     "import_annotations": "points",
     "import_weights": "random",
+    "import_proposals": "regions",
     "train": "classifier",
     "export_cams": "cam",
     "refine_cams": "cam_crf",
     "propagate_cams": "walk",
+    "align_cams": "vote",
     "make_pseudo_masks": "cam_crf",
+    "overlay_labels": "clicked",
     "predict_masks": "full",
+    "classify_proposals": "bank",
     "evaluate": "pseudo_masks",
     "evaluate_boxes": "cam_val",
 }
@@ -49,6 +53,13 @@ def write_book() -> Book:
     content["propagate_cams"] = {"walk": walk}
     points = {"data": "toy", "split": "train", "kind": "points", "file": "points.csv"}
     content["import_annotations"] = {"points": points}
+    regions = {"data": "toy", "split": "train", "proposer": "regions", "file": "params.yaml", "options": {"count": 9}}
+    content["import_proposals"] = {"regions": regions}
+    on_regions = {"data": "toy", "proposals": "regions"}
+    content["align_cams"] = {"vote": on_regions | {"cams": "cam", "aligner": "region_vote"}}
+    bank = {"supervision": "cam_crf", "checkpoint": "classifier", "options": {"erosion": 0, "least_area": 9}}
+    content["classify_proposals"] = {"bank": on_regions | bank}
+    content["overlay_labels"] = {"clicked": {"data": "toy", "supervision": "cam_crf", "over": "points"}}
     Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     book = load_book()
     check(book)

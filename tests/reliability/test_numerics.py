@@ -101,7 +101,7 @@ def trained(method: Any, made: Batch, fabric: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", BATCHES)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", pages.TRAINED)
 def test_a_step_is_finite_or_an_error_of_ours(name: str, kind: str, fabric: Any) -> None:
     method = pages.build(name, **pages.AT_ONCE.get(name, {}))
     if kind in NEVER_FINITE:

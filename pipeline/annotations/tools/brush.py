@@ -34,9 +34,11 @@ def label_studio_pixels(packed: Any, size: tuple[int, int]) -> Region:
     total, width = stream.take(32), stream.take(5) + 1
     sizes = [stream.take(4) + 1 for _ in range(4)]
     height, across = size
+    if width > 8:
+        raise ValueError(f"a brush whose values have {width} bits, where 8 are expected")
     if total != height * across * CHANNELS:
         raise ValueError(f"a brush of {total} values, where {across} x {height} pixels of 4 channels have others")
-    values = np.zeros(total, np.uint32)
+    values = np.zeros(total, np.uint8)
     place = 0
     while place < total:
         repeated = stream.take(1)
@@ -76,19 +78,26 @@ class _Bits:
     """Numbers out of bits, the highest one first."""
 
     def __init__(self, content: npt.NDArray[np.uint8]) -> None:
-        self._bits, self._place = np.unpackbits(content), 0
-        if len(self._bits) < HEAD:
+        self._content, self._place = content.tobytes(), 0
+        if len(self._content) * 8 < HEAD:
             raise ValueError(f"a brush of {len(content)} bytes")
 
     def take(self, count: int) -> int:
         """The number in the next bits."""
-        return int(self.many(1, count)[0])
+        first, end = self._place // 8, self._ended(count)
+        window = int.from_bytes(self._content[first : -(-end // 8)], "big")
+        return window >> (-end % 8) & ((1 << count) - 1)
 
-    def many(self, count: int, width: int) -> npt.NDArray[np.int64]:
-        """So many numbers of ``width`` bits each."""
-        bits = self._bits[self._place : self._place + count * width]
-        if len(bits) < count * width:
+    def many(self, count: int, width: int) -> npt.NDArray[np.uint8]:
+        """So many numbers of ``width`` bits each, 8 at most."""
+        start, end = self._place, self._ended(count * width)
+        window = np.frombuffer(self._content[start // 8 : -(-end // 8)], np.uint8)
+        bits = np.unpackbits(window)[start % 8 :][: count * width].reshape(count, width)
+        return np.packbits(bits, axis=1)[:, 0] >> (8 - width)
+
+    def _ended(self, count: int) -> int:
+        """The place behind the next bits, to which it goes."""
+        self._place += count
+        if self._place > len(self._content) * 8:
             raise ValueError("a brush whose bits break off")
-        self._place += count * width
-        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
-        return np.asarray(bits.reshape(count, width).astype(np.int64) @ weights)
+        return self._place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,16 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     for item in mappings(content.get("images")):
         size = size_of(item.get("height"), item.get("width"))
         name = str(item.get("file_name", ""))
-        images[str(item.get("id"))] = DrawnImage(name, f"{path} '{name[:60]}'", size, empty=True)
+        beside = f"{path.parent.as_posix()}/{name}"
+        images[str(item.get("id"))] = DrawnImage(name, f"{path} '{name[:60]}'", size, beside, empty=True)
     export.images += images.values()
     for place, item in enumerate(content.get("annotations") or []):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"
         try:
             image, name = _owner(item, images, categories)
-            image.shapes += _shapes(item, name, where, image.size)
+            shapes = _shapes(item, name, where, image.size)
+            image.shapes += shapes
+            image.size = image.size or next((shape.bitmap.size for shape in shapes if shape.bitmap is not None), None)
             image.empty = False
         except ValueError as error:
             export.problems.append(f"{where}: expected an annotation of COCO, found {error}")
@@ -59,6 +63,7 @@ def _shapes(item: Mapping[str, Any], name: str, where: str, size: tuple[int, int
     regions, keypoints = item.get("segmentation"), item.get("keypoints")
     shapes = _keypoints(keypoints, name, where) if keypoints else []
     if regions:
+        shapes = [replace(point, spare=True) for point in shapes]
         shapes.append(_area(regions, name, where, size, unsure))
     elif not shapes and item.get("bbox"):
         box = item["bbox"]
@@ -91,7 +96,9 @@ def polygons(regions: Any) -> list[Floats]:
         raise ValueError(f"segmentation {clipped(repr(regions), 60)}")
     flat = all(isinstance(value, int | float) for value in regions)
     outlines = [regions] if flat else regions
-    return [pairs(outline, 3) for outline in outlines]
+    drawn = [outline for outline in outlines if not isinstance(outline, list) or len(outline) >= 3]
+    whole = [outline for outline in drawn if not (isinstance(outline[0], int | float) and len(outline) < 6)]
+    return [pairs(outline, 3) for outline in whole or outlines]  # others hold no pixel
 
 
 def _bitmap(regions: Mapping[str, Any], size: tuple[int, int] | None) -> Bitmap:

@@ -12,6 +12,7 @@ from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Shape
 from pipeline.annotations.tools.values import (
     corners,
     ellipse,
+    mapping,
     mappings,
     number,
     pairs,
@@ -29,12 +30,12 @@ SEEN = 2
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     """Add the items of a file. ``is_crowd`` and ``difficult`` are unsure; other attributes are not read."""
-    labels = content["categories"].get("label") if isinstance(content.get("categories"), Mapping) else None
-    names = [str(item.get("name")).strip() for item in mappings((labels or {}).get("labels"))]
+    labels = mapping(mapping(content.get("categories")).get("label"))
+    names = [str(item.get("name")).strip() for item in mappings(labels.get("labels"))]
     for name in names:
         export.declare(name)
     for place, item in enumerate(mappings(content.get("items"))):
-        picture = item.get("image") if isinstance(item.get("image"), Mapping) else {}
+        picture = mapping(item.get("image") or item.get("media"))
         size = picture.get("size")
         stated = size_of(*size) if isinstance(size, list) and len(size) == 2 else None
         name = str(picture.get("path") or item.get("id", ""))
@@ -53,10 +54,17 @@ def _add_shape(export: Export, image: DrawnImage, item: Mapping[str, Any], names
         label = item.get("label_id")
         if type(label) is not int or not 0 <= label < len(names):
             raise ValueError(f"label_id {clipped(repr(label), 40)} of {len(names)} labels")
-        attributes = item.get("attributes") if isinstance(item.get("attributes"), Mapping) else {}
+        attributes = mapping(item.get("attributes"))
         unsure = any(attributes.get(key) is True for key in ("is_crowd", "difficult"))
         order = int(number(item.get("z_order", 0)))
-        image.shapes += _SHAPES[kind](item, partial(Shape, name=names[label], where=where, unsure=unsure, order=order))
+        shapes = _SHAPES[kind](item, partial(Shape, name=names[label], where=where, unsure=unsure, order=order))
+        other = [
+            s.bitmap.size for s in shapes if s.bitmap is not None and s.bitmap.size != (image.size or s.bitmap.size)
+        ]
+        if other:
+            raise ValueError(f"run lengths of size {other[0]}, where the image has {image.size} (H, W)")
+        image.shapes += shapes
+        image.size = image.size or next((shape.bitmap.size for shape in shapes if shape.bitmap is not None), None)
     except ValueError as error:
         export.problems.append(f"{where}: expected a {kind} of Datumaro, found {error}")
 
@@ -72,8 +80,7 @@ def _box(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
     given = item.get("bbox")
     if not isinstance(given, list) or len(given) != 4:
         raise ValueError(f"bbox {clipped(repr(given), 60)}")
-    box, attributes = sides(*given), item.get("attributes")
-    rotation = number(attributes.get("rotation", 0)) if isinstance(attributes, Mapping) else 0
+    box, rotation = sides(*given), number(mapping(item.get("attributes")).get("rotation", 0))
     return [shape("box", outline=turned(rectangle(box), rotation, box.mean(axis=0)) if rotation else box)]
 
 
@@ -98,12 +105,12 @@ def _ellipse(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
 
 
 def _mask(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
-    coded = item.get("rle")
-    size = coded.get("size") if isinstance(coded, Mapping) else None
+    coded = mapping(item.get("rle"))
+    size = coded.get("size")
     own = size_of(*size) if isinstance(size, list) and len(size) == 2 else None
     if own is None or own[0] * own[1] > MAX_PIXELS:
         raise ValueError(f"rle of size {clipped(repr(size), 40)}")
-    counts = coded.get("counts")  # type: ignore[union-attr]
+    counts = coded.get("counts")
     runs = counts if isinstance(counts, str) else [int(number(count)) for count in counts or []]
     return [shape("area", bitmap=Bitmap(0, 0, own, partial(column_runs, runs, own)))]
 

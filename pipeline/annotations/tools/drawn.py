@@ -60,6 +60,7 @@ class Shape:
         order: of two areas the higher one covers the other; with equal ones the later.
         unsure: an object that is there but not asked for (crowd, difficult): its pixels are void.
         hidden: a point on something that covers the object.
+        spare: a point of an object whose area is there too, and says more.
         annotator: who drew it; "" where the file does not say.
     """
 
@@ -75,6 +76,7 @@ class Shape:
     order: int = 0
     unsure: bool = False
     hidden: bool = False
+    spare: bool = False
     annotator: str = ""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -29,6 +30,9 @@ from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import TableLine, clipped
 
 PERCENT = 100.0
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the name of an image that was uploaded."""
+GEOMETRY = ("x", "points", "rle", "vertices")
 OWN_COLUMNS = (
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "completed_by", "annotations",
     "total_annotations", "agreement", "inner_id", "file_upload", "meta", "project", "predictions", "drafts",
@@ -92,7 +96,7 @@ def _add_line(export: Export, line: Mapping[str, Any], where: str) -> None:
             if isinstance(item, str):
                 image.shapes.append(Shape("tag", item.strip(), where, annotator=annotator))
             elif isinstance(item, Mapping):
-                kind = next((kind for kind in _SHAPES if kind in item), "")
+                kind = next((kind for kind in _SHAPES if kind in item), "labels" if "labels" in item else "")
                 result = {**item, "type": kind, "value": item}
                 _add_result(export, image, result, annotator, f"{where} '{key[:30]}'")
 
@@ -106,7 +110,7 @@ def _image(export: Export, data: Mapping[str, Any], where: str) -> DrawnImage | 
     if name is None:
         export.problems.append(f"{where}: expected the name of an image, found {clipped(', '.join(map(str, data)))}")
         return None
-    image = DrawnImage(name, where)
+    image = DrawnImage(name, where, also=UPLOADED.sub("", PurePosixPath(name).name))
     export.images.append(image)
     return image
 
@@ -130,8 +134,14 @@ def _parsed(cell: str) -> Any:
 def _add_result(export: Export, image: DrawnImage, item: Mapping[str, Any], annotator: str, where: str) -> None:
     kind = str(item.get("type", "")).lower()[:20]
     value = item.get("value")
+    if kind == "labels" and isinstance(value, Mapping):  # of a configuration with Labels beside shapes
+        shape = next((shape for keys, shape in _BY_KEYS if keys <= value.keys()), "")
+        value, kind = {**value, shape: value.get("labels")}, shape
     if kind not in _SHAPES or not isinstance(value, Mapping):
         export.skip(kind or "result")
+        return
+    if kind == "choices" and any(key in value for key in GEOMETRY):
+        export.skip("choice about a shape")
         return
     try:
         if number(item.get("image_rotation") or 0) % 360:
@@ -223,3 +233,12 @@ _SHAPES: dict[str, Callable[[Mapping[str, Any], _Size], Iterator[_Made]]] = {
     "brushlabels": _brush,
     "vectorlabels": _vector,
 }
+_BY_KEYS = (
+    ({"rle"}, "brushlabels"),
+    ({"points"}, "polygonlabels"),
+    ({"vertices"}, "vectorlabels"),
+    ({"radiusX", "radiusY"}, "ellipselabels"),
+    ({"x", "y", "width", "height"}, "rectanglelabels"),
+    ({"x", "y"}, "keypointlabels"),
+)
+"""What a shape is that says it by its keys alone."""

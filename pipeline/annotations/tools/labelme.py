@@ -11,7 +11,10 @@ from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
 from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture, size_of, text, unpacked
 from pipeline.datasets.tables import clipped
 
-LEAST = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "points": 1, "mask": 2}
+LEAST = {
+    "polygon": 3, "rectangle": 2, "rotation": 3, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "points": 1,
+    "mask": 2,
+}  # fmt: skip
 """Points of each kind of shape, at least."""
 
 
@@ -21,7 +24,7 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     if not isinstance(name, str) or not name.strip():
         name = path.name
     size = size_of(content.get("imageHeight"), content.get("imageWidth"))
-    image = DrawnImage(name, str(path), size, also=path.stem)
+    image = DrawnImage(name, str(path), size, also=f"{path.parent.as_posix()}/{path.stem}")
     export.images.append(image)
     for place, item in enumerate(mappings(content.get("shapes")), start=1):
         where = f"{path} shape {place}"
@@ -39,7 +42,7 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
     if kind not in LEAST:
         raise ValueError(f"shape_type {clipped(repr(kind), 40)}")
     points = pairs(item.get("points"), LEAST[kind])
-    if kind == "rectangle":
+    if kind in ("rectangle", "rotation"):  # the second, turned, is of tools that write LabelMe's files
         return [Shape("box", label, where, points)]
     if kind in ("point", "points"):
         return [Shape("point", label, where, point[None]) for point in points]
@@ -47,7 +50,8 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
         return [Shape("stroke", label, where, points)]
     if kind == "circle":
         radius = math.hypot(*(points[1] - points[0]))
-        return [Shape("area", label, where, ellipse(*points[0], radius, radius))]
+        x, y = points[0].tolist()
+        return [Shape("area", label, where, ellipse(x, y, radius, radius))]
     if kind == "mask":
         (left, top), (right, bottom) = points[:2].astype(int).tolist()
         size = (bottom - top + 1, right - left + 1)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from skimage.draw import line
 
-from pipeline.annotations.tools.drawn import Floats, Region, Shape
+from pipeline.annotations.tools.drawn import Bitmap, Floats, Region, Shape
 from pipeline.datasets import rle
 
 
@@ -18,21 +18,27 @@ def in_pixels(outline: Floats, shares: bool, size: tuple[int, int]) -> Floats:
 
 
 def bounds(shape: Shape, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The box around a shape, x1, y1, x2, y2 in pixels. A bitmap is decoded for it.
-
-    Raises:
-        ValueError: a bitmap that is damaged; a shape without any pixel.
-    """
+    """The box around a shape, x1, y1, x2, y2 in pixels; of a bitmap its window, which is not decoded for it."""
     if shape.bitmap is not None:
-        pixels = shape.bitmap.read()
-        rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
-        if not rows.size:
-            raise ValueError("a mask without a pixel")
-        left, top = shape.bitmap.left, shape.bitmap.top
-        return left + columns[0], top + rows[0], left + columns[-1] + 1.0, top + rows[-1] + 1.0
+        (height, width), left, top = shape.bitmap.size, shape.bitmap.left, shape.bitmap.top
+        return left, top, left + width, top + height
     points = in_pixels(np.concatenate([shape.outline, *shape.parts]), shape.shares, size)
     (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
     return float(x1), float(y1), float(x2), float(y2)
+
+
+def tight_box(bitmap: Bitmap) -> tuple[float, float, float, float] | None:
+    """The box around the pixels of a bitmap; None where it has none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    pixels = bitmap.read()
+    rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    left, top = bitmap.left, bitmap.top
+    return float(left + columns[0]), float(top + rows[0]), left + columns[-1] + 1.0, top + rows[-1] + 1.0
 
 
 def area_pixels(shape: Shape, size: tuple[int, int]) -> Region:

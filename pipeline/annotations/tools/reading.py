@@ -45,7 +45,7 @@ JSON: dict[str, Callable[[Export, Path, Any], None]] = {
 SUFFIXES = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".labels", ".names")
 MOST_FILES = 200_000
 LABELMAP = "labelmap.txt"
-MASK_FOLDERS = ("SegmentationClass", "masks", ".")
+MASK_FOLDERS = ("SegmentationClass", ".")
 META = "meta.json"
 NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo.NAME_LISTS)
 
@@ -66,9 +66,27 @@ def json_tool(content: Any) -> str | None:
     if isinstance(content, Mapping) and {"file", "metadata", "attribute"} <= content.keys():
         return "via3"
     known = json_export(content)
-    if known is EXPORTS["coco"] and any("dp_I" in item for item in mappings(content["annotations"])):
-        return None  # DensePose-COCO, whose points have a reader of their own
+    if known is EXPORTS["coco"] and not _has_shapes_of_coco(content):
+        return None
     return next((key for key in JSON if known is not None and EXPORTS.get(key) is known), None)
+
+
+def _has_shapes_of_coco(content: Mapping[str, Any]) -> bool:
+    """Not captions, panoptic masks, or DensePose-COCO, whose points have a reader of their own."""
+    others = ("dp_I", "segments_info", "caption")
+    return bool(content.get("categories")) and not any(
+        key in item for item in mappings(content["annotations"]) for key in others
+    )
+
+
+def tool_of_file(path: Path) -> str | None:
+    """The key of the tool that wrote a JSON file, of which no shape is read for it; None for any other file."""
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
+        return json_tool(json.loads(read_text(path, "JSON"))) if start in ("{", "[") else None
+    except (OSError, ValueError, RecursionError, DataError):
+        return None  # whoever reads it says what is wrong with it
 
 
 class _Reading:
@@ -166,7 +184,7 @@ class _Reading:
         if first.startswith("# ") or "CSV_HEADER" in first:
             self._add_via3_table(file)
             return
-        known = foreign_header(first.split(","))
+        known = foreign_header(re.split(r"[,;\t]", first))
         if known == str(EXPORTS["via"]):
             header, rows = read_table(file, [])
             plain = {name.lstrip("#").strip(): name for name in header}
@@ -199,9 +217,11 @@ class _Reading:
         if not labels:
             return
         export = self._export("yolo")
-        names = self._yolo_names(export, [*files, *self._beside()])
+        known = [*files, *self._beside()]
+        names = self._yolo_names(export, known)
+        boxes = any(yolo.has_keypoints(file) for file in known if file.suffix.lower() in (".yaml", ".yml"))
         for file in sorted(labels):
-            self._added("yolo", file, yolo.add, file, labels[file], names)
+            self._added("yolo", file, yolo.add, file, labels[file], names, boxes)
         export.names, export.numbered = list(names), not names
 
     def _beside(self) -> Iterator[Path]:

@@ -19,7 +19,7 @@ def declare(export: Export, content: Mapping[str, Any]) -> None:
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
-    """Add the image of a file, ``photo.jpg.json`` of photo.jpg. Its tags, and objects' tags, are not read."""
+    """Add the image of a file, ``photo.jpg.json`` of photo.jpg. Where it has no object its tags without value count."""
     size = content.get("size")
     stated = size_of(size.get("height"), size.get("width")) if isinstance(size, Mapping) else None
     beside = "/".join("img" if part == "ann" else part for part in path.parent.parts)
@@ -36,6 +36,9 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
             export.skip(kind)
         else:
             image.shapes += shapes
+    if not content.get("objects"):
+        tags = [item for item in mappings(content.get("tags")) if item.get("value") is None]
+        image.shapes += [Shape("tag", str(item.get("name")).strip(), f"{path} tags") for item in tags]
 
 
 def _kind(item: Mapping[str, Any]) -> str:

@@ -108,6 +108,11 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float) -> Floats:
     return np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A mapping; an empty one in place of something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def mappings(values: Any) -> Iterator[Mapping[str, Any]]:
     """The mappings of a list, or of the values of a mapping."""
     items = values.values() if isinstance(values, Mapping) else values if isinstance(values, list) else ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
-from pipeline.annotations.tools.values import ellipse, mappings, number, pairs, sides, turned
+from pipeline.annotations.tools.values import ellipse, mapping, mappings, number, pairs, sides, turned
 from pipeline.datasets.tables import TableLine, clipped
 
 CLASS_NAMES = ("class", "label", "name", "category", "type", "object", "classname", "labelname", "species")
@@ -38,11 +38,12 @@ def add_table(export: Export, rows: Sequence[TableLine], columns: Mapping[str, s
     by_name: dict[str, DrawnImage] = {}
     for row in rows:
         name = row.cells[columns["filename"]]
-        if name not in by_name:
-            by_name[name] = DrawnImage(name, row.where)
-            by_name[name].shapes += _tags(_parsed(row.cells.get(columns.get("file_attributes", ""), "")), row.where)
-            export.images.append(by_name[name])
         try:
+            if name not in by_name:
+                by_name[name] = DrawnImage(name, row.where)
+                export.images.append(by_name[name])
+                given = row.cells.get(columns.get("file_attributes", ""), "")
+                by_name[name].shapes += _tags(_parsed(given), row.where)
             shape = _parsed(row.cells[columns["region_shape_attributes"]])
             region = {
                 "shape_attributes": shape,
@@ -61,15 +62,15 @@ def class_of(attributes: Any) -> list[str]:
     Raises:
         ValueError: none, or several of which none is called like a class.
     """
-    given = {str(k): v for k, v in attributes.items() if v not in ("", None, {})} if _is_mapping(attributes) else {}
+    given = {str(key): value for key, value in mapping(attributes).items() if value not in ("", None, {})}
     like = [key for key in given if re.sub(r"[\s_-]", "", key).casefold() in CLASS_NAMES]
     first = sorted(like, key=lambda key: CLASS_NAMES.index(re.sub(r"[\s_-]", "", key).casefold()))
     chosen = first[0] if first else next(iter(given)) if len(given) == 1 else None
     if chosen is None:
-        what = f"attributes {', '.join(given)[:80]}, none of which is called class or label" if given else "no class"
-        raise ValueError(what)
+        there = f"attributes {', '.join(given)[:80]}, none of which is called class or label" if given else "no class"
+        raise ValueError(f"{there}. Remedy: an attribute `class` of each region")
     value = given[chosen]
-    if _is_mapping(value):  # of a checkbox
+    if isinstance(value, Mapping):  # of a checkbox
         return [str(key).strip() for key, is_set in value.items() if is_set is True]
     return [str(value).strip()]
 
@@ -78,15 +79,15 @@ def _tags(attributes: Any, where: str) -> list[Shape]:
     """A file's own class: only of an attribute that is called so, since files have captions and addresses too."""
     like = {
         key: value
-        for key, value in (attributes.items() if _is_mapping(attributes) else ())
+        for key, value in mapping(attributes).items()
         if re.sub(r"[\s_-]", "", str(key)).casefold() in CLASS_NAMES and value not in ("", None)
     }
     return [Shape("tag", name, where) for name in class_of(like)] if like else []
 
 
 def _add_region(export: Export, image: DrawnImage, where: str, region: Mapping[str, Any]) -> None:
-    shape = region.get("shape_attributes")
-    kind = str(shape.get("name"))[:20] if _is_mapping(shape) else "no shape"
+    shape = mapping(region.get("shape_attributes"))
+    kind = str(shape.get("name"))[:20]
     try:
         if kind not in _SHAPES:
             raise ValueError(f"shape '{kind}'")
@@ -102,10 +103,6 @@ def _parsed(cell: str) -> Any:
         return json.loads(cell) if cell else {}
     except (ValueError, RecursionError):
         raise ValueError(clipped(cell, 60)) from None
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _xy(shape: Mapping[str, Any], least: int) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.annotations.tools.drawn import DrawnImage, Export, Floats, Kind, Shape
-from pipeline.annotations.tools.values import ellipse, mappings, number, pairs, sides
+from pipeline.annotations.tools.values import ellipse, mapping, mappings, number, pairs, sides
 from pipeline.annotations.tools.via import class_of
 from pipeline.datasets.tables import TableLine, clipped
 
@@ -19,15 +19,13 @@ HEADER = ("file_list", "spatial_coordinates", "metadata")
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     """Add the files of a project and their metadata: of a shape, or of the whole file (its tags)."""
-    attributes = content.get("attribute") if isinstance(content.get("attribute"), Mapping) else {}
+    attributes, views = mapping(content.get("attribute")), mapping(content.get("view"))
     images: dict[str, DrawnImage] = {}
-    files = content["file"]
-    for key, item in files.items() if isinstance(files, Mapping) else ():
-        name = str(item.get("fname") or item.get("src", "")) if isinstance(item, Mapping) else ""
+    for key, item in mapping(content["file"]).items():
+        name = str(mapping(item).get("fname") or mapping(item).get("src", ""))
         images[str(key)] = DrawnImage(name, f"{path} '{name[:60]}'")
-    views = content.get("view") if isinstance(content.get("view"), Mapping) else {}
     export.images += images.values()
-    for key, item in content["metadata"].items() if isinstance(content["metadata"], Mapping) else ():
+    for key, item in mapping(content["metadata"]).items():
         where = f"{path} metadata {str(key)[:40]}"
         try:
             image = _image_of(item, images, views)
@@ -78,14 +76,14 @@ def _value(attributes: Mapping[str, Any], key: str, value: Any) -> Any:
     return options.get(str(value), value)
 
 
-def _shapes(values: Any, named: Mapping[str, Any], where: str) -> Iterator[Shape]:
+def _shapes(values: Any, named: Mapping[str, Any], where: str) -> list[Shape]:
     if not isinstance(values, list):
         raise ValueError(f"xy {clipped(repr(values), 40)}")
     names = class_of(named)
     if not values:
-        return [Shape("tag", name, where) for name in names]  # type: ignore[return-value]
+        return [Shape("tag", name, where) for name in names]
     kind, outline = _drawn(int(number(values[0])), values[1:])
-    return [Shape(kind, name, where, outline) for name in names]  # type: ignore[return-value]
+    return [Shape(kind, name, where, outline) for name in names]
 
 
 def _drawn(number_: int, values: list[Any]) -> tuple[Kind, Floats]:

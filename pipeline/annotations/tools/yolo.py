@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.annotations.tools.drawn import DrawnImage, Export, Floats, Shape
+from models.errors import DataError
+from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
 from pipeline.annotations.tools.values import number, pairs
 from pipeline.datasets.tables import clipped, read_text
 
@@ -39,6 +40,15 @@ def names_of_yaml(path: Path) -> list[str] | None:
     return [str(name).strip() for name in names] if isinstance(names, list) else None
 
 
+def has_keypoints(path: Path) -> bool:
+    """Whether a data.yaml is of a data set for poses, whose lines have keypoints behind their box."""
+    try:
+        content: Any = yaml.safe_load(read_text(path, "a YAML file"))
+    except (yaml.YAMLError, RecursionError, DataError):
+        return False
+    return isinstance(content, Mapping) and "kpt_shape" in content
+
+
 def names_of_list(path: Path) -> list[str]:
     """Names of a text file, one in a line."""
     return [line.strip() for line in read_text(path, "a class name in each line").splitlines() if line.strip()]
@@ -50,7 +60,7 @@ def is_yolo(lines: Sequence[str]) -> bool:
     return bool(words) and all(len(line) >= 5 and all(map(_is_number, line)) for line in words)
 
 
-def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str]) -> None:
+def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str], boxes: bool = False) -> None:
     """Add the image of a file: five numbers are a box (middle, width, height), more an outline.
 
     Args:
@@ -58,12 +68,13 @@ def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str]) 
         path: of the file, which is called like its image.
         lines: of it; none says that the image has no object.
         names: of the classes; none where no file says them, so that shapes are called "0", "1", ...
+        boxes: each line is a box, whatever stands behind it.
     """
     beside = "/".join("images" if part == "labels" else part for part in (*path.parent.parts, path.stem))
     image = DrawnImage(beside, str(path), also=path.stem, empty=not any(map(str.strip, lines)))
     export.images.append(image)
     for place, line in enumerate(lines, start=1):
-        if words := line.split():
+        if words := line.split()[: 5 if boxes else None]:
             try:
                 image.shapes += _shapes(words, names, f"{path} line {place}")
             except ValueError as error:
@@ -92,12 +103,6 @@ def _shapes(words: Sequence[str], names: Sequence[str], where: str) -> Iterator[
 def _check(values: Sequence[float]) -> None:
     if min(values) < -BEYOND or max(values) > 1 + BEYOND:
         raise ValueError(f"{min(values):g} to {max(values):g}, which are no shares (0..1) of the image")
-
-
-def four_corners(shapes: Sequence[Shape]) -> bool:
-    """Whether all outlines have four corners, as oriented boxes have."""
-    outlines: list[Floats] = [shape.outline for shape in shapes if shape.kind == "area"]
-    return len(outlines) > 5 and all(len(outline) == 4 for outline in outlines)
 
 
 def _is_number(word: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.annotations import PROPOSERS
 from pipeline.book.artifacts import artifact
+from pipeline.book.entries import OverlayLabelsEntry
 from pipeline.book.lineage import Node, ancestors, artefact_name
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
@@ -168,6 +169,8 @@ def _short(options: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _kind(entry: Any) -> str:
+    if isinstance(entry, OverlayLabelsEntry):
+        return f"{entry.over} over {entry.supervision}"
     kind = getattr(entry, "kind", None)
     return GIVEN.get(kind, kind) if kind else "pseudo-masks"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.errors import ConfigurationError, DataError, closest
@@ -23,8 +24,10 @@ from pipeline.storage.checkpoints import (
     portable_state,
     write_checkpoint,
 )
-from pipeline.weights.official.table import OFFICIAL, Official
-from pipeline.weights.pretrained import read_entries
+from pipeline.weights.official.rules import Official
+from pipeline.weights.official.table import OFFICIAL
+from pipeline.weights.pretrained import NORMALISATIONS, Normalisation, read_entries
+from pipeline.weights.prompts import Prompts, prompted_classes
 
 PREFIX = "module."
 """In front of every entry of a file that was saved from a network on several devices."""
@@ -46,22 +49,41 @@ class OfficialNetwork:
     ignored: tuple[str, ...]
 
 
-def import_official(name: str, file: Path, class_names: Sequence[str] | None = None) -> OfficialNetwork:
+def import_official(
+    name: str,
+    file: Path,
+    class_names: Sequence[str] | None = None,
+    prompts: Prompts | None = None,
+    normalisation: Normalisation | None = None,
+) -> OfficialNetwork:
     """Read a published checkpoint.
 
     Args:
         name: of :data:`OFFICIAL`.
         file: .pth, .pt (tensors only: files that hold Python objects are refused), .safetensors or .npz.
         class_names: the C foreground classes in the network's order; None for VOC's 20 or COCO's 80.
+        prompts: of a network whose classes are texts (None: VOC's 20 where ``class_names`` is None).
+        normalisation: of its input, where that is not the published one.
 
     Raises:
-        ConfigurationError: no official network of that name, or class names are needed.
+        ConfigurationError: no official network of that name, or class names or prompts are needed.
         DataError: the file is missing, damaged, holds code, or its entries are not the network's.
     """
     official = find_official(name)
     entries = read_entries(file, official.parts)
-    recipe = {"official": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    return from_entries(name, entries, class_names, str(file), recipe)
+    recipe: dict[str, Any] = {"official": name, "file": file.name}
+    recipe["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    options: Mapping[str, Any] = {}
+    if official.prompted:
+        from pipeline.weights.texts import with_texts
+
+        entries, options = with_texts(entries, prompts, class_names, str(file))
+        class_names = prompted_classes(class_names)
+        recipe["prompts"] = prompts.model_dump() if prompts else None
+    if scaled := normalisation or official.normalisation:
+        values = (torch.tensor(one).view(1, 3, 1, 1) for one in NORMALISATIONS[scaled])
+        entries |= dict(zip((f"{BACKBONE}mean", f"{BACKBONE}std"), values, strict=True))
+    return from_entries(name, entries, class_names, str(file), recipe, options)
 
 
 def find_official(name: str) -> Official:
@@ -77,28 +99,34 @@ def from_entries(
     class_names: Sequence[str] | None = None,
     where: str = "entries",
     recipe: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> OfficialNetwork:
-    """As :func:`import_official`, of entries in memory; ``where`` names them in messages."""
+    """As :func:`import_official`, of entries in memory; ``where`` names them in messages.
+
+    ``options`` of the page go before the published ones.
+    """
     official = find_official(name)
     state, ignored = _renamed(official, entries)
     names = _class_names(official, state, class_names, where)
-    method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
+    chosen = {**official.options, **(options or {})}
+    method = build_method(official.method, len(names), chosen, add_ons=official.add_ons)
     _load(method, official, state, where, fitting(entries))
     card = Card(
         official.method,
-        page_options(official.method, official.options),
+        page_options(official.method, chosen),
         names if official.classes else (),
         {"source": official.source, **(recipe or {})},
     )
     return OfficialNetwork(method.eval(), card, ignored)
 
 
-def untrained(name: str, class_names: Sequence[str] | None = None) -> OfficialNetwork:
+def untrained(name: str, class_names: Sequence[str] | None = None, prompts: Prompts | None = None) -> OfficialNetwork:
     """The network called ``name`` with random weights: its shape and costs without its file.
 
     Args:
         name: of :data:`OFFICIAL`.
         class_names: the C foreground classes; None for VOC's 20.
+        prompts: of a network whose classes are texts; here they count alone.
 
     Raises:
         ConfigurationError: no official network of that name.
@@ -107,8 +135,9 @@ def untrained(name: str, class_names: Sequence[str] | None = None) -> OfficialNe
 
     official = find_official(name)
     names = tuple(class_names or VOC_CLASSES)
-    method = build_method(official.method, len(names), official.options, add_ons=official.add_ons)
-    options = page_options(official.method, official.options)
+    chosen = {**official.options, **({"backgrounds": len(prompts.background)} if prompts else {})}
+    method = build_method(official.method, len(names), chosen, add_ons=official.add_ons)
+    options = page_options(official.method, chosen)
     recipe = {"official": name, "untrained": True}
     return OfficialNetwork(method.eval(), Card(official.method, options, names if official.classes else (), recipe), ())
 

@@ -1,9 +1,46 @@
-"""What entries of published files are called here, where several networks share it."""
+"""What is known of a published network, and what entries of files are called here, where several networks share it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
 Rules = tuple[tuple[str, str], ...]
 """(pattern, replacement) of entry names; the first pattern that matches counts."""
+
+
+@dataclass(frozen=True)
+class Official:
+    """A published network.
+
+    Attributes:
+        source: repository@commit:paths.
+        method: its page here. options: the page's. add_ons: around the page, with their options.
+        rules: (pattern, replacement) of entry names; the first pattern that matches counts. Two replacements, joined
+            by " | ", share the entry's rows half and half.
+        ignored: patterns of entries that the file may hold and nothing here needs.
+        classes: entry, after renaming, whose first axis counts the classes; "" where the network tells none.
+        background: whether that axis counts the background too.
+        parts: names of the state dicts in the file, where it holds several.
+        prompted: its classes are texts, made of prompts when the file is read (:mod:`pipeline.weights.prompts`).
+        normalisation: what its input is scaled by, where that is not what the backbone's published weights expect.
+        checkpoints: what the repository calls its files.
+    """
+
+    source: str
+    method: str
+    rules: Rules
+    options: Mapping[str, Any] = field(default_factory=dict)
+    add_ons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    classes: str = ""
+    background: bool = True
+    parts: tuple[str, ...] = ()
+    prompted: bool = False
+    normalisation: Literal["imagenet"] | None = None
+    checkpoints: str = ""
+
 
 RESNET38D: Rules = ((r"^(?:backbone\.)?((?:conv1a|b[2-7](?:_\d)?|bn7)\..*)$", r"backbone.\1"),)
 AFFINITY_KERNELS = (r"^_aff\.",)

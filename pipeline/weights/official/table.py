@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.weights.official.on_clip import ON_CLIP
 from pipeline.weights.official.rules import (
     AFFINITY,
     AFFINITY_KERNELS,
@@ -13,40 +13,11 @@ from pipeline.weights.official.rules import (
     IRN_RESNET,
     RESNET38D,
     SEAM,
-    Rules,
+    Official,
     irn_heads,
     mit_encoder,
     projector,
 )
-
-
-@dataclass(frozen=True)
-class Official:
-    """A published network.
-
-    Attributes:
-        source: repository@commit:paths.
-        method: its page here. options: the page's. add_ons: around the page, with their options.
-        rules: (pattern, replacement) of entry names; the first pattern that matches counts. Two replacements, joined
-            by " | ", share the entry's rows half and half.
-        ignored: patterns of entries that the file may hold and nothing here needs.
-        classes: entry, after renaming, whose first axis counts the classes; "" where the network tells none.
-        background: whether that axis counts the background too.
-        parts: names of the state dicts in the file, where it holds several.
-        checkpoints: what the repository calls its files.
-    """
-
-    source: str
-    method: str
-    rules: Rules
-    options: Mapping[str, Any] = field(default_factory=dict)
-    add_ons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-    classes: str = ""
-    background: bool = True
-    parts: tuple[str, ...] = ()
-    checkpoints: str = ""
-
 
 WIDE: Mapping[str, Any] = {"backbone": "resnet38d", "output_stride": 8, "freeze_bn": True, "frozen_stages": 1}
 
@@ -272,5 +243,6 @@ OFFICIAL: dict[str, Official] = {
         background=False,
         checkpoints="model_iter_20000.pth, of DeiT-B/16 and of ViT-B/16",
     ),
+    **ON_CLIP,
 }
 """Name in params.yaml (`import_weights.NAME.official`) -> network."""

@@ -101,7 +101,7 @@ def test_a_folder_of_another_tool_is_named(tmp_path: Path) -> None:
     assert "VoTT's JSON" in refused("boxes", folder)
     assert "VoTT's JSON" in refused("points", folder)
     assert "VoTT's JSON" in refused("scribbles", folder)
-    assert "none that is known" in refused("shapes", folder)
+    assert "VoTT's JSON" in refused("shapes", folder)
 
 
 def test_a_folder_with_the_files_one_below_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from models.errors import DataError
-from models.structures import UNLABELLED, Supervision
-from pipeline.annotations.build import annotate_catalogue, check_annotations
-from pipeline.problems.notices import Notice
+from models.structures import UNLABELLED
 from tests.helpers import dataset_files, tool_files
 from tests.helpers.dataset_files import AREAS, FORMS
+from tests.helpers.drawn_labels import drawn, notices, refused
 from tests.helpers.drawn_scene import SCENE, true_mask
-from tests.helpers.made_annotations import catalogue_of
-
-
-def drawn(file: Path, ids: tuple[str, ...], kind: str = "shapes", **options: Any) -> dict[str, Supervision]:
-    catalogue = catalogue_of(ids)
-    given = {"file": str(file), **options}
-    check_annotations(kind, catalogue, ids, given)
-    return dict(annotate_catalogue(kind, catalogue, None, ids, given))
-
-
-def notices(file: Path, ids: tuple[str, ...], kind: str = "shapes", **options: Any) -> list[Notice]:
-    return check_annotations(kind, catalogue_of(ids), ids, {"file": str(file), **options})
-
-
-def refused(file: Path, ids: tuple[str, ...], kind: str = "shapes", **options: Any) -> str:
-    with pytest.raises(DataError) as error:
-        drawn(file, ids, kind, **options)
-    return str(error.value)
 
 
 @cache
@@ -144,8 +124,6 @@ def test_names_of_classes_by_number(tmp_path: Path) -> None:
 
 
 def test_several_people_who_drew_one_image(tmp_path: Path) -> None:
-    import json
-
     def task(*results: list[dict[str, Any]]) -> Path:
         answers = [{"id": n, "completed_by": n, "result": result} for n, result in enumerate(results)]
         path = tmp_path / "tasks.json"
@@ -211,8 +189,6 @@ def test_marks_and_classes_that_were_not_drawn_leave_the_rest_open(tmp_path: Pat
 
 
 def test_crowds_difficult_objects_and_hidden_points(tmp_path: Path) -> None:
-    import json
-
     item = {"image_id": 1, "category_id": 1}
     content = {
         "images": [{"id": 1, "file_name": "q0.png", "height": 64, "width": 96}],
@@ -241,64 +217,45 @@ def test_a_brush_is_an_area_or_a_stroke(tmp_path: Path) -> None:
     np.testing.assert_array_equal(strokes["q1"].seeds, drawn(file, AREAS, "scribbles")["q1"].seeds)
 
 
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        ('<annotations><track id="0" label="cat"/></annotations>', "Remedy: export the task as 'CVAT for images 1.1'"),
-        ('<annotations><image name="q0.png"><box xtl="1"/></image></annotations>', "found no label"),
-        (
-            '<annotations><image name="q0.png"><mask label="cat" rle="5,5" left="0" top="0" width="9" height="9"/>'
-            "</image></annotations>",
-            "run lengths that add up to 10, where the window has 9 x 9 pixels",
-        ),
-        (
-            '<annotations><image name="q0.png"><mask label="cat" rle="1" left="0" top="0" width="99999" '
-            'height="99999"/></image></annotations>',
-            "a window of 99999 x 99999 pixels",
-        ),
-        (
-            '<annotations><image name="q0.png" width="96" height="64"><polygon label="cat" '
-            'points="1,1;500,1;500,400"/></image></annotations>',
-            "polygon 1: expected a box within an image of 96 x 64, found (1, 1, 500, 400)",
-        ),
-        (
-            '<annotations><image name="q0.png"><polygon label="cat" points="1,1;nan,5;7,7"/></image></annotations>',
-            "'nan'",
-        ),
-        ('<annotations><image name="q0.png" width="64" height="96"/></annotations>', "Width and height are exchanged"),
-        ('<!DOCTYPE a [<!ENTITY x "y">]><annotations>&x;</annotations>', "one that defines entities. Remove them."),
-        ('<annotations><image name="q0.png"><box label="cat" xtl="9" ytl="1" xbr="3" ybr="5"/></image></annotations>',
-         "a right or bottom that is not behind left or top"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_right_is_refused(tmp_path: Path, content: str, found: str) -> None:
-    (tmp_path / "a.xml").write_text(content)
-    message = refused(tmp_path / "a.xml", ("q0",))
-    assert found in message
-    assert "a.xml" in message
+def test_what_label_studio_writes_besides(tmp_path: Path) -> None:
+    """Names of uploads, labels of their own entry, and choices about a shape and not about the image."""
+    place = {"x": 25, "y": 25, "width": 25, "height": 50, "rotation": 0}
+    size = {"original_width": 96, "original_height": 64}
+    results = [
+        {"id": "a", "type": "rectangle", **size, "value": place},
+        {"id": "a", "type": "labels", **size, "value": {**place, "labels": ["cat"]}},
+        {"id": "a", "type": "choices", **size, "value": {**place, "choices": ["small"]}},
+        {"id": "b", "type": "textarea", "value": {"text": ["a cat"]}},
+    ]
+    cancelled = {"id": 2, "completed_by": 7, "was_cancelled": True, "result": [results[1]]}
+    answers = [{"id": 1, "completed_by": {"id": 3, "email": "a@b"}, "result": results}, cancelled]
+    task = {"id": 1, "data": {"photo": "/data/upload/2/0a1b2c3d-q0.png", "note": "x"}, "annotations": answers}
+    (tmp_path / "a.json").write_text(json.dumps([task]))
+    found = drawn(tmp_path / "a.json", ("q0",))["q0"]
+    np.testing.assert_allclose(found.boxes, [[24, 16, 48, 48]])  # type: ignore[arg-type]
+    assert found.tags.tolist() == [True, False]
+    (notice,) = notices(tmp_path / "a.json", ("q0",))
+    assert notice.topic == "other_entries"
+    assert "rectangle (1), choice about a shape (1), textarea (1), cancelled annotation (1)" in notice.text
 
 
-def test_a_brush_that_is_damaged_is_refused(tmp_path: Path) -> None:
-    import json
-
-    file = tool_files.label_studio(tmp_path, ("q1",), "brush")
-    tasks = json.loads(file.read_text())
-    value = tasks[0]["annotations"][0]["result"][0]["value"]
-    good = value["rle"]
-    for rle, found in (
-        (good[:-40], "whose bits break off"),
-        ([*good[:2], 255, *good[3:]], "where 96 x 64 pixels of 4 channels have others"),
-        ("x", "in place of a list of bytes"),
-        ([1, 2, 3], "a brush of 3 bytes"),
-        ([300], "other values than bytes"),
-    ):
-        value["rle"] = rle
-        file.write_text(json.dumps(tasks))
-        assert found in refused(file, ("q1",))
+def test_poses_of_yolo_are_boxes(tmp_path: Path) -> None:
+    folder = dataset_files.yolo(tmp_path, ("q0",))
+    (folder / "data.yaml").write_text("names: [cat, dog]\nkpt_shape: [2, 3]\n")
+    (folder / "labels" / "q0.txt").write_text("1 0.5 0.5 0.2 0.5 0.4 0.4 2 0.6 0.6 2\n")
+    np.testing.assert_allclose(drawn(folder, ("q0",))["q0"].boxes, [[38.4, 16, 57.6, 48]])  # type: ignore[arg-type]
 
 
-def test_exports_of_several_tools_are_named(tmp_path: Path) -> None:
-    tool_files.cvat(tmp_path, ("q0",))
-    tool_files.labelme(tmp_path, ("q0",))
-    message = refused(tmp_path, ("q0",))
-    assert re.search(r"found CVAT's XML \(2 boxes\).*; LabelMe's JSON \(2 boxes\).*Remedy: name one of them", message)
+def test_keypoints_of_an_object_with_an_area(tmp_path: Path) -> None:
+    """The area says more: what it leaves out is background. The points are there for who asks for them."""
+    item = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [30, 20, 2], "iscrowd": 0}
+    region = [[10, 10, 50, 10, 50, 50, 10, 50], [1, 2, 3, 4]]
+    content = {
+        "images": [{"id": 1, "file_name": "q0.png", "height": 64, "width": 96}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{**item, "segmentation": region}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    seeds = drawn(tmp_path / "a.json", ("q0",))["q0"].seeds
+    assert (seeds[30, 30], seeds[60, 90]) == (1, 0)
+    assert (drawn(tmp_path / "a.json", ("q0",), "points")["q0"].seeds == 1).sum() == 1

@@ -261,7 +261,7 @@ RTC = {
         ("train.classifier.settings.steps", "10", "valid integer"),
         ("train.classifier.settings.lr", True, "valid number"),
         ("train.classifier.model.backbone", ["resnet18"], "valid string"),
-        ("train.classifier.model.output_stride", 7, "8, 16 or 32"),
+        ("train.classifier.model.output_stride", 7, "8, 14, 16 or 32"),
         ("train.segmenter.model.head_width", -4, "above 0"),
         ("train.classifier.settings.momentum", 5, "momentum: expected a share in [0,1), found 5"),
         ("train.classifier.settings.power", -1, "power: expected a number of 0 or more, found -1"),

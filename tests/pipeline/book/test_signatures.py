@@ -113,7 +113,7 @@ def test_base_classes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"scales": []}, r"page.scales: expected one or more factors above 0, found \[\]"),
         ({"scales": (1, -1)}, r"page.scales: expected one or more factors above 0, found \(1, -1\)"),
         ({"maybe": 0}, "page.maybe: expected a number above 0, found 0"),
-        ({"stride": 12}, "page.stride: expected 8, 16 or 32, found 12"),
+        ({"stride": 12}, "page.stride: expected 8, 14, 16 or 32, found 12"),
     ],
 )
 def test_a_constructor_refuses_what_its_signature_excludes(values: dict[str, Any], message: str) -> None:
@@ -136,4 +136,8 @@ def test_what_readers_and_kinds_give_stands_on_them() -> None:
     assert fixed == {"toy": ("train", "val"), "cub": ("train", "test")}
     assert tuple(resolve(READERS, "toy", "reader")(train=1, val=1).splits) == fixed["toy"]
     assert not [name for name in fixed if "splits" in options_model(READERS[name]).model_fields]
-    assert [kind for kind, target in ANNOTATORS.items() if trait(target, "may_hold_boxes")] == ["boxes", "mixture"]
+    assert [kind for kind, target in ANNOTATORS.items() if trait(target, "may_hold_boxes")] == [
+        "boxes",
+        "shapes",
+        "mixture",
+    ]

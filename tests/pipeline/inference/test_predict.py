@@ -22,7 +22,7 @@ from pipeline.__main__ import app
 from pipeline.book.entries import ImportWeightsEntry
 from pipeline.inference import options
 from pipeline.inference.inputs import find_images, passed_over
-from pipeline.inference.predict import check_out, predict
+from pipeline.inference.predict import TOOL_FORMATS, check_out, predict
 from pipeline.inference.tags import read_tags
 from pipeline.inference.trained import Place, find_checkpoint, load_segmenter
 from pipeline.inference.worker import PredictOptions
@@ -123,6 +123,24 @@ def test_coco_loads_and_decodes_to_the_masks(photos: Path, checkpoint: Path, tmp
             mask[region] = annotation["category_id"]
         assert np.array_equal(mask, np.asarray(Image.open(tmp_path / "out/masks" / f"{name}.png")))
     assert len(coco.loadRes(json.loads(path.read_text())["annotations"]).anns) == len(coco.anns)
+
+
+def test_labelling_tools_get_the_same_masks(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, checkpoint, out, formats=("masks", "json", *TOOL_FORMATS))
+    assert sorted(path.name for path in out.iterdir()) == sorted(["masks", "json", *TOOL_FORMATS])
+    tasks = json.loads((out / "labelstudio" / "label_studio.json").read_text())
+    for name, task in zip("ab", tasks, strict=True):
+        mask, card = Image.open(out / "masks" / f"{name}.png"), json.loads((out / "json" / f"{name}.json").read_text())
+        counts, labels = np.bincount(np.asarray(mask).ravel(), minlength=3), [card["background"], *card["classes"]]
+        sure = sum(counts[label["id"]] * label["score"] for label in labels) / counts.sum()
+        assert task["predictions"][0]["score"] == pytest.approx(sure, abs=1e-3)
+        assert task["predictions"][0]["model_version"] == "segmenter"
+        assert {result["value"]["brushlabels"][0] for result in task["predictions"][0]["result"]} == {
+            label["name"] for label in card["classes"]
+        }
+        labelled = json.loads((out / "labelme" / f"{name}.json").read_text())
+        assert (out / "labelme" / labelled["imagePath"]).resolve().parent == photos.resolve()
 
 
 def test_scores_are_the_mean_probability_where_a_label_won(checkpoint: Path) -> None:

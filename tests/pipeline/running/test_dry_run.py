@@ -188,6 +188,7 @@ def test_accumulated_parts_keep_their_size(
         ("afa", ("pretrain",)),
         ("toco", ("pretrain",)),
         ("dupl", ("pretrain", "noise_start")),
+        ("weclip_plus", ("affinity_start", "own_labels")),
     ],
 )
 def test_losses_that_begin_late_begin_at_once(method: str, options: tuple[str, ...]) -> None:

@@ -23,6 +23,7 @@ from pipeline.storage.checkpoints import (
     save_checkpoint,
 )
 from pipeline.storage.sums import FILE as SUMS
+from tests.helpers.pages import NEEDED
 
 SMALL = {"backbone": "resnet18", "width": 0.25}
 CLASSES = ("cow", "dog")
@@ -47,9 +48,8 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loaded_method_answers_as_the_saved_one(tmp_path: Path, name: str) -> None:
-    transformer = {"backbone": "timm/test_vit", "width": 1.0, "output_stride": 16}
-    special = {"afa": {"backbone": "mit_b0"}, "dupl": transformer, "toco": transformer}
-    options = {"output_stride": 8, **special.get(name, {})}
+    patches = name in ("clip_es", "dupl", "toco", "weclip", "weclip_plus")
+    options = {"output_stride": 16 if patches else 8, **NEEDED.get(name, {})}
     method = small(name, **options)
     method.backbone.mean.fill_(0.25)
     loaded = load_method(save(tmp_path / "c", method, name, **options))

@@ -1,0 +1,37 @@
+"""COCO: the file that ``predict`` writes, of masks that are there already, also with polygons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.inference.coco import coco_dataset
+from pipeline.inference.tools.images import How, Images, LabelledImage
+from pipeline.inference.tools.polygons import outlines
+from pipeline.inference.worker import write_json
+
+FILE, RESULTS = "instances.json", "results.json"
+
+
+def write(images: Images, folder: Path, how: How) -> None:
+    """Write ``folder/instances.json``, a segment for each class; with ids of the user's own, also results.json."""
+    listed = [(image.path.as_posix() if how.ids else image.name, image.size, _segments(image, how)) for image in images]
+    content = coco_dataset(listed, how.class_names, how.ids)
+    write_json(folder / FILE, content, indent=None)
+    if how.ids is not None:
+        write_json(folder / RESULTS, content["annotations"], indent=None)
+
+
+def _segments(image: LabelledImage, how: How) -> list[dict[str, Any]]:
+    if how.shapes == "masks":
+        return [dict(segment) for segment in image.segments]
+    regions = [region for _, region, _ in image.regions()]
+    return [
+        {**segment, "segmentation": _polygons(region, how)}
+        for segment, region in zip(image.segments, regions, strict=True)
+    ]
+
+
+def _polygons(region: Any, how: How) -> list[list[float]]:
+    outlined = outlines(region, how.tolerance)
+    return [polygon.round(2).ravel().tolist() for polygons in outlined for polygon in polygons]
