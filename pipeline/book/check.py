@@ -136,6 +136,9 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     if own and trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
+    if trait(target, "reads_texts") and "clip" not in backbone:
+        towers = ", ".join(name for name in BACKBONES if "clip" in name)
+        yield f"{where}.backbone: '{method}' reads texts beside images, found '{backbone}'. Remedy: one of {towers}."
     if own and trait(target, "reads_tokens"):
         yield (
             f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "
