@@ -29,6 +29,10 @@ TAGS = np.array([True, False, True])
 CAM = Cam(np.array([1, 3]), np.random.default_rng(1).random((2, 12, 10), dtype=np.float32), (48, 40))
 
 
+FUSED = {"clip_es", "weclip", "weclip_plus"}
+"""Methods on torch's fused attention, which on plain CPU tensors takes another path and rounds differently."""
+
+
 def page(name: str) -> Method:
     method = build(name, **({"inference_clusters": 3, "neighbours": 2} if name == "spml" else {}))
     return method.eval()
@@ -70,16 +74,6 @@ def answers(method: Any, device: Any) -> Iterator[tuple[str, Any]]:
             yield "tag scores", held(method.tag_scores(image)).numpy()
 
 
-@pytest.fixture
-def plain_attention() -> Iterator[None]:
-    """torch's fused attention takes plain tensors alone, and rounds differently."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    yield
-    torch.backends.mha.set_fastpath_enabled(enabled)
-
-
-@pytest.mark.usefixtures("plain_attention")
 @pytest.mark.parametrize("name", METHODS)
 def test_the_stages_answer_as_on_the_cpu(name: str) -> None:
     expected = list(answers(page(name), "cpu"))
@@ -89,7 +83,10 @@ def test_the_stages_answer_as_on_the_cpu(name: str) -> None:
         assert gpu.trips
     assert [key for key, _ in found] == [key for key, _ in expected]
     for (key, value), (_, wanted) in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(value, wanted, err_msg=f"{name}: {key}")
+        if name in FUSED and value.dtype.kind == "f":
+            np.testing.assert_allclose(value, wanted, rtol=1e-3, atol=1e-4, err_msg=f"{name}: {key}")
+        else:
+            np.testing.assert_array_equal(value, wanted, err_msg=f"{name}: {key}")
 
 
 def test_neighbours_of_a_bank_as_on_the_cpu() -> None:
