@@ -61,6 +61,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
             yield f"{where}.{key}: unknown {key} '{value}'.{closest(str(value), door)}"
     if verb == "import_weights" and entry.untrained and not entry.official:
         yield f"{where}.untrained: belongs to `official:`. Write `architecture: random` for a backbone."
+    if verb == "import_weights" and entry.download and entry.official:
+        yield f"{where}.download: belongs to `architecture:`. Get the file yourself and name it: `file: PATH`."
     if verb == "import_weights" and bool(entry.architecture) == bool(entry.official):
         yield (
             f"{where}: expected either `architecture:` (weights of a backbone) or `official:` (a published network), "

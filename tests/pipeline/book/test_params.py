@@ -295,6 +295,8 @@ RTC = {
         ("annotate.mixed", mixture(parts={"points": 0.5, "boxes": 1}), "parts: expected parts from 0 to 1"),
         ("annotate.mixed", mixture(parts={"points": 1.5, "boxes": -0.5}), "parts: expected parts from 0 to 1"),
         ("annotate.mixed", mixture(parts={}), "found {}"),
+        ("annotate.mixed", mixture(), "options.parts: missing"),
+        ("annotate.mixed", {**mixture(), "kind": "shapes"}, "shapes are never derived"),
         (
             "annotate.mixed",
             mixture(parts={"points": 1}, options={"points": {"radios": 6}}),
