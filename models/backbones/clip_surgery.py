@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,8 @@ def look_twice(tower: ClipVit, image: Tensor, depth: int = 5, guide: Tensor | No
     usual = tower.look(image, first, attention=True)
     tokens = second = usual.after[-1] if first else tower.embed(image)[0]
     after, attention = list(usual.after), list(usual.attention)
-    for block in tower.resblocks[first:]:
+    some: Any = tower.resblocks[first:]
+    for block in some:
         tokens, second, weights = block.with_second_path(tokens, second, guide)
         after.append(tokens)
         attention.append(weights)
@@ -39,4 +42,5 @@ def look_twice(tower: ClipVit, image: Tensor, depth: int = 5, guide: Tensor | No
 
 def normalised_over_tokens(features: Tensor) -> Tensor:
     """Features [B,1+n,E], every channel divided by its length over the tokens (as released: not over channels)."""
-    return features / features.norm(dim=1, keepdim=True)
+    lengths: Tensor = features.norm(dim=1, keepdim=True)
+    return features / lengths

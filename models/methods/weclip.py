@@ -7,8 +7,8 @@ docs/methods/weclip.md, those of WeCLIP+ of docs/methods/weclip_plus.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class WeClip(BackboneMethod):
     """
 
     reads_texts = True
-    from_init = ("texts",)
+    from_init: ClassVar[Sequence[str]] = ("texts",)
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ class WeClipPlus(WeClip):
     Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP+/WeCLIP_Plus/model_attn_aff_voc.py, WeCLIP+/scripts/dist_clip_voc.py.
     """
 
-    from_init = ("texts", "second")
+    from_init: ClassVar[Sequence[str]] = ("texts", "second")
 
     def __init__(
         self,
@@ -282,7 +282,7 @@ class WeClipPlus(WeClip):
         ]
         return parts | {
             "segmentation": seed_cross_entropy(mean, labels, balanced=True),
-            "mutual": self.mutual * sum(mutual),
+            "mutual": self.mutual * (mutual[0] + mutual[1]),
             "dice": self.dice * dice_loss(mean, labels),  # (2) there
         }
 

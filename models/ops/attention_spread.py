@@ -39,5 +39,6 @@ def walked_in_boxes(maps: Tensor, weights: Tensor, counts: Sequence[int], thresh
     if threshold:
         values = values * np.stack([box_mask(one, threshold) for one in values])
     images = zip(np.split(values, np.cumsum(counts)[:-1]), links, strict=True)
-    walked = [BalancedLinks(link, maps.shape[1:]).walk(value, 1.0, STEPS) for value, link in images]
+    grid = (maps.shape[1], maps.shape[2])
+    walked = [BalancedLinks(link, grid).walk(value, 1.0, STEPS) for value, link in images]
     return torch.from_numpy(np.concatenate(walked)).to(maps)

@@ -41,7 +41,7 @@ def _weclip_cam(case: Case, dtype: torch.dtype) -> Results:
     cam, size = _tensor(case, "cam", dtype), (case.par["height"], case.par["width"])
     attention, affinity = _tensor(case, "attention", dtype)[:, 1:, 1:], _tensor(case, "seg_affinity", dtype)[0]
     weight, choice = _weight(case, attention, affinity)
-    transition = BalancedLinks(weight.numpy(), cam.shape[1:]).transition()
+    transition = BalancedLinks(weight.numpy(), (cam.shape[1], cam.shape[2])).transition()
     spread = weight[None], [len(cam)], case.par["threshold"]
     full = F.interpolate(spread_in_boxes(cam, *spread)[None], size, mode="bilinear", align_corners=False)[0]
     return choice | {

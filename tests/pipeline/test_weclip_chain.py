@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.backbones import BACKBONES
-from pipeline.datasets.toy import ANIMALS
+from pipeline.datasets.toy_animals import ANIMALS
 from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.stores import CamStore, MaskStore
 from tests.helpers.chain import Chain, chain_in, root_content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ import torch
 from models.backbones.resnet import ResNet18
 from models.errors import DataError
 from pipeline.storage.checkpoints import Card, build_method, load_init, load_method, read_checkpoint
-from pipeline.weights.official.importing import OfficialNetwork
+from pipeline.weights.official.importing import OfficialNetwork, save_official
 from pipeline.weights.pretrained import import_weights
 from pipeline.weights.second import save_with_second, two_files
 from tests.helpers.pages import build
 
 NAMES = ("a", "b", "c")
-TINY = {"backbone": "clip_vit_b16", "width": 1 / 12, "backgrounds": 2}
+TINY: dict[str, Any] = {"backbone": "clip_vit_b16", "width": 1 / 12, "backgrounds": 2}
 
 
 @pytest.fixture
@@ -31,11 +32,11 @@ def saved(tmp_path: Path) -> Path:
 def test_a_method_with_two_encoders_starts_from_both(saved: Path) -> None:
     card, state = read_checkpoint(saved)
     assert (card.method, card.class_names, card.recipe["second"]["file"]) == ("", NAMES, "resnet18.pth")
-    method = build_method("weclip_plus", 3, {**TINY, "second": "resnet18", "head_width": 16}, seed=1)
+    method: Any = build_method("weclip_plus", 3, {**TINY, "second": "resnet18", "head_width": 16}, seed=1)
     report = load_init(method, saved, NAMES)
     assert {name.split(".")[0] for name in report.new} == {"fusion", "second_fusion", "decoder"}
-    assert torch.equal(method.second.conv1.weight, state["second.conv1.weight"])  # type: ignore[union-attr, operator]
-    assert torch.equal(method.texts.classes, state["texts.classes"])  # type: ignore[union-attr]
+    assert torch.equal(method.second.conv1.weight, state["second.conv1.weight"])
+    assert torch.equal(method.texts.classes, state["texts.classes"])
     with pytest.raises(DataError, match="weights to start from, not a trained method"):
         load_method(saved)
 
@@ -46,8 +47,6 @@ def test_a_second_encoder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     torch.save(ResNet18(width=0.5).state_dict(), tmp_path / "half.pth")
     with pytest.raises(DataError, match="does not hold weights of 'resnet18'"):
         import_weights("resnet18", tmp_path / "half.pth")
-    from pipeline.weights.official.importing import save_official
-
     save_official(tmp_path / "alone", published)
     method = build_method("weclip_plus", 3, {**TINY, "second": "resnet18", "head_width": 16})
     with pytest.raises(DataError, match=r"lacks what the method does not learn.*second\."):
