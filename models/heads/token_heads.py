@@ -62,9 +62,10 @@ class PlainFov(nn.Module):
 
     def __init__(self, channels: Mapping[str, int], outputs: int, *, width: int = 512) -> None:
         super().__init__()
-        spread = {"padding": DILATION, "dilation": DILATION}
-        self.conv6 = nn.Conv2d(channels["layer4"], width, kernel_size=3, bias=False, **spread)
-        self.conv7 = nn.Conv2d(width, width, kernel_size=3, bias=False, **spread)
+        self.conv6, self.conv7 = (
+            nn.Conv2d(inputs, width, kernel_size=3, padding=DILATION, dilation=DILATION, bias=False)
+            for inputs in (channels["layer4"], width)
+        )
         self.conv8 = nn.Conv2d(width, outputs, kernel_size=1, bias=False)
         initialise(self)
         nn.init.normal_(self.conv8.weight, std=0.01)

@@ -100,7 +100,8 @@ class Toco(BackboneMethod):
         decoder, and the patch tokens as ``features`` [B,D,h,w].
         """
         seen = token_maps(self.backbone, image, self.early)
-        return self.heads(seen) | {"features": seen.patches}
+        outputs: Outputs = self.heads(seen)
+        return outputs | {"features": seen.patches}
 
     def forward(self, batch: Batch) -> Outputs:
         """Those of :meth:`look`, the page's own CAMs ``cams`` and ``cams_early`` [B,C,H,W] of scales and mirror images,
