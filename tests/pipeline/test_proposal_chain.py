@@ -22,7 +22,7 @@ from tests.helpers.made_book import CLASSES, IDS, SIZE, book, make
 
 MADE = {"data": "made"}
 EPOCH = {"settings": {"epochs": 1}}
-REGIONS = MADE | {"proposer": "regions", "file": "params.yaml", "options": {"method": "slic", "count": 12}}
+REGIONS = MADE | {"proposer": "regions", "file": "params.yaml", "options": {"count": 12}}
 SECTIONS: dict[str, Any] = {
     "annotate": {"tags": MADE | {"split": "train", "kind": "tags"}},
     "import_weights": {"random": {"architecture": "random", "file": "params.yaml"}},
@@ -39,7 +39,11 @@ SECTIONS: dict[str, Any] = {
         | {"proposals": "regions_val", "supervision": "pseudo", "checkpoint": "net"}
         | {"options": {"erosion": 1, "least_area": 9, "neighbours": 3}}
     },
-    "evaluate": {"vote": MADE | {"of": "cams/vote"}, "bank": MADE | {"of": "masks/bank"}},
+    "evaluate": {
+        "vote": MADE | {"of": "cams/vote"},
+        "bank": MADE | {"of": "masks/bank"},
+        "pseudo": MADE | {"of": "supervision/pseudo"},
+    },
     "table": {"recipes": {"row": {"val": "bank"}, "vote": {"refined": "vote"}}},
 }
 PAGE = {"backbone": "resnet18", "width": 0.25}
@@ -73,12 +77,12 @@ def test_from_regions_to_aligned_cams(made: Book) -> None:
     run(made, "import_proposals@regions", "align_cams@vote", "align_cams@sepl", "propagate_cams@ot", "evaluate@vote")
     proposals = ProposalStore(Path("work/made/proposals/regions"))
     assert proposals.ids == IDS["train"]
-    assert all(5 < count <= 12 for count in proposals.counts)
+    assert all(1 < count <= 12 for count in proposals.counts)
     for id, cam in CamStore(Path("work/made/cams/vote")):
         for mask in proposals[id].masks:
             assert (np.ptp(cam.scores[:, mask], axis=1) == 0).all(), "one score in a region"
     for _, cam in CamStore(Path("work/made/cams/sepl")):
-        assert set(np.unique(cam.scores)) == {0, 1}
+        assert set(np.unique(cam.scores)) <= {0, 1}
     for _, cam in CamStore(Path("work/made/cams/ot")):
         assert cam.scores.any()
         assert cam.scores.sum(0).max() <= 1 + 1e-3
