@@ -69,7 +69,8 @@ class LabelFiles:
             except DataError as error:
                 if needed:
                     raise
-                covers, remark = False, [f"{one.path} is not used. {str(error).splitlines()[0]}"]
+                reason = " ".join(map(str.strip, str(error).splitlines()[:2]))
+                covers, remark = False, [f"{one.path} is not used. {reason}"]
             notes += remark
             kinds |= {one.name: one.path} if covers else {}
         return kinds, notes
