@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.errors import DataError
 from pipeline.annotations.build import check_annotations
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.new_book.tool_exports import ToolExport, export_notes
@@ -63,7 +64,13 @@ class LabelFiles:
             place = self.data / one.path
             if alone:
                 check_annotations(SHAPES, self.catalogue, self._ids, {"file": str(place), **self.options})
-            covers, remark = self._try(SHAPES, place, self.options)
+            try:
+                covers, remark = self._try(SHAPES, place, self.options)
+            except DataError as error:
+                if needed:
+                    raise
+                reason = " ".join(map(str.strip, str(error).splitlines()[:2]))
+                covers, remark = False, [f"{one.path} is not used. {reason}"]
             notes += remark
             kinds |= {one.name: one.path} if covers else {}
         return kinds, notes

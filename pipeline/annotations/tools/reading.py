@@ -15,7 +15,6 @@ from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.values import mappings
 from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
 from pipeline.datasets.folder_images import files_below
-from pipeline.datasets.labelmap import LabelMap
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
 
 TOOLS = {
@@ -116,6 +115,8 @@ class _Reading:
             export.files.append(file)
         try:
             add(export, *content)
+        except DataError as error:
+            export.problems.append(str(error))
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             found = f"{type(error).__name__}: {cut(str(error))}"
             export.problems.append(f"{file}: expected {TOOLS[tool]}, found content of another form ({found}).")
@@ -252,7 +253,7 @@ class _Reading:
             for name in MASK_FOLDERS:
                 masks = sorted((file.parent / name).glob("*.png"))
                 if masks:
-                    self._added("pascal_masks", file, voc.add_masks, LabelMap.read(file), masks)
+                    self._added("pascal_masks", file, voc.add_masks, file, masks)
                     break
 
 

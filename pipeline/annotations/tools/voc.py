@@ -38,25 +38,35 @@ def add(export: Export, path: Path) -> None:
         image.shapes.append(Shape("box", item.name, where, box, unsure=item.difficult))
 
 
-def add_masks(export: Export, labelmap: LabelMap, files: list[Path]) -> None:
-    """Add a mask of colours for each image; each class in it is one area, and what is void is too."""
+def add_masks(export: Export, path: Path, files: list[Path]) -> None:
+    """Add a mask of colours for each image; each class in it is one area, and what is void is too.
+
+    Args:
+        export: is added to.
+        path: of the file that says what the colours mean.
+        files: the masks.
+
+    Raises:
+        DataError: ``path`` says nothing of the kind.
+    """
+    labelmap = LabelMap.read(path)
     for name in labelmap.names:
         export.declare(name)
-    for path in files:
+    for file in files:
         try:
-            size = image_size(path)
-            indices = labelmap.indices(path)
+            size = image_size(file)
+            indices = labelmap.indices(file)
         except BadFileError as error:
-            export.problems.append(f"{path}: {error}")
+            export.problems.append(f"{file}: {error}")
             continue
         values = np.unique(indices).tolist()
-        image = DrawnImage(path.stem, str(path), size, empty=values == [0])
+        image = DrawnImage(file.stem, str(file), size, empty=values == [0])
         export.images.append(image)
         for value in values:
             if value:
                 name = VOID if value == IGNORE else labelmap.names[value - 1]
-                bitmap = Bitmap(0, 0, size, partial(_pixels, labelmap, path, value))
-                image.shapes.append(Shape("area", name, str(path), bitmap=bitmap))
+                bitmap = Bitmap(0, 0, size, partial(_pixels, labelmap, file, value))
+                image.shapes.append(Shape("area", name, str(file), bitmap=bitmap))
 
 
 def _pixels(labelmap: LabelMap, path: Path, value: int) -> Region:

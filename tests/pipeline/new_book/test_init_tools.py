@@ -118,3 +118,15 @@ def test_clicks_and_strokes_that_cover_the_images_together(data: Path) -> None:
     entry = book.import_annotations["mixture"]
     assert (entry.kind, entry.file) == ("mixture", "data/farm")
     assert book.export_cams["cam"].keep_labels
+
+
+def test_an_export_that_does_not_go_with_the_table_of_tags_is_left_out(data: Path) -> None:
+    cvat(data, IDS)
+    (data / "tags.csv").write_text("image,tags\n" + "".join(f"{id}.png,ship\n" for id in IDS))
+    found = survey(data)
+    assert not found.annotations
+    assert any(note.startswith("annotations.xml is not used. Bad annotations") for note in found.notes)
+    (data / "labelmap.txt").write_text("nonsense\n")
+    (data / "SegmentationClass").mkdir()
+    Image.new("L", (96, 64)).save(data / "SegmentationClass" / "q0.png")
+    assert survey(data).tags == "tags.csv"
