@@ -76,4 +76,5 @@ function present(result) {
   find("#prediction").replaceChildren(
     element("table", {}, element("thead", {}, element("tr", {}, ...["Class", "Pixels", "Confidence"].map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, ...rows)),
     element("p", { class: "note" }, `${result.checkpoint}: ${result.how}. Confidence is the mean probability of the pixels of a class.`));
+  find("#predict-panel").scrollIntoView({ block: "nearest" });
 }

@@ -233,7 +233,7 @@ def test_layers_and_keys(tab: Tab) -> None:
     assert tab.run("document.querySelector('#stage').offsetWidth") > 1.4 * width
     tab.press("Escape")
     tab.wait("!document.querySelector('#browse').hidden")
-    assert tab.run("document.activeElement.dataset.id") == ODD
+    tab.wait(f"document.activeElement.dataset.id === {json.dumps(ODD)}")
     tab.press("ArrowRight")
     assert tab.run("document.activeElement.dataset.id") == "t2"
 

@@ -200,8 +200,9 @@ def test_only_images_of_the_data_set_are_read_or_written(client: TestClient, id:
     assert not Path("annotations").exists()
 
 
-def test_a_request_has_a_limit(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_has_a_limit(made: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_TEXT", 1 << 20)
+    client = client_of(look_book.desk(made))
     answer = client.put("api/drawing", params={"set": "made", "id": "t0"}, content=b" " * (1 << 21))
     assert answer.status_code == 413
     assert client.put("api/drawing", params={"set": "made", "id": "t0"}, content=b"[" * 100_000).status_code == 400
