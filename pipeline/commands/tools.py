@@ -49,8 +49,9 @@ def export_masks(
     """
     from pipeline.inference.tools.export import export_for_tool
 
-    options = {"tolerance": tolerance, "url": url}
-    count, notices = export_for_tool(checked_book(book), name, tool, out, shapes=shapes, coco_ids=coco_ids, **options)
+    count, notices = export_for_tool(
+        checked_book(book), name, tool, out, shapes=shapes, coco_ids=coco_ids, tolerance=tolerance, url=url
+    )
     warn_of(notices)
     print(f"{count} masks in {out}, as {tool} reads them.")
 
@@ -91,8 +92,18 @@ def label_loop(
     from pipeline.compute.runtime import device
     from pipeline.inference.label_loop import CORRECTED, ENTRIES, choose
 
-    options = {"tolerance": tolerance, "url": url, "shapes": shapes, "checkpoint": checkpoint, "device": device()}
-    chosen = choose(checked_book(book), out, by=by, count=count, tool=tool, **options)
+    chosen = choose(
+        checked_book(book),
+        out,
+        by=by,
+        count=count,
+        tool=tool,
+        checkpoint=checkpoint,
+        shapes=shapes,
+        device=device(),
+        tolerance=tolerance,
+        url=url,
+    )
     done = f"; {chosen.corrected} are corrected already" if chosen.corrected else ""
     print(f"{len(chosen.images)} of {chosen.of} images in {out}, first those with most to gain (by {by}){done}.")
     print(f"Correct them, put the tool's export into {out / CORRECTED}, and add {out / ENTRIES} to the book.yaml.")
