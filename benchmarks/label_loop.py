@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _run(given.book, [f"evaluate@{trial.name}" for trial in (*before, *trials)])
     book = checked_book(given.book)
     scores = {one.name: one.metrics["miou"] for one in read_evaluations(book.book.work, list(book.evaluate))}
-    rows = list(_rows(trials, minutes, scores, fmean(scores[trial.name] for trial in before)))
-    _report(Path(book.book.work) / "label_loop.csv", rows)
+    found = list(rows(trials, minutes, scores, fmean(scores[trial.name] for trial in before)))
+    _report(Path(book.book.work) / "label_loop.csv", found)
 
 
 def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -170,7 +170,7 @@ def _add_block(folder: Path, added: Mapping[str, Any]) -> None:
     subprocess.run([sys.executable, "-m", "pipeline", "expand", "--book", folder.as_posix()], check=True)
 
 
-def _rows(
+def rows(
     trials: Sequence[Trial], minutes: Mapping[str, float], scores: Mapping[str, float], before: float
 ) -> Iterator[dict[str, Any]]:
     for corrections in dict.fromkeys(trial.corrections for trial in trials):

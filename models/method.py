@@ -40,6 +40,7 @@ class Method(nn.Module):
         trains: it can be trained; without, its checkpoint is imported.
         from_init: parts that do not learn: the checkpoint that it starts from must have them, for the same classes.
         reads_attention: its backbone must have attention (``with_attention``).
+        reads_texts: its backbone must be an image tower of CLIP, whose features lie beside those of texts.
         reads_tokens: its backbone must be a vision transformer with a class token (``tokens``).
         switches: function of the page -> the option that takes it away where it is 0.
         bands: pairs of options of which the first may be at most the second.
@@ -49,6 +50,7 @@ class Method(nn.Module):
     trains: ClassVar[bool] = True
     from_init: ClassVar[Sequence[str]] = ()
     reads_attention: ClassVar[bool] = False
+    reads_texts: ClassVar[bool] = False
     reads_tokens: ClassVar[bool] = False
     switches: ClassVar[Mapping[str, str]] = {}
     bands: ClassVar[Sequence[tuple[str, str]]] = ()

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -95,6 +95,10 @@ def _section(verb: str) -> Iterator[str]:
     yield f"{summary(helped).splitlines()[0]} An entry makes `{kind_of(verb)}/NAME` in the book's work folder."
     yield f"```yaml\n{entry_text(verb)}\n```"
     yield _fields(model)
+    for key, part in _parts(model):
+        yield f"### `{verb}.NAME.{key}`"
+        yield summary(part)
+        yield _fields(part)
     for field, target in ((field, target) for (owner, field), target in OPTIONS.items() if owner == verb):
         if ":" in target and not (field == "regions" and verb != "annotate"):
             yield f"### `{verb}.NAME.{field}`"
@@ -102,6 +106,14 @@ def _section(verb: str) -> Iterator[str]:
     if verb == "evaluate":
         yield "Of CAMs (`of: cams/NAME`):"
         yield _options("stages.evaluate:score_cams")
+
+
+def _parts(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Keys whose values have keys of their own."""
+    for key, field in model.model_fields.items():
+        for one in get_args(field.annotation):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                yield key, one
 
 
 def _door(door: str, components: Mapping[str, str], heading: str, text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -134,6 +134,7 @@ class ClipVit(Backbone):
         """
         tokens, grid = self.embed(image)
         after, weights = [], []
+        block: Any
         for block in self.resblocks[:count]:
             if attention:
                 tokens, one = block.with_attention(tokens)
@@ -169,7 +170,8 @@ class ClipVit(Backbone):
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """The patches of tokens [B,1+h*w,D] as a map [B,D,h,w]."""
-    return tokens[:, 1:].transpose(1, 2).unflatten(2, grid).contiguous()
+    patches: Tensor = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+    return patches.contiguous()
 
 
 class ClipVitB16(ClipVit):

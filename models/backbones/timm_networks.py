@@ -96,10 +96,10 @@ class TimmNetwork(Backbone):
 
     def levels(self, image: Tensor) -> list[Tensor]:
         """Five maps [B,C,h,w] of a prepared image."""
-        last: Tensor
+        last: Any
         maps: list[Tensor]
         last, maps = self.network.forward_intermediates(image, indices=self.taken, norm=True)
-        if last.dim() == 4 and last.shape[2:] == maps[-1].shape[2:]:
+        if isinstance(last, Tensor) and last.dim() == 4 and last.shape[2:] == maps[-1].shape[2:]:
             maps[-1] = last
         return [maps[0]] * (len(LEVELS) - len(maps)) + maps[-len(LEVELS) :]
 

@@ -2,7 +2,7 @@
 
 CLIP's CAMs spread over its attention, later over what the decoder learned of which patches belong together. With a
 second frozen encoder it is WeCLIP+ (2025). arXiv 2406.11189; numbers in brackets are the equations of
-docs/methods/weclip.md.
+docs/methods/weclip.md, those of WeCLIP+ of docs/methods/weclip_plus.md.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class WeClip(BackboneMethod):
     Source: zbf1991/WeCLIP@0f47db46b5a5:WeCLIP/WeCLIP_model/model_attn_aff_voc.py, WeCLIP/scripts/dist_clip_voc.py.
     """
 
+    reads_texts = True
     from_init = ("texts",)
 
     def __init__(
@@ -266,7 +267,7 @@ class WeClipPlus(WeClip):
         return fused
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """(8): L = L_seg + affinity L_aff + mutual (both sides) + dice Dice."""
+        """(1) there: L = L_seg + affinity L_aff + mutual (both sides) + dice Dice."""
         labels = self._labels(outputs, batch, context.epoch >= self.affinity_start)
         parts = {"affinity": self.affinity * self._affinity_loss(outputs, labels)}
         inside = batch.seeds != IGNORE
@@ -282,7 +283,7 @@ class WeClipPlus(WeClip):
         return parts | {
             "segmentation": seed_cross_entropy(mean, labels, balanced=True),
             "mutual": self.mutual * sum(mutual),
-            "dice": self.dice * dice_loss(mean, labels),  # (9)
+            "dice": self.dice * dice_loss(mean, labels),  # (2) there
         }
 
     def _weighted(self, maps: Tensor, scores: Tensor, channels: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class TwoGaussians:
             steps: at most.
             added: to each variance.
 
-        Source: scikit-learn 1.9:mixture/_gaussian_mixture.py.
+        Source: (Dempster et al. 1977); it stops, and keeps variances from 0, as scikit-learn's ``GaussianMixture``.
         """
         second = _two_means(values, counted) if start is None else start
         mixture = cls._of(values, torch.stack([~second, second], 1) * counted[:, None], added)

@@ -39,7 +39,8 @@ def cell_majority(labels: Tensor, grid: Sequence[int], multiple: Sequence[int]) 
     within = enlarged[rows[:, :, None, None], columns[None, None]]  # [h,block,w,block]
     present = labels.unique()
     counts = torch.stack([(within == value).sum((1, 3)) for value in present])
-    return present[counts.argmax(0)]
+    majority: Tensor = present[counts.argmax(0)]
+    return majority
 
 
 def class_prototypes(features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,10 +66,8 @@ def pooled_features(features: Tensor, masks: npt.NDArray[np.bool_]) -> Tensor:
         features: float [D,h,w] that cover the whole image.
         masks: bool [M,H,W].
     """
-    covered = [
-        F.adaptive_avg_pool2d(torch.from_numpy(mask)[None].to(features), features.shape[1:])[0].flatten()
-        for mask in masks
-    ]
+    grid = (features.shape[1], features.shape[2])
+    covered = [F.adaptive_avg_pool2d(torch.from_numpy(mask)[None].to(features), grid)[0].flatten() for mask in masks]
     if not covered:
         return features.new_zeros(0, len(features))
     return F.normalize(torch.stack(covered) @ features.flatten(1).T, dim=1)

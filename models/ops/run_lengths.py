@@ -27,4 +27,5 @@ def region_of_runs(runs: npt.NDArray[np.int64], size: tuple[int, int]) -> Region
     if runs.size == 0 or runs.min() < 0 or total != size[0] * size[1]:
         raise ValueError(f"run lengths that add up to {total}")
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return values.reshape(size[1], size[0]).T
+    region: Region = values.reshape(size[1], size[0]).T
+    return region

@@ -46,7 +46,9 @@ def points_of_tool(path: Path, catalogue: Catalogue) -> FileItems[Point]:
     return _taken(read_drawings(path, catalogue), "points", POINTS, _point)
 
 
-def _taken(drawings: Drawings, what: str, kinds: Collection[Kind], made: Callable[[Item], Taken]) -> FileItems[Taken]:
+def _taken(
+    drawings: Drawings, what: str, kinds: Collection[Kind], made: Callable[[Item], Taken | None]
+) -> FileItems[Taken]:
     several = [id for id, people in drawings.annotators.items() if len(people) > 1]
     if several:
         raise DataError(

@@ -61,6 +61,8 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
             yield f"{where}.{key}: unknown {key} '{value}'.{closest(str(value), door)}"
     if verb == "import_weights" and entry.untrained and not entry.official:
         yield f"{where}.untrained: belongs to `official:`. Write `architecture: random` for a backbone."
+    if verb == "import_weights" and entry.download and entry.official:
+        yield f"{where}.download: belongs to `architecture:`. Get the file yourself and name it: `file: PATH`."
     if verb == "import_weights" and bool(entry.architecture) == bool(entry.official):
         yield (
             f"{where}: expected either `architecture:` (weights of a backbone) or `official:` (a published network), "
@@ -134,6 +136,9 @@ def _backbone_problems(where: str, method: str, target: str, given: Mapping[str,
     if own and trait(target, "reads_attention") and not has_method(BACKBONES[backbone], "with_attention"):
         able = ", ".join(name for name, target in BACKBONES.items() if has_method(target, "with_attention"))
         yield f"{where}.backbone: '{method}' reads attention; backbones that have it: {able}."
+    if trait(target, "reads_texts") and "clip" not in backbone:
+        towers = ", ".join(name for name in BACKBONES if "clip" in name)
+        yield f"{where}.backbone: '{method}' reads texts beside images, found '{backbone}'. Remedy: one of {towers}."
     if own and trait(target, "reads_tokens"):
         yield (
             f"{where}.backbone: '{method}' reads tokens of a vision transformer, found '{backbone}'. Remedy: one of "

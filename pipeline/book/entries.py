@@ -103,7 +103,8 @@ class ImportWeightsEntry(Entry):
     official: str | None = None
     """A published network, by its name; instead of ``architecture``."""
     classes: list[str] | None = None
-    """Class names of an official network that was trained for neither VOC nor COCO."""
+    """Class names of an official network that was trained for neither VOC nor COCO; of ``clip_es``, which is told them,
+    where they are not VOC's."""
     file: Given
     """The weights, relative to the project root: .pth, .pt, .npz or .safetensors; nothing in them is executed."""
     download: bool = False

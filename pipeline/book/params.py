@@ -269,6 +269,6 @@ def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
         fields = getattr(current, "model_fields", None)
         if fields and part in fields:
             annotation = fields[part].annotation
-            arguments = getattr(annotation, "__args__", ())
+            arguments = [one for one in getattr(annotation, "__args__", ()) if one is not type(None)]
             current = arguments[-1] if arguments else annotation
     return list(getattr(current, "model_fields", {}))

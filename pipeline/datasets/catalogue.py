@@ -128,7 +128,11 @@ class Catalogue:
         """Raises DataError where a file of the data set is there with other bytes than ``prepare`` saw ("": any)."""
         if not sha256 or path in self._same or not path.is_file():
             return
-        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # it went while it was looked at
+            raise self.changed(path, f"the file of sha256 {sha256[:12]}", "none") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
             raise self.changed(path, f"the file of sha256 {sha256[:12]}", "other bytes")
         self._same.add(path)
 

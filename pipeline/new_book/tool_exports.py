@@ -115,7 +115,7 @@ def label_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def export_notes(exports: Sequence[ToolExport]) -> Iterator[str]:
     """What was found, for the user."""
     for one in exports:
-        yield f"{one.path}: {one.export}."
+        yield f"{one.export.source if one.path == '.' else one.path}: {one.export}."
     if len(exports) > 1:
         yield (
             f"Several exports are there ({first_of([one.path for one in exports], 8)}): the first that covers the "

@@ -23,7 +23,8 @@ class ProposalWriter(Writer[Proposals]):
     schema = "proposals"
 
     def encode(self, first: int, items: Sequence[Proposals]) -> tuple[dict[str, list[Array]], Attributes]:
-        rows, attributes = [], {"runs": [], "scores": []}
+        rows: list[Array] = []
+        attributes: Attributes = {"runs": [], "scores": []}
         for position, item in enumerate(items, first):
             self._check(position, item)
             runs = [runs_of(mask) for mask in item.masks]

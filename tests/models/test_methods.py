@@ -27,7 +27,7 @@ from models.structures import (
     StepContext,
     Trainable,
 )
-from tests.helpers.pages import CLASSES, VARIANTS, build
+from tests.helpers.pages import CLASSES, TRAINED, VARIANTS, build
 
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
 
@@ -232,7 +232,7 @@ def test_unknown_parts_get_the_closest_name() -> None:
         build("segmenter", head="asppv3")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_labels_of_pixels_teach_the_methods_that_the_check_thinks_they_do(name: str, batch: Batch) -> None:
     method = build(name, dropout=0.0).eval()
     blocks = torch.zeros_like(batch.seeds)

@@ -252,7 +252,7 @@ def test_walks(preset: str) -> None:
 
 def test_walks_of_clip_es_start_in_boxes() -> None:
     boxes = {preset: settings.boxes for preset, settings in WALKS.items() if settings.boxes}
-    assert boxes == {"clip_es": 0.4, "clip_es_coco": 0.7}
+    assert boxes == {"clip_es": 0.4, "clip_es_coco": 0.7, "excel": 0.79, "excel_coco": 0.88}
     assert all(settings.stretched == (preset in boxes) for preset, settings in WALKS.items())
 
 

@@ -205,6 +205,6 @@ def test_what_the_pages_refuse() -> None:
     ):
         build("toco", backbone="resnet18")
     with pytest.raises(ConfigurationError, match="early as one of the 6 blocks of test_vit, counted from the"):
-        build("toco", early=9).scores(random(1, 3, 32, 32))  # type: ignore[operator]
+        build("toco", early=9).look(random(1, 3, 32, 32))  # type: ignore[operator]
     with pytest.raises(ConfigurationError, match=f"one for each of {CLASSES} classes, found 2"):
         build("dupl", high_end=[0.5, 0.6])

@@ -92,6 +92,10 @@ def test_check_says_what_is_wrong_with_prompts(tmp_path: Path, monkeypatch: pyte
     assert "expected a text with one {} where the words go" in found
     found = problems(tmp_path, monkeypatch, clip={"prompts": {"background": []}})
     assert "import_weights.clip.prompts.background" in found
+    found = problems(tmp_path, monkeypatch, clip={"prompts": {"backgrounds": ["sky"]}})
+    assert "unknown key 'backgrounds'. Did you mean 'background'?" in found
+    found = problems(tmp_path, monkeypatch, clip={"download": True})
+    assert "import_weights.clip.download: belongs to `architecture:`. Get the file yourself" in found
     psa = {"psa": {"official": "psa_cls", "file": "params.yaml", "prompts": {"background": ["sky"]}}}
     found = problems(tmp_path, monkeypatch, import_weights=psa | content()["import_weights"])
     assert "import_weights.psa.prompts: only networks that know classes by texts have prompts: clip_es" in found

@@ -21,11 +21,12 @@ from pipeline.tracking.log import Log
 from tests.helpers.made_book import CLASSES, IDS, SIZE, book, make
 
 MADE = {"data": "made"}
+EPOCH = {"settings": {"epochs": 1}}
 REGIONS = MADE | {"proposer": "regions", "file": "params.yaml", "options": {"method": "slic", "count": 12}}
 SECTIONS: dict[str, Any] = {
     "annotate": {"tags": MADE | {"split": "train", "kind": "tags"}},
     "import_weights": {"random": {"architecture": "random", "file": "params.yaml"}},
-    "train": {"net": MADE | {"supervision": "tags", "method": "classifier", "init": "random"}},
+    "train": {"net": MADE | {"supervision": "tags", "method": "classifier", "init": "random"} | EPOCH},
     "predict_masks": {},
     "import_proposals": {"regions": REGIONS | {"split": "train"}, "regions_val": REGIONS | {"split": "val"}},
     "align_cams": {
@@ -116,7 +117,7 @@ def test_an_empty_bank_is_refused(made: Book) -> None:
         ("import_proposals", "regions", {"split": "trian"}, "has no split 'trian'"),
         ("import_proposals", "regions", {"options": {"count": 0}}, "options.count: expected a whole number above 0"),
         ("propagate_cams", "ot", {"spread": "walk"}, "unknown spread 'walk'. Did you mean 'random_walk'"),
-        ("propagate_cams", "ot", {"spread": "random_walk"}, "which cannot say which pixels belong together"),
+        ("propagate_cams", "ot", {"options": {"preset": "irn"}}, "unknown key 'preset'"),
         ("propagate_cams", "ot", {"instances": True}, "instances: needs `spread: random_walk`, found 'transport'"),
         ("classify_proposals", "bank", {"checkpoint": "random"}, "'random' is imported weights, not a trained method"),
         ("classify_proposals", "bank", {"options": {"neighbours": 0}}, "expected a whole number above 0"),

@@ -93,7 +93,7 @@ class _Bits:
         start, end = self._place, self._ended(count * width)
         window = np.frombuffer(self._content[start // 8 : -(-end // 8)], np.uint8)
         bits = np.unpackbits(window)[start % 8 :][: count * width].reshape(count, width)
-        return np.packbits(bits, axis=1)[:, 0] >> (8 - width)
+        return np.asarray(np.packbits(bits, axis=1)[:, 0] >> (8 - width), np.uint8)
 
     def _ended(self, count: int) -> int:
         """The place behind the next bits, to which it goes."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.datasets.rle import Region
+from models.ops.run_lengths import Region
 
 WORD = 8
 """Bits of a value."""

@@ -11,8 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
-from models.ops.run_lengths import runs_of
-from pipeline.datasets.rle import Region
+from models.ops.run_lengths import Region, runs_of
 from pipeline.datasets.voc_colours import voc_palette
 from pipeline.inference.tools.images import How, Images, LabelledImage
 from pipeline.inference.tools.polygons import outlines

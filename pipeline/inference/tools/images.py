@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from models.errors import ConfigurationError
+from models.ops.run_lengths import Region
 from models.options import NonNegative, require
-from pipeline.datasets.rle import Region, decoded
+from pipeline.datasets.rle import decoded
 from pipeline.inference.coco_ids import CocoIds
 
 Shapes = Literal["masks", "polygons"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.datasets.rle import Region
+from models.ops.run_lengths import Region
 from pipeline.inference.tools.images import How, Images, LabelledImage
 from pipeline.inference.tools.polygons import outlines
 from pipeline.storage.whole import whole_file
@@ -27,7 +27,7 @@ def write(images: Images, folder: Path, how: How) -> None:
     """Write ``folder/ID.json``: polygons, grouped where pieces are cut, or a mask for each class (LabelMe 5.4 on)."""
     for image in images:
         height, width = image.size
-        content = {
+        content: dict[str, Any] = {
             "version": VERSION,
             "flags": {},
             "shapes": list(_shapes(image, how)),

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 from skimage.measure import approximate_polygon, find_contours, label
 
-from pipeline.datasets.rle import Region, of_polygons
+from models.ops.run_lengths import Region
+from pipeline.datasets.rle import of_polygons
 
 Polygon = npt.NDArray[np.float64]
 """[N,2] x, y in pixels from the image's left and top edge; the middle of the first pixel is (0.5, 0.5)."""

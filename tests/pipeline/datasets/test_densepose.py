@@ -89,7 +89,7 @@ def test_a_file_of_another_kind_is_named(bed: Catalogue) -> None:
     with pytest.raises(ConfigurationError, match="split 'test' has no folder of images"):
         make_catalogue("densepose", Path("c"), Path("t"), {"root": "data", "splits": {"test": "points.json"}})
     Path("data/worse.json").write_text('{"images": [{"id": 7, "file_name": "a.jpg"}], "annotations": []}')
-    with pytest.raises(DataError, match=r"worse\.json: expected points, found COCO.s JSON"):
+    with pytest.raises(DataError, match=r"worse\.json: expected a JSON of points"):
         list(annotate_catalogue("points", bed, None, ["a"], {"file": "data/worse.json"}))
 
 

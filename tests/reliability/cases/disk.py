@@ -120,8 +120,8 @@ def _own_disk(size: str) -> None:
 
 
 def _small_disk(random: Random) -> None:
-    """A disk with room for a part of what a stage writes."""
-    _own_disk("64m")
+    """A disk with room for a part of what a stage writes, and for all of it when the filler is gone."""
+    _own_disk("128m")
     free = shutil.disk_usage(".").free
     with FILLER.open("wb") as file:
         file.write(bytes(free - random.choice((0, 4096, 16384, 65536, 262144))))

@@ -1,0 +1,42 @@
+"""The trials of correcting masks are entries of the book, and gains are over the same seeds without corrections."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.label_loop import Trial, rows, sections
+from pipeline.book.lineage import ancestors
+from tests.helpers import made_book
+
+
+def test_each_trial_is_a_chain_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    training = {"data": "made", "supervision": "pseudo", "method": "segmenter", "init": "random"}
+    plain = {
+        "annotate": {"pseudo": {"data": "made", "split": "train", "kind": "masks"}},
+        "train": {"net": training},
+        **{verb: {} for verb in ("export_cams", "refine_cams", "make_pseudo_masks")},
+    }
+    book = made_book.book(**plain)
+    made_book.make(book, truth=False, stages=("supervision/pseudo",))
+    trials = [Trial("none", 0, 1), Trial("random", 2, 1)]
+    added = sections(book, trials, Namespace(checkpoint=None, judge="net"))
+    there = book.model_dump(mode="json", exclude_unset=True)
+    both = {verb: {**there.get(verb, {}), **new} for verb, new in added.items()}
+    grown = made_book.book(**{**plain, **both})
+    before = ancestors(grown, "evaluate", "loop_none_0_1")
+    after = ancestors(grown, "evaluate", "loop_random_2_1")
+    assert ("import_annotations", "corrected_random_2") in after
+    assert not any(verb == "overlay_labels" for verb, _ in before)
+    assert grown.entry("train", "loop_random_2_1").seed == 1
+
+
+def test_gains_are_over_what_there_was_before() -> None:
+    trials = [Trial("confidence", 5, 0), Trial("confidence", 5, 1)]
+    scores = {trials[0].name: 61.0, trials[1].name: 63.0}
+    (row,) = rows(trials, {"corrected_confidence_5": 30.0}, scores, 60.0)
+    assert (row["miou"], row["gain"], row["gain_an_hour"], row["minutes"]) == (62.0, 2.0, 4.0, 30.0)
+    assert row["deviation"] == 1.41
