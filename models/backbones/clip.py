@@ -74,8 +74,9 @@ class ClipVit(Backbone):
     proj: Tensor
 
     def __init__(
-        self, *, width: float = 1.0, output_stride: int = 16, freeze_bn: bool = False, frozen_stages: int = 0
+        self, *, width: float = 1.0, output_stride: int | None = None, freeze_bn: bool = False, frozen_stages: int = 0
     ) -> None:
+        output_stride = output_stride or self.output_strides[0]  # that of its patches; there is no other
         channels = HEAD_CHANNELS * max(1, round(self.full_width * width / HEAD_CHANNELS))
         super().__init__(output_stride, [channels] * len(LAYERS), (channels, output_stride))
         self.strides = dict.fromkeys(self.channels, output_stride)

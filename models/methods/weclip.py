@@ -45,7 +45,9 @@ class WeClip(BackboneMethod):
         backbone: an image tower of CLIP.
         backgrounds: words for what is no class (VOC 25, COCO 23).
         levels: blocks, counted from 1, whose patches the decoder reads; None for all but the last.
-        head_width: channels of the decoder (256). decoder_blocks: its transformer blocks (3). heads: of each (8).
+        head_width: channels of the decoder (256).
+        decoder_blocks: its transformer blocks (3).
+        heads: of each transformer block (8).
         dropout: of whole channels before them.
         pairs: affinity of two patches, "product" (WeCLIP) or "centred" (ExCEL).
         threshold: share of a CAM's maximum above which its boxes lie (VOC 0.4, COCO 0.7); 0: no boxes.

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from models.ops.background import Scores
 from models.ops.resize import resize_bilinear
@@ -69,6 +68,8 @@ def contour_boxes(scores: Scores, threshold: float) -> npt.NDArray[np.int64]:
 
     Source: linyq2117/CLIP-ES@3893f81:utils.py (scoremap2bbox).
     """
+    from scipy import ndimage  # here: the check of a book has no need of it
+
     levels = (scores * np.float32(255)).astype(np.uint8)
     above = np.pad(levels > int(threshold * float(levels.max())), 1)
     pieces, _ = ndimage.label(above, EIGHT)

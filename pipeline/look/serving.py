@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -72,9 +73,15 @@ def new_guard(host: str, port: int) -> Guard:
 
 def address(guard: Guard, port: int) -> str:
     """What a browser on this machine opens."""
-    anywhere = guard.host in ("0.0.0.0", "::")
-    host = "127.0.0.1" if anywhere else f"[{guard.host}]" if ":" in guard.host else guard.host
+    host = "127.0.0.1" if _is_every_address(guard.host) else f"[{guard.host}]" if ":" in guard.host else guard.host
     return f"http://{host}:{port}/{guard.token}/"
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 def who_can_reach(guard: Guard, port: int) -> str:

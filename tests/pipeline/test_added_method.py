@@ -86,7 +86,7 @@ outputs = method(batch)
 assert outputs["logits"].shape == (2, 4, 4, 4) and method.stride == 16, outputs["logits"].shape
 assert method.losses(outputs, batch, StepContext(0, 2, 1))["segmentation"] > 0
 options = page_options("mine", {"high": 0.9})
-assert options["high"] == 0.9 and options["frozen_stages"] == 0 and len(options) == 9, options
+assert options["high"] == 0.9 and options["frozen_stages"] == 0 and len(options) == 10, options
 """
 
 

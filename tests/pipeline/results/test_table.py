@@ -85,7 +85,7 @@ def test_where_a_number_comes_from(table: PaperTable) -> None:
     assert cam["crf"] is raw["crf"] is None
     assert (pseudo["crf"]["bilateral_sxy"], tested["crf"]["preset"]) == (40, "irn")
     assert cam["thresholds"] == {"best_threshold": 0.53, "fixed_threshold": 0.25}
-    assert pseudo["thresholds"] == {"rule": "complement", "peak": 0.0}
+    assert pseudo["thresholds"] == {"rule": "complement", "peak": 0.0, "confidence": 0.0}
     assert cam["init"] == ["random: random"]
     assert [(each["name"], each["labels"]) for each in raw["trained"]] == [
         ("classifier", "image tags"),

@@ -146,7 +146,7 @@ def test_missing_files_and_unknown_names_are_told_apart(tmp_path: Path) -> None:
         import_weights("resnet18", tmp_path / "w.h5")
     with pytest.raises(ConfigurationError, match="Did you mean 'resnet18'"):
         import_weights("resnet-18", tmp_path / "w.pth")
-    with pytest.raises(ConfigurationError, match="Valid: half, imagenet"):
+    with pytest.raises(ConfigurationError, match="Valid: clip, half, imagenet"):
         import_weights("resnet18", tmp_path / "w.pth", normalisation="zero")  # type: ignore[arg-type]
 
 
