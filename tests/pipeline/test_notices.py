@@ -32,6 +32,7 @@ def test_first_names() -> None:
     assert first_of(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
+@pytest.mark.slow
 def test_table_report_and_check_show_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,8 @@ from pipeline.storage.stores import CamStore, MaskStore
 from pipeline.tracking.log import Log
 from tests.helpers.made_book import CLASSES, IDS, SIZE, book, make
 
+pytestmark = pytest.mark.slow
+
 MADE = {"data": "made"}
 EPOCH = {"settings": {"epochs": 1}}
 REGIONS = MADE | {"proposer": "regions", "file": "params.yaml", "options": {"count": 12}}

@@ -28,6 +28,8 @@ from pipeline.compute.scratch import SCRATCH
 from pipeline.storage.stores import Header, MaskStore
 from pipeline.tracking.log import dvc_md5
 
+pytestmark = pytest.mark.slow
+
 dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")  # its defaults are there before a test sets one, and stay when that is undone
 
@@ -112,7 +114,6 @@ def _kill(pid: int, chunk: int) -> None:
     time.sleep(1)
 
 
-@pytest.mark.slow
 def test_a_store_is_the_same_bytes_whatever_the_engine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
@@ -335,7 +336,6 @@ def _die_with_its_machine(chunk: int) -> int:
     return chunk
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("on_dask")
 def test_chunks_of_a_machine_that_is_gone_are_done_by_others(address: str, project: Path) -> None:
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
@@ -360,7 +360,6 @@ def _stop(chunk: int) -> int:
     return chunk
 
 
-@pytest.mark.slow
 def test_the_chunk_of_a_worker_that_hangs_is_done_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
     setting_of_dask = {"distributed.scheduler.worker-ttl": "10s", "distributed.scheduler.allowed-failures": 3}

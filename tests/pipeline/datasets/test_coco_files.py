@@ -152,6 +152,7 @@ def taken_or_refused(root: Path, data: str | bytes) -> None:
         assert len(message.encode()) < 8000
 
 
+@pytest.mark.slow
 @settings(200)
 @hypothesis.given(way=st.sampled_from(places_in(RICH)[1:]), value=VALUE)
 def test_any_value_in_any_place_is_taken_or_refused(place: Path, way: tuple[Any, ...], value: Any) -> None:

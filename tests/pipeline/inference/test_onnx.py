@@ -18,6 +18,8 @@ from pipeline.inference.onnx_export import Exported, check_target, export_onnx, 
 from pipeline.inference.trained import Place
 from pipeline.storage.checkpoints import build_method
 
+pytestmark = pytest.mark.slow
+
 onnxruntime = pytest.importorskip("onnxruntime")
 CLASSES = ("Hündin", "cow")
 IMAGES = comparison_images(Place(Path("nowhere")), [])
@@ -61,7 +63,6 @@ def test_any_size_and_batch_with_metadata(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_every_head_at_full_resolution(tmp_path: Path, head: str) -> None:
     method = network(head=head, align_corners=head == "aspp_v2")
@@ -70,13 +71,11 @@ def test_every_head_at_full_resolution(tmp_path: Path, head: str) -> None:
     assert answer(tmp_path, torch.rand(2, 3, 45, 61)).shape == (2, 3, 45, 61)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet50"])
 def test_other_backbones(tmp_path: Path, backbone: str) -> None:
     assert export(tmp_path, network(backbone=backbone, output_stride=8)).difference < 1e-3
 
 
-@pytest.mark.slow
 def test_a_fixed_size_and_images_of_another(tmp_path: Path) -> None:
     assert export(tmp_path, network(), size=(64, 96)).input == ("batch", 3, 64, 96)
     assert answer(tmp_path, torch.rand(2, 3, 64, 96)).shape == (2, 3, 4, 6)
@@ -115,7 +114,6 @@ def test_targets_that_are_none(tmp_path: Path) -> None:
         check_target(tmp_path / "gone" / "net.onnx")
 
 
-@pytest.mark.slow
 def test_spml_answers_at_stride_four(tmp_path: Path) -> None:
     from models.methods.spml import Spml
 

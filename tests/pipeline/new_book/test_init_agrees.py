@@ -284,6 +284,7 @@ def test_remedies_can_be_given_to_init_as_messages_say_them(data: Path) -> None:
         assert hint in str(output.exception)
 
 
+@pytest.mark.slow
 def test_a_stage_with_an_option_that_no_reader_has_is_no_bug(data: Path) -> None:
     done = init(data, weights="random")
     path = Path(done.path, "params.yaml")

@@ -226,6 +226,7 @@ def test_steps_need_no_data_set(book: Book, tmp_path: Path) -> None:
     assert found["train@classifier"] == "2,000 steps of 16 images"
 
 
+@pytest.mark.slow
 def test_times_are_those_of_the_last_finished_runs(book: Book) -> None:
     """As MLflow itself writes them: the query is on its tables."""
     from pipeline.tracking.recorder import connect

@@ -25,6 +25,8 @@ from pipeline.running.stage_process import read_killed, repro_command, under_way
 from tests.helpers.tiny_graph import DIAMOND, ENVIRONMENT, dvc, project, stage
 from tests.pipeline.running.test_walk import run_plan, states
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

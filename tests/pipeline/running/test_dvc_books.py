@@ -14,6 +14,8 @@ from pipeline.running.dvc_books import one_book, one_book_command, other_books
 from pipeline.running.graph import read_graph
 from tests.helpers.tiny_graph import ENVIRONMENT, dvc
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

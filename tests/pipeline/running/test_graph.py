@@ -34,6 +34,7 @@ def dag_edges(folder: Path, under: str) -> set[tuple[str, str]]:
 ON_DEVICE = {"train", "export_cams", "propagate_cams", "predict_masks", "evaluate_boxes"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("book", [".", pytest.param("recipes/voc_mini", marks=pytest.mark.slow)])
 def test_the_graph_of_a_book_is_the_one_that_dvc_draws(book: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

@@ -21,6 +21,8 @@ from pipeline.running.stage_process import (
 )
 from tests.helpers.tiny_graph import ENVIRONMENT, project, stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

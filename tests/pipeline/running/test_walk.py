@@ -10,6 +10,8 @@ from pipeline.running.graph import Graph, plan, read_graph
 from pipeline.running.plan import PlanRun
 from tests.helpers.tiny_graph import DIAMOND, ENVIRONMENT, project, stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

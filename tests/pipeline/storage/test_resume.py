@@ -20,6 +20,8 @@ from models.errors import TrainingError
 from pipeline.storage.resume import Resume
 from tests.helpers.tiny_training import STEPS, Run
 
+pytestmark = pytest.mark.slow
+
 RANDOM = {"dropout": 0.5, "noise": 0.1}
 
 

@@ -22,6 +22,8 @@ from pipeline.tracking.recorder import connect, record
 from pipeline.tracking.runs import RunFinder, find_runs
 from pipeline.tracking.stores import LocalStore, ServedStore, open_store
 
+pytestmark = pytest.mark.slow
+
 STAGES = """
 import os, signal, sys
 from pathlib import Path
