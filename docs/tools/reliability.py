@@ -37,7 +37,7 @@ def text_of(records: Sequence[Record]) -> str:
     """The page of these records: how often each case held, what its trials saw, what failed, where it was run."""
     if not records:
         return HEAD + EMPTY
-    columns = ["case", "what is done, and what holds", "trials", "of", "held", "seen", "minutes", "peak, MB"]
+    columns = ["case", "what is done, and what holds", "trials", "of", "held", "seen", "minutes", "MB more at the peak"]
     rows = table(columns, [_row(record) for record in records])
     return "\n".join([HEAD, rows, "", *_failures(records), _places(records)])
 
