@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import hypothesis
 import pytest
+
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")  # of projects that tests make; test_connections.py does without
 
 LONG = (
     "test_tutorials.py",

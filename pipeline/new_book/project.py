@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,9 +60,9 @@ def make_project(data: Path, made: list[Path]) -> None:
 def _init_dvc(root: Path) -> None:
     repository = _git_repository(root)
     how = [] if repository == root.resolve() else ["--subdir"] if repository else ["--no-scm"]
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "init", "--quiet", *how], capture_output=True, text=True, check=False
-    )
+    quiet = os.environ | {"DVC_NO_ANALYTICS": "1"}  # the configuration that says so is written afterwards
+    command = [sys.executable, "-m", "dvc", "init", "--quiet", *how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
     if done.returncode:
         raise Weak2MaskError(f"{root}: DVC does not start here: {done.stderr.strip()}")
     no_scm = "" if repository else "    no_scm = true\n"

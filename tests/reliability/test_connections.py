@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.test_end_to_end import ENVIRONMENT, project, small_book
+from tests.test_end_to_end import ENVIRONMENT, ROOT, project, small_book
 
 WATCH = """
 import os, socket
@@ -47,6 +48,10 @@ socket.socket, socket.getaddrinfo = _Watched, _watched
 """A sitecustomize.py: notes where each process of Python connects to, and which names it asks for."""
 
 
+UNWATCHED = ("WEAK2MASK_TRACKING", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")
+"""Variables of the tests' environment that a user's does not have."""
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A small book in a project, and an environment whose processes note their connections in ``SEEN``."""
@@ -54,9 +59,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(WATCH)
     place = project(folder / "toy", small_book())
-    environment = {
-        name: value for name, value in ENVIRONMENT.items() if name not in ("WEAK2MASK_TRACKING", "DO_NOT_TRACK")
-    }
+    environment = {name: value for name, value in ENVIRONMENT.items() if name not in UNWATCHED}
     return place, environment | {"PYTHONPATH": f"{folder / 'site'}:{place}", "SEEN": str(folder / "seen.txt")}
 
 
@@ -85,6 +88,23 @@ def test_a_command_that_only_reads_connects_nowhere(watched: tuple[Path, dict[st
     folder, environment = watched
     command = [sys.executable, "-m", "pipeline", "check"]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    assert strangers(environment) == set()
+
+
+@pytest.mark.slow
+def test_a_new_project_connects_nowhere(watched: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    environment = watched[1] | {"SEEN": str(tmp_path / "seen"), "PYTHONPATH": f"{watched[0].parent / 'site'}:{ROOT}"}
+    (tmp_path / "farm" / "images").mkdir(parents=True)
+    (tmp_path / "user").mkdir()
+    for k in range(8):
+        Image.new("RGB", (60, 40)).save(tmp_path / "farm" / "images" / f"{k}.png")
+    rows = "".join(f"{k}.png,{('cat', 'cow')[k % 2]}\n" for k in range(8))
+    (tmp_path / "farm" / "tags.csv").write_text(f"image,tags\n{rows}")
+    command = [sys.executable, "-m", "pipeline", "init", "../farm", "--weights", "random"]
+    done = subprocess.run(command, cwd=tmp_path / "user", env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "user" / ".dvc").is_dir()
+    time.sleep(15)  # DVC's report is sent by a process that goes on alone
     assert strangers(environment) == set()
 
 
