@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -57,6 +58,20 @@ def test_a_project_without_git(data: Path, folder: Path) -> None:
     stage = yaml.safe_load((Path(done.path) / "dvc.yaml").read_text())["stages"]["code"]
     assert stage["deps"] == [MARK.name, "${book.params}"]
     assert init(data, book="recipes/second", weights="random").new_project == ""
+
+
+def test_dvc_reports_nothing_to_its_makers(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even of its own start, which is before there is a configuration that forbids it."""
+    monkeypatch.delenv("DVC_NO_ANALYTICS")
+    started, run = {}, subprocess.run
+
+    def watched(command: list[str], **options: Any) -> Any:
+        started[command[-1] if command[0] == "git" else command[2]] = options.get("env", {})
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", watched)
+    init(data, weights="random")
+    assert started["dvc"]["DVC_NO_ANALYTICS"] == "1"
 
 
 @pytest.mark.parametrize("below", [False, True])
