@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -11,7 +10,7 @@ from models.metrics.label_cost import TIMED, label_seconds, mixture_seconds
 from pipeline.book.artifacts import artifact
 from pipeline.book.lineage import Node
 from pipeline.book.params import Book
-from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets import catalogue as listing
 
 
 def label_cost(book: Book, nodes: Sequence[Node]) -> dict[str, Any] | None:
@@ -37,9 +36,9 @@ def label_cost(book: Book, nodes: Sequence[Node]) -> dict[str, Any] | None:
     for (data, split), entries in given.items():
         folder = artifact(book.book.work, "catalogues", data)
         named = [each for entry in entries for each in _kinds(entry)]
-        if not Path(folder).is_dir() or not set(named) <= set(TIMED):
+        if not (folder / listing.FILE).is_file() or not set(named) <= set(TIMED):
             return None
-        catalogue = Catalogue.load(folder)
+        catalogue = listing.Catalogue.load(folder)
         ids = catalogue.ids(split)
         present = _present(catalogue, ids) if set(named) != {"tags"} else 0.0
         if present is None:
@@ -51,7 +50,7 @@ def label_cost(book: Book, nodes: Sequence[Node]) -> dict[str, Any] | None:
     return {"kinds": sorted(kinds), "images": images, "minutes": seconds / 60} if images else None
 
 
-def _present(catalogue: Catalogue, ids: Sequence[str]) -> float | None:
+def _present(catalogue: listing.Catalogue, ids: Sequence[str]) -> float | None:
     """Mean number of classes of an image; None where none has published tags."""
     counts = [len(tags) for id in ids if (tags := catalogue.entry(id).tags) is not None]
     return fmean(counts) if counts else None
