@@ -93,14 +93,15 @@ def read_drawings(path: Path, catalogue: Catalogue) -> Drawings:
 
 
 def _written(path: Path) -> tuple[int, int]:
-    """When it was written: of a folder, its own time, and that of the folders in it."""
+    """When it was written, and its size: of a folder, the last time of all its folders, and how many files they have."""
     try:
         status = path.stat()
     except OSError:
         raise DataError(f"{path}: expected an export of a labelling tool, found no such file.") from None
     if not path.is_dir():
         return status.st_mtime_ns, status.st_size
-    return max([status.st_mtime_ns, *(os.stat(place).st_mtime_ns for place, _, _ in os.walk(path))]), 0
+    places = [(os.stat(place).st_mtime_ns, len(files)) for place, _, files in os.walk(path)]
+    return max(time for time, _ in places), sum(count for _, count in places)
 
 
 @lru_cache(maxsize=4)
