@@ -93,7 +93,7 @@ def read_drawings(path: Path, catalogue: Catalogue) -> Drawings:
 
 
 def _written(path: Path) -> tuple[int, int]:
-    """When it was written, and its size: of a folder, the last time of all its folders, and how many files they have."""
+    """When it was written, and its size: of a folder the last time of all its folders, and how many files they have."""
     try:
         status = path.stat()
     except OSError:
