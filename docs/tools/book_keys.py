@@ -17,7 +17,7 @@ from docs.tools.tables import table
 from docs.tools.types import as_yaml, in_words
 from models.methods import ADD_ONS
 from pipeline.book.artifacts import VERBS, kind_of
-from pipeline.book.entries import BookSettings, RecipeRow, RepeatsRow, TableSettings
+from pipeline.book.head import BookSettings, RecipeRow, RepeatsRow, TableSettings
 from pipeline.book.options import DOORS, OPTIONS
 from pipeline.book.params import Book
 from pipeline.book.signatures import options_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from models.errors import closest
-from pipeline.book.entries import RecipeRow
+from pipeline.book.head import RecipeRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column, published
 

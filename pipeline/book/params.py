@@ -21,7 +21,6 @@ from pipeline.book.artifacts import PRODUCERS, VERBS, kind_of
 from pipeline.book.entries import (
     AlignCamsEntry,
     AnnotateEntry,
-    BookSettings,
     ClassifyProposalsEntry,
     EvaluateBoxesEntry,
     EvaluateEntry,
@@ -36,10 +35,10 @@ from pipeline.book.entries import (
     PrepareEntry,
     PropagateCamsEntry,
     RefineCamsEntry,
-    TableSettings,
     TrainEntry,
 )
 from pipeline.book.expansion import Expansion
+from pipeline.book.head import BookSettings, TableSettings
 from pipeline.book.lines import located, with_line
 from pipeline.book.yaml_text import parse_once
 from pipeline.compute.project import is_root

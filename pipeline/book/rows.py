@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.book.each import EACH, Scope
-from pipeline.book.entries import RecipeRow, RepeatsRow
+from pipeline.book.head import RecipeRow, RepeatsRow
 from pipeline.book.judge import Judgement
 from pipeline.book.written import Path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import Weak2MaskError
-from pipeline.book.entries import RecipeRow
+from pipeline.book.head import RecipeRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS, Column, published
 from pipeline.book.warnings import made_notices

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.book.entries import ClassifyProposalsEntry, PredictMasksEntry, RecipeRow
+from pipeline.book.entries import ClassifyProposalsEntry, PredictMasksEntry
+from pipeline.book.head import RecipeRow
 from pipeline.book.lineage import entry_inputs
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from models.errors import DataError, Weak2MaskError
-from pipeline.book.entries import RecipeRow
+from pipeline.book.head import RecipeRow
 from pipeline.book.params import Book
 from pipeline.results.tables import paper as paper_module
 from pipeline.results.tables.evaluations import read_metrics
