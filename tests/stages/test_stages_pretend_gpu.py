@@ -84,7 +84,7 @@ def test_the_stages_answer_as_on_the_cpu(name: str) -> None:
     assert [key for key, _ in found] == [key for key, _ in expected]
     for (key, value), (_, wanted) in zip(found, expected, strict=True):
         if name in FUSED and value.dtype.kind == "f":
-            np.testing.assert_allclose(value, wanted, rtol=1e-3, atol=1e-4, err_msg=f"{name}: {key}")
+            np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-5, err_msg=f"{name}: {key}")
         else:
             np.testing.assert_array_equal(value, wanted, err_msg=f"{name}: {key}")
 
