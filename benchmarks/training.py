@@ -1,4 +1,4 @@
-"""Steps of training on a CPU: the classifier's plain loop, SEAM's losses, a depthwise layer in bfloat16."""
+"""Steps of training on a CPU: the classifier's plain loop, SEAM's losses, a depthwise layer."""
 
 from __future__ import annotations
 
@@ -59,6 +59,9 @@ def as_trained(x: Step) -> Results:
 
 def plain_step(x: Step) -> Results:
     """Forward pass, losses and backward pass in float32 on contiguous tensors: the loop as a tutorial has it."""
+    for layer in x.method.modules():
+        if isinstance(layer, DepthwiseConv2d):
+            layer.__class__ = nn.Conv2d
     return _learnt(x.method, x.method(x.batch), x.batch)
 
 
@@ -127,7 +130,7 @@ def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """Input [B,K,h,w] in bfloat16, channels last, that records gradients; ``make`` builds a layer of some class."""
+    """Input [B,K,h,w], channels last, that records gradients; ``make`` builds a layer of some class."""
 
     x: Tensor
     make: Callable[[type[nn.Conv2d]], nn.Conv2d]
@@ -143,7 +146,14 @@ def dilated(images: int, channels: int, side: int) -> Layer:
     return _layer(images, channels, side, {"dilation": 2, "padding": 2})
 
 
-def _layer(images: int, channels: int, side: int, options: dict[str, int]) -> Layer:
+def dilated_float32(images: int, channels: int, side: int) -> Layer:
+    """The same layers in float32."""
+    return _layer(images, channels, side, {"dilation": 2, "padding": 2}, torch.float32)
+
+
+def _layer(
+    images: int, channels: int, side: int, options: dict[str, int], dtype: torch.dtype = torch.bfloat16
+) -> Layer:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(images, channels, side, side, generator=generator)
     weight = torch.randn(channels, 1, 3, 3, generator=generator)
@@ -153,13 +163,12 @@ def _layer(images: int, channels: int, side: int, options: dict[str, int]) -> La
         layer.weight.data.copy_(weight)
         return layer
 
-    half = x.bfloat16().contiguous(memory_format=torch.channels_last)
-    return Layer(half.requires_grad_(), make)
+    return Layer(x.to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_(), make)
 
 
 def depthwise(x: Layer) -> Results:
-    """Forward and backward pass of ``DepthwiseConv2d``: undilated convolutions of stride 1, for which torch is fast
-    where the CPU has instructions for bfloat16. Where it lacks them, trainings are in float32 and do not take this way.
+    """Forward and backward pass of ``DepthwiseConv2d``: undilated convolutions of stride 1, for which torch is fast: in
+    bfloat16 where the CPU has instructions for it, in float32 everywhere (there, with a dilation alone).
     """
     return _passes(x, DepthwiseConv2d)
 
@@ -171,12 +180,13 @@ def torch_depthwise(x: Layer) -> Results:
 
 def _passes(x: Layer, of: type[nn.Conv2d]) -> Results:
     layer = x.make(of)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=x.x.dtype == torch.bfloat16):
         y = layer(x.x)
     return with_gradient(y.float().square().mean(), x.x, layer.weight)
 
 
 LAYER = {"images": 2, "channels": 96, "side": 32}
+WIDE = {"images": 8, "channels": 960, "side": 16}
 TINY = {"images": 1, "channels": 4, "side": 8}
 CASES = {
     "classifier": Case(
@@ -200,5 +210,8 @@ CASES = {
     "strided": Case("Depthwise, stride 2, bfloat16", strided, depthwise, torch_depthwise, LAYER, TINY, tolerance=2e-2),
     "dilated": Case(
         "Depthwise, dilation 2, bfloat16", dilated, depthwise, torch_depthwise, LAYER, TINY, tolerance=2e-2
+    ),
+    "dilated_float32": Case(
+        "Depthwise, dilation 2, float32", dilated_float32, depthwise, torch_depthwise, WIDE, TINY, tolerance=1e-4
     ),
 }

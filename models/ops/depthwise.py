@@ -1,7 +1,8 @@
-"""Depthwise convolutions whose backward pass is as fast as their forward pass, in bfloat16 on a CPU.
+"""Depthwise convolutions whose backward pass is as fast as their forward pass on a CPU.
 
-There, torch has a fast kernel for stride 1 and dilation 1 alone; the others are up to 50 times as slow. A convolution
-with a stride has the gradient of one without, zeros between; one with dilation d is d x d undilated ones, side by side.
+Torch has no fast kernel for it with a dilation, and in bfloat16 none with a stride either (up to 50 times as slow). A
+convolution with a stride has the gradient of one without, zeros between; one with dilation d is d x d undilated ones,
+side by side.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ class DepthwiseConv2d(nn.Conv2d):
     """``nn.Conv2d`` with as many groups as channels, a 3x3 kernel and no bias; results agree up to rounding."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (torch.is_grad_enabled() and input.device.type == "cpu" and _in_bfloat16()):
+        dtype = torch.bfloat16 if _in_bfloat16() else input.dtype
+        if not (torch.is_grad_enabled() and input.device.type == "cpu" and self._gains_in(dtype)):
             return super().forward(input)
-        x, weight = input.to(torch.bfloat16), self.weight.to(torch.bfloat16)
+        x, weight = input.to(dtype), self.weight.to(dtype)
         convolved: Tensor = _Depthwise.apply(x, weight, self.stride[0], self.dilation[0])
         return convolved
+
+    def _gains_in(self, dtype: torch.dtype) -> bool:
+        """In float32, torch's pass with a stride is the faster one."""
+        return dtype == torch.bfloat16 or (dtype == torch.float32 and self.dilation[0] > 1)
 
 
 def quicken(module: nn.Module) -> None:

@@ -63,13 +63,23 @@ def test_gradients_in_bfloat16(stride: int, rate: int, size: tuple[int, int]) ->
     torch.testing.assert_close(found[2], of_weight, rtol=0.01, atol=0.05)
 
 
+@pytest.mark.parametrize(("stride", "rate", "fast_way"), [(2, 1, False), (1, 2, True), (1, 3, True), (4, 1, False)])
+def test_float32_takes_the_fast_way_with_a_dilation_alone(stride: int, rate: int, fast_way: bool) -> None:
+    plain, fast = pair(stride, rate)
+    x = torch.randn(2, 6, 8, 8, requires_grad=True)
+    assert (fast(x).grad_fn.name() == "_DepthwiseBackward") == fast_way
+    for ours, theirs in zip(gradients(fast, x, bfloat16=False), gradients(plain, x, bfloat16=False), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_other_precisions_and_inference_are_untouched() -> None:
     plain, fast = pair(1, 2)
     x = torch.randn(2, 6, 8, 8)
-    for ours, theirs in zip(gradients(fast, x, bfloat16=False), gradients(plain, x, bfloat16=False), strict=True):
-        assert torch.equal(ours, theirs)
     with torch.inference_mode():
         assert torch.equal(fast(x), plain(x))
+    for layer in (plain, fast):
+        layer.double()
+    assert fast(x.double()).grad_fn.name() == plain(x.double()).grad_fn.name()
 
 
 @pytest.mark.parametrize(
