@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.running.times import FOLDER as TIMES
 from tests.helpers.tiny_graph import ENVIRONMENT as DVC_ENVIRONMENT
 from tests.reliability.book import ROOT, WORK, Tree, content, tree
 from tests.reliability.frame import ENVIRONMENT, Case, Counts
@@ -68,7 +69,8 @@ def _reference(book: dict[str, Any]) -> tuple[Tree, float]:
 
 
 def _artefacts(folder: Path) -> Tree:
-    return tree(folder / WORK)
+    """All below the work folder but the seconds that stages took, which no run repeats."""
+    return {path: digest for path, digest in tree(folder / WORK).items() if Path(path).parts[0] != TIMES}
 
 
 def _project(folder: Path, book: dict[str, Any]) -> Path:
