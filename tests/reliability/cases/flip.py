@@ -178,8 +178,8 @@ def _text(value: Any) -> str:
 CASES = {
     "byte": Case(
         "One bit of a catalogue (and its images), ground truth (and its masks), supervision, CAM store, proposals, "
-        "mask store, checkpoint, resume state or evaluation is flipped: reading all of it is refused, or gives what was "
-        "written",
+        "mask store, checkpoint, resume state or evaluation is flipped: reading all of it is refused, or gives what "
+        "was written",
         trial,
         quick=2,
         long=250,
