@@ -14,21 +14,21 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     there are no sets: 40 tuples, each of which holds the one before it twice, take hours to hash.
     """
 
-    def _set_item(self) -> None:
+    def _set_item(self: Any) -> None:
         value = self.stack.pop()
         key = self.stack.pop()
         self.stack[-1][_plain(key)] = value
 
-    def _set_items(self) -> None:
+    def _set_items(self: Any) -> None:
         items = self.pop_mark()
         for key, value in zip(items[::2], items[1::2], strict=True):
             self.stack[-1][_plain(key)] = value
 
-    def _dict(self) -> None:
+    def _dict(self: Any) -> None:
         items = self.pop_mark()
         self.append({_plain(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
 
-    def _byte_array(self) -> None:
+    def _byte_array(self: Any) -> None:
         """Reads before it makes room: ten bytes of a file can ask for 64 GB."""
         (length,) = struct.unpack("<Q", self.read(8))
         content = self.read(length)
@@ -36,10 +36,10 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
             raise pickle.UnpicklingError("a byte array that breaks off")
         self.append(bytearray(content))
 
-    def _refused(self) -> None:
+    def _refused(self: Any) -> None:
         raise pickle.UnpicklingError("a set")
 
-    dispatch = {
+    dispatch: Any = {
         **pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
