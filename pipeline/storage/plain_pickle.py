@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 
 class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
@@ -39,7 +39,7 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     def _refused(self: Any) -> None:
         raise pickle.UnpicklingError("a set")
 
-    dispatch: Any = {
+    dispatch: ClassVar[Any] = {
         **pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,

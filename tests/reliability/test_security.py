@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -27,10 +28,14 @@ from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.label_files import read_labels
 from pipeline.datasets.sbd import read_mat
+from pipeline.inference.inputs import find_images
+from pipeline.inference.predict import predict
+from pipeline.inference.worker import PredictOptions
 from pipeline.storage.checkpoints import read_checkpoint
 from pipeline.storage.csv_cells import plain_cell
 from pipeline.storage.resume import Resume
 from pipeline.weights.pretrained import read_entries
+from tests.helpers import look_book, made_book
 from tests.helpers.coco_folder import square, write_coco
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +193,29 @@ def test_a_link_in_a_data_set_is_read_and_nothing_is_written_through_it(tmp_path
     before = (tmp_path / "elsewhere.png").read_bytes()
     made(tmp_path, "folder", data)
     assert (tmp_path / "elsewhere.png").read_bytes() == before
+
+
+def test_an_image_whose_name_nothing_can_say_costs_no_other_its_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name of other bytes than UTF-8, or with a control character, in JSON and in the XML of CVAT."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEAK2MASK_WORKERS", "0")
+    look_book.make_network(look_book.book())
+    Path("photos").mkdir()
+    for name in (b"a<&>.png", b"b\xff.png", b"c\x01.png"):
+        with open(os.path.join(b"photos", name), "wb") as file:
+            Image.new("RGB", (40, 32), (9, 90, 200)).save(file, "PNG")
+    summary = predict(
+        find_images(["photos"]), Path("work/made/checkpoints/net"), made_book.CLASSES, Path("out"),
+        PredictOptions(scales=(1.0,)), formats=("json", "coco", "cvat", "labelme", "labelstudio", "yolo"),
+    )  # fmt: skip
+    assert (summary.images, len(summary.problems)) == (1, 2)
+    with pytest.raises(DataError, match="expected a name in UTF-8 without control characters"):
+        summary.raise_problems()
+    json.dumps(summary.plain()).encode()
+    (image,) = ElementTree.parse("out/cvat/annotations.xml").iter("image")
+    assert image.get("name") == "a<&>.png"
 
 
 def made(tmp_path: Path, reader: str, root: Path) -> Any:
