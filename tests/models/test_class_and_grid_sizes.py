@@ -1,0 +1,197 @@
+"""Published constants that depend on the number of classes or cells: the options that make them independent of it.
+
+Each is as published at VOC's 20 classes and at 56 cells, and stays so where classes are added that no image has, or where
+the grid is finer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.errors import ConfigurationError
+from models.losses.class_means import class_mean, hardest_mean
+from models.losses.feature_similarity import feature_similarity, sigma_in_cells
+from models.losses.multiscale_attention import multiscale_attention
+from models.losses.prototype_contrast import (
+    ContrastView,
+    Draws,
+    contrast_view,
+    draw_hard_pixels,
+    intra_view_loss,
+    present_classes,
+    prototype_contrast,
+    semi_hard_ranks,
+)
+from models.losses.regional_contrast import regional_contrast
+from models.losses.seam import View, comparable_views, equivariance_losses
+from models.losses.transform_contrast import mutual_compensation, transform_view
+from models.methods.rcm_mam import RcmMam
+from tests.helpers.on_device import seeded
+from tests.helpers.pages import build
+
+VOC = 20
+TAGS = torch.tensor([[True, False], [True, True], [False, False]])
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def with_absent(maps: Tensor, classes: int, front: int) -> Tensor:
+    """Maps [N,K,...] with random channels behind, for classes that no image has: [N,front+classes,...]."""
+    added = random(len(maps), front + classes - maps.shape[1], *maps.shape[2:], seed=9)
+    return torch.cat([maps, added], 1)
+
+
+def tags_of(classes: int) -> Tensor:
+    return F.pad(TAGS, (0, classes - TAGS.shape[1]))
+
+
+def equivariance(classes: int, counted: int) -> list[float]:
+    tags = tags_of(classes)
+    views = [
+        View.of(*(with_absent(random(3, 3, size, size, seed=s + size), classes, 1) for s in (1, 2)), tags, (8, 8))
+        for size in (8, 5)
+    ]
+    found = equivariance_losses(*comparable_views(views[0], views[1], tags), 0.2, counted)
+    return [found.plain.item(), found.cross_first.item(), found.cross_second.item()]
+
+
+def compensator(classes: int, counted: int) -> list[float]:
+    tags = tags_of(classes)
+    seen = [(random(3, 4, 16, 16, seed=s), with_absent(random(3, 3, 16, 16, seed=s + 2), classes, 1)) for s in (0, 1)]
+    views = tuple(transform_view(features, refined, tags) for features, refined in seen)
+    cams = tuple(with_absent(random(3, 2, 16, 16, seed=s), classes, 0) * tags[:, :, None, None] for s in (5, 6))
+    return [mutual_compensation(views, cams, tags, counted=counted).item()]  # type: ignore[arg-type]
+
+
+def attention(classes: int, counted: int) -> list[float]:
+    main, *support = (with_absent(random(3, 2, 4, 4, seed=s), classes, 0) for s in (1, 2, 3))
+    return [multiscale_attention([main], support, tags_of(classes), (8, 8), counted=counted).item()]
+
+
+@pytest.mark.parametrize("term", [equivariance, compensator, attention])
+def test_with_counted_classes_a_mean_over_classes_is_that_of_voc_whatever_their_number(term: object) -> None:
+    assert callable(term)
+    published = term(VOC, 0)
+    assert min(published) > 0
+    assert term(VOC, VOC) == published  # the same bytes
+    for classes in (2, 6, 80):
+        assert term(classes, VOC) == pytest.approx(published, rel=1e-9)
+    assert term(6, 0) != pytest.approx(published, rel=0.2)
+
+
+def test_a_mean_over_six_classes_is_20_sixths_of_the_same_over_twenty() -> None:
+    gaps = torch.zeros(1, 6, 2, 2)
+    gaps[0, 0] = -3.0
+    assert class_mean(gaps).item() == pytest.approx(3 / 6)
+    assert class_mean(gaps, VOC).item() == pytest.approx(3 / 20)
+
+
+def test_the_largest_fifth_of_seven_channels_leaves_differences_out_that_a_fifth_of_21_has() -> None:
+    """Two channels of 10 cells differ, by 2 and by 1: int(.2 * 70) = 14 entries, int(.2 * 210) = 42."""
+    gaps = torch.zeros(1, 7, 10)
+    gaps[0, 0], gaps[0, 1] = 2.0, 1.0
+    assert hardest_mean(gaps, 0.2).item() == pytest.approx((10 * 2 + 4 * 1) / 14)
+    assert hardest_mean(gaps, 0.2, 21).item() == pytest.approx((10 * 2 + 10 * 1) / 42)
+    assert hardest_mean(gaps[:, :2], 1.0, 4).item() == pytest.approx(30 / 40)  # channels that are not there are 0
+
+
+def blobs(side: int) -> tuple[Tensor, Tensor]:
+    """A crop and its scores on a grid of side x side, each cell of the 8 x 8 below repeated."""
+    factor = side // 8
+    wide = [torch.randn(1, n, 8, 8, generator=seeded(n)).sigmoid().double() for n in (3, 2)]
+    return tuple(x.repeat_interleave(factor, 2).repeat_interleave(factor, 3) for x in wide)  # type: ignore[return-value]
+
+
+def test_sigma_of_the_image_is_the_same_share_of_the_crop_on_any_grid() -> None:
+    assert sigma_in_cells(5.0, 56, 56) == 5.0
+    assert sigma_in_cells(5.0, 16, 16) == pytest.approx(10 / 7)
+    assert sigma_in_cells(5.0, 28, 112) == 5.0
+    coarse, fine = (feature_similarity(*blobs(n), sigma=sigma_in_cells(14.0, n, n), reach=0).item() for n in (16, 32))
+    assert fine == pytest.approx(coarse, rel=0.02)
+    in_cells = [feature_similarity(*blobs(n), sigma=4.0, reach=0).item() for n in (16, 32)]
+    assert in_cells[1] != pytest.approx(in_cells[0], rel=0.1)
+
+
+def test_hfpl_scales_sigma_to_the_grid_of_its_base() -> None:
+    from models.methods.hfpl import Hfpl
+
+    base = build("classifier", 2)
+    sigmas = {"image": 14.0, "cells": sigma_in_cells(14.0, 8, 8)}
+    maps, image = random(1, 2, 8, 8), random(1, 3, 64, 64)
+    from models.structures import CamView
+
+    view = CamView("classification", 1.0, image, maps, None, maps, maps)
+    tags = torch.tensor([[True, False]])
+    one, other = (Hfpl(base, sigma=s, sigma_of=of)._similar(view, tags) for of, s in sigmas.items())  # type: ignore[arg-type]
+    assert one == other
+
+
+def contrast(classes: int, **options: object) -> list[float]:
+    tags = tags_of(classes)
+    views = [
+        contrast_view(random(3, 5, 16, 16, seed=s), with_absent(random(3, 3, 16, 16, seed=s + 2), classes, 1), tags)
+        for s in (0, 1)
+    ]
+    draws = tuple(draw_hard_pixels(view.labels, seeded(0)) for view in views)
+    present = present_classes(tags)
+    found = prototype_contrast(views[0], views[1], draws, present=present, **options)  # type: ignore[arg-type]
+    return [found.cross_prototype.item(), found.cross_label.item(), found.intra.item()]
+
+
+def test_classes_that_no_image_has_are_no_negatives_of_ppc() -> None:
+    for semi_hard in ("ranks", "shares"):
+        few = contrast(2, semi_hard=semi_hard)
+        assert contrast(VOC, semi_hard=semi_hard) == pytest.approx(few, rel=1e-9)
+
+
+def test_semi_hard_shares_are_the_published_ranks_of_21_prototypes() -> None:
+    published = semi_hard_ranks(21)
+    assert semi_hard_ranks(21, "shares") == published == slice(3, 13)
+    assert semi_hard_ranks(81, "shares") == slice(11, 50)
+    assert semi_hard_ranks(7, "shares") == slice(1, 4)
+    assert semi_hard_ranks(2, "shares") == slice(1, 2)  # never the first, which is the positive of most pixels
+    similarity = torch.arange(2, -1, -1).double() / 10  # .2, .1, 0: the positive, and two that are no rank 4
+    view = ContrastView(similarity.expand(2, 3), torch.tensor([0, 0]), torch.eye(3).double())
+    draws = Draws({0: torch.tensor([0])})
+    assert intra_view_loss(view, draws) == pytest.approx(0)
+    assert intra_view_loss(view, draws, semi_hard="shares").item() == pytest.approx(math.log(1 + math.exp(-1)))
+
+
+def test_more_cells_make_a_prototype_of_more_of_the_batch() -> None:
+    refined = torch.zeros(2, 2, 16, 16)
+    refined[0, 1, :2], refined[1, 1, :2] = 1.0, 0.9
+    tags, features = torch.tensor([[True], [True]]), torch.ones(2, 3, 16, 16)
+    assert (transform_view(features, refined, tags).cells[1] < 256).all()
+    assert (transform_view(features, refined, tags, top=64).cells[1] >= 256).sum() == 32
+
+
+def regional(classes: int, negatives: str) -> float:
+    prototypes = F.normalize(torch.cat([random(2, 3, 4), torch.zeros(2, classes - 2, 4).double()], 1), dim=2)
+    regions = (random(2, 6, 6, seed=1) * 3).long()
+    return regional_contrast(random(2, 4, 3, 3, seed=2), prototypes, regions, negatives=negatives).item()  # type: ignore[arg-type]
+
+
+def test_classes_that_no_image_has_are_no_negatives_of_rcm() -> None:
+    assert regional(2, "present") == regional(2, "all")
+    assert regional(VOC, "present") == pytest.approx(regional(2, "present"), rel=1e-9)
+    assert regional(VOC, "all") > regional(2, "all") + 1
+
+
+def test_an_image_without_prototypes_has_a_finite_slope() -> None:
+    features = random(1, 4, 3, 3).requires_grad_()
+    loss = regional_contrast(features, torch.zeros(1, 3, 4).double(), torch.ones(1, 6, 6).long(), negatives="present")
+    (slope,) = torch.autograd.grad(loss, features)
+    assert loss == 0
+    assert not slope.any()
+
+
+def test_rcm_refuses_to_ask_for_prototypes_that_it_leaves_out() -> None:
+    with pytest.raises(ConfigurationError, match=r"empty: ignore.*found `empty: faithful`"):
+        RcmMam(2, backbone="mobilenet_v2", width=0.25, empty="faithful", negatives="present")
