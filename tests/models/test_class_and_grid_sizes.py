@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.doors import resolve
 from models.errors import ConfigurationError
 from models.losses.class_means import class_mean, hardest_mean
 from models.losses.feature_similarity import feature_similarity, sigma_in_cells
@@ -30,13 +31,15 @@ from models.losses.prototype_contrast import (
 from models.losses.regional_contrast import regional_contrast
 from models.losses.seam import View, comparable_views, equivariance_losses
 from models.losses.transform_contrast import mutual_compensation, transform_view
-from models.methods import hfpl
+from models.method import Method
+from models.methods import ADD_ONS, hfpl
 from models.methods.rcm_mam import RcmMam
-from models.structures import CamView
+from models.structures import Batch, CamView, StepContext
 from tests.helpers.on_device import seeded
 from tests.helpers.pages import build
 
 VOC = 20
+PPC_TERMS = {"cross_label", "cross_prototype", "intra_view"}
 TAGS = torch.tensor([[True, False], [True, True], [False, False]])
 
 
@@ -192,3 +195,48 @@ def test_an_image_without_prototypes_has_a_finite_slope() -> None:
 def test_rcm_refuses_to_ask_for_prototypes_that_it_leaves_out() -> None:
     with pytest.raises(ConfigurationError, match=r"empty: ignore.*found `empty: faithful`"):
         RcmMam(2, backbone="mobilenet_v2", width=0.25, empty="faithful", negatives="present")
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    tags = torch.tensor([[True, False, False], [True, True, False]])  # no image has the third class
+    return Batch(random(2, 3, 64, 64).float(), tags, torch.full((2, 64, 64), 254), ("a", "b"))
+
+
+def parts(name: str, batch: Batch, add_ons: tuple[str, ...] = (), **options: object) -> dict[str, float]:
+    """The parts of the loss of a page of three classes, built small, with the same weights each time."""
+    given = {"second_size": 32, "segmentation": 0.0, "main_scales": [1.0], "support_scales": [1.0]}
+    page: Method = build(name, **{**given, **{k: v for k, v in options.items() if k not in ("ppc", "hfpl")}})
+    for add_on in add_ons:
+        page = resolve(ADD_ONS, add_on, "add-on")(page, **options[add_on])  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    context = StepContext(0, 10, 5, torch.Generator().manual_seed(0))
+    return {part: loss.item() for part, loss in page.losses(page(batch), batch, context).items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("seam", "equivariance"),
+        ("rtc", "equivariance"),
+        ("rcm_mam", "multiscale_attention"),
+    ],
+)
+def test_counted_classes_divides_on_every_page(name: str, part: str, batch: Batch) -> None:
+    published, counted = parts(name, batch), parts(name, batch, counted_classes=VOC)
+    assert published[part] > 0
+    assert counted[part] == pytest.approx(published[part] * 3 / VOC, rel=1e-5)
+    moved = {key for key, value in counted.items() if value != pytest.approx(published[key], rel=1e-5)}
+    assert moved <= {part, "cross_equivariance", "compensator"}
+    assert moved >= ({"cross_equivariance", "compensator"} & set(published))
+
+
+def test_absent_classes_leave_the_denominators_of_every_page(batch: Batch) -> None:
+    for name, terms in (("rcm_mam", {"regional_contrast"}), ("rtc", {"intra", "cross_label", "cross_prototype"})):
+        every, present = (parts(name, batch, negatives=kind) for kind in ("all", "present"))
+        lower = {part for part, value in present.items() if value < every[part]}
+        assert lower == terms
+    every, present = (parts("seam", batch, ("ppc",), ppc={"negatives": kind}) for kind in ("all", "present"))
+    assert {part for part, value in present.items() if value < every[part]} == PPC_TERMS
+    shares = parts("seam", batch, ("ppc",), ppc={"semi_hard": "shares"})
+    assert shares["intra_view"] > every["intra_view"]
