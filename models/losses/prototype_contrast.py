@@ -215,13 +215,13 @@ def prototype_contrast(
     def cost(view: ContrastView, prototypes: Tensor, labels: Tensor) -> Tensor:
         return prototype_cross_entropy(view.features, prototypes, labels, tau, present)
 
-    within = [
-        intra_view_loss(view, drawn, tau, present, semi_hard) for view, drawn in zip((one, two), draws, strict=True)
-    ]
+    def within(view: ContrastView, drawn: Draws) -> Tensor:
+        return intra_view_loss(view, drawn, tau, present, semi_hard)
+
     return Contrast(
         (cost(one, two.prototypes, one.labels) + cost(two, one.prototypes, two.labels)) / 2,
         (cost(one, one.prototypes, two.labels) + cost(two, two.prototypes, one.labels)) / 2,
-        (within[0] + within[1]) / 2,
+        (within(one, draws[0]) + within(two, draws[1])) / 2,
     )
 
 
