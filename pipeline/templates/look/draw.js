@@ -1,6 +1,7 @@
 // The tools: click points, draw scribbles and boxes, erase, undo, save.
 
 import { ask, classOf, dataSet, element, find, say, state, swatch, trying } from "./base.js";
+import * as brush from "./brush.js";
 import * as drafts from "./drafts.js";
 import { Drawing, UNLABELLED } from "./drawing.js";
 import { boxShapes, shape } from "./stage.js";
@@ -10,10 +11,9 @@ const REACH = 8; // pixels of the screen within which a mark is hit
 const CONFLICT = 409; // the labels changed since the page read them
 const SMALLEST = 2; // pixels of a box's side
 const PAUSE = 1500; // milliseconds after the last change, until it is saved
-const SHARE = 1 / 60; // of the long side: the brush, until somebody chooses
 const MANY = 9; // classes; more of them have a field to find one
 
-let stage, drawing = null, image = "", tool = "look", label = 1, last = null, started = null, saving = null, waiting = 0, theirs = null, share = SHARE;
+let stage, drawing = null, image = "", tool = "look", label = 1, last = null, started = null, saving = null, waiting = 0, theirs = null;
 
 export function setUp(theStage) {
   stage = theStage;
@@ -22,8 +22,7 @@ export function setUp(theStage) {
     element("button", { type: "button", "data-tool": key, title: `${name} (${letter})`, onclick: () => choose(key) }, name)));
   for (const [event, listener] of [["pointerdown", down], ["pointermove", move], ["pointerup", up], ["pointercancel", up]]) stage.element.addEventListener(event, listener);
   for (const [id, work] of [["undo", undo], ["redo", redo], ["clear", clear], ["save", save]]) find(`#${id}`).addEventListener("click", work);
-  find("#brush").addEventListener("input", choseBrush);
-  stage.element.addEventListener("pointerleave", () => showCursor(null));
+  brush.setUp(stage);
   find("#no-object").addEventListener("change", ({ target }) => {
     drawing.begin();
     drawing.noObject = target.checked;
@@ -49,13 +48,16 @@ export function start(id, size, plain) {
   [image, theirs, started] = [id, null, null];
   drawing = plain && new Drawing(size, draft ?? plain);
   find("#draw-panel").hidden = !drawing;
-  if (!drawing) return;
+  if (!drawing) {
+    stage.marks?.replaceChildren(); // of the image before
+    return;
+  }
   label = Math.min(label, dataSet().classes.length);
   find("#find-class").hidden = dataSet().classes.length <= MANY;
   find("#classes").replaceChildren(...[0, ...dataSet().classes.map((_, at) => at + 1)].map((one) =>
     element("button", { type: "button", "data-label": one, title: one < 10 ? `Key ${one}` : null, onclick: () => pick(one) }, swatch(classOf(one).colour), classOf(one).name)));
   pick(label);
-  fitBrush();
+  brush.fit();
   if ((draft ?? plain).runs.length) paint([0, 0, drawing.width, drawing.height]);
   if (draft) drawing.saved = -1;
   changed();
@@ -110,37 +112,6 @@ function pick(one) {
   label = one;
   if (!one && tool === "box") say("Boxes are of objects. For an image without any, tick “No object”.");
   document.querySelectorAll("#classes button").forEach((button) => button.setAttribute("aria-pressed", String(Number(button.dataset.label) === one)));
-}
-
-const radius = () => Number(find("#brush").value) / 2;
-
-const longSide = () => Math.max(drawing.width, drawing.height);
-
-/** The brush keeps its size on the screen from image to image, whatever their pixels. */
-function fitBrush() {
-  find("#brush").max = Math.max(60, Math.round(longSide() / 8));
-  find("#brush").value = Math.max(1, Math.round(share * longSide()));
-  showBrush();
-}
-
-function choseBrush() {
-  share = Number(find("#brush").value) / longSide();
-  showBrush();
-}
-
-function showBrush() {
-  find("#brush-size").textContent = `${find("#brush").value} px`;
-  stage.cursor?.setAttribute("r", radius());
-}
-
-/** A ring as large as the brush where the mouse is. */
-function showCursor(event) {
-  if (!stage.cursor) return;
-  const brushes = drawing && event && event.pointerType !== "touch" && (tool === "scribble" || tool === "erase");
-  stage.cursor.classList.toggle("shown", Boolean(brushes));
-  if (!brushes) return;
-  const [cx, cy] = stage.place(event);
-  for (const [name, value] of Object.entries({ cx, cy, r: radius() })) stage.cursor.setAttribute(name, value);
 }
 
 /** Redraw a part [x1, y1, x2, y2] of the strokes. */
@@ -221,8 +192,8 @@ function down(event) {
   started = last = stage.place(event);
   drawing.begin();
   if (tool === "point") drawing.points = [...drawing.points, pixel(started)];
-  else if (tool === "scribble") paint(drawing.stroke(started, started, radius(), label));
-  else if (tool === "erase" && !eraseMark(started)) paint(drawing.stroke(started, started, radius(), UNLABELLED));
+  else if (tool === "scribble") paint(drawing.stroke(started, started, brush.radius(), label));
+  else if (tool === "erase" && !eraseMark(started)) paint(drawing.stroke(started, started, brush.radius(), UNLABELLED));
   showMarks();
 }
 
@@ -231,13 +202,13 @@ function pixel([x, y]) {
 }
 
 function move(event) {
-  showCursor(event);
+  brush.show(drawing && (tool === "scribble" || tool === "erase") ? event : null);
   if (!started) return;
   const strokes = tool === "scribble" || tool === "erase";
   const parts = strokes ? event.getCoalescedEvents?.() ?? [] : []; // where it was since the last time, for fast strokes
   for (const one of parts.length ? parts : [event]) {
     const place = stage.place(one);
-    if (strokes) paint(drawing.stroke(last, place, radius(), tool === "erase" ? UNLABELLED : label));
+    if (strokes) paint(drawing.stroke(last, place, brush.radius(), tool === "erase" ? UNLABELLED : label));
     last = place;
   }
   showMarks();
@@ -307,11 +278,8 @@ export function drawKey(event) {
   const named = Object.entries(TOOLS).find(([, [, letter]]) => letter === key);
   if (named) choose(named[0]);
   else if (/^[0-9]$/.test(key) && Number(key) <= dataSet().classes.length) pick(Number(key));
-  else if (key === "," || key === ".") {
-    const now = Number(find("#brush").value);
-    find("#brush").value = now + (key === "." ? 1 : -1) * Math.max(1, Math.round(now / 5));
-    choseBrush();
-  } else if (key === "c" && !find("#find-class").hidden) find("#find-class").focus();
+  else if (key === "," || key === ".") brush.change(key === "." ? 1 : -1);
+  else if (key === "c" && !find("#find-class").hidden) find("#find-class").focus();
   else return false;
   return true;
 }
