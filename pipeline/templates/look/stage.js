@@ -4,7 +4,7 @@ import { element, find } from "./base.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8, 12, 16];
-const MOST_SCALE = 24; // pixels of the screen for one of the image
+const MOST_SCALE = 64; // pixels of the screen for one of the image
 const SHOWN = 1600; // pixels of the long side of the photo that is shown first; the server's SIDE
 
 export function shape(tag, attributes) {
