@@ -72,10 +72,10 @@ def _of_folder(images: ImageSet, targets: Targets, partial: bool, tagged: bool, 
 
 
 def _answers(tagged: bool) -> Iterator[tuple[str, str, Plain]]:
-    yield "Left out", "Only the images with labels are learned from.", LEFT_OUT
+    yield "Left out", "The images with labels alone are learned from.", LEFT_OUT
     if tagged:
-        yield "Tags alone", "They take part by their tags, for methods that learn from tags.", UNLABELLED
-    yield "Without an object", "All that they show is background.", BACKGROUND
+        yield "Tags alone", "The others take part by their tags, in methods that learn from tags.", UNLABELLED
+    yield "Without an object", "All that the others show is background.", BACKGROUND
 
 
 class _Ways:
@@ -107,7 +107,7 @@ class _Ways:
             return
         if self._segmenter is not None:
             below = self._segmenter.entry.supervision
-            note = f"Where nothing is drawn, the labels stay that '{self._segmenter.name}' learned from ({below})."
+            note = f"They lie over the labels that '{self._segmenter.name}' learned from; all else keeps these."
             yield self._way(f"Over '{below}'", note, LEFT_OUT if partial else {}, over_labels)
         if not partial:
             yield self._way("Alone", "The drawn labels are all that is learned from.", {}, self._alone)

@@ -24,7 +24,7 @@ async function show() {
 
 /** Each way as a choice: none is taken for granted. */
 function question(use) {
-  const asked = use.drawn < use.total ? `What are the other ${use.total - use.drawn} images?` : "How are they used?";
+  const asked = `How to learn from them?${use.drawn < use.total ? ` The other ${use.total - use.drawn} images have no label.` : ""}`;
   return element("fieldset", {}, element("legend", {}, asked), ...use.ways.map((way) =>
     element("label", { class: "choice" },
       element("input", { type: "radio", name: "way", value: way.title, checked: way.title === chosen, onchange: () => pick(use, way) }),
