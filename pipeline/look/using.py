@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -62,8 +63,8 @@ def use(book: Book | None, images: ImageSet, drawings: Drawings, split: str, pro
 
 def _of_folder(images: ImageSet, targets: Targets, partial: bool, tagged: bool, program: str) -> Iterator[Plain]:
     """The ways of ``init``."""
-    classes = ", ".join(images.catalogue.class_names)
-    command = f"{program} init {targets.folder} --option 'classes: [{classes}]'"
+    classes = f"classes: {_yaml(list(images.catalogue.class_names))}"
+    command = f"{program} init {quote(str(targets.folder))} --option {quote(classes)}"
     if not partial:
         yield _way("A book for this folder", "", "", [command])
         return
@@ -148,7 +149,7 @@ def _segmenter(book: Book, data: str) -> Trained | None:
     return found if found.entry.data == data else None
 
 
-def _yaml(sections: Plain) -> str:
+def _yaml(sections: Any) -> str:
     """Inner lists and options in one line each."""
-    text: str = yaml.safe_dump(sections, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
+    text: str = yaml.safe_dump(sections, default_flow_style=None, sort_keys=False, allow_unicode=True, width=10_000)
     return text.rstrip()

@@ -153,6 +153,7 @@ function changed(part = null) {
   showState();
   clearTimeout(waiting);
   if (isChanged()) waiting = setTimeout(saveByItself, PAUSE);
+  else if (drawing.stale && drawing.changed) drafts.keep(state.set, image, drawing.plain());
 }
 
 function saveByItself() {
