@@ -66,7 +66,7 @@ def test_a_page_of_images_and_its_pictures(client: TestClient) -> None:
     assert client.get("assets/look.css").headers["content-type"].startswith("text/css")
     overview = client.get("api/overview").json()
     assert [one["name"] for one in overview["sets"][0]["classes"]] == list(made_book.CLASSES)
-    page = client.get("api/page", params={"set": "made", "split": "train"}).json()
+    assert (page := client.get("api/page", params={"set": "made", "split": "train"}).json())["drawn"] == 0
     assert [item["id"] for item in page["items"]] == list(made_book.IDS["train"])
     for kind in ("thumbnail", "photo"):
         answer = client.get(f"api/{kind}", params={"set": "made", "id": ODD})
@@ -198,6 +198,8 @@ def test_rows_of_others_stay(client: TestClient) -> None:
 def test_two_windows_do_not_write_over_each_other(client: TestClient) -> None:
     old = drawing(client, "t0")["version"]
     assert save(client, "t0", points=MARKS["points"]).status_code == 200
+    same = {"points": MARKS["points"], "version": old}  # of a page that did not hear the answer
+    assert client.put("api/drawing", params={"set": "made", "id": "t0"}, json=same).status_code == 200
     late = client.put("api/drawing", params={"set": "made", "id": "t0"}, json={"points": [], "version": old})
     assert late.status_code == 409
     assert len(drawing(client, "t0")["points"]) == 2
