@@ -69,7 +69,7 @@ def predict(tab: Tab) -> None:
           document.body.dispatchEvent(new DragEvent('drop', {{ dataTransfer, bubbles: true, cancelable: true }}));
         }})()"""
     )
-    tab.wait("document.querySelector('#prediction table')", 120)
+    tab.wait("document.querySelector('#prediction table')", 600)
     tab.wait(LOADED)
 
 
