@@ -19,6 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "single_stage_steps.json"
 FILTERED = {
     "afa": "segmentation",
     "dupl": "segmentation",
+    "excel": "segmentation",
     "one_stage": "mask",
     "rtc": "segmentation",
     "toco": "segmentation",
