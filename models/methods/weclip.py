@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from models.backbones.build import build_backbone
 from models.backbones.clip import Tokens
 from models.frozen_clip_method import FrozenClipMethod, enlarged
-from models.heads.text_cam import text_maps
 from models.heads.token_decoder import LevelFusion
 from models.losses.cross_entropy import seed_cross_entropy
 from models.losses.dice import dice_loss
@@ -41,13 +40,11 @@ class WeClip(FrozenClipMethod):
 
     def _answers(self, outputs: Outputs, pairs: TaggedPairs, learned: bool) -> Iterator[tuple[int, Tensor, Tensor]]:
         """CLIP-ES's maps m_c of the classes of each image."""
-        tower, grid = self.backbone, (outputs["scores"].shape[2], outputs["scores"].shape[3])
+        grid = (outputs["scores"].shape[2], outputs["scores"].shape[3])
         for number, channels in enumerate(pairs.each(pairs.channel)):
             if len(channels):
-                texts = torch.cat([self.texts.classes[channels], self.texts.background])
-                tokens, block = outputs["tokens"][number : number + 1], tower.resblocks[-1]
-                scale, count = self.texts.logit_scale, len(channels)
-                seen = text_maps(block, tower.ln_post, tower.proj, tokens, grid, texts, scale, count)
+                tokens = outputs["tokens"][number : number + 1]
+                seen = self.texts.maps(self.backbone, tokens, grid, channels)
                 attention = torch.cat([outputs["attention"][number], seen.attention[None]])[:, 1:, 1:].float()
                 yield number, self._weighted(seen.maps, outputs["scores"][number], channels), attention
 
@@ -59,7 +56,7 @@ class WeClipPlus(WeClip):
     """Beside CLIP's last block the decoder reads a second frozen encoder, and predictions take part in the labels.
 
     Args:
-        num_classes, head_width, dropout, affinity_start: as there.
+        num_classes, head_width, dropout, affinity_start: as in :class:`models.frozen_clip_method.FrozenClipMethod`.
         second: name of the second encoder (``models.backbones``).
         mutual: weight of what each side learns from the other's predictions (0.1).
         dice: weight of the Dice loss (1).
