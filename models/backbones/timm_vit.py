@@ -90,7 +90,8 @@ class TimmVit(TimmNetwork):
         patches = network.patch_embed(image)  # [B,rows,columns,D]
         positions = self._positions(patches.shape[1], patches.shape[2])
         patches = patches.flatten(1, 2)
-        first = [one.expand(image.shape[0], -1, -1) for one in (network.cls_token, network.reg_token) if one is not None]
+        before = (one for one in (network.cls_token, network.reg_token) if one is not None)
+        first = [one.expand(image.shape[0], -1, -1) for one in before]
         if network.no_embed_class:
             tokens = torch.cat([*first, patches + positions], 1)
         else:
