@@ -67,7 +67,8 @@ class TokenMethod(BandLabelMethod):
 
     def _seen(self, backbone: Any, heads: TokenHeads, image: Tensor) -> Outputs:
         seen = token_maps(backbone, image, self.early)
-        return heads(seen) | {"features": seen.patches}
+        outputs: Outputs = heads(seen)
+        return outputs | {"features": seen.patches}
 
     def _class_maps(self, backbone: Any, heads: TokenHeads, image: Tensor) -> tuple[Tensor, Tensor]:
         return heads.class_maps(token_maps(backbone, image, self.early))
