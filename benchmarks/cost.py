@@ -143,7 +143,7 @@ class Counter:
         return maker
 
     def _stored(self, checkpoint: str) -> Any:
-        return self._method(*self._maker(checkpoint)).eval()
+        return self._method(*self._maker(checkpoint)).eval().requires_grad_(False)
 
     def _method(self, verb: str, entry: Any, add_ons: Any = None) -> Any:
         """The page; neighbours answer by what the network sees, which is what costs."""
@@ -186,6 +186,7 @@ def _counted(run: Callable[[], None]) -> float:
         patch("torch.autocast", lambda *_, **__: nullcontext()),  # knows no meta device
         patch("models.ema.Follower.start", lambda *_: False),  # asks for a value
         patch("models.ops.tagged_pairs.TaggedPairs.of", _one_class),  # so does this
+        patch("torch.autograd.grad", _gradient),  # the counter takes no gradient of a leaf
         patch("models.frozen_clip_method.spread_in_boxes", lambda maps, *_: maps),  # the host's work
     )
     with counter, ExitStack() as patched:
@@ -199,6 +200,13 @@ def _one_class(tags: Tensor) -> TaggedPairs:
     """The first class for each image."""
     images = torch.arange(len(tags), device=tags.device)
     return TaggedPairs(images, torch.zeros_like(images), (1,) * len(tags))
+
+
+def _gradient(value: Tensor, leaf: Tensor, **_: bool) -> tuple[Tensor]:
+    """That of a value by the one leaf that takes gradients."""
+    value.backward(retain_graph=True)
+    assert leaf.grad is not None
+    return (leaf.grad,)
 
 
 def main() -> None:
