@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbone_method import BackboneMethod
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.heads import HEADS
@@ -31,6 +30,7 @@ from models.losses.transform_contrast import (
     transform_contrast,
     transform_view,
 )
+from models.online_label_method import BandLabelMethod
 from models.ops.cam import max_norm
 from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
@@ -50,7 +50,7 @@ from models.options import (
 from models.structures import IGNORE, Batch, CamView, Outputs, StepContext
 
 
-class Rtc(BackboneMethod):
+class Rtc(BandLabelMethod):
     """Learns from tags alone, and both localises and segments. The defaults are the release's but for the backbone.
 
     ``representation: single, contrast: 0, compensator: 0, segmentation: 0`` is the baseline, SEAM with another head.
@@ -83,14 +83,13 @@ class Rtc(BackboneMethod):
         head_width: its channels.
         high, low: background scores of the online labels, low at most high (RTC 0.55, 0.2).
         refiner: pixel-adaptive refinement of the online labels.
-        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+        on_labels: options of :class:`models.online_label_method.BandLabelMethod`
             (RTC: ``output_stride`` 8, ``freeze_bn`` true).
 
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
     """
 
     switches = {"scores": "segmentation", "gated_scores": "segmentation"}
-    bands = (("low", "high"),)
 
     def __init__(
         self,
@@ -121,9 +120,9 @@ class Rtc(BackboneMethod):
         high: ShareBelowOne = 0.55,
         low: ShareBelowOne = 0.2,
         refiner: Literal["varm", "par", "pamr"] = "varm",
-        **on_backbone: Any,
+        **on_labels: Any,
     ) -> None:
-        super().__init__(**on_backbone)
+        super().__init__(num_classes, high=high, low=low, **on_labels)
         stride = self.backbone.output_stride
         channels = self.backbone.channels
         self.cam_head = EmbeddedCamHead(channels, 1 + num_classes, width=feature_width, dropout=dropout)
@@ -139,7 +138,6 @@ class Rtc(BackboneMethod):
         self.compensator, self.votes_temperature, self.compensated = compensator, votes_temperature, compensated
         self.transform_start = transform_start
         self.segmentation, self.segmentation_start = segmentation, segmentation_start
-        self.high, self.low = high, low
         self.refine = PixelAdaptive(refiner)
 
     @property
@@ -224,8 +222,10 @@ class Rtc(BackboneMethod):
             return outputs["scores"].float().sum() * 0
         refined = max_norm(outputs["refined"].detach()[:, 1:]) * batch.tags[:, :, None, None]  # (10), [B,C,h,w]
         inside = batch.seeds != IGNORE
-        labels = two_threshold_labels(refined, batch.image, batch.tags, inside, self.refine, self.high, self.low)
-        loss = balanced_mask_cross_entropy(outputs["scores"].float(), labels, batch.tags)  # (8), [B]
+        high, scores = self.high_now(batch.tags, context, self.segmentation_start), outputs["scores"].float()
+        labels = two_threshold_labels(refined, batch.image, batch.tags, inside, self.refine, high, self.low)
+        labels = self.trusted(labels, scores, context, self.align_corners)
+        loss = balanced_mask_cross_entropy(scores, labels, batch.tags)  # (8), [B]
         return self.segmentation * loss.mean()
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:

@@ -233,7 +233,7 @@ def defaults(function: Any) -> dict[str, Any]:
     [(METHODS, *page) for page in PAGES.items()] + [(ADD_ONS, *add_on) for add_on in STACKED.items()],
 )
 def test_defaults_of_pages(door: Any, name: str, numbers: dict[str, Any]) -> None:
-    found = defaults(resolve(door, name, "page"))
+    found = resolve(door, name, "page").defaults()
     assert {key: found[key] for key in numbers} == numbers
 
 
