@@ -13,6 +13,7 @@ from models.errors import DataError
 from pipeline.annotations.tools import coco, cvat, datumaro, label_studio, labelme, supervisely, via, via3, voc, yolo
 from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.values import mappings
+from pipeline.datasets.coco_values import packed, without_regions
 from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
 from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
@@ -83,7 +84,9 @@ def tool_of_file(path: Path) -> str | None:
     try:
         with path.open("rb") as opened:
             start = opened.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
-        return json_tool(json.loads(read_text(path, "JSON"))) if start in ("{", "[") else None
+        return (
+            json_tool(json.loads(read_text(path, "JSON"), object_hook=without_regions)) if start in ("{", "[") else None
+        )
     except (OSError, ValueError, RecursionError, DataError):
         return None  # whoever reads it says what is wrong with it
 
@@ -141,7 +144,7 @@ class _Reading:
 
     def _json(self, file: Path) -> Any:
         try:
-            return json.loads(read_text(file, "JSON"))
+            return json.loads(read_text(file, "JSON"), object_hook=packed)
         except (ValueError, RecursionError) as error:
             if not self._folder:
                 found = "lists within lists without end" if isinstance(error, RecursionError) else cut(str(error), 120)

@@ -55,7 +55,9 @@ def size_of(height: Any, width: Any) -> tuple[int, int] | None:
 
 
 def pairs(values: Any, least: int = 1) -> Floats:
-    """float64 [N,2] of a list of pairs, of mappings with x and y, or of one flat list x0, y0, x1, ..."""
+    """float64 [N,2] of a list of pairs, of mappings with x and y, or of one flat list (or array) x0, y0, x1, ..."""
+    if isinstance(values, np.ndarray) and len(values) >= 2 * least:  # as the hook ``packed`` leaves polygons
+        return values.reshape(-1, 2)
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise ValueError(f"{clipped(repr(values))} in place of points")
     flat: list[float] = []
