@@ -17,6 +17,7 @@ from pipeline.annotations.xml_files import holds_voc_xml, marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import foreign_folder, foreign_text, with_remedy
 from pipeline.datasets.image_names import ImageNames
+from pipeline.datasets.regular import open_regular
 from pipeline.problems.notices import first_of
 
 BOX_FILES = (
@@ -147,7 +148,7 @@ def _kept_items(marks: Marks, checked: Checked, items: Sequence[Item]) -> FileIt
 def _kind(path: Path) -> str:
     """By the first character and not by the suffix: "json", "csv", or "other" (XML)."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
     except OSError:
         return "csv"  # whose reader says what is wrong with it

@@ -66,19 +66,21 @@ def write_supervision(
     notices += [] if regions is None else regions.check(ids)
     kept = header(catalogue, annotated_ids(here.entry.kind, catalogue, ids, options))
     writer = SupervisionStore.create(here.path("supervision", name), kept, fingerprint=fingerprint)
-    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
-    notices += _without_background(here, options)
-    save_notices(here.path("supervision", name), notices)
+
+    def add_notices(whole: Path) -> None:
+        notices.extend(_without_background(here, options, SupervisionStore(whole)))
+        save_notices(whole, notices)
+
+    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}", add=add_notices)
     warn_of(notices)
     log.metrics({"images": len(writer.header.ids), "warnings": len(notices)})
 
 
-def _without_background(here: Workspace, options: Mapping[str, Any]) -> list[Notice]:
+def _without_background(here: Workspace, options: Mapping[str, Any], store: SupervisionStore) -> list[Notice]:
     """What no label says, a network cannot learn: it would see objects everywhere."""
     kind = here.entry.kind
     if kind not in BY_HAND and not (kind == "boxes" and options.get("background", True)):
         return []
-    store = SupervisionStore(here.path("supervision", here.name))
     looked = store.ids[:LOOKED]
     marked = kind == "boxes" and bool(looked)
     for id in looked:

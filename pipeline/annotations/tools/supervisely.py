@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Shape
-from pipeline.annotations.tools.values import mappings, number, pairs, picture, size_of, text, unpacked
+from pipeline.annotations.tools.values import mappings, number, pairs, picture, size_of, text
 
 
 def declare(export: Export, content: Mapping[str, Any]) -> None:
@@ -74,4 +74,4 @@ def _bitmap(item: Any) -> Bitmap:
     if not isinstance(item, Mapping) or not isinstance(item.get("origin"), list) or len(item["origin"]) != 2:
         raise ValueError("no bitmap with data and origin")
     left, top = (int(number(value)) for value in item["origin"])
-    return picture(unpacked(item.get("data"), packed=True), left, top)
+    return picture(item.get("data"), left, top, packed=True)

@@ -19,7 +19,7 @@ from pipeline.datasets.tables import clipped
 
 CURVE = 180
 """Vertices of a circle or an ellipse: a circle of 1000 pixels is exact within 0.2 of a pixel."""
-MOST_BYTES = 2**27
+MOST_BYTES = 2**24
 """That a packed picture may have unpacked."""
 
 
@@ -142,25 +142,30 @@ def unpacked(encoded: Any, packed: bool = False) -> bytes:
     return content
 
 
-def picture(content: bytes, left: int, top: int, size: tuple[int, int] | None = None) -> Bitmap:
+def picture(encoded: Any, left: int, top: int, size: tuple[int, int] | None = None, *, packed: bool = False) -> Bitmap:
     """A PNG as the window of a bitmap; its pixels are those that are neither 0 nor transparent.
 
+    It stays encoded until it is read: what is packed may be a thousand times larger, and there may be many of them.
+
     Args:
-        content: the file.
+        encoded: the file as base64.
         left: of the window.
         top: of the window.
         size: (H, W) that it must have; None takes its own.
+        packed: it is packed with zlib.
     """
     try:
-        with PILImage.open(io.BytesIO(content), formats=("PNG",)) as opened:
+        with PILImage.open(io.BytesIO(unpacked(encoded, packed)), formats=("PNG",)) as opened:
             found = (opened.height, opened.width)
+    except ValueError:
+        raise
     except Exception as error:  # Pillow raises almost any for damaged files
         raise ValueError(f"a damaged PNG ({clipped(str(error))})") from None
     if size is not None and found != size:
         raise ValueError(f"a PNG of {found[1]} x {found[0]}, where its corners say {size[1]} x {size[0]}")
     if found[0] * found[1] > MAX_PIXELS:
         raise ValueError(f"a PNG of {found[0] * found[1]:,} pixels")
-    return Bitmap(left, top, found, lambda: _pixels(content))
+    return Bitmap(left, top, found, lambda: _pixels(unpacked(encoded, packed)))
 
 
 def _pixels(content: bytes) -> Region:

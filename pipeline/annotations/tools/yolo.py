@@ -18,6 +18,15 @@ BEYOND = 0.01
 """Shares that numbers may lie beyond the image: they are rounded."""
 
 
+class _Plain(yaml.SafeLoader):
+    """Reads no aliases: lists of lists of aliases, or mappings merged again and again, make a small file a huge one."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
 def names_of_yaml(path: Path) -> list[str] | None:
     """``names`` of a data.yaml: a list, or a mapping of numbers; None where it has none.
 
@@ -25,7 +34,7 @@ def names_of_yaml(path: Path) -> list[str] | None:
         ValueError: names that are no such thing.
     """
     try:
-        content: Any = yaml.safe_load(read_text(path, "a YAML file with `names`"))
+        content: Any = yaml.load(read_text(path, "a YAML file with `names`"), _Plain)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError):
         return None
     names = content.get("names") if isinstance(content, Mapping) else None
@@ -43,7 +52,7 @@ def names_of_yaml(path: Path) -> list[str] | None:
 def has_keypoints(path: Path) -> bool:
     """Whether a data.yaml is of a data set for poses, whose lines have keypoints behind their box."""
     try:
-        content: Any = yaml.safe_load(read_text(path, "a YAML file"))
+        content: Any = yaml.load(read_text(path, "a YAML file"), _Plain)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError, DataError):
         return False
     return isinstance(content, Mapping) and "kpt_shape" in content
