@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
 from pipeline.annotations.tools.brush import label_studio_pixels
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Shape
 from pipeline.annotations.tools.values import (
+    address_path,
     ellipse,
     mappings,
     number,
@@ -56,14 +56,6 @@ def add_table(export: Export, rows: list[TableLine]) -> None:
         _add_line(export, {key: _parsed(cell) for key, cell in row.cells.items()}, row.where)
 
 
-def file_name(address: Any) -> str:
-    """The image of a task: the path in an address, or in the ``d`` of a local file."""
-    given = str(address)
-    parts = urlsplit(given)
-    local = parse_qs(parts.query).get("d")
-    return unquote(local[0] if local else parts.path or given)
-
-
 def _add_task(export: Export, task: Mapping[str, Any], where: str) -> None:
     image = _image(export, task["data"], where)
     if image is None:
@@ -86,7 +78,7 @@ def _add_line(export: Export, line: Mapping[str, Any], where: str) -> None:
     annotator = _annotator(line.get("annotator"), line.get("annotation_id"))
     image.annotators.add(annotator)
     for key, value in line.items():
-        if key in OWN_COLUMNS or file_name(value) == image.name or value in ("", None):
+        if key in OWN_COLUMNS or address_path(value) == image.name or value in ("", None):
             continue
         if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
             value = value["choices"]
@@ -103,10 +95,10 @@ def _add_line(export: Export, line: Mapping[str, Any], where: str) -> None:
 
 def _image(export: Export, data: Mapping[str, Any], where: str) -> DrawnImage | None:
     """The image that a task shows: the value that ends like an image file."""
-    named = [file_name(value) for value in data.values() if isinstance(value, str) and len(value) < 4096]
+    named = [address_path(value) for value in data.values() if isinstance(value, str) and len(value) < 4096]
     name = next((name for name in named if name.lower().endswith(SUFFIXES)), None)
     if name is None and isinstance(data.get("image"), str):
-        name = file_name(data["image"])
+        name = address_path(data["image"])
     if name is None:
         export.problems.append(f"{where}: expected the name of an image, found {clipped(', '.join(map(str, data)))}")
         return None
