@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,6 +28,7 @@ class VocObject:
         counted: the corners are whole numbers, which VOC counts from 1, both ends inclusive; tools that write decimals
             (CVAT, Datumaro) measure from the image's left top corner.
         rotation: degrees clockwise about the middle, which these tools write as an attribute.
+        outline: x, y of the vertices of a polygon in pixels from the left top corner; none without one.
     """
 
     name: str
@@ -34,6 +36,7 @@ class VocObject:
     corners: Corners
     counted: bool = True
     rotation: float = 0.0
+    outline: tuple[tuple[float, float], ...] = ()
 
     @property
     def box(self) -> Corners:
@@ -113,7 +116,20 @@ def _objects(path: Path, root: ElementTree.Element) -> Iterator[VocObject]:
             ) from None
         difficult = (item.findtext("difficult") or "").strip().lower() in ("1", "true")
         counted = not any("." in text for text in texts)
-        yield VocObject(name, difficult, (x1, y1, x2, y2), counted, _rotation(item))
+        yield VocObject(name, difficult, (x1, y1, x2, y2), counted, _rotation(item), tuple(_outline(item, counted)))
+
+
+def _outline(item: ElementTree.Element, counted: bool) -> Iterator[tuple[float, float]]:
+    """Vertices from the image's left top corner, of a polygon as Roboflow writes it: x1, y1, x2, y2, ..."""
+    first = 1 if counted else 0
+    for number in count(1):
+        x, y = (item.findtext(f"polygon/{axis}{number}") for axis in "xy")
+        if x is None or y is None:
+            return
+        try:
+            yield float(x) - first, float(y) - first
+        except ValueError:
+            return
 
 
 def _rotation(item: ElementTree.Element) -> float:

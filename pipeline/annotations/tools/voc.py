@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML with boxes for each image, and masks of colours with a labelmap.txt."""
+"""Pascal VOC: an XML with boxes or polygons for each image, and masks of colours with a labelmap.txt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def add(export: Export, path: Path) -> None:
         except ValueError as error:
             export.problems.append(f"{where}: expected xmin < xmax and ymin < ymax, found {error}")
             continue
-        image.shapes.append(Shape("box", item.name, where, box, unsure=item.difficult))
+        if len(item.outline) > 2:
+            outline = np.array(item.outline)
+            image.shapes.append(Shape("area", item.name, where, outline, unsure=item.difficult))
+        else:
+            image.shapes.append(Shape("box", item.name, where, box, unsure=item.difficult))
 
 
 def add_masks(export: Export, path: Path, folder: Path, files: list[Path]) -> None:
