@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,6 @@ from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import TableLine, clipped
 
 PERCENT = 100.0
-UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of an image that was uploaded."""
 GEOMETRY = ("x", "points", "rle", "vertices")
 OWN_COLUMNS = (
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "completed_by", "annotations",
@@ -102,7 +99,7 @@ def _image(export: Export, data: Mapping[str, Any], where: str) -> DrawnImage | 
     if name is None:
         export.problems.append(f"{where}: expected the name of an image, found {clipped(', '.join(map(str, data)))}")
         return None
-    image = DrawnImage(name, where, also=UPLOADED.sub("", PurePosixPath(name).name))
+    image = DrawnImage(name, where)
     export.images.append(image)
     return image
 

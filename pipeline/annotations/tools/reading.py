@@ -26,7 +26,7 @@ from pipeline.annotations.tools import (
 )
 from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.values import mappings
-from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
+from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, foreign_text, json_export
 from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
 
@@ -160,9 +160,9 @@ class _Reading:
         except (ValueError, RecursionError) as error:
             if not self._folder:
                 found = "lists within lists without end" if isinstance(error, RecursionError) else cut(str(error), 120)
-                raise DataError(
-                    f"{file}: expected an export of a labelling tool, found damaged JSON ({found})."
-                ) from None
+                lines = foreign_text(file)  # a JSON in each line is some tools' form
+                other = lines if lines in map(str, EXPORTS.values()) else f"damaged JSON ({found})."
+                raise DataError(f"{file}: expected an export of a labelling tool, found {other}") from None
             return None
         except DataError:
             if not self._folder:
