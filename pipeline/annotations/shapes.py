@@ -45,6 +45,8 @@ class Shapes:
             half of them drew. null refuses such images.
         brush: what areas of a brush are, with which Label Studio's users draw both: "areas" or "strokes". null takes
             areas, with a warning.
+        crowds: what a crowd is, as which CVAT's COCO has all that a brush drew: "void", or "areas" for objects like
+            others. null takes void, with a warning, and refuses a file whose areas all are crowds.
         background: what areas and boxes leave out is background, as said above; else unlabelled.
         width: of a stroke, in pixels.
         radius: a point labels the pixels within this many pixels; 0 the one pixel.
@@ -57,6 +59,7 @@ class Shapes:
     unannotated: Unannotated | None = None
     annotators: Literal["union", "majority"] | None = None
     brush: Literal["areas", "strokes"] | None = None
+    crowds: Literal["void", "areas"] | None = None
     background: bool = True
     width: Positive = 3.0
     radius: NonNegative = 0.0
@@ -125,13 +128,20 @@ class Shapes:
     def _read(self, catalogue: Catalogue, ids: Sequence[str]) -> Drawings:
         if self.file is None:
             raise ConfigurationError("shapes: expected `file:` with an export of a labelling tool, found none.")
-        drawings = read_drawings(Path(self.file), catalogue)
+        drawings = read_drawings(Path(self.file), catalogue, self.crowds == "areas")
         several = [id for id in ids if len(drawings.annotators.get(id, ())) > 1]
         if several and self.annotators is None:
             raise DataError(
                 f"{self.file}: expected one person's labels of an image, found those of several for {len(several)} "
                 f"images: {first_of(several)}. Remedy: `annotators: majority` takes what most of them drew, "
                 "`annotators: union` all of it."
+            )
+        crowds, areas = drawings.crowds()
+        if self.crowds is None and crowds and crowds == areas:
+            raise DataError(
+                f"{self.file}: expected areas of objects, found that all {areas} are crowds, which are void. CVAT's "
+                "COCO says so of what a brush drew. Remedy: `kind: shapes` with `crowds: areas` for objects, or "
+                "`crowds: void`."
             )
         if self.only is not None and not any(self._taken(items) for items in drawings.items.values()):
             raise DataError(f"{self.file}: expected {' or '.join(self.only)}, found {drawings.what}.")
@@ -155,6 +165,13 @@ class Shapes:
                 f"out as background: {first_of(brushed)}. If they are strokes, write `brush: strokes`."
             )
             yield Notice("brush_as_areas", len(brushed), text)
+        crowds, areas = drawings.crowds()
+        if crowds and self.crowds is None:
+            text = (
+                f"{self.file}: {crowds} of {areas} areas are crowds, and void. Where they are objects that a brush "
+                "drew (CVAT's COCO), write `crowds: areas`; else `crowds: void`."
+            )
+            yield Notice("crowds", crowds, text)
         left = sum(len(drawings.items[id]) - len(self._taken(drawings.items[id])) for id in drawings.items)
         if left:
             text = (

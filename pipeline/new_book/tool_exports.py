@@ -16,7 +16,7 @@ from pipeline.datasets.labelmap import BACKGROUNDS, VOIDS
 from pipeline.new_book.layout import MASKS, images_folder, split_folders
 from pipeline.problems.notices import first_of
 
-LABEL_OPTIONS = ("annotators", "unannotated", "brush")
+LABEL_OPTIONS = ("annotators", "unannotated", "brush", "crowds")
 """Of ``kind: shapes``: what an export does not say by itself."""
 UP = 2
 """Folders above a file in which its images are looked for."""

@@ -12,10 +12,12 @@ from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture,
 from pipeline.datasets.tables import clipped
 
 LEAST = {
-    "polygon": 3, "rectangle": 2, "rotation": 3, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "points": 1,
-    "mask": 2,
+    "polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "rotation": 3, "circle": 2, "line": 2, "linestrip": 2,
+    "point": 1, "points": 1, "mask": 2,
 }  # fmt: skip
 """Points of each kind of shape, at least."""
+TURNED = ("oriented_rectangle", "rotation")
+"""Boxes by their four corners: LabelMe's from version 6 on, and those of tools that write its files."""
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
@@ -42,7 +44,7 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
     if kind not in LEAST:
         raise ValueError(f"shape_type {clipped(repr(kind), 40)}")
     points = pairs(item.get("points"), LEAST[kind])
-    if kind in ("rectangle", "rotation"):  # the second, turned, is of tools that write LabelMe's files
+    if kind in ("rectangle", *TURNED):
         return [Shape("box", label, where, points)]
     if kind in ("point", "points"):
         return [Shape("point", label, where, point[None]) for point in points]

@@ -9,6 +9,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from PIL import Image as PILImage
@@ -43,6 +44,16 @@ def text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{clipped(repr(value))} in place of a name")
     return str(value).strip()
+
+
+def address_path(address: Any) -> str:
+    """The file that an address means: its path, or the ``d`` of Label Studio's local files. A plain name stays."""
+    given = str(address)
+    if "://" not in given and not given.startswith("/data/"):
+        return given
+    parts = urlsplit(given)
+    local = parse_qs(parts.query).get("d")
+    return unquote(local[0] if local else parts.path or given)
 
 
 def size_of(height: Any, width: Any) -> tuple[int, int] | None:
