@@ -35,8 +35,8 @@ class Shapes:
 
     Attributes:
         file: export of a labelling tool, a file or a folder, relative to the project root: CVAT, LabelMe, Label Studio,
-            VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC. Which one, its content says. It has to be named: shapes
-            are never derived from masks.
+            VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC, LabelMe's XML. Which one, its content says. It has to be
+            named: shapes are never derived from masks.
         only: take shapes of these kinds alone; null takes all.
         unannotated: what images without any shape are: "left_out" (the others alone are learnt from), "unlabelled"
             (they have their tags) or "background" (they have no object). null refuses them, unless the export says

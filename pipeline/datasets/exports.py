@@ -184,7 +184,7 @@ def _xml_text(start: str) -> str:
     """An XML by its first 4 kB, so that nothing of it is parsed only to name it."""
     tag = re.search(r"<([A-Za-z][\w:.-]*)", start)
     if tag is not None and tag[1] == "annotation":
-        return str(EXPORTS["labelme_xml" if "<imagesize" in start else "pascal"])
+        return str(EXPORTS["labelme_xml" if "<imagesize" in start or "<pt>" in start else "pascal"])
     if tag is not None and tag[1] == "dataset" and "<images" in start:
         return str(EXPORTS["dlib"])
     return foreign_xml(Element(tag[1])) if tag is not None else "XML."

@@ -95,6 +95,6 @@ def _check_size(archive: Path, members: list[tuple[str, zipfile.ZipInfo]], targe
 def _only_folder(folder: Path) -> Path:
     """The folder itself, or the one in it where there is nothing else, as archives of one folder have it."""
     there = sorted(folder.iterdir()) if folder.is_dir() else []
-    if len(there) == 1 and there[0].is_dir() and not has_images(folder):
+    if len(there) == 1 and there[0].is_dir():
         return _only_folder(there[0])
     return folder

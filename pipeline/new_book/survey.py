@@ -35,6 +35,7 @@ from pipeline.new_book.tool_exports import (
     exports_in,
     files_of,
     label_options,
+    unread_export,
 )
 from pipeline.new_book.trial import Trial, try_prepare
 from pipeline.problems.notices import first_lines, first_of
@@ -122,8 +123,13 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
         raise DataError(f"{data}: expected a folder with images and a CSV of tags, found none.")
     exports = exports_in(data, file)
     folders = split_folders(data) if exports else {}
-    images = "." if folders else images_folder(data)
-    tags = None if file is not None else tags_file(data, images, files_of(exports))
+    try:
+        images = "." if folders else images_folder(data)
+        tags = None if file is not None else tags_file(data, images, files_of(exports))
+    except DataError as error:
+        if exports or (other := unread_export(data)) is None:
+            raise
+        raise DataError(f"{error}\nFound, and not read: {other}") from None
     masks = MASKS if (data / MASKS).is_dir() else None
     given: dict[str, Any] = {"images": images, "tags": tags, "masks": masks}
     given |= {"split_folders": folders} if folders and tags is None else {}

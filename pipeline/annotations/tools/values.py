@@ -153,20 +153,22 @@ def unpacked(encoded: Any, packed: bool = False) -> bytes:
     return content
 
 
-def picture(encoded: Any, left: int, top: int, size: tuple[int, int] | None = None, *, packed: bool = False) -> Bitmap:
+def picture(content: Callable[[], bytes], left: int, top: int, size: tuple[int, int] | None = None) -> Bitmap:
     """A PNG as the window of a bitmap; its pixels are those that are neither 0 nor transparent.
 
-    It stays encoded until it is read: what is packed may be a thousand times larger, and there may be many of them.
+    It stays where it is until it is read: what is packed may be a thousand times larger, and there may be many of them.
 
     Args:
-        encoded: the file as base64.
+        content: gives the bytes of the file, each time that it is called.
         left: of the window.
         top: of the window.
         size: (H, W) that it must have; None takes its own.
-        packed: it is packed with zlib.
+
+    Raises:
+        ValueError: it is no PNG, of another size, or too large.
     """
     try:
-        with PILImage.open(io.BytesIO(unpacked(encoded, packed)), formats=("PNG",)) as opened:
+        with PILImage.open(io.BytesIO(content()), formats=("PNG",)) as opened:
             found = (opened.height, opened.width)
     except ValueError:
         raise
@@ -176,7 +178,7 @@ def picture(encoded: Any, left: int, top: int, size: tuple[int, int] | None = No
         raise ValueError(f"a PNG of {found[1]} x {found[0]}, where its corners say {size[1]} x {size[0]}")
     if found[0] * found[1] > MAX_PIXELS:
         raise ValueError(f"a PNG of {found[0] * found[1]:,} pixels")
-    return Bitmap(left, top, found, lambda: _pixels(unpacked(encoded, packed)))
+    return Bitmap(left, top, found, lambda: _pixels(content()))
 
 
 def _pixels(content: bytes) -> Region:

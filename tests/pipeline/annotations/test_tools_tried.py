@@ -188,3 +188,12 @@ def test_a_mask_of_labelmes_xml_that_is_not_there(tmp_path: Path) -> None:
         mask = f"<object><name>cat</name><segm><mask>{name}</mask></segm></object>"
         folder = folder_of(tmp_path, {"q0.xml": XML.format(f"<imagesize/>{mask}")})
         assert f"found mask '{name}', which is not in" in refused(folder, ("q0",))
+
+
+def test_boxes_of_labelmes_xml_alone(tmp_path: Path) -> None:
+    """Also where the size stands at the end, as MIT's LabelMe wrote it."""
+    points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((10, 8), (40, 8), (40, 30)))
+    size = "<imagesize><nrows>64</nrows><ncols>96</ncols></imagesize>"
+    outline = f"<object><name>cat</name><polygon>{points}</polygon></object>"
+    (tmp_path / "q0.xml").write_text(XML.format(outline + " " * 5000 + size))
+    np.testing.assert_allclose(boxes(tmp_path, kind="boxes"), [[10, 8, 40, 30]])

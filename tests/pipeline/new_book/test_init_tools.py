@@ -188,3 +188,25 @@ def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch:
         archive.writestr("x.png", bytes(1_000_000))
     with pytest.raises(DataError, match="unpacks to at most 100 times"):
         written(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        (
+            "export.ndjson",
+            '{"data_row": {}, "projects": {}}\n{"data_row": {}}\n',
+            "export.ndjson and its like: an export of",
+        ),
+        ("labels.zip", "PK", "labels.zip and its like: a ZIP archive. Remedy: unpack it."),
+        (
+            "images/_classes.csv",
+            "Pixel Value, Class\n0, background\n",
+            "images/_classes.csv and its like: Roboflow's masks",
+        ),
+    ],
+)
+def test_an_export_that_is_not_read_is_named(data: Path, name: str, content: str, found: str) -> None:
+    (data / name).write_text(content)
+    with pytest.raises(DataError, match=f"expected a CSV of tags(.|\n)*Found, and not read: {re.escape(found)}"):
+        survey(data)
