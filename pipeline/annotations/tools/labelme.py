@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
-from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture, unpacked, size_of, text
+from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture, size_of, text, unpacked
 from pipeline.datasets.tables import clipped
 
 LEAST = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Shape
-from pipeline.annotations.tools.values import mappings, number, pairs, picture, unpacked, size_of, text
+from pipeline.annotations.tools.values import mappings, number, pairs, picture, size_of, text, unpacked
 
 
 def declare(export: Export, content: Mapping[str, Any]) -> None:
