@@ -165,7 +165,7 @@ class _Reading:
         except (ValueError, RecursionError) as error:
             if not self._folder:
                 found = "lists within lists without end" if isinstance(error, RecursionError) else cut(str(error), 120)
-                lines = foreign_text(file)  # a JSON in each line is some tools' form
+                lines = foreign_text(file) or ""  # a JSON in each line is some tools' form
                 other = lines if lines in map(str, EXPORTS.values()) else f"damaged JSON ({found})."
                 raise DataError(f"{file}: expected an export of a labelling tool, found {other}") from None
             return None
