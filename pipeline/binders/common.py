@@ -155,10 +155,13 @@ def id_chunks(ids: Sequence[str], size: int = 64) -> tuple[tuple[str, ...], ...]
 
 
 def split_of(splits: Mapping[str, tuple[str, ...]], ids: tuple[str, ...]) -> str:
-    """Name of the split that the ids are; DataError where they are none."""
+    """Name of the split that the ids are, with their number where they are a part of it; DataError for others."""
     for name, members in splits.items():
         if members == ids:
             return name
+    for name, members in splits.items():
+        if ids and set(ids) <= set(members):
+            return f"{name} ({len(ids)} of {len(members)})"
     raise DataError(f"The {len(ids)} images to evaluate are no split of the catalogue ({', '.join(splits)}).")
 
 

@@ -121,7 +121,7 @@ def _nested(segmentation: list[Any]) -> list[Any]:
 
 
 def _polygon(polygon: Any) -> Polygon:
-    points = np.array(polygon, np.float64)
+    points = np.asarray(polygon, np.float64)
     if points.ndim == 2 and points.shape[1] == 2:
         points = points.reshape(-1)
     if points.ndim != 1:

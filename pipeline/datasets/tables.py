@@ -24,7 +24,7 @@ _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
 NO_NAMES: Mapping[str, Sequence[str]] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableLine:
     """A line of a table: its place ("tags.csv line 7") and its cells by column, without blanks around."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Shape
-from pipeline.annotations.tools.values import mappings, number, pairs, picture, size_of, text
+from pipeline.annotations.tools.values import mappings, number, pairs, picture, size_of, text, unpacked
 
 
 def declare(export: Export, content: Mapping[str, Any]) -> None:
@@ -74,4 +75,4 @@ def _bitmap(item: Any) -> Bitmap:
     if not isinstance(item, Mapping) or not isinstance(item.get("origin"), list) or len(item["origin"]) != 2:
         raise ValueError("no bitmap with data and origin")
     left, top = (int(number(value)) for value in item["origin"])
-    return picture(item.get("data"), left, top, packed=True)
+    return picture(partial(unpacked, item.get("data"), packed=True), left, top)
