@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from models.errors import ConfigurationError, DataError
@@ -15,6 +18,8 @@ from pipeline.new_book.tool_exports import has_images
 MOST_PER_BYTE, ALWAYS_TAKEN = 100, 2**30
 """Bytes that a byte of the archive may unpack to, and how many are no harm: labels shrink to a tenth or so."""
 SUFFIX = ".zip"
+DAMAGED = (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+"""What it means for an archive: bytes that bz2 refuses, a file where a folder has to be, a name that no file can have."""
 
 
 def is_archive(path: Path) -> bool:
@@ -49,7 +54,11 @@ def unpack_archive(archive: Path, target: Path, made: list[Path]) -> Path:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as source, place.open("wb") as written:
                     shutil.copyfileobj(source, written)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:  # the last for a password
+    except OSError as error:
+        if error.errno not in DAMAGED:
+            raise
+        raise DataError(f"{archive}: expected a ZIP archive of files and folders, found {error}.") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, LZMAError) as error:
         raise DataError(f"{archive}: expected a ZIP archive, found a damaged or locked one ({error}).") from None
     folder = _only_folder(target)
     if not has_images(folder):
@@ -67,8 +76,16 @@ def _members(archive: Path, opened: zipfile.ZipFile) -> Iterator[tuple[str, zipf
         path = PurePosixPath(name)
         if member.is_dir() or any(is_unseen(part) for part in path.parts if part != ".."):
             continue
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+        if (
+            not path.parts
+            or path.is_absolute()
+            or ".." in path.parts
+            or ":" in path.parts[0]
+            or stat.S_ISLNK(member.external_attr >> 16)
+        ):
             raise DataError(f"{archive}: expected files within one folder, found '{name[:80]}'. Remedy: unpack it.")
+        if not name.isprintable():
+            raise DataError(f"{archive}: expected names that can be read, found {name[:80]!a}. Remedy: unpack it.")
         yield name, member
 
 
