@@ -19,7 +19,7 @@ MOST_PER_BYTE, ALWAYS_TAKEN = 100, 2**30
 """Bytes that a byte of the archive may unpack to, and how many are no harm: labels shrink to a tenth or so."""
 SUFFIX = ".zip"
 DAMAGED = (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
-"""What it means for an archive: bytes that bz2 refuses, a file where a folder has to be, a name that no file can have."""
+"""Errors of an archive: bytes that bz2 refuses, a file in place of a folder, a name that no file can have."""
 
 
 def is_archive(path: Path) -> bool:
@@ -74,15 +74,10 @@ def _members(archive: Path, opened: zipfile.ZipFile) -> Iterator[tuple[str, zipf
     for member in opened.infolist():
         name = _name(member)
         path = PurePosixPath(name)
-        if member.is_dir() or any(is_unseen(part) for part in path.parts if part != ".."):
+        if name and (member.is_dir() or any(is_unseen(part) for part in path.parts if part != "..")):
             continue
-        if (
-            not path.parts
-            or path.is_absolute()
-            or ".." in path.parts
-            or ":" in path.parts[0]
-            or stat.S_ISLNK(member.external_attr >> 16)
-        ):
+        is_link = stat.S_ISLNK(member.external_attr >> 16)
+        if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
             raise DataError(f"{archive}: expected files within one folder, found '{name[:80]}'. Remedy: unpack it.")
         if not name.isprintable():
             raise DataError(f"{archive}: expected names that can be read, found {name[:80]!a}. Remedy: unpack it.")

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from models.errors import DataError, Weak2MaskError
-from pipeline.annotations.tools.yolo import names_of_yaml
+from pipeline.annotations.tools.yolo_files import names_of_yaml
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.images import BadFileError, read_image
 from pipeline.datasets.label_files import read_labels
