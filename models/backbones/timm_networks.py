@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from models.backbones.base import LAYERS, Backbone
 from models.errors import ConfigurationError, closest
 from models.ops.depthwise import quicken
+from models.ops.relu6 import slim
 
 LEVELS = ("stem", *LAYERS)
 SIDE = 64
@@ -58,6 +59,7 @@ class TimmNetwork(Backbone):
         self._measure()
         self.output_stride = self._checked_stride(output_stride)
         quicken(network)
+        slim(network)
         self.freeze(freeze_bn, frozen_stages)
 
     @staticmethod

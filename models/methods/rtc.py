@@ -21,6 +21,7 @@ from models.heads.correlation import CorrelationHead
 from models.heads.cross_affinity import CrossAffinityHead
 from models.heads.embedded_cam import EmbeddedCamHead
 from models.losses.balanced_mask import balanced_mask_cross_entropy
+from models.losses.prototype_contrast import present_classes
 from models.losses.seam import Comparable, View, comparable_views, equivariance_losses, siamese_classification
 from models.losses.transform_contrast import (
     TransformView,
@@ -37,6 +38,7 @@ from models.ops.pixel_correlation import correlation_seed, cross_representation,
 from models.ops.siamese import siamese_cam_views
 from models.ops.tagged_pairs import TaggedPairs
 from models.options import (
+    Count,
     InnerShare,
     Positive,
     PositiveCount,
@@ -60,11 +62,14 @@ class Rtc(BandLabelMethod):
         affinity_width: channels of the first level that affinities compare (RTC 64).
         second_size: side of the second view in pixels (RTC 128).
         hardest: share of the entries that the cross equivariance keeps (RTC 0.2).
+        counted_classes: classes that the means of both equivariance terms and of the compensator count; 0 counts all C,
+            as RTC does, and 20 gives them the strength that they have on VOC (``models.losses.class_means``).
         labels: several classes an image ("multi"), or exactly one, by cross-entropy ("single": localisation).
         representation: CAMs spread by two affinities ("cross": CRR), or by SEAM's one ("single").
         contrast: weight of each term of CTR (RTC 0.1); 0 leaves it out.
         tau: its temperature (RTC 0.1).
         background: constant score of the background in CTR's pseudo-labels (RTC 0.2).
+        cells: of the batch that make a prototype and vote (RTC 32, of batches of 8 images).
         background_cells: cells of the background's prototype, see ``transform_view``.
         negatives: prototypes of all classes in the denominator (RTC), or of those that the batch has ("present").
         compensator: weight of the compensator's loss (RTC 1); 0 leaves it out.
@@ -95,11 +100,13 @@ class Rtc(BandLabelMethod):
         affinity_width: PositiveCount = 64,
         second_size: PositiveCount = 128,
         hardest: ShareAboveZero = 0.2,
+        counted_classes: Count = 0,
         labels: Literal["multi", "single"] = "multi",
         representation: Literal["cross", "single"] = "cross",
         contrast: Weight = 0.1,
         tau: Positive = 0.1,
         background: InnerShare = 0.2,
+        cells: PositiveCount = 32,
         background_cells: Literal["first", "least_foreground"] = "first",
         negatives: Literal["all", "present"] = "all",
         compensator: Weight = 1.0,
@@ -124,6 +131,7 @@ class Rtc(BandLabelMethod):
         decoder = resolve(HEADS, head, "head") if segmentation else None
         self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=stride, width=head_width)
         self.second_size, self.hardest, self.representation = second_size, hardest, representation
+        self.counted_classes, self.cells = counted_classes, cells
         self.labels: Literal["multi", "single"] = labels
         self.contrast, self.tau, self.background = contrast, tau, background
         self.background_cells, self.negatives = background_cells, negatives
@@ -174,7 +182,7 @@ class Rtc(BandLabelMethod):
             for suffix, size in sizes.items()
         )
         views = comparable_views(first, second, tags)
-        equivariance = equivariance_losses(*views, self.hardest)
+        equivariance = equivariance_losses(*views, self.hardest, self.counted_classes)
         parts = siamese_classification(first, second, tags, self.labels)  # (2)
         parts |= {"equivariance": equivariance.plain, "cross_equivariance": equivariance.cross}  # (3)
         if self.contrast or self.compensator:
@@ -188,7 +196,7 @@ class Rtc(BandLabelMethod):
 
     def _grid(self, outputs: Outputs, suffix: str, tags: Tensor) -> TransformView:
         maps = outputs[f"embedded{suffix}"], outputs[f"refined{suffix}"]
-        return transform_view(*maps, tags, self.background, self.background_cells)
+        return transform_view(*maps, tags, self.background, self.background_cells, top=self.cells)
 
     def _transform(
         self, grids: tuple[TransformView, TransformView], views: tuple[Comparable, Comparable], tags: Tensor
@@ -198,12 +206,13 @@ class Rtc(BandLabelMethod):
         parts: dict[str, Tensor] = {}
         if self.contrast:
             against = swapped_prototypes(first, second), swapped_prototypes(second, first)  # (4), [1+C,F] each
-            present = F.pad(tags.any(0), (1, 0), value=True) if self.negatives == "present" else None
+            present = present_classes(tags) if self.negatives == "present" else None
             contrast = transform_contrast(first, second, against, self.tau, present)  # (5)
             parts |= {name: self.contrast * value for name, value in vars(contrast).items()}
         if self.compensator:
             cams = views[0].cam, views[1].cam
-            loss = mutual_compensation(grids, cams, tags, self.votes_temperature, self.compensated)  # (6), (7)
+            options = self.votes_temperature, self.compensated, self.counted_classes
+            loss = mutual_compensation(grids, cams, tags, *options)  # (6), (7)
             parts["compensator"] = self.compensator * loss
         return parts
 
