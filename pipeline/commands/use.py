@@ -186,8 +186,8 @@ def init(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            help="Option, as a message gives it: classes, mask_values, labelmap, upright; of exports of labelling "
-            "tools: unannotated, annotators, brush, crowds. May repeat."
+            help="Option, as a message gives it: classes, mask_values, labelmap, upright; unannotated, of labels; "
+            "annotators, brush, crowds, of exports of labelling tools. May repeat."
         ),
     ] = None,
     as_json: JsonOption = False,

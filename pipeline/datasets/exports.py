@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from pipeline.datasets.regular import open_regular
+
 LOOKED = 2000
 """Files of a folder that are looked at."""
 NOT_OPENED = 64 * 2**20
@@ -163,7 +165,7 @@ def foreign_folder(folder: Path) -> str | None:
 def foreign_text(path: Path) -> str | None:
     """What a text file is, by its first line: JSON, XML, or a table of a known tool."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(4096)
             rest = file.read(NOT_OPENED) if head.lstrip()[:1] in (b"{", b"[") else b""
     except OSError:
@@ -260,7 +262,7 @@ def _json_file(path: Path) -> str | None:
 
 def _text_file(path: Path) -> str | None:
     """An empty file is an image without objects."""
-    for other in sorted(path.parent.glob("*.txt"))[:20]:
+    for other in [one for one in sorted(path.parent.glob("*.txt"))[:20] if one.is_file()]:
         with other.open("rb") as file:
             words = file.readline(4096).decode("utf-8", "replace").split()
         if len(words) >= 5 and all(_is_number(word) for word in words):

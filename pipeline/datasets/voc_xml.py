@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from models.errors import DataError
 from pipeline.datasets.exports import foreign_xml
-from pipeline.datasets.tables import cut
+from pipeline.datasets.xml_files import read_xml
 
 Corners = tuple[float, float, float, float]
 KEYS = ("xmin", "ymin", "xmax", "ymax")
@@ -74,13 +74,7 @@ def read_voc_xml(path: Path) -> VocXml:
     Raises:
         DataError: no such file, no XML, XML of another tool (which is named), or an object without a box.
     """
-    try:
-        content = path.read_bytes()
-        if b"<!ENTITY" in content:  # no tool writes any, and they can make a small file a huge one
-            raise DataError(f"{path}: expected a VOC annotation XML, found one that defines entities. Remove them.")
-        root = ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: expected a VOC annotation XML, found {cut(str(error))}.") from None
+    root = read_xml(path, "a VOC annotation XML")
     if root.tag != "annotation":
         raise DataError(f"{path}: expected a VOC annotation XML, found {foreign_xml(root)}")
     return VocXml(_size(root), tuple(_objects(path, root)), (root.findtext("filename") or "").strip())

@@ -66,7 +66,7 @@ class Survey:
         annotations: name to file, of those that cover the training split.
         kinds: name to kind of supervision.
         drawn: names of annotations that label pixels with classes.
-        label_options: of exports of labelling tools, as the user said.
+        label_options: of exports of labelling tools, and `unannotated`, as the user said.
         masks: folder of masks, or None; ``measured`` are the splits that have one for each image.
         options: what else the reader is told, as the user said.
         notes: what the user should know.
@@ -86,6 +86,11 @@ class Survey:
     measured: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def options_of(self, name: str) -> dict[str, Any]:
+        """Of annotations: all of an export, and what images without labels are of any."""
+        shapes = self.kinds[name] == SHAPES
+        return {key: value for key, value in self.label_options.items() if shapes or key == "unannotated"}
 
     @property
     def train(self) -> int:
@@ -148,7 +153,9 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
     if not tags and not annotations:
         raise DataError(
             f"{data}: without tags, one kind of labels has to cover every training image; found: "
-            f"{' '.join(annotation_notes)} Remedy: label those images too, or add a CSV of tags."
+            f"{' '.join(annotation_notes)} Remedy: label those images too, add a CSV of tags, or "
+            "say what the others are: --option 'unannotated: left_out', 'unannotated: unlabelled' or "
+            "'unannotated: background' (no object)."
         )
     masked = _masked(splits, listing)
     size, size_notes = _sizes(trial.catalogue)

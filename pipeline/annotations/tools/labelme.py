@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,5 +58,5 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
     if kind == "mask":
         (left, top), (right, bottom) = points[:2].astype(int).tolist()
         size = (bottom - top + 1, right - left + 1)
-        return [Shape("area", label, where, bitmap=picture(unpacked(item.get("mask")), left, top, size))]
+        return [Shape("area", label, where, bitmap=picture(partial(unpacked, item.get("mask")), left, top, size))]
     return [Shape("area", label, where, points)]

@@ -71,7 +71,7 @@ def _rotation(item: Element) -> float:
 def _bitmap(path: Path, name: str, size: tuple[int, int] | None) -> Bitmap:
     for folder in _mask_folders(path):
         if (folder / name).is_file() and (folder / name).resolve().is_relative_to(folder.resolve()):
-            return picture((folder / name).read_bytes(), 0, 0, size)
+            return picture((folder / name).read_bytes, 0, 0, size)
     raise ValueError(f"mask '{name[:80]}', which is not in {next(iter(_mask_folders(path)))}")
 
 

@@ -26,9 +26,12 @@ from pipeline.annotations.tools import (
 )
 from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.values import mappings
+from pipeline.datasets.coco_values import packed, without_regions
 from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, foreign_text, json_export
 from pipeline.datasets.folder_images import files_below
+from pipeline.datasets.regular import open_regular
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
+from pipeline.datasets.xml_files import EntitiesError, read_xml
 
 TOOLS = {
     "cvat": "CVAT's XML",
@@ -96,9 +99,11 @@ def _has_shapes_of_coco(content: Mapping[str, Any]) -> bool:
 def tool_of_file(path: Path) -> str | None:
     """The key of the tool that wrote a JSON file, of which no shape is read for it; None for any other file."""
     try:
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             start = opened.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
-        return json_tool(json.loads(read_text(path, "JSON"))) if start in ("{", "[") else None
+        return (
+            json_tool(json.loads(read_text(path, "JSON"), object_hook=without_regions)) if start in ("{", "[") else None
+        )
     except (OSError, ValueError, RecursionError, DataError):
         return None  # whoever reads it says what is wrong with it
 
@@ -138,7 +143,7 @@ class _Reading:
 
     def _add(self, file: Path) -> None:
         try:
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 head = opened.read(4096)
         except OSError:
             return
@@ -156,11 +161,11 @@ class _Reading:
 
     def _json(self, file: Path) -> Any:
         try:
-            return json.loads(read_text(file, "JSON"))
+            return json.loads(read_text(file, "JSON"), object_hook=packed)
         except (ValueError, RecursionError) as error:
             if not self._folder:
                 found = "lists within lists without end" if isinstance(error, RecursionError) else cut(str(error), 120)
-                lines = foreign_text(file)  # a JSON in each line is some tools' form
+                lines = foreign_text(file) or ""  # a JSON in each line is some tools' form
                 other = lines if lines in map(str, EXPORTS.values()) else f"damaged JSON ({found})."
                 raise DataError(f"{file}: expected an export of a labelling tool, found {other}") from None
             return None
@@ -185,18 +190,13 @@ class _Reading:
             self._added("pascal", file, voc.add, file)
 
     def _root(self, file: Path) -> ElementTree.Element | None:
-        """Of an XML that defines no entities: they can make a small file a huge one."""
+        """Of an XML; None for one that cannot be read, below a folder. Raises DataError: otherwise, or entities."""
         try:
-            content = file.read_bytes()
-            if b"<!ENTITY" in content:
-                raise DataError(
-                    f"{file}: expected XML of a labelling tool, found one that defines entities. Remove them."
-                )
-            return ElementTree.fromstring(content)
-        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-            if self._folder:
+            return read_xml(file, "XML of a labelling tool")
+        except DataError as error:
+            if self._folder and not isinstance(error, EntitiesError):
                 return None
-            raise DataError(f"{file}: expected XML of a labelling tool, found {cut(str(error))}.") from None
+            raise
 
     def _add_table(self, file: Path, first: str) -> None:
         if first.startswith("# ") or "CSV_HEADER" in first:

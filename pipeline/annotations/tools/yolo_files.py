@@ -21,6 +21,15 @@ STRAY = 0.003
 """Share of the side that a corner of a box may stray, when it was rounded to a pixel."""
 
 
+class _Plain(yaml.SafeLoader):
+    """Reads no aliases: lists of lists of aliases, or mappings merged again and again, make a small file a huge one."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
 def labels_among(texts: Mapping[Path, Sequence[str]]) -> dict[Path, Sequence[str]]:
     """Files of numbers, with their lines, and the empty ones beside them."""
     labels = {file: lines for file, lines in texts.items() if is_yolo(lines)}
@@ -55,7 +64,7 @@ def names_of_yaml(path: Path) -> list[str] | None:
         ValueError: names that are no such thing.
     """
     try:
-        content: Any = yaml.safe_load(read_text(path, "a YAML file with `names`"))
+        content: Any = yaml.load(read_text(path, "a YAML file with `names`"), _Plain)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError):
         return None
     names = content.get("names") if isinstance(content, Mapping) else None
@@ -101,7 +110,7 @@ def note_assumed(export: Export, form: Form) -> None:
 
 def _yaml(path: Path) -> Mapping[str, Any]:
     try:
-        content: Any = yaml.safe_load(read_text(path, "a YAML file"))
+        content: Any = yaml.load(read_text(path, "a YAML file"), _Plain)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError, DataError):
         return {}
     return content if isinstance(content, Mapping) else {}

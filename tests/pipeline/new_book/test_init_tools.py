@@ -69,7 +69,7 @@ def test_one_export_of_several_by_its_file(data: Path) -> None:
 
 def test_images_without_a_shape_are_asked_for(data: Path) -> None:
     cvat(data, IDS[:4])
-    with pytest.raises(DataError, match=r"`unannotated: unlabelled`.*\n.*--option 'unannotated: unlabelled'"):
+    with pytest.raises(DataError, match=r"`unannotated: left_out`.*\n.*--option 'unannotated: left_out'"):
         written(data)
     assert not Path("recipes/farm").exists()
     book = written(data, options={"unannotated": "background"})
