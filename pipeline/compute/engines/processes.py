@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 from models.errors import TransientError
 from pipeline.compute import runtime
 from pipeline.compute.engines import here
-from pipeline.compute.engines.job import Job, Result, is_out_of_memory
 from pipeline.compute.engines.fork_server import context, pickled
+from pipeline.compute.engines.job import Job, Result, is_out_of_memory
 from pipeline.compute.threads import one_thread
 from pipeline.problems.notices import first_of
 
