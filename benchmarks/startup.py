@@ -182,9 +182,8 @@ def _print(rows: dict[str, Row]) -> None:
     for name, row in rows.items():
         target = "" if row["target"] is None else f"< {row['target']:.1f}{'' if row['met'] else ' missed'}"
         floor = "" if row["floor"] is None else f"{row['floor']:.2f} ({' and '.join(row['floor_of'])})"
-        print(
-            f"{name:26} {row['best']:6.2f} {row['median']:7.2f} {row['worst']:6.2f} {row['loops']:6.2f}  {target:15} {floor}"
-        )
+        numbers = f"{row['best']:6.2f} {row['median']:7.2f} {row['worst']:6.2f} {row['loops']:6.2f}"
+        print(f"{name:26} {numbers}  {target:15} {floor}")
 
 
 def _commit(project: Path) -> str:

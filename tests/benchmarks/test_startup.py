@@ -15,7 +15,8 @@ def test_a_floor_is_the_best_of_the_parts() -> None:
     seconds |= {"stage": [4.0, 1.9], "dvc repro": [2.6]}
     rows = summary(chosen, seconds)
     assert rows["stage"] | {"floor_of": []} == {
-        "target": 2.0, "best": 1.9, "median": 2.95, "worst": 4.0, "loops": 5.43, "met": True, "floor": 3.5, "floor_of": []
+        "target": 2.0, "best": 1.9, "median": 2.95, "worst": 4.0, "loops": 5.43, "met": True, "floor": 3.5,
+        "floor_of": [],
     }  # fmt: skip
     assert rows["import torch"]["floor"] is None
     assert rows["dvc repro"]["floor"] is None  # its parts were not asked for
