@@ -11,6 +11,7 @@ from torchvision.models import mobilenet_v2
 
 from models.backbones.base import Backbone, limit_stride
 from models.ops.depthwise import quicken
+from models.ops.relu6 import slim
 
 STAGES = (slice(0, 1), slice(1, 4), slice(4, 7), slice(7, 14), slice(14, 19))
 """Blocks of ``features`` that end at strides 2 (stem), 4, 8, 16 and 32."""
@@ -36,6 +37,7 @@ class MobileNetV2(Backbone):
         self.features = features
         limit_stride(self.stages()[1:], output_stride)
         quicken(self)
+        slim(self)
         self.freeze(freeze_bn, frozen_stages)
 
     def stages(self) -> list[nn.Module]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from models.backbones.base import LAYERS, Backbone
 from models.errors import ConfigurationError, closest
 from models.ops.depthwise import quicken
+from models.ops.relu6 import slim
 
 LEVELS = ("stem", *LAYERS)
 SIDE = 64
@@ -58,6 +59,7 @@ class TimmNetwork(Backbone):
         self._measure()
         self.output_stride = self._checked_stride(output_stride)
         quicken(network)
+        slim(network)
         self.freeze(freeze_bn, frozen_stages)
 
     @staticmethod
@@ -90,7 +92,9 @@ class TimmNetwork(Backbone):
     def prepared(self, image: Tensor) -> Tensor:
         """The image normalised, and enlarged to whole patches where the network cuts it into some."""
         if self.patch > 1:
-            size = [-(-length // self.patch) * self.patch for length in image.shape[2:]]
+            size = [  # ONNX divides integers towards 0, so a negative one would not be rounded down
+                (length + self.patch - 1) // self.patch * self.patch for length in image.shape[2:]
+            ]
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
         return (image - self.mean) / self.std
 

@@ -28,7 +28,7 @@ class Known:
         return cls(catalogue.digest, catalogue)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """XYXY in pixels, right and bottom exclusive. Class None: an object that is there but not asked for."""
 
@@ -36,7 +36,7 @@ class Box:
     class_: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Point:
     """A pixel and its class, 0 background or 1..C."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipeline.annotations.class_names import ClassNames
 from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks, Numbers
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.coco_values import without_regions
 from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.exports import EXPORTS, json_export
 from pipeline.datasets.image_names import ImageNames
@@ -31,7 +32,7 @@ def marks_of_coco(path: Path, catalogue: Catalogue) -> Marks:
     Raises:
         DataError: no such file. What is wrong with its annotations is in the result.
     """
-    content = json_content(path, BOXES)
+    content = json_content(path, BOXES, without_regions)
     if json_export(content) is not EXPORTS["coco"] or not isinstance(content.get("categories"), list):
         raise _other(path, BOXES, content)
     marks, names, classes = Marks(str(path)), ImageNames(catalogue), ClassNames(catalogue)
@@ -151,11 +152,20 @@ def _coco_images(
     return images
 
 
-def json_content(path: Path, expected: str) -> Any:
-    """What a JSON file says; ``expected`` is what should be there, for messages. Raises DataError where it is none."""
+def json_content(path: Path, expected: str, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Any:
+    """What a JSON file says.
+
+    Args:
+        path: of the file.
+        expected: what should be there, for messages.
+        hook: changes each object as soon as it is read.
+
+    Raises:
+        DataError: no JSON.
+    """
     text = read_text(path, expected)
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=hook)
     except (ValueError, RecursionError) as error:
         found = "lists within lists without end" if isinstance(error, RecursionError) else str(error)[:120]
         found += " (JSON Lines?)" if found.startswith("Extra data") else ""

@@ -21,7 +21,7 @@ from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.storage.whole import whole_folder
 from stages.evaluate import CamScore, Evaluation, MaskScore, Table, image_table, score_cams, score_masks
 
-CHUNK, MOST_CHUNKS = 64, 64
+CHUNK, MOST_CHUNKS = 64, 32
 """Images of a chunk, of which a large split has more, and how many chunks: what one counts has 3 MB where there are 80
 classes, and all of them wait until they are added."""
 STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": SupervisionStore}

@@ -18,7 +18,7 @@ FILE = "catalogue.json"
 SCHEMA = "weak2mask-catalogue"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CatalogueImage:
     """One image. Paths are relative to the catalogue's root, with forward slashes.
 

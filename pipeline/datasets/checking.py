@@ -17,7 +17,7 @@ from pipeline.problems.notices import first_of
 from stages.prepare import Problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one image and its files are.
 

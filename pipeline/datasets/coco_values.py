@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 DIGITS = re.compile(r"\s*(-?[0-9]{1,18})(?:\.0*)?\s*")
 SHOWN = 60
 
@@ -36,6 +38,38 @@ def zero_or_one(annotation: Mapping[str, Any]) -> int | None:
     return number if number in (0, 1) else None
 
 
+def packed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object of a JSON, its ``segmentation`` of polygons as float64 arrays, with a third of the memory of lists.
+
+    A hook of ``json.loads``, which sees each object when it ends. What is no list of flat lists x0, y0, x1, ... of
+    three points or more, or has numbers that are not finite, stays as it is.
+    """
+    regions = entry.get("segmentation")
+    if isinstance(regions, list) and all(map(_is_polygon, regions)):
+        try:
+            arrays = [np.array(region, np.float64) for region in regions]
+        except OverflowError:
+            return entry
+        if all(np.isfinite(array).all() for array in arrays):
+            entry["segmentation"] = arrays
+    return entry
+
+
+def without_regions(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same for those who need no regions."""
+    entry.pop("segmentation", None)
+    return entry
+
+
+def _is_polygon(region: Any) -> bool:
+    return (
+        isinstance(region, list)
+        and len(region) >= 6
+        and len(region) % 2 == 0
+        and {int, float}.issuperset(map(type, region))
+    )
+
+
 def short(value: Any, most: int = SHOWN) -> str:
     """A value for a message, on one line and not longer than ``most`` characters."""
     if isinstance(value, dict | list):
@@ -53,5 +87,5 @@ def _head(value: Any) -> Any:
 
 def _leaf(value: Any) -> Any:
     if isinstance(value, list):
-        return [entry if not isinstance(entry, dict | list) else ... for entry in value[:8]]
+        return [entry if not isinstance(entry, dict | list | np.ndarray) else ... for entry in value[:8]]
     return value if not isinstance(value, dict) else ...

@@ -7,11 +7,15 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from pipeline.datasets.image_formats import SUFFIXES
 
 COMPARED = 2000
 """So many names are compared for the nearest one."""
+Key = TypeVar("Key")
+_Paths: TypeAlias = str | set[str]
+"""One path as it is, since a set of it alone has 216 bytes; several as a set."""
 
 
 def nfc(text: str) -> str:
@@ -47,7 +51,7 @@ def nearest_name(name: str, known: Collection[str]) -> str:
     return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)), "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NameMatch:
     """A file that a cell of a table names; ``exactly`` as it is called, or under almost the same name."""
 
@@ -68,24 +72,24 @@ class NameIndex:
 
     def __init__(self, paths: Iterable[str], folder: str = "") -> None:
         self._folder = nfc(folder.strip("./"))
-        self._exact: dict[str, set[str]] = {}
-        self._stems: dict[str, set[str]] = {}
-        self._loose: dict[str, set[str]] = {}
-        self._last: dict[str, set[str]] = {}
-        self._numbers: dict[int, set[str]] = {}
+        self._exact: dict[str, _Paths] = {}
+        self._stems: dict[str, _Paths] = {}
+        self._loose: dict[str, _Paths] = {}
+        self._last: dict[str, _Paths] = {}
+        self._numbers: dict[int, _Paths] = {}
         self._nested = False
         for path in paths:
             name = nfc(path)
             stem = without_suffix(name)
             last = stem.rpartition("/")[2]
             self._nested |= "/" in name
-            self._exact.setdefault(name, set()).add(path)
-            self._stems.setdefault(stem, set()).add(path)
-            self._stems.setdefault(path_id(name), set()).add(path)
-            self._loose.setdefault(stem.casefold(), set()).add(path)
-            self._last.setdefault(last.casefold(), set()).add(path)
+            _add(self._exact, name, path)
+            _add(self._stems, stem, path)
+            _add(self._stems, path_id(name), path)
+            _add(self._loose, stem.casefold(), path)
+            _add(self._last, last.casefold(), path)
             if last.isascii() and last.isdigit() and len(last) < 20:
-                self._numbers.setdefault(int(last), set()).add(path)
+                _add(self._numbers, int(last), path)
 
     def find(self, cell: str) -> NameMatch | None:
         """The one file that a cell names: by its path or id, with or without suffix, or nearly so.
@@ -96,13 +100,13 @@ class NameIndex:
         name = nfc(cell.strip())
         for hits in self._exactly(name):
             if hits:
-                return NameMatch(next(iter(hits)), True) if len(hits) == 1 else None
+                return NameMatch(hits, True) if isinstance(hits, str) else None
         for hits in self._nearly(name.replace("\\", "/")):
             if hits:
-                return NameMatch(next(iter(hits)), False) if len(hits) == 1 else None
+                return NameMatch(hits, False) if isinstance(hits, str) else None
         return None
 
-    def _exactly(self, name: str) -> Iterator[set[str] | None]:
+    def _exactly(self, name: str) -> Iterator[_Paths | None]:
         yield self._exact.get(name)
         yield self._stems.get(name)
         inside = name.removeprefix("./").removeprefix(f"{self._folder}/") if self._folder else name.removeprefix("./")
@@ -110,7 +114,7 @@ class NameIndex:
             yield self._exact.get(inside)
             yield self._stems.get(inside)
 
-    def _nearly(self, name: str) -> Iterator[set[str] | None]:
+    def _nearly(self, name: str) -> Iterator[_Paths | None]:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         tails = ["/".join(parts[start:]) for start in range(len(parts))]
         if self._nested and len(parts) > 1:
@@ -123,3 +127,11 @@ class NameIndex:
             yield self._last.get(stem.casefold())
             number = re.fullmatch(r"(\d{1,18})(\.0)?", stem, re.ASCII)
             yield self._numbers.get(int(number[1])) if number else None
+
+
+def _add(index: dict[Key, _Paths], key: Key, path: str) -> None:
+    there = index.setdefault(key, path)
+    if isinstance(there, set):
+        there.add(path)
+    elif there != path:
+        index[key] = {there, path}

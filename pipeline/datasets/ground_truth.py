@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ Corners: TypeAlias = tuple[float, float, float, float]
 """A box: left, top, right and bottom in pixels from 0, right and bottom exclusive."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageTruth:
     """Ground truth of one image.
 
@@ -42,7 +42,8 @@ class ImageTruth:
 
     def plain(self) -> dict[str, Any]:
         """Without boxes where there are none, so that data sets of masks keep their bytes."""
-        return {key: value for key, value in vars(self).items() if key != "boxes" or value is not None}
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {key: value for key, value in content.items() if key != "boxes" or value is not None}
 
 
 class GroundTruth:

@@ -11,7 +11,7 @@ from pipeline.problems.notices import Notice
 from stages.prepare import Problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One image as a list of the data set names it. Paths are relative to the listing's root.
 

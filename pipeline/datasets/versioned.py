@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from json.encoder import encode_basestring_ascii as quoted
 from mmap import ACCESS_READ, mmap
@@ -191,7 +191,9 @@ def _pieces(plain: Mapping[str, Any]) -> Iterator[str]:
 
 def _plain(value: Any) -> dict[str, Any]:
     if is_dataclass(value):
-        return value.plain() if hasattr(value, "plain") else vars(value)
+        if hasattr(value, "plain"):
+            return dict(value.plain())
+        return {each.name: getattr(value, each.name) for each in fields(value)}
     return dict(value)
 
 
