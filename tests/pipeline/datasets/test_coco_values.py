@@ -64,8 +64,7 @@ def test_both_readers_take_arrays_as_they_take_lists() -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_message_is_the_same_with_arrays() -> None:
-    assert short(parsed([SQUARE])) == short([SQUARE])
+def test_a_message_about_an_annotation_is_the_same_with_arrays() -> None:
     assert short({"segmentation": parsed([SQUARE])}) == short({"segmentation": [SQUARE]})
 
 
