@@ -1,20 +1,21 @@
-"""What the trainings, CAM exports and predictions of a book cost, counted without weights, images or a GPU.
+"""What the networks of a book's trainings, exports and predictions cost, counted without weights, images or a GPU.
 
     python -m benchmarks.cost --book recipes/voc12                # at 40 TFLOP/s sustained
     python -m benchmarks.cost --book recipes/voc12 --tflops 120 --only seam rtc
 
 Counted: convolutions and products of matrices (two operations for a multiplication with its addition) of a forward
-pass, and for trainings its backward pass, on torch's meta device; times steps, or images and views. Not counted: losses
-taken outside of the forward pass (AFA's CAMs of three scales among them, and SPML's products with segments, some tenth
-of its step), norms and interpolation, loading, CRFs and random walks. Nothing is measured: ``--tflops`` is what a GPU
-is taken to sustain, and the hours follow from it.
+pass, and for trainings its backward pass, on torch's meta device; times steps, or images and views. An image has one
+class. Not counted: losses taken outside of the forward pass (AFA's CAMs of three scales among them, labels of WeCLIP
+and ExCEL, and SPML's products with segments, some tenth of its step), norms and interpolation, loading, CRFs and random
+walks with the network's pass of `propagate_cams`. Nothing is measured: ``--tflops`` is what a GPU is taken to sustain,
+and the hours follow from it.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -70,8 +71,9 @@ class Counter:
         self._passes: dict[Any, float] = {}
 
     def costs(self, only: list[str]) -> Iterator[Cost]:
-        """One for each training, CAM export and prediction, in the order of the book."""
-        for verb, count in (("train", self._train), ("export_cams", self._export), ("predict_masks", self._predict)):
+        """One for each training, CAM export, prediction and classification of proposals, in the order of the book."""
+        verbs = {"train": self._train, "export_cams": self._export, "predict_masks": self._predict}
+        for verb, count in (verbs | {"classify_proposals": self._classify}).items():
             for name in getattr(self.book, verb):
                 if not only or name in only or f"{verb}.{name}" in only:
                     yield count(name)
@@ -99,10 +101,19 @@ class Counter:
         scales, flip = entry.options.get("scales", (1.0,)), entry.options.get("flip", False)
         return self._views("predict_masks", name, entry, entry.split, scales, flip, True)
 
+    def _classify(self, name: str) -> Cost:
+        """Each labelled image, and each image of the proposals, is looked at once."""
+        entry = self.book.classify_proposals[name]
+        method = self._stored(entry.checkpoint)
+        image = self._batch(entry.data, 1, SIZES[self.book.prepare[entry.data].reader]).image
+        splits = self._split("supervision", entry.supervision), self.book.import_proposals[entry.proposals].split
+        with torch.no_grad():
+            each = _counted(lambda: method.features(image))
+        images = sum(IMAGES[self._list(entry.data, split)] for split in splits)
+        return Cost(f"classify_proposals.{name}", each, images, "labelled images, and images of the proposals")
+
     def _views(self, verb: str, name: str, entry: Any, split: str, scales: Any, flip: bool, segment: bool) -> Cost:
-        maker = self.book.producer("checkpoints", entry.checkpoint)
-        assert maker is not None, "check() resolves every name"
-        method = self._method(*maker).eval()
+        method = self._stored(entry.checkpoint)
         height, width = SIZES[self.book.prepare[entry.data].reader]
 
         def see() -> None:
@@ -117,7 +128,7 @@ class Counter:
                     else:
                         method.scores(batch.image)
 
-        page, options = trained_page(*maker)
+        page, options = trained_page(*self._maker(entry.checkpoint))
         key = (page, str(options), str(scales), flip, segment, entry.data)
         if key not in self._passes:
             self._passes[key] = _counted(see)
@@ -125,6 +136,14 @@ class Counter:
         return Cost(
             f"{verb}.{name}", self._passes[key], IMAGES[self._list(entry.data, split)], f"images, {views} views"
         )
+
+    def _maker(self, checkpoint: str) -> tuple[str, Any]:
+        maker = self.book.producer("checkpoints", checkpoint)
+        assert maker is not None, "check() resolves every name"
+        return maker
+
+    def _stored(self, checkpoint: str) -> Any:
+        return self._method(*self._maker(checkpoint)).eval().requires_grad_(False)
 
     def _method(self, verb: str, entry: Any, add_ons: Any = None) -> Any:
         """The page; neighbours answer by what the network sees, which is what costs."""
@@ -167,8 +186,12 @@ def _counted(run: Callable[[], None]) -> float:
         patch("torch.autocast", lambda *_, **__: nullcontext()),  # knows no meta device
         patch("models.ema.Follower.start", lambda *_: False),  # asks for a value
         patch("models.ops.tagged_pairs.TaggedPairs.of", _one_class),  # so does this
+        patch("torch.autograd.grad", _gradient),  # the counter takes no gradient of a leaf
+        patch("models.frozen_clip_method.spread_in_boxes", lambda maps, *_: maps),  # the host's work
     )
-    with counter, without_values[0], without_values[1], without_values[2]:
+    with counter, ExitStack() as patched:
+        for one in without_values:
+            patched.enter_context(one)
         run()
     return float(counter.get_total_flops())
 
@@ -177,6 +200,13 @@ def _one_class(tags: Tensor) -> TaggedPairs:
     """The first class for each image."""
     images = torch.arange(len(tags), device=tags.device)
     return TaggedPairs(images, torch.zeros_like(images), (1,) * len(tags))
+
+
+def _gradient(value: Tensor, leaf: Tensor, **_: bool) -> tuple[Tensor]:
+    """That of a value by the one leaf that takes gradients."""
+    value.backward(retain_graph=True)
+    assert leaf.grad is not None
+    return (leaf.grad,)
 
 
 def main() -> None:

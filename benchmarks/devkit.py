@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.devkit_masks import coco_results, write_sam
 from pipeline.compute.runtime import workers
 from pipeline.datasets.class_names import COCO_CLASSES, VOC_CLASSES
 from pipeline.datasets.parallel import in_processes
@@ -186,6 +187,20 @@ def _crowd(number: int, size: tuple[int, int]) -> dict[str, Any]:
     return {"image_id": number, "category_id": COCO_IDS[0], "segmentation": segmentation, "iscrowd": 1}
 
 
+def write_masks(kit: Kit, jobs: Sequence[tuple[int, str]], folder: Path) -> None:
+    """entityseg_val.json of the validation images; for VOC also sam_masks/ of the others."""
+    results = []
+    if not kit.coco:
+        (folder / "sam_masks").mkdir()
+    for number, split in jobs:
+        corners, name = [thing.corners for thing in kit.things(number)], kit.name(number, split)
+        if split == "val":
+            results += coco_results(name, kit.size, corners)
+        elif not kit.coco:
+            write_sam(folder / "sam_masks", name, kit.size, corners)
+    (folder / "entityseg_val.json").write_text(json.dumps(results))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -194,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", default="500x375", help="WIDTHxHEIGHT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--coco", action="store_true", help="COCO 2014's layout instead of VOC's")
+    parser.add_argument("--masks", action="store_true", help="class-agnostic masks too, about 15 KB an image")
     given = parser.parse_args(arguments)
     sides = given.size.split("x")
     if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
@@ -207,7 +223,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kit = Kit(place, (height, width), len(COCO_IDS if given.coco else VOC_CLASSES), given.seed, given.coco)
     first = "train" if given.coco else "aug"
     names = ["train" if k < max(1, given.images // 8) else first for k in range(given.images)] + ["val"] * given.val
-    (write_coco if given.coco else write_voc)(kit, list(enumerate(names, start=1)))
+    jobs = list(enumerate(names, start=1))
+    (write_coco if given.coco else write_voc)(kit, jobs)
+    if given.masks:
+        write_masks(kit, jobs, given.folder)
     print(f"{place}: {given.images} training images, {given.val} validation images of {width} x {height}")
 
 

@@ -12,6 +12,10 @@ as a block ``label_loop`` at its end.
 Minutes are those of outlines from scratch, 79 s an object (Bearman et al. 2016; ``models/metrics/label_cost.py``), for
 the classes that each image shows: an upper bound, since whoever corrects a mask begins with one. The table is printed
 and written to WORK/label_loop.csv.
+
+That is a whole training for each trial. In the smaller form of ``benchmarks/label_loop.yaml``, whose head has the
+commands, the trials go on from the first segmenter for a few epochs at a small crop, those without corrections too, so
+that only the labels differ: ``--go-on --epochs 3 --crop 144``.
 """
 
 from __future__ import annotations
@@ -88,6 +92,9 @@ def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="the segmenter. Default: that of the book's first predict_masks entry")
     parser.add_argument("--budgets", type=numbers, default=[5, 10, 20, 40], help="images to correct")
     parser.add_argument("--seeds", type=numbers, default=[0], help="of the new trainings")
+    parser.add_argument("--go-on", action="store_true", help="begin with the first segmenter, not as it began")
+    parser.add_argument("--epochs", type=int, help="of the new trainings; by default those of the book")
+    parser.add_argument("--crop", type=int, help="of the new trainings; by default that of the book")
     parser.add_argument("--by", type=lambda text: text.split(","), default=list(get_args(By)))
     given = parser.parse_args(arguments)
     if not set(given.by) <= set(get_args(By)):
@@ -139,7 +146,7 @@ def sections(book: Book, trials: Sequence[Trial], given: argparse.Namespace) -> 
     added: dict[str, dict[str, Any]] = {verb: {} for verb in ADDED}
     for trial in trials:
         mixed = f"with_{trial.corrections}" if trial.images else entry.supervision
-        added["train"][trial.name] = changed(entry, supervision=mixed, seed=trial.seed)
+        added["train"][trial.name] = changed(entry, supervision=mixed, seed=trial.seed, **shorter(segmenter, given))
         added["predict_masks"][trial.name] = changed(prediction, checkpoint=trial.name)
         added["evaluate"][trial.name] = changed(judged, of=f"masks/{trial.name}")
         if not trial.images:
@@ -154,6 +161,18 @@ def sections(book: Book, trials: Sequence[Trial], given: argparse.Namespace) -> 
         over = {"data": entry.data, "supervision": entry.supervision, "over": trial.corrections}
         added["overlay_labels"][mixed] = over
     return added
+
+
+def shorter(segmenter: Trained, given: argparse.Namespace) -> dict[str, Any]:
+    """What the options change in the training of ``segmenter``."""
+    entry, changes = segmenter.entry, dict[str, Any]()
+    if given.go_on:
+        changes["init"] = segmenter.name
+    if given.epochs:
+        changes["settings"] = {**entry.settings, "epochs": given.epochs}
+    if given.crop:
+        changes["loader"] = {**entry.loader, "crop": given.crop}
+    return changes
 
 
 ADDED = ("import_annotations", "overlay_labels", "train", "predict_masks", "evaluate")

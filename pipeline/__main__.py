@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import subprocess
@@ -18,11 +17,8 @@ if __name__ == "__main__" and SOCKET in os.environ and sys.argv[1:2] != ["code"]
     if ended is not None:
         end_as(ended)
 
-gc.set_threshold(50_000, 10, 10)
-"""Collections after every 700 new objects are a fifth of the time of imports and of reading a book. What holds much
-memory, tensors and arrays, goes by reference counts, without a collection."""
-
 try:
+    import pipeline.compute.rare_collections  # noqa: F401 (before the large imports)
     from models.errors import Weak2MaskError
     from pipeline.commands import (  # noqa: F401 (importing adds the commands)
         jobs,

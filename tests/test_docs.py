@@ -135,6 +135,14 @@ def test_every_rule_backbone_and_head_is_on_its_page(page: str, names: dict[str,
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
+def test_the_lines_of_a_combination_are_those_of_its_book() -> None:
+    book = (ROOT / "recipes" / "voc_mini_beyond" / "book.yaml").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "howto" / "combine.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert len(quoted) >= 5
+    assert [lines for lines in quoted if lines not in book] == []
+
+
 def test_the_list_of_pages_has_all_of_them() -> None:
     listed = re.findall(r"\]\((\w+\.md)\)", (PAGES / "README.md").read_text(encoding="utf-8"))
     assert sorted(listed) == sorted(page.name for page in PAGES.glob("*.md") if page.name != "README.md")

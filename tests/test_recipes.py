@@ -47,6 +47,38 @@ def test_dvc_sees_one_stage_an_entry(folder: str) -> None:
     assert {name.rpartition(":")[2] for name in listed} == expected
 
 
+@pytest.mark.parametrize(
+    ("folder", "pair"),
+    [
+        ("voc_mini_cams", "classifier - classifier_hfpl"),
+        ("voc_mini_cams", "seam - seam_hfpl"),
+        ("voc_mini_cams", "ppc - ppc_hfpl"),
+        ("voc_mini_cams", "seam - ppc"),
+        ("voc_mini_cams", "classifier_val - classifier_hfpl_val"),
+        ("voc_mini_cams", "seam_val - seam_hfpl_val"),
+        ("voc_mini_cams", "ppc_val - ppc_hfpl_val"),
+        ("voc_mini_rcm", "vanilla - rcm"),
+        ("voc_mini_rcm", "rcm_longer - rcm_mam"),
+        ("voc_mini_rtc", "base - crr"),
+        ("voc_mini_rtc", "crr - ctr"),
+        ("voc_mini_rtc", "ctr - com"),
+        ("voc_mini_rtc", "com - rtc"),
+        ("voc_mini_rtc", "irn_val - val"),
+        ("voc_mini_spml", "points_val_raw - points_annotation"),
+        ("voc_mini_spml", "points_val_raw - points_no_similarity"),
+        ("voc_mini_spml", "points_val_raw - points_no_co_occurrence"),
+        ("voc_mini_spml", "points_val_raw - points_with_affinity"),
+        ("voc_mini_effnet", "segmenter_mobilenet - rtc_mobilenet"),
+    ],
+)
+def test_a_table_compares_what_the_papers_compare(folder: str, pair: str) -> None:
+    """The second row of a pair names the first, under as many seeds: the table then has their difference."""
+    other, row = pair.split(" - ")
+    rows = load_book(f"recipes/{folder}").table.repeats
+    assert rows[row].against == other
+    assert len(rows[row].of) == len(rows[other].of) >= 3
+
+
 def test_check_imports_no_torch() -> None:
     """So that it ends in about a second: torch alone takes three to import."""
     code = (

@@ -43,7 +43,8 @@ def text_of(records: Sequence[Record]) -> str:
 
 
 def _row(record: Record) -> list[str]:
-    counts = "; ".join(f"{count} {what}" for what, count in record["counts"].items())
+    counted = [f"{count} {what}" for what, count in record["counts"].items()]
+    counts = "; ".join([*counted, *record.get("measured", ())])
     numbers = [record["trials"], record["planned"], record["trials"] - record["failed"]]
     cost = [f"{record['seconds'] / 60:.1f}", f"{record['megabytes']:.0f}"]
     return [f"`{record['case']}`", record["title"], *map(str, numbers), counts, *cost]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,27 +18,56 @@ def look_twice(tower: ClipVit, image: Tensor, depth: int = 5, guide: Tensor | No
         tower: CLIP's image tower.
         image: float32 RGB [B,3,H,W] in [0,1].
         depth: the last blocks that have a second path, 1 or more (5).
-        guide: [B,n,n], added to the second path's attention between the n patches
-            (``models.ops.affinity.similar_cells`` of a decoder's features).
+        guide: see :func:`second_features`.
 
     Returns:
-        The usual tokens, with their attention: means over heads of the first blocks, *sums* over heads of the last
-        ``depth``; and features [B,1+n,E] in the space of texts: the usual class token's and the second path's patches'.
+        What :func:`usual_path` and :func:`second_features` do.
+    """
+    tokens, before = usual_path(tower, image, depth)
+    return tokens, second_features(tower, before, tokens.after[-1], guide)
 
-    Source: docs/methods/excel.md, (1) to (3); zwyang6/ExCEL@2cd7f510d627:clip/clip_surgery_model.py.
+
+def usual_path(tower: ClipVit, image: Tensor, depth: int = 5) -> tuple[Tokens, list[Tensor]]:
+    """The usual tokens, and those [B,1+n,D] before each of the last ``depth`` blocks.
+
+    Args:
+        tower, image, depth: as in :func:`look_twice`.
+
+    Returns:
+        Tokens with their attention: means over heads of the first blocks, *sums* over heads of the last ``depth``.
     """
     first = len(tower.resblocks) - depth
     usual = tower.look(image, first, attention=True)
-    tokens = second = usual.after[-1] if first else tower.embed(image)[0]
-    after, attention = list(usual.after), list(usual.attention)
+    tokens = usual.after[-1] if first else tower.embed(image)[0]
+    after, attention, before = list(usual.after), list(usual.attention), []
     some: Any = tower.resblocks[first:]
     for block in some:
-        tokens, second, weights = block.with_second_path(tokens, second, guide)
+        before.append(tokens)
+        tokens, weights = block.with_summed_attention(tokens)
         after.append(tokens)
         attention.append(weights)
-    joined = torch.cat([tokens[:, :1], second[:, 1:]], 1)
-    features = tower.ln_post(joined) @ tower.proj
-    return Tokens(tuple(after), tuple(attention), usual.grid), features
+    return Tokens(tuple(after), tuple(attention), usual.grid), before
+
+
+def second_features(tower: ClipVit, before: Sequence[Tensor], last: Tensor, guide: Tensor | None = None) -> Tensor:
+    """Features [B,1+n,E] in the space of texts: the usual class token's, and the patches' of the second path.
+
+    Args:
+        tower: CLIP's image tower.
+        before: usual tokens [B,1+n,D] before each of the last blocks, which have the second path.
+        last: usual tokens [B,1+n,D], or their class token alone, after the last block.
+        guide: [B,n,n], added to the second path's attention between the n patches
+            (``models.ops.affinity.similar_cells`` of a decoder's features).
+
+    Source: docs/methods/excel.md, (1) to (3); zwyang6/ExCEL@2cd7f510d627:clip/clip_surgery_model.py.
+    """
+    second = before[0]
+    some: Any = tower.resblocks[-len(before) :]
+    for block, tokens in zip(some, before, strict=True):
+        second = block.second_path(tokens, second, guide)
+    joined = torch.cat([last[:, :1], second[:, 1:]], 1)
+    features: Tensor = tower.ln_post(joined) @ tower.proj
+    return features
 
 
 def normalised_over_tokens(features: Tensor) -> Tensor:

@@ -92,7 +92,9 @@ class TimmNetwork(Backbone):
     def prepared(self, image: Tensor) -> Tensor:
         """The image normalised, and enlarged to whole patches where the network cuts it into some."""
         if self.patch > 1:
-            size = [-(-length // self.patch) * self.patch for length in image.shape[2:]]
+            size = [  # ONNX divides integers towards 0, so a negative one would not be rounded down
+                (length + self.patch - 1) // self.patch * self.patch for length in image.shape[2:]
+            ]
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
         return (image - self.mean) / self.std
 

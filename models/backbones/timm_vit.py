@@ -90,7 +90,8 @@ class TimmVit(TimmNetwork):
         patches = network.patch_embed(image)  # [B,rows,columns,D]
         positions = self._positions(patches.shape[1], patches.shape[2])
         patches = patches.flatten(1, 2)
-        first = [one.expand(len(image), -1, -1) for one in (network.cls_token, network.reg_token) if one is not None]
+        before = (one for one in (network.cls_token, network.reg_token) if one is not None)
+        first = [one.expand(image.shape[0], -1, -1) for one in before]
         if network.no_embed_class:
             tokens = torch.cat([*first, patches + positions], 1)
         else:
@@ -102,7 +103,7 @@ class TimmVit(TimmNetwork):
         """Position embeddings [1,t,D] of a grid; those before the patches' stay as they are."""
         table: Tensor = self.network.pos_embed
         grid = self.network.patch_embed.grid_size
-        if (rows, columns) == tuple(grid):
+        if not torch.compiler.is_exporting() and (rows, columns) == tuple(grid):  # an exported file serves any grid
             return table
         before = table.shape[1] - grid[0] * grid[1]
         maps = table[:, before:].transpose(1, 2).unflatten(2, grid).float()  # [1,D,h,w]

@@ -32,9 +32,17 @@ class Texts(nn.Module):
             self.register_buffer(name, F.normalize(torch.randn(count, channels), dim=1))
         self.register_buffer("logit_scale", torch.tensor(math.log(100)))
 
-    def of(self, tags: Tensor) -> Tensor:
-        """Features [K+N,E]: of the K classes that ``tags`` [C] name, then of the background."""
-        return torch.cat([self.classes[tags], self.background])
+    def of(self, channels: Tensor) -> Tensor:
+        """Features [K+N,E]: of the K classes that int64 ``channels`` [K] name, then of the background."""
+        return torch.cat([self.classes[channels], self.background])
+
+    def maps(self, tower: Any, tokens: Tensor, grid: tuple[int, int], channels: Tensor) -> TextMaps:
+        """:func:`text_maps` of K classes, int64 [K], in an image whose tokens are [1,1+h*w,D] before the last block.
+
+        ``tower`` is CLIP's image tower (:class:`models.backbones.clip.ClipVit`).
+        """
+        texts, block = self.of(channels), tower.resblocks[-1]
+        return text_maps(block, tower.ln_post, tower.proj, tokens, grid, texts, self.logit_scale, len(channels))
 
 
 @dataclass(frozen=True)

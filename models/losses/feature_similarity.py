@@ -17,6 +17,17 @@ from models.ops.cam import max_norm
 from models.ops.pixel_correlation import with_background
 
 EPS = 1e-5
+PUBLISHED_GRID = 56
+"""Cells on a side of the grid that sigma is published for: crops of 448 pixels at stride 8."""
+
+
+def sigma_in_cells(sigma: float, height: int, width: int) -> float:
+    """A sigma in cells of the published grid, in cells of a grid of another size: the same share of the crop.
+
+    With it, as many of a crop's pixels are neighbours on any grid. The loss is then a mean over the crop, taken finely
+    or coarsely: g adds up to 1 around a cell whatever sigma is.
+    """
+    return sigma * math.sqrt(height * width) / PUBLISHED_GRID
 
 
 def feature_similarity(

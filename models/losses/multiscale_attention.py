@@ -40,7 +40,12 @@ def attentive_target(main: Tensor, supports: Sequence[Tensor]) -> Tensor:
 
 
 def multiscale_attention(
-    main: Sequence[Tensor], support: Sequence[Tensor], tags: Tensor, size: Sequence[int], target: Target = "attentive"
+    main: Sequence[Tensor],
+    support: Sequence[Tensor],
+    tags: Tensor,
+    size: Sequence[int],
+    target: Target = "attentive",
+    counted: int = 0,
 ) -> Tensor:
     """Sum over the scales of the main network of the mean distance of its CAM from its target.
 
@@ -53,6 +58,7 @@ def multiscale_attention(
         tags: bool [N,C].
         size: (H, W) in pixels, at which maps are compared.
         target: weights by disagreement ("attentive"), or all 1 ("mean").
+        counted: classes that the mean counts; 0: all C (``models.losses.class_means``).
 
     Source: docs/methods/rcm_mam.md, section 4.
     """
@@ -60,7 +66,7 @@ def multiscale_attention(
     with torch.no_grad():
         supports = [tagged_maps(maps, pairs, size) for maps in support]
         mean = torch.stack(supports).mean(0)
-    count = tags.numel() * size[0] * size[1]
+    count = len(tags) * (counted or tags.shape[1]) * size[0] * size[1]
     distances = []
     for logits in main:
         maps = tagged_maps(logits, pairs, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,11 @@ WEIGHT = 0.1
 BACKGROUND = 0.2
 SEMI_HARD = (3, 13)
 """Of the similarities to all prototypes, largest first, those from rank 4 to 13 are the negatives within a view."""
+PUBLISHED = 21
+"""Prototypes that these ranks are of: 20 classes and the background."""
 HARDEST, EASIEST = 0.5, 0.6
+
+SemiHard = Literal["ranks", "shares"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,12 @@ class ContrastView:
 
 
 def contrast_view(
-    features: Tensor, refined: Tensor, tags: Tensor, background: float = BACKGROUND, pixels: Tensor | None = None
+    features: Tensor,
+    refined: Tensor,
+    tags: Tensor,
+    background: float = BACKGROUND,
+    pixels: Tensor | None = None,
+    top: int = TOP,
 ) -> ContrastView:
     """Pseudo-labels and prototypes of one view.
 
@@ -49,6 +59,7 @@ def contrast_view(
         tags: bool or float [N,C].
         background: constant score of the background.
         pixels: int64 [1+C,k], the pixels of each prototype; None for :func:`top_pixels`.
+        top: how many of the batch these are.
 
     Source: usr922/wseg@e96b961:contrast_train.py.
     """
@@ -59,7 +70,7 @@ def contrast_view(
         labels = (scores * there).argmax(1).flatten()
         flat = features.detach().permute(0, 2, 3, 1).flatten(0, 2)
         by_class = scores.permute(1, 0, 2, 3).flatten(1)
-        made = prototypes(flat, by_class, top_pixels(by_class) if pixels is None else pixels)
+        made = prototypes(flat, by_class, top_pixels(by_class, top) if pixels is None else pixels)
     return ContrastView(F.normalize(features.permute(0, 2, 3, 1).flatten(0, 2), dim=1), labels, made)
 
 
@@ -88,9 +99,38 @@ def prototypes(features: Tensor, scores: Tensor, pixels: Tensor) -> Tensor:
     return F.normalize(weighted, dim=1)
 
 
-def prototype_cross_entropy(features: Tensor, against: Tensor, labels: Tensor, tau: float = TAU) -> Tensor:
-    """``-log softmax(f P^T / tau)`` at the label, mean over pixels, [n,D], [1+C,D], int64 [n]."""
-    return F.cross_entropy(features @ against.T / tau, labels)
+def present_classes(tags: Tensor) -> Tensor:
+    """Bool [1+C]: the background, and the classes that an image of the batch has, of bool [N,C]."""
+    return F.pad(tags.bool().any(0), (1, 0), value=True)
+
+
+def prototype_cross_entropy(
+    features: Tensor, against: Tensor, labels: Tensor, tau: float = TAU, present: Tensor | None = None
+) -> Tensor:
+    """``-log softmax(f P^T / tau)`` at the label, mean over pixels, [n,D], [1+C,D], int64 [n].
+
+    Args:
+        present: bool [1+C], prototypes in the denominator, those of all labels among them; None: all, also those of
+            classes that no image of the batch has (published).
+    """
+    logits = features @ against.T / tau
+    if present is not None:
+        logits = logits.masked_fill(~present, -torch.inf)
+    return F.cross_entropy(logits, labels)
+
+
+def semi_hard_ranks(prototypes: int, semi_hard: SemiHard = "ranks") -> slice:
+    """Which of so many similarities, the largest first, are the negatives within a view.
+
+    Args:
+        semi_hard: ranks 4 to 13, whatever there is of them ("ranks", PPC), or the same shares of ``prototypes`` that
+            these are of 21, at least one and never the first ("shares").
+    """
+    if semi_hard == "ranks":
+        return slice(*SEMI_HARD)
+    start, end = (rank * prototypes // PUBLISHED for rank in SEMI_HARD)
+    start = max(1, start)
+    return slice(start, max(start + 1, end))
 
 
 @dataclass(frozen=True)
@@ -110,18 +150,30 @@ def draw_hard_pixels(labels: Tensor, generator: torch.Generator | None = None) -
     return Draws(drawn)
 
 
-def intra_view_loss(view: ContrastView, draws: Draws, tau: float = TAU) -> Tensor:
+def intra_view_loss(
+    view: ContrastView,
+    draws: Draws,
+    tau: float = TAU,
+    present: Tensor | None = None,
+    semi_hard: SemiHard = "ranks",
+) -> Tensor:
     """Contrast with semi-hard prototypes at hard pixels: half drawn, half among the least similar.
 
     For a class of n pixels, the ``n // 2`` drawn ones and the ``n // 2`` that end at ``int(.6 n)`` in the order of
     rising similarity to their prototype; the mean over both, then over classes.
+
+    Args:
+        present: see :func:`prototype_cross_entropy`. semi_hard: see :func:`semi_hard_ranks`.
 
     Returns:
         Scalar; 0 where no class has two pixels.
     """
     similarity = view.features @ view.prototypes.T
     positive = similarity.gather(1, view.labels.unsqueeze(1)).squeeze(1)
-    negatives = similarity.sort(1, descending=True).values[:, SEMI_HARD[0] : SEMI_HARD[1]]
+    count = len(view.prototypes)
+    if present is not None:
+        similarity, count = similarity.masked_fill(~present, -torch.inf), int(present.sum())
+    negatives = similarity.sort(1, descending=True).values[:, semi_hard_ranks(count, semi_hard)]
     loss = (torch.cat([positive.unsqueeze(1), negatives], 1) / tau).logsumexp(1) - positive / tau
     sizes = occurrences(view.labels, len(view.prototypes)).tolist()
     pixels = view.labels.argsort(stable=True).split(sizes)
@@ -146,22 +198,30 @@ class Contrast:
 
 
 def prototype_contrast(
-    first: ContrastView, second: ContrastView, draws: tuple[Draws, Draws], tau: float = TAU
+    first: ContrastView,
+    second: ContrastView,
+    draws: tuple[Draws, Draws],
+    tau: float = TAU,
+    present: Tensor | None = None,
+    semi_hard: SemiHard = "ranks",
 ) -> Contrast:
-    """Features against the other view's prototypes, against the other's labels, and within the view."""
+    """Features against the other view's prototypes, against the other's labels, and within the view.
+
+    Args:
+        present: see :func:`prototype_cross_entropy`. semi_hard: see :func:`semi_hard_ranks`.
+    """
     one, two = first, second
+
+    def cost(view: ContrastView, prototypes: Tensor, labels: Tensor) -> Tensor:
+        return prototype_cross_entropy(view.features, prototypes, labels, tau, present)
+
+    def within(view: ContrastView, drawn: Draws) -> Tensor:
+        return intra_view_loss(view, drawn, tau, present, semi_hard)
+
     return Contrast(
-        (
-            prototype_cross_entropy(one.features, two.prototypes, one.labels, tau)
-            + prototype_cross_entropy(two.features, one.prototypes, two.labels, tau)
-        )
-        / 2,
-        (
-            prototype_cross_entropy(one.features, one.prototypes, two.labels, tau)
-            + prototype_cross_entropy(two.features, two.prototypes, one.labels, tau)
-        )
-        / 2,
-        (intra_view_loss(one, draws[0], tau) + intra_view_loss(two, draws[1], tau)) / 2,
+        (cost(one, two.prototypes, one.labels) + cost(two, one.prototypes, two.labels)) / 2,
+        (cost(one, one.prototypes, two.labels) + cost(two, two.prototypes, one.labels)) / 2,
+        (within(one, draws[0]) + within(two, draws[1])) / 2,
     )
 
 

@@ -22,6 +22,7 @@ UNIT = 0.999
 """A prototype is that of a region which is there if it is longer than this."""
 
 Empty = Literal["ignore", "faithful"]
+Negatives = Literal["all", "present"]
 
 
 @torch.no_grad()
@@ -97,7 +98,12 @@ def queue_prototypes(queue: Tensor) -> Tensor:
 
 
 def regional_contrast(
-    features: Tensor, prototypes: Tensor, regions: Tensor, temperature: float = 2.0, empty: Empty = "ignore"
+    features: Tensor,
+    prototypes: Tensor,
+    regions: Tensor,
+    temperature: float = 2.0,
+    empty: Empty = "ignore",
+    negatives: Negatives = "all",
 ) -> Tensor:
     """Cross-entropy of ``temperature`` times the cosines with all prototypes, at full resolution, mean over pixels.
 
@@ -110,6 +116,8 @@ def regional_contrast(
         temperature: multiplies the cosines.
         empty: pixels whose region has a prototype of zeros are left out of the mean ("ignore"), or ask for a cosine
             that is 0 whatever their feature and so push it away from all others ("faithful").
+        negatives: a prototype of zeros is in the denominator with its cosine of 0 ("all"), or is not there ("present",
+            not with "faithful"): then classes that no image has do not change the loss.
 
     Returns:
         Scalar; 0 where no pixel counts.
@@ -120,7 +128,7 @@ def regional_contrast(
     targets = regions if empty == "faithful" else _without_empty(regions, prototypes)
     enlarge = Enlargement.of(features, regions.shape[1:])
     sums = [
-        checkpoint(_image_loss, *image, temperature, enlarge, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(_image_loss, *image, temperature, enlarge, negatives, use_reentrant=False, preserve_rng_state=False)
         for image in zip(features, prototypes, targets, strict=True)
     ]
     return torch.stack(sums).sum() / (targets != IGNORE).sum().clamp(min=1)
@@ -132,7 +140,14 @@ def _without_empty(regions: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def _image_loss(
-    feature: Tensor, prototypes: Tensor, target: Tensor, temperature: float, enlarge: Enlargement
+    feature: Tensor,
+    prototypes: Tensor,
+    target: Tensor,
+    temperature: float,
+    enlarge: Enlargement,
+    negatives: Negatives,
 ) -> Tensor:
     logits = temperature * enlarge.cosines(feature, prototypes)
+    if negatives == "present":  # the lowest finite value: an image without any prototype has a gradient of 0, not NaN
+        logits = logits.masked_fill(~prototypes.any(1)[:, None, None], torch.finfo(logits.dtype).min)
     return F.cross_entropy(logits[None], target[None], ignore_index=IGNORE, reduction="sum")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.losses.class_means import class_mean, hardest_mean
 from models.losses.image_labels import Labels, image_label_loss
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import winner_only, with_background
@@ -131,20 +132,22 @@ class Equivariance:
         return self.cross_first + self.cross_second
 
 
-def equivariance_losses(first: Comparable, second: Comparable, hardest: float = 0.2) -> Equivariance:
+def equivariance_losses(first: Comparable, second: Comparable, hardest: float = 0.2, counted: int = 0) -> Equivariance:
     """Equivariant regularisation (ER) and equivariant cross regularisation (ECR).
 
     Args:
         hardest: share of the entries of an image that the cross term keeps, the largest ones.
+        counted: classes that both means count; 0: all C (``models.losses.class_means``).
 
     Source: YudeWang/SEAM@3212261:train_SEAM.py.
     """
-    plain = (first.cam - second.cam).abs().mean()
+    plain = class_mean(first.cam - second.cam, counted)
+    channels = counted and 1 + counted  # the background is one of them
     target_1, target_2 = (winner_only(with_background(view.cam.detach())) for view in (first, second))
     return Equivariance(
         plain,
-        hardest_mean(target_2 - first.refined, hardest),
-        hardest_mean(target_1 - second.refined, hardest),
+        hardest_mean(target_2 - first.refined, hardest, channels),
+        hardest_mean(target_1 - second.refined, hardest, channels),
     )
 
 
@@ -168,9 +171,3 @@ def enlarged_mean(maps: Tensor, size: Sequence[int]) -> Tensor:
         for cells, n in zip(maps.shape[2:], size, strict=True)
     )
     return torch.einsum("nchw,h,w->nc", maps, rows, columns)
-
-
-def hardest_mean(gap: Tensor, share: float) -> Tensor:
-    """Mean of the largest ``share`` of the absolute values of each image's gaps [N,...]."""
-    flat = gap.abs().flatten(1)
-    return flat.topk(max(1, int(share * flat.shape[1])), sorted=False).values.mean()

@@ -13,16 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.losses.class_means import hardest_mean
 from models.losses.prototype_contrast import (
     BACKGROUND,
     TAU,
     TOP,
     normalised_scores,
+    prototype_cross_entropy,
     prototypes,
     to_grid,
     top_pixels,
 )
-from models.losses.seam import hardest_mean, resize
+from models.losses.seam import resize
 from models.ops.cam import max_norm
 from models.ops.pixel_correlation import winners
 
@@ -53,6 +55,7 @@ def transform_view(
     background: float = BACKGROUND,
     background_cells: BackgroundCells = "first",
     cells: Tensor | None = None,
+    top: int = TOP,
 ) -> TransformView:
     """What a view contributes.
 
@@ -64,6 +67,7 @@ def transform_view(
         background_cells: all scores of the background tie: the first cells of the batch make its prototype, as sorting
             may have it in the release, or those whose best foreground score is least.
         cells: injected for tests; None finds them.
+        top: how many cells of the batch make a prototype and vote (RTC 32).
 
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
     """
@@ -77,7 +81,7 @@ def transform_view(
             ranked = by_class
             if background_cells == "least_foreground":
                 ranked = torch.cat([-by_class[1:].amax(0, keepdim=True), by_class[1:]])
-            cells = top_pixels(ranked, TOP)
+            cells = top_pixels(ranked, top)
     return TransformView(features.permute(0, 2, 3, 1).flatten(0, 2), by_class, labels, cells)
 
 
@@ -114,7 +118,7 @@ def transform_contrast(
     by_one, by_two = against
 
     def mean_of(pairs: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        losses = [_cross_entropy(f, prototype, labels, tau, present) for f, prototype, labels in pairs]
+        losses = [prototype_cross_entropy(f, prototype, labels, tau, present) for f, prototype, labels in pairs]
         return torch.stack(losses).mean()
 
     return TransformContrast(
@@ -122,13 +126,6 @@ def transform_contrast(
         cross_label=mean_of([(one, by_one, second.labels), (two, by_two, first.labels)]),
         cross_prototype=mean_of([(one, by_two, first.labels), (two, by_one, second.labels)]),
     )
-
-
-def _cross_entropy(features: Tensor, against: Tensor, labels: Tensor, tau: float, present: Tensor | None) -> Tensor:
-    logits = features @ against.T / tau
-    if present is not None:
-        logits = logits.masked_fill(~present, -torch.inf)
-    return F.cross_entropy(logits, labels)
 
 
 @torch.no_grad()
@@ -149,7 +146,9 @@ def compensate(view: TransformView, other: TransformView, classes: Tensor, tempe
     return torch.stack(raised) if raised else view.scores[:0]
 
 
-def compensator_loss(compensated: Tensor, classes: Tensor, cam: Tensor, tags: Tensor, share: float = 0.8) -> Tensor:
+def compensator_loss(
+    compensated: Tensor, classes: Tensor, cam: Tensor, tags: Tensor, share: float = 0.8, counted: int = 0
+) -> Tensor:
     """Mean distance of a view's plain CAM from the compensated scores, only the winner of each pixel on both sides.
 
     Args:
@@ -158,13 +157,14 @@ def compensator_loss(compensated: Tensor, classes: Tensor, cam: Tensor, tags: Te
         cam: [N,C,h,w] of ``comparable_views``, zero for classes without tag; it alone gets a gradient.
         tags: bool [N,C].
         share: of an image's entries, the largest distances, that count (RTC 0.8).
+        counted: classes whose entries the share is taken of; 0: all C (``models.losses.class_means``).
     """
     target = torch.zeros_like(cam)
     if len(classes):
         side = math.isqrt(compensated.shape[1] // len(cam))
         grid = compensated.view(len(classes), len(cam), side, side).transpose(0, 1)
         target[:, classes - 1] = resize(max_norm(grid), cam.shape[2:]) * tags[:, classes - 1, None, None]
-    return hardest_mean(winners(target) - winners(cam), share)
+    return hardest_mean(winners(target) - winners(cam), share, counted)
 
 
 def mutual_compensation(
@@ -173,6 +173,7 @@ def mutual_compensation(
     tags: Tensor,
     temperature: float = 1.0,
     share: float = 0.8,
+    counted: int = 0,
 ) -> Tensor:
     """Sum over both views of :func:`compensator_loss`, the votes taken in the other view.
 
@@ -182,7 +183,7 @@ def mutual_compensation(
     """
     classes = tags.any(0).nonzero()[:, 0] + 1
     losses = [
-        compensator_loss(compensate(grid, other, classes, temperature), classes, cam, tags, share)
+        compensator_loss(compensate(grid, other, classes, temperature), classes, cam, tags, share, counted)
         for grid, other, cam in zip(grids, grids[::-1], cams, strict=True)
     ]
     return torch.stack(losses).sum()

@@ -13,6 +13,7 @@ METHODS = {
     "classifier": "models.methods.classifier:Classifier",
     "clip_es": "models.methods.clip_es:ClipEs",
     "dupl": "models.methods.dupl:Dupl",
+    "excel": "models.methods.excel:Excel",
     "one_stage": "models.methods.one_stage:OneStage",
     "rcm_mam": "models.methods.rcm_mam:RcmMam",
     "recam": "models.methods.recam:Recam",

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbone_method import BackboneMethod
 from models.heads.cam import CamHead
 from models.heads.segformer import SegFormerHead
 from models.losses.affinity import dense_affinity_loss
 from models.losses.cross_entropy import seed_cross_entropy
 from models.losses.dense_energy import dense_energy
+from models.online_label_method import BandLabelMethod
 from models.ops.affinity import dense_pair_labels, propagate_tagged, within
 from models.ops.cam import max_norm
 from models.ops.multiscale import scaled_views
@@ -34,7 +34,7 @@ from models.options import (
 from models.structures import IGNORE, Batch, Outputs, StepContext
 
 
-class Afa(BackboneMethod):
+class Afa(BandLabelMethod):
     """Learns from tags alone; it localises and segments.
 
     Args:
@@ -48,8 +48,8 @@ class Afa(BackboneMethod):
         segmentation, affinity: weights of these losses (0.1).
         energy: weight of the dense-energy loss (0: without it, as released). The paper's results have it.
         pretrain: epochs of tags alone before them (2,000 of 20,000 steps).
-        on_backbone: options of :class:`models.backbone_method.BackboneMethod` (the authors: ``output_stride`` 16, the
-            grid of CAMs and affinities).
+        on_labels: options of :class:`models.online_label_method.BandLabelMethod` (the authors: ``output_stride`` 16,
+            the grid of CAMs and affinities).
 
     Raises:
         ConfigurationError: a backbone without attention.
@@ -59,7 +59,6 @@ class Afa(BackboneMethod):
 
     reads_attention = True
     switches = {"scores": "segmentation"}
-    bands = (("low", "high"),)
 
     def __init__(
         self,
@@ -76,9 +75,9 @@ class Afa(BackboneMethod):
         affinity: Weight = 0.1,
         energy: Weight = 0.0,
         pretrain: StartEpoch = 1.0,
-        **on_backbone: Any,
+        **on_labels: Any,
     ) -> None:
-        super().__init__(backbone=backbone, **on_backbone)
+        super().__init__(num_classes, backbone=backbone, high=high, low=low, **on_labels)
         channels = self.backbone.channels
         self.cam_head = CamHead(channels, num_classes)
         self.decoder = SegFormerHead(channels, 1 + num_classes, width=head_width, dropout=dropout)
@@ -86,7 +85,6 @@ class Afa(BackboneMethod):
         nn.init.xavier_uniform_(self.affinity_head.weight)
         nn.init.zeros_(self.affinity_head.bias)  # type: ignore[arg-type]
         self.cam_scales, self.radius = tuple(cam_scales), radius
-        self.high, self.low = high, low
         self.segmentation, self.affinity, self.energy, self.pretrain = segmentation, affinity, energy, pretrain
         self.refine = PixelAdaptive("par")
 
@@ -121,13 +119,15 @@ class Afa(BackboneMethod):
             return parts | dict.fromkeys(late, silent)
         cams = self._own_cams(batch)
         scores = F.interpolate(outputs["scores"].float(), batch.seeds.shape[1:], mode="bilinear", align_corners=False)
-        labels = self._pseudo_labels(cams, outputs["affinity"].detach(), batch)
+        high = self.high_now(batch.tags, context, self.pretrain)
+        labels = self._pseudo_labels(cams, outputs["affinity"].detach(), batch, high)
+        labels = self.trusted(labels, scores, context)
         entropy = seed_cross_entropy(scores, labels, balanced=True)  # (4); released: NaN where a side is empty
         if self.energy:
             parts["energy"] = self.energy * dense_energy(scores, batch.image, labels, batch.seeds != IGNORE)
         return parts | {
             "segmentation": self.segmentation * entropy,
-            "affinity": self.affinity * self._affinity_loss(outputs["affinity"], cams, batch),
+            "affinity": self.affinity * self._affinity_loss(outputs["affinity"], cams, batch, high),
         }
 
     @torch.no_grad()
@@ -141,16 +141,16 @@ class Afa(BackboneMethod):
         assert isinstance(total, Tensor)
         return max_norm(total) * batch.tags[:, :, None, None]  # [B,C,h,w]
 
-    def _pseudo_labels(self, cams: Tensor, alike: Tensor, batch: Batch) -> Tensor:
+    def _pseudo_labels(self, cams: Tensor, alike: Tensor, batch: Batch, most: float | Tensor) -> Tensor:
         near = within((cams.shape[2], cams.shape[3]), self.radius, cams.device)
         # (3), [B,1+C,h,w] each
-        high, low = (propagate_tagged(cams, batch.tags, alike * near, score) for score in (self.high, self.low))
+        high, low = (propagate_tagged(cams, batch.tags, alike * near, score) for score in (most, self.low))
         inside = batch.seeds != IGNORE
         return refined_share_labels(high, low, batch.image, batch.tags, inside, self.refine)
 
-    def _affinity_loss(self, alike: Tensor, cams: Tensor, batch: Batch) -> Tensor:
+    def _affinity_loss(self, alike: Tensor, cams: Tensor, batch: Batch, high: float | Tensor) -> Tensor:
         inside = batch.seeds != IGNORE
-        labels = two_threshold_labels(cams, batch.image, batch.tags, inside, self.refine, self.high, self.low)
+        labels = two_threshold_labels(cams, batch.image, batch.tags, inside, self.refine, high, self.low)
         grid = (cams.shape[2], cams.shape[3])
         cells = F.interpolate(labels[:, None].float(), grid, mode="nearest")[:, 0].long()
         same, different = dense_pair_labels(cells)

@@ -17,9 +17,10 @@ from models.backbone_method import BackboneMethod
 from models.backbones.clip import ClipVit, to_map
 from models.backbones.clip_surgery import look_twice, normalised_over_tokens
 from models.errors import ConfigurationError
-from models.heads.text_cam import Texts, text_maps
+from models.heads.text_cam import Texts
 from models.ops.patch_text import surgery_maps
 from models.ops.random_walk import BalancedLinks
+from models.ops.tagged_pairs import TaggedPairs
 from models.options import PositiveCount
 from models.structures import Batch, Links, Outputs, StepContext
 
@@ -70,23 +71,13 @@ class ClipEs(BackboneMethod):
         """
         if self.kind == "patch_text":
             return self._patch_text(image) * tags[:, :, None, None]
-        blocks = self.backbone.resblocks
-        before = self.backbone.look(image, len(blocks) - 1)
+        before = self.backbone.look(image, len(self.backbone.resblocks) - 1)
         maps = image.new_zeros(*tags.shape, *before.grid)
-        for number, present in enumerate(tags):
-            if present.any():
-                texts = self.texts.of(present)
-                found = text_maps(
-                    blocks[-1],
-                    self.backbone.ln_post,
-                    self.backbone.proj,
-                    before.after[-1][number : number + 1],
-                    before.grid,
-                    texts,
-                    self.texts.logit_scale,
-                    len(texts) - len(self.texts.background),
-                )
-                maps[number, present] = found.maps
+        pairs = TaggedPairs.of(tags)
+        for number, channels in enumerate(pairs.each(pairs.channel)):
+            if len(channels):
+                tokens = before.after[-1][number : number + 1]
+                maps[number, channels] = self.texts.maps(self.backbone, tokens, before.grid, channels).maps
         return maps
 
     def _patch_text(self, image: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.losses.feature_similarity import cam_scores, feature_similarity
+from models.losses.feature_similarity import cam_scores, feature_similarity, sigma_in_cells
 from models.losses.importance_sampling import (
     draw_pixels,
     importance_sampling_loss,
@@ -37,7 +37,9 @@ class Hfpl(AddOn):
         draws: pixels drawn for each image and class (HFPL 10).
         similarity: weight of the feature similarity loss (HFPL: VOC 1.0, COCO 0.2).
         mu: shift of its colour gate (2.5); larger makes smaller colour differences separate.
-        sigma: of its neighbourhood in cells of the network's grid (HFPL 5 of 56); 0 for all pairs alike.
+        sigma: of its neighbourhood in cells (HFPL 5); 0 for all pairs alike.
+        sigma_of: cells of the network's grid ("cells", HFPL, whose grid is 56 x 56), or of a grid of 56 laid over the
+            crop, whatever the network's ("image"): on a grid of 16, a sigma of 5 is then one of 1.43 cells.
         reach: pairs whose rows are further apart than this many sigma are left out; 0 keeps all.
 
     Source: arvijj/hfpl@1038a68:train_cam_voc.py; arvijj/icam@5f04fdc:train_cam.py.
@@ -55,11 +57,13 @@ class Hfpl(AddOn):
         similarity: Weight = 1.0,
         mu: Annotated[Number, Field(ge=-20, le=20)] = 2.5,
         sigma: NonNegative = 5.0,
+        sigma_of: Literal["cells", "image"] = "cells",
         reach: NonNegative = 4.0,
     ) -> None:
         super().__init__(base)
         self.reading, self.sampling, self.draws = reading, sampling, draws
         self.similarity, self.mu, self.sigma, self.reach = similarity, mu, sigma, reach
+        self.sigma_of = sigma_of
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """The base's parts, its classification in part replaced by ``importance_sampling``, and ``feature_similarity``.
@@ -89,7 +93,8 @@ class Hfpl(AddOn):
     def _similar(self, view: CamView, tags: Tensor) -> Tensor:
         image = F.interpolate(view.image, view.maps.shape[2:], mode="bilinear", align_corners=True)
         scores = _softmax(view) if self.reading == "multinomial" else cam_scores(view.maps, tags)
-        return feature_similarity(image, scores, self.mu, self.sigma, self.reach)  # (4), of scores [B,1+C,h,w]
+        sigma = sigma_in_cells(self.sigma, *view.maps.shape[2:]) if self.sigma_of == "image" else self.sigma
+        return feature_similarity(image, scores, self.mu, sigma, self.reach)  # (4), of scores [B,1+C,h,w]
 
 
 def _softmax(view: CamView) -> Tensor:

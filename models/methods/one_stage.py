@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbone_method import BackboneMethod
 from models.heads.gated_decoder import GatedDecoder
 from models.losses.balanced_mask import balanced_mask_cross_entropy
 from models.losses.class_score import class_scores, with_constant_background
+from models.online_label_method import OnlineLabelMethod
 from models.ops.cut_offs import cut_off_labels, original_labels, tagged_masks
 from models.ops.pixel_adaptive import PixelAdaptive
 from models.options import (
@@ -32,7 +32,7 @@ from models.options import (
 from models.structures import IGNORE, Batch, Outputs, StepContext
 
 
-class OneStage(BackboneMethod):
+class OneStage(OnlineLabelMethod):
     """Learns from tags alone; it localises and segments, both at the grid of the backbone's first layer.
 
     Args:
@@ -47,7 +47,7 @@ class OneStage(BackboneMethod):
         least: what a mask must exceed in any case.
         mask: weight of the masks' loss.
         pretrain: epochs of tags alone before it (5 of 24).
-        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+        on_online: options of :class:`models.online_label_method.OnlineLabelMethod`
             (the authors: ``output_stride`` 8, ``freeze_bn`` true).
 
     Where it differs from the released code: the ASPP's batch norms follow their batches (theirs stay at mean 0 and
@@ -76,9 +76,9 @@ class OneStage(BackboneMethod):
         least: ShareBelowOne = 0.2,
         mask: Weight = 1.0,
         pretrain: StartEpoch = 5.0,
-        **on_backbone: Any,
+        **on_online: Any,
     ) -> None:
-        super().__init__(**on_backbone)
+        super().__init__(**on_online)
         stride = self.backbone.output_stride
         self.head = GatedDecoder(
             self.backbone.channels, num_classes, output_stride=stride, width=head_width, dropout=dropout, psi=psi
@@ -102,7 +102,7 @@ class OneStage(BackboneMethod):
         scores = class_scores(logits, *self.focal)  # (1) + (2), [B,C]
         parts = {"classification": F.multilabel_soft_margin_loss(scores, batch.tags.float())}  # (3)
         if self.mask and context.epoch >= self.pretrain:
-            labels = self.pseudo_labels(logits, batch)
+            labels = self.trusted(self.pseudo_labels(logits, batch), logits, context, self.align_corners)
             parts["mask"] = self.mask * balanced_mask_cross_entropy(logits, labels, batch.tags).mean()
         return parts
 

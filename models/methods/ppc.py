@@ -7,12 +7,12 @@ in brackets are the equations of docs/methods/ppc.md.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.losses.prototype_contrast import contrast_view, draw_hard_pixels, prototype_contrast
+from models.losses.prototype_contrast import contrast_view, draw_hard_pixels, present_classes, prototype_contrast
 from models.method import AddOn
 from models.ops.batch_norm import untracked
 from models.options import InnerShare, Positive, PositiveCount, ShareBelowOne, StartEpoch, Weight
@@ -26,7 +26,8 @@ class Ppc(AddOn):
 
     A base of two views contrasts these (SEAM, with ``second_size: 128``). For a base of one view the batch goes through
     it a second time, smaller; running statistics of batch norms stay those of the first. The negatives within a view
-    are the prototypes of ranks 4 to 13: with fewer than three classes there are none, and that term is 0.
+    are the prototypes of ranks 4 to 13: with fewer than three classes there are none, and that term is 0 (``semi_hard:
+    shares`` finds some).
 
     Args:
         base: the page, or an add-on around one.
@@ -36,6 +37,10 @@ class Ppc(AddOn):
         start: epoch from which they count (PPC 0): pseudo-labels of a short training's first steps are noise.
         tau: temperature (PPC 0.1).
         background: constant score of the background in pseudo-labels (PPC 0.2).
+        cells: of the batch that make a prototype (PPC 32, of batches of 8 images).
+        negatives: prototypes of all classes (PPC), or of those that the batch has ("present").
+        semi_hard: negatives within a view are the prototypes of ranks 4 to 13 ("ranks": PPC, of 21), or the same shares
+            of those that there are ("shares").
         second_scale: for a base of one view, the size of the second as a share of the first (PPC: 128 of 448 pixels).
 
     Source: usr922/wseg@e96b961:contrast_train.py.
@@ -53,6 +58,9 @@ class Ppc(AddOn):
         start: StartEpoch = 0.0,
         tau: Positive = 0.1,
         background: InnerShare = 0.2,
+        cells: PositiveCount = 32,
+        negatives: Literal["all", "present"] = "all",
+        semi_hard: Literal["ranks", "shares"] = "ranks",
         second_scale: Positive = 0.3,
     ) -> None:
         super().__init__(base)
@@ -61,6 +69,8 @@ class Ppc(AddOn):
         nn.init.kaiming_normal_(self.projection.weight)
         self.weight, self.start, self.tau = weight, start, tau
         self.background, self.second_scale = background, second_scale
+        self.cells, self.negatives = cells, negatives
+        self.semi_hard: Literal["ranks", "shares"] = semi_hard
 
     def forward(self, batch: Batch) -> Outputs:
         """The base's outputs, those of a second pass with ``second.`` in front, and the ``projected`` features."""
@@ -76,13 +86,14 @@ class Ppc(AddOn):
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """(8): the base's parts, and the contrast across prototypes, across labels, and within each view."""
         first, second = (  # pseudo-labels (1), (2) and prototypes (3)
-            contrast_view(projected, _with_channel(view.refined), batch.tags, self.background)
+            contrast_view(projected, _with_channel(view.refined), batch.tags, self.background, top=self.cells)
             for view, projected in zip(
                 self._pair(outputs, batch), (outputs["projected"], outputs["projected_2"]), strict=True
             )
         )
         draws = tuple(draw_hard_pixels(view.labels, context.generator) for view in (first, second))
-        contrast = prototype_contrast(first, second, (draws[0], draws[1]), self.tau)
+        present = present_classes(batch.tags) if self.negatives == "present" else None
+        contrast = prototype_contrast(first, second, (draws[0], draws[1]), self.tau, present, self.semi_hard)
         weight = self.weight if context.epoch >= self.start else 0.0
         return super().losses(outputs, batch, context) | {
             "cross_prototype": weight * contrast.cross_prototype,  # (5)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from models.backbone_method import BackboneMethod
 from models.ema import Follower
+from models.errors import ConfigurationError
 from models.heads.cam import pool
 from models.heads.embedded_cam import EmbeddedCamHead
 from models.losses.multiscale_attention import multiscale_attention
@@ -58,12 +59,19 @@ class RcmMam(BackboneMethod):
         temperature: multiplies the cosines with prototypes.
         region_scales: regions from SupportNet's CAMs of all scales ("multi") or of scale 1 ("single").
         empty: pixels of a region that no other image has do not count ("ignore"), or do ("faithful").
+        negatives: prototypes of zeros count in the softmax ("all"), or only those of classes that another image shows
+            ("present").
         queue: prototypes from the last so many images of each class (5), own ones too; 0: from the batch's others.
             With several processes the images of the first fill it.
         mam_target: weights that grow with disagreement ("attentive"), or the plain mean over scales ("mean").
         mam_half: MAM on the first half of the batch, at least two images, to save memory.
+        counted_classes: classes that MAM's mean counts; 0 counts all C, and 20 gives it the strength that it has on
+            VOC, whatever C is (``models.losses.class_means``).
         on_backbone: options of :class:`models.backbone_method.BackboneMethod`
             (the authors: ``output_stride`` 8, ``freeze_bn`` true).
+
+    Raises:
+        ConfigurationError: ``empty: faithful`` with ``negatives: present``.
 
     Source: docs/methods/rcm_mam.md (no official code).
     """
@@ -86,11 +94,18 @@ class RcmMam(BackboneMethod):
         temperature: Positive = 2.0,
         region_scales: Literal["multi", "single"] = "multi",
         empty: Literal["ignore", "faithful"] = "ignore",
+        negatives: Literal["all", "present"] = "all",
         queue: Count = 0,
         mam_target: Literal["attentive", "mean"] = "attentive",
         mam_half: bool = True,
+        counted_classes: Count = 0,
         **on_backbone: Any,
     ) -> None:
+        if empty == "faithful" and negatives == "present":
+            raise ConfigurationError(
+                "rcm_mam: expected `empty: ignore` with `negatives: present`, found `empty: faithful`, which compares "
+                "pixels with the prototypes of zeros that `present` leaves out. Remedy: change one of the two."
+            )
         super().__init__(**on_backbone)
         self.head = EmbeddedCamHead(self.backbone.channels, num_classes, width=feature_width, dropout=dropout)
         self.support = Follower(self._main()) if rcm or mam else None
@@ -99,6 +114,7 @@ class RcmMam(BackboneMethod):
         self.support_scales, self.main_scales = support_scales, main_scales
         self.region_threshold, self.temperature, self.region_scales = region_threshold, temperature, region_scales
         self.empty, self.mam_target, self.mam_half = empty, mam_target, mam_half
+        self.negatives, self.counted_classes = negatives, counted_classes
 
     def forward(self, batch: Batch) -> Outputs:
         """Class ``maps`` Z [B,C,h,w], the ``embedded`` features F, those before them, the ``logits`` [B,C].
@@ -162,7 +178,8 @@ class RcmMam(BackboneMethod):
         regions = self._regions(self._support_maps(outputs) if multi else [outputs["support_1"].float()], batch)
         prototypes = self._others(outputs["prototypes"])
         # (5); published: pixels of a class that no other image has count too (``empty: faithful``)
-        return regional_contrast(outputs["embedded"].float(), prototypes, regions, self.temperature, self.empty)
+        options = self.temperature, self.empty, self.negatives
+        return regional_contrast(outputs["embedded"].float(), prototypes, regions, *options)
 
     def _others(self, of_images: Tensor) -> Tensor:
         """The prototypes that each image's pixels are compared with: of the batch's others, or of the queue."""
@@ -175,7 +192,8 @@ class RcmMam(BackboneMethod):
         main = [(outputs["maps"][:count] if s == 1 else outputs[f"main_{s:g}"]).float() for s in self.main_scales]
         support = [maps[:count] for maps in self._support_maps(outputs)]
         # (6) to (8)
-        return multiscale_attention(main, support, batch.tags[:count], batch.image.shape[2:], self.mam_target)
+        size, options = batch.image.shape[2:], (self.mam_target, self.counted_classes)
+        return multiscale_attention(main, support, batch.tags[:count], size, *options)
 
     def _support_maps(self, outputs: Outputs) -> list[Tensor]:
         return [outputs[f"support_{scale:g}"].float() for scale in self.support_scales]

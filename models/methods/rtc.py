@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbone_method import BackboneMethod
 from models.doors import resolve
 from models.errors import ConfigurationError
 from models.heads import HEADS
@@ -22,6 +21,7 @@ from models.heads.correlation import CorrelationHead
 from models.heads.cross_affinity import CrossAffinityHead
 from models.heads.embedded_cam import EmbeddedCamHead
 from models.losses.balanced_mask import balanced_mask_cross_entropy
+from models.losses.prototype_contrast import present_classes
 from models.losses.seam import Comparable, View, comparable_views, equivariance_losses, siamese_classification
 from models.losses.transform_contrast import (
     TransformView,
@@ -30,6 +30,7 @@ from models.losses.transform_contrast import (
     transform_contrast,
     transform_view,
 )
+from models.online_label_method import BandLabelMethod
 from models.ops.cam import max_norm
 from models.ops.online_labels import two_threshold_labels
 from models.ops.pixel_adaptive import PixelAdaptive
@@ -37,6 +38,7 @@ from models.ops.pixel_correlation import correlation_seed, cross_representation,
 from models.ops.siamese import siamese_cam_views
 from models.ops.tagged_pairs import TaggedPairs
 from models.options import (
+    Count,
     InnerShare,
     Positive,
     PositiveCount,
@@ -48,7 +50,7 @@ from models.options import (
 from models.structures import IGNORE, Batch, CamView, Outputs, StepContext
 
 
-class Rtc(BackboneMethod):
+class Rtc(BandLabelMethod):
     """Learns from tags alone, and both localises and segments. The defaults are the release's but for the backbone.
 
     ``representation: single, contrast: 0, compensator: 0, segmentation: 0`` is the baseline, SEAM with another head.
@@ -60,11 +62,14 @@ class Rtc(BackboneMethod):
         affinity_width: channels of the first level that affinities compare (RTC 64).
         second_size: side of the second view in pixels (RTC 128).
         hardest: share of the entries that the cross equivariance keeps (RTC 0.2).
+        counted_classes: classes that the means of both equivariance terms and of the compensator count; 0 counts all C,
+            as RTC does, and 20 gives them the strength that they have on VOC (``models.losses.class_means``).
         labels: several classes an image ("multi"), or exactly one, by cross-entropy ("single": localisation).
         representation: CAMs spread by two affinities ("cross": CRR), or by SEAM's one ("single").
         contrast: weight of each term of CTR (RTC 0.1); 0 leaves it out.
         tau: its temperature (RTC 0.1).
         background: constant score of the background in CTR's pseudo-labels (RTC 0.2).
+        cells: of the batch that make a prototype and vote (RTC 32, of batches of 8 images).
         background_cells: cells of the background's prototype, see ``transform_view``.
         negatives: prototypes of all classes in the denominator (RTC), or of those that the batch has ("present").
         compensator: weight of the compensator's loss (RTC 1); 0 leaves it out.
@@ -78,14 +83,13 @@ class Rtc(BackboneMethod):
         head_width: its channels.
         high, low: background scores of the online labels, low at most high (RTC 0.55, 0.2).
         refiner: pixel-adaptive refinement of the online labels.
-        on_backbone: options of :class:`models.backbone_method.BackboneMethod`
+        on_labels: options of :class:`models.online_label_method.BandLabelMethod`
             (RTC: ``output_stride`` 8, ``freeze_bn`` true).
 
     Source: ChunyanWang1/RTC@9c777e0:contrast_train.py.
     """
 
     switches = {"scores": "segmentation", "gated_scores": "segmentation"}
-    bands = (("low", "high"),)
 
     def __init__(
         self,
@@ -96,11 +100,13 @@ class Rtc(BackboneMethod):
         affinity_width: PositiveCount = 64,
         second_size: PositiveCount = 128,
         hardest: ShareAboveZero = 0.2,
+        counted_classes: Count = 0,
         labels: Literal["multi", "single"] = "multi",
         representation: Literal["cross", "single"] = "cross",
         contrast: Weight = 0.1,
         tau: Positive = 0.1,
         background: InnerShare = 0.2,
+        cells: PositiveCount = 32,
         background_cells: Literal["first", "least_foreground"] = "first",
         negatives: Literal["all", "present"] = "all",
         compensator: Weight = 1.0,
@@ -114,9 +120,9 @@ class Rtc(BackboneMethod):
         high: ShareBelowOne = 0.55,
         low: ShareBelowOne = 0.2,
         refiner: Literal["varm", "par", "pamr"] = "varm",
-        **on_backbone: Any,
+        **on_labels: Any,
     ) -> None:
-        super().__init__(**on_backbone)
+        super().__init__(num_classes, high=high, low=low, **on_labels)
         stride = self.backbone.output_stride
         channels = self.backbone.channels
         self.cam_head = EmbeddedCamHead(channels, 1 + num_classes, width=feature_width, dropout=dropout)
@@ -125,13 +131,13 @@ class Rtc(BackboneMethod):
         decoder = resolve(HEADS, head, "head") if segmentation else None
         self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=stride, width=head_width)
         self.second_size, self.hardest, self.representation = second_size, hardest, representation
+        self.counted_classes, self.cells = counted_classes, cells
         self.labels: Literal["multi", "single"] = labels
         self.contrast, self.tau, self.background = contrast, tau, background
         self.background_cells, self.negatives = background_cells, negatives
         self.compensator, self.votes_temperature, self.compensated = compensator, votes_temperature, compensated
         self.transform_start = transform_start
         self.segmentation, self.segmentation_start = segmentation, segmentation_start
-        self.high, self.low = high, low
         self.refine = PixelAdaptive(refiner)
 
     @property
@@ -176,7 +182,7 @@ class Rtc(BackboneMethod):
             for suffix, size in sizes.items()
         )
         views = comparable_views(first, second, tags)
-        equivariance = equivariance_losses(*views, self.hardest)
+        equivariance = equivariance_losses(*views, self.hardest, self.counted_classes)
         parts = siamese_classification(first, second, tags, self.labels)  # (2)
         parts |= {"equivariance": equivariance.plain, "cross_equivariance": equivariance.cross}  # (3)
         if self.contrast or self.compensator:
@@ -190,7 +196,7 @@ class Rtc(BackboneMethod):
 
     def _grid(self, outputs: Outputs, suffix: str, tags: Tensor) -> TransformView:
         maps = outputs[f"embedded{suffix}"], outputs[f"refined{suffix}"]
-        return transform_view(*maps, tags, self.background, self.background_cells)
+        return transform_view(*maps, tags, self.background, self.background_cells, top=self.cells)
 
     def _transform(
         self, grids: tuple[TransformView, TransformView], views: tuple[Comparable, Comparable], tags: Tensor
@@ -200,12 +206,13 @@ class Rtc(BackboneMethod):
         parts: dict[str, Tensor] = {}
         if self.contrast:
             against = swapped_prototypes(first, second), swapped_prototypes(second, first)  # (4), [1+C,F] each
-            present = F.pad(tags.any(0), (1, 0), value=True) if self.negatives == "present" else None
+            present = present_classes(tags) if self.negatives == "present" else None
             contrast = transform_contrast(first, second, against, self.tau, present)  # (5)
             parts |= {name: self.contrast * value for name, value in vars(contrast).items()}
         if self.compensator:
             cams = views[0].cam, views[1].cam
-            loss = mutual_compensation(grids, cams, tags, self.votes_temperature, self.compensated)  # (6), (7)
+            options = self.votes_temperature, self.compensated, self.counted_classes
+            loss = mutual_compensation(grids, cams, tags, *options)  # (6), (7)
             parts["compensator"] = self.compensator * loss
         return parts
 
@@ -215,8 +222,10 @@ class Rtc(BackboneMethod):
             return outputs["scores"].float().sum() * 0
         refined = max_norm(outputs["refined"].detach()[:, 1:]) * batch.tags[:, :, None, None]  # (10), [B,C,h,w]
         inside = batch.seeds != IGNORE
-        labels = two_threshold_labels(refined, batch.image, batch.tags, inside, self.refine, self.high, self.low)
-        loss = balanced_mask_cross_entropy(outputs["scores"].float(), labels, batch.tags)  # (8), [B]
+        high, scores = self.high_now(batch.tags, context, self.segmentation_start), outputs["scores"].float()
+        labels = two_threshold_labels(refined, batch.image, batch.tags, inside, self.refine, high, self.low)
+        labels = self.trusted(labels, scores, context, self.align_corners)
+        loss = balanced_mask_cross_entropy(scores, labels, batch.tags)  # (8), [B]
         return self.segmentation * loss.mean()
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:

@@ -34,6 +34,8 @@ class Seam(BackboneMethod):
         second_scale: size of the second view as a share of the first (SEAM 0.3).
         second_size: side of the second view in pixels instead (PPC 128); 0 takes the share.
         hardest: share of the entries that the cross term keeps (SEAM 0.2).
+        counted_classes: classes that the means of both equivariance terms count; 0 counts all C, as SEAM does, and 20
+            gives them the strength that they have on VOC, whatever C is (``models.losses.class_means``).
         on_backbone: options of :class:`models.backbone_method.BackboneMethod`
             (SEAM: ``output_stride`` 8, ``freeze_bn`` true).
     """
@@ -47,12 +49,14 @@ class Seam(BackboneMethod):
         second_scale: Positive = 0.3,
         second_size: Count = 0,
         hardest: ShareAboveZero = 0.2,
+        counted_classes: Count = 0,
         **on_backbone: Any,
     ) -> None:
         super().__init__(**on_backbone)
         self.head = CamHead(self.backbone.channels, 1 + num_classes, dropout=dropout)
         self.correlation = CorrelationHead(self.backbone.channels, width=correlation_width)
         self.second_scale, self.second_size, self.hardest = second_scale, second_size, hardest
+        self.counted_classes = counted_classes
 
     def look(self, image: Tensor) -> Outputs:
         """``logits`` and ``refined`` [B,1+C,h,w] at the network's grid, and the ``features`` behind them [B,D,h,w]."""
@@ -85,7 +89,8 @@ class Seam(BackboneMethod):
             View.of(outputs[f"logits{suffix}"], outputs[f"refined{suffix}"], pairs, size)
             for suffix, size in sizes.items()
         )
-        equivariance = equivariance_losses(*comparable_views(first, second, batch.tags), self.hardest)
+        views = comparable_views(first, second, batch.tags)
+        equivariance = equivariance_losses(*views, self.hardest, self.counted_classes)
         return siamese_classification(first, second, batch.tags) | {  # (3), (4)
             "equivariance": equivariance.plain,  # (5)
             "cross_equivariance": equivariance.cross,  # (6)

@@ -131,19 +131,20 @@ def dense_pair_labels(seeds: Tensor) -> tuple[Tensor, Tensor]:
     return known & (one == other), known & (one != other)
 
 
-def propagate_tagged(cams: Tensor, tags: Tensor, affinity: Tensor, background: float = 0.45) -> Tensor:
+def propagate_tagged(cams: Tensor, tags: Tensor, affinity: Tensor, background: float | Tensor = 0.45) -> Tensor:
     """One step of CAMs over a dense affinity, as AFA makes its affinity labels.
 
     Args:
         cams: [B,C,h,w] in [0,1]. tags: bool [B,C]. affinity: [B,n,n] in [0,1], n = h*w.
-        background: constant score of the background.
+        background: constant score of the background; or [B], one for each image.
 
     Returns:
         [B,1+C,h,w]: softmax over background and tagged classes, spread; classes without a tag are 0.
 
     Source: rulixiang/afa@adcfa29:utils/camutils.py (propagte_aff_cam_with_bkg).
     """
-    scores = torch.cat([torch.full_like(cams[:, :1], background), cams], 1)
+    ground = background[:, None, None, None] if torch.is_tensor(background) else background
+    scores = torch.cat([torch.zeros_like(cams[:, :1]) + ground, cams], 1)
     there = torch.cat([torch.ones_like(tags[:, :1]), tags], 1)[:, :, None, None]
     shares = scores.masked_fill(~there, float("-inf")).softmax(1)
     transition = affinity**2

@@ -47,34 +47,39 @@ class Block(nn.Module):
         mixed, attention = self.attn(*3 * (self.ln_1(x) if normed is None else normed,))
         return self.after_attention(x + mixed), attention
 
-    def with_second_path(self, x: Tensor, second: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The block, and beside it a path on which tokens attend to what is like them (CLIP Surgery, ExCEL).
+    def with_summed_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens [B,n,D], and their attention [B,n,n] *summed* over the heads."""
+        q, k, v = self._parts(x)
+        usual = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)
+        return self.after_attention(x + self._mixed(usual, v)), usual.sum(1)
 
-        The second path's attention is the mean of the softmaxes of q q, k k and v v of the usual path, summed over the
-        heads: one map for all of them. It has no perceptron.
+    def second_path(self, x: Tensor, second: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Tokens [B,n,D] of a path beside the block, on which tokens attend to what is like them (CLIP Surgery, ExCEL).
+
+        Its attention is the mean of the softmaxes of q q, k k and v v of the usual path, summed over the heads: one map
+        for all of them. It has no perceptron.
 
         Args:
-            x: tokens [B,n,D] of the usual path. second: those of the second path.
-            guide: [B,n-1,n-1], added to the second path's attention between patches, in every head.
-
-        Returns:
-            Both paths' tokens, and the usual path's attention [B,n,n] *summed* over the heads.
+            x: tokens [B,n,D] of the usual path before the block. second: those of this path.
+            guide: [B,n-1,n-1], added to this path's attention between patches, in every head.
 
         Source: zwyang6/ExCEL@2cd7f510d627:clip/clip_surgery_model.py.
         """
-        heads = self.attn.num_heads
-        joined = nn.functional.linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias)
-        q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in joined.chunk(3, 2))  # [B,heads,n,d]
-        scale = q.shape[-1] ** -0.5
-        usual = (q @ k.transpose(-2, -1) * scale).softmax(-1)
-        alike = sum((one @ one.transpose(-2, -1) * scale).softmax(-1) for one in (q, k, v)).sum(1) / 3  # type: ignore[union-attr]
+        parts = self._parts(x)
+        scale = parts[0].shape[-1] ** -0.5
+        alike = sum((one @ one.transpose(-2, -1) * scale).softmax(-1) for one in parts).sum(1) / 3  # type: ignore[union-attr]
         if guide is not None:
-            alike = alike + heads * nn.functional.pad(guide, (1, 0, 1, 0))
-        x, second = (
-            tokens + self.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
-            for tokens, weights in ((x, usual), (second, alike.unsqueeze(1)))
-        )
-        return self.after_attention(x), second, usual.sum(1)
+            alike = alike + self.attn.num_heads * nn.functional.pad(guide, (1, 0, 1, 0))
+        return second + self._mixed(alike.unsqueeze(1), parts[2])
+
+    def _parts(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values [B,heads,n,d]."""
+        joined = nn.functional.linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias)
+        return [part.unflatten(2, (self.attn.num_heads, -1)).transpose(1, 2) for part in joined.chunk(3, 2)]
+
+    def _mixed(self, weights: Tensor, v: Tensor) -> Tensor:
+        mixed: Tensor = self.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
+        return mixed
 
     def after_attention(self, x: Tensor) -> Tensor:
         """``x + mlp(ln_2 x)``."""

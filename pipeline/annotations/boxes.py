@@ -15,8 +15,9 @@ from models.options import Count, Share, require
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Supervision
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import Region, objects, tags_with, unlabelled
-from pipeline.annotations.files import read_boxes
+from pipeline.annotations.files import boxes_there, read_boxes
 from pipeline.annotations.items import Box
+from pipeline.annotations.unannotated import Unannotated
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
@@ -35,6 +36,8 @@ class Boxes:
         min_area: smaller pieces (in pixels) get no derived box, but for the largest of a class.
         core: share of a box's sides, around its centre, that is labelled with its class, small boxes over large ones;
             0 labels nothing. 0.45 is a fifth of the area, as in Khoreva et al. 2017 (Box^i).
+        unannotated: what images are of which the file says nothing: "left_out" (the others alone are learnt from),
+            "unlabelled" (they have their tags) or "background" (they have no object). null refuses them.
     """
 
     may_hold_boxes: ClassVar[bool] = True
@@ -43,10 +46,16 @@ class Boxes:
     background: bool = True
     min_area: Count = 16
     core: Share = 0.0
+    unannotated: Unannotated | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range (ConfigurationError)."""
         require("boxes", Boxes, asdict(self))
+
+    def labelled(self, catalogue: Catalogue, ids: Sequence[str]) -> list[str]:
+        """Those of the images that the file says something about."""
+        there = boxes_there(Path(self.file or ""), catalogue, ids, whole=False).items
+        return [id for id in ids if id in there]
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the annotation file. Raises DataError with everything that surely is."""

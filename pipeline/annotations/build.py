@@ -10,7 +10,7 @@ from models.doors import resolve
 from models.errors import ConfigurationError
 from models.structures import Supervision
 from pipeline.annotations import ANNOTATORS
-from pipeline.annotations.common import check_kind
+from pipeline.annotations.unannotated import bind_kind, check_kind, kept_ids
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import Notice
@@ -33,8 +33,13 @@ def annotate_catalogue(
         ConfigurationError: unknown kind, options that do not hold, or labels to derive without ground truth.
         DataError: annotation files that are missing or wrong, or an image without the mask that is needed.
     """
-    annotator = resolve(ANNOTATORS, kind, "kind of supervision")(**options).bind(catalogue, ids)
+    annotator = bind_kind(resolve(ANNOTATORS, kind, "kind of supervision")(**options), catalogue, ids)
     return annotate((source(catalogue, truth, id) for id in ids), annotator)
+
+
+def annotated_ids(kind: str, catalogue: Catalogue, ids: Sequence[str], options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of ``ids`` that :func:`annotate_catalogue` has a supervision for: all, unless some are to be left out."""
+    return kept_ids(resolve(ANNOTATORS, kind, "kind of supervision")(**options), catalogue, ids)
 
 
 def check_annotations(

@@ -1,10 +1,9 @@
-"""What the kinds of supervision share: tags, regions of a mask, randomness, and the join with annotation files."""
+"""What the kinds of supervision share: tags, regions of a mask, randomness."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -12,8 +11,6 @@ import numpy.typing as npt
 from skimage.measure import label
 
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask
-from pipeline.datasets.catalogue import Catalogue
-from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource
 
 
@@ -28,16 +25,6 @@ class Region:
     def area(self) -> int:
         """In pixels."""
         return int(self.pixels.sum())
-
-
-def check_kind(kind: Any, catalogue: Catalogue, ids: Sequence[str], workers: int) -> list[Notice]:
-    """What may be wrong with the annotation files of a kind of supervision; nothing where it has none.
-
-    Raises:
-        DataError: everything that surely is wrong with them.
-    """
-    check: Callable[[Catalogue, Sequence[str], int], list[Notice]] | None = getattr(kind, "check", None)
-    return [] if check is None else check(catalogue, ids, workers)
 
 
 def generator(seed: int, id: str) -> np.random.Generator:

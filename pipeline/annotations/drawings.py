@@ -73,6 +73,11 @@ class Drawings:
         """Id -> classes 1..C that a shape of one of these kinds has."""
         return {id: {i.class_ for i in items if i.class_ and i.shape.kind in kinds} for id, items in self.items.items()}
 
+    def crowds(self) -> tuple[int, int]:
+        """How many areas are crowds, and how many areas there are."""
+        areas = [item.shape.crowd for items in self.items.values() for item in items if item.shape.kind == "area"]
+        return sum(areas), len(areas)
+
 
 def find_export(path: Path) -> Export | None:
     """The export in a file or folder; None where no labelling tool is known to have written it.
@@ -83,13 +88,13 @@ def find_export(path: Path) -> Export | None:
     return _export(path, Path.cwd(), _written(path))
 
 
-def read_drawings(path: Path, catalogue: Catalogue) -> Drawings:
-    """Shapes of an export, for the images of a catalogue: read once a process.
+def read_drawings(path: Path, catalogue: Catalogue, crowds: bool = False) -> Drawings:
+    """Shapes of an export, for the images of a catalogue: read once a process. With ``crowds`` these are objects.
 
     Raises:
         DataError: no export of a tool, or everything that surely is wrong with it.
     """
-    return _drawings(path, Path.cwd(), _written(path), Known.of(catalogue))
+    return _drawings(path, Path.cwd(), _written(path), Known.of(catalogue), crowds)
 
 
 def _written(path: Path) -> tuple[int, int]:
@@ -116,12 +121,12 @@ def _export(path: Path, cwd: Path, written: tuple[int, int]) -> Export | None:
 
 
 @lru_cache(maxsize=2)
-def _drawings(path: Path, cwd: Path, written: tuple[int, int], known: Known) -> Drawings:
+def _drawings(path: Path, cwd: Path, written: tuple[int, int], known: Known, crowds: bool) -> Drawings:
     export = find_export(path)
     if export is None:
         other = foreign_folder(path) if path.is_dir() else foreign_text(path)
         raise DataError(f"{path}: expected an export of a labelling tool, found {other or 'none that is known.'}")
-    return _Join(export, known.catalogue).drawings()
+    return _Join(export, known.catalogue, crowds).drawings()
 
 
 @dataclass
@@ -130,6 +135,7 @@ class _Join:
 
     export: Export
     catalogue: Catalogue
+    crowds: bool
     boxes: Marks = field(init=False)
     points: Marks = field(init=False)
     tags: list[tuple[str, Item]] = field(default_factory=list)
@@ -141,6 +147,8 @@ class _Join:
         self.names, self.classes = ImageNames(self.catalogue), ClassNames(self.catalogue, background=True)
         self.hidden: list[str] = []
         self.called: dict[str, str] = {}
+        self.drawn: set[tuple[object, ...]] = set()
+        self.again: list[str] = []
 
     def drawings(self) -> Drawings:
         """Everything, checked; raises DataError with all that surely is wrong."""
@@ -150,7 +158,8 @@ class _Join:
         self.points.other_size = self.boxes.other_size
         for id, image in found:
             for shape in image.shapes:
-                self._add(id, shape)
+                if not self._is_again(id, shape):
+                    self._add(id, shape)
         items = self._checked(dict.fromkeys(id for id, _ in found))
         annotators: dict[str, set[str]] = {}
         for id, image in found:
@@ -186,11 +195,23 @@ class _Join:
         self.notices.append(Notice("classes_without_names", len(names), text))
         self.called = {str(number): name for number, name in enumerate(names)}
 
+    def _is_again(self, id: str, shape: Shape) -> bool:
+        """Whether the same person drew just this already: several files of one data set repeat their boxes."""
+        if shape.kind == "tag" or shape.bitmap is not None:
+            return False
+        outlines = tuple(outline.tobytes() for outline in (shape.outline, *shape.parts, *shape.holes))
+        key = (id, shape.kind, shape.name, shape.annotator, shape.unsure, outlines)
+        if key in self.drawn:
+            self.again.append(id)
+            return True
+        self.drawn.add(key)
+        return False
+
     def _add(self, id: str, shape: Shape) -> None:
         name = self.called.get(shape.name, shape.name)
         void, ground = name.lower() in VOIDS, name.lower() in BACKGROUNDS
         number = None if void else self.classes.number(BACKGROUND_ONLY if ground else name, shape.where)
-        class_ = None if shape.unsure else number
+        class_ = None if shape.unsure or (shape.crowd and not self.crowds) else number
         if shape.kind == "tag":
             self.tags.append((id, Item(shape, class_)))
             self.order[id_of(shape)] = len(self.order)
@@ -240,6 +261,11 @@ class _Join:
         if self.hidden:
             text = f"{source}: {len(self.hidden)} points are marked as hidden by something and are left out"
             yield Notice("hidden_points", len(self.hidden), f"{text}: {first_of(sorted(set(self.hidden)))}.")
+        if self.again:
+            text = f"{source}: {len(self.again)} shapes stand there twice and are taken once"
+            yield Notice("shapes_twice", len(self.again), f"{text}: {first_of(sorted(set(self.again)))}.")
+        for assumed in self.export.assumed:
+            yield Notice("assumed", len(self.export.images), f"{source}: {assumed}")
         if self.export.left_out:
             listed = first_of([f"{what} ({count})" for what, count in self.export.left_out.items()], 8)
             count = sum(self.export.left_out.values())

@@ -12,10 +12,12 @@ from pipeline.annotations.geometry import Checked, as_box, as_point, checked_box
 from pipeline.annotations.items import Box, FileItems, Item, Known, Marks, Point, raise_together
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
 from pipeline.annotations.tool_files import boxes_of_tool, is_of_a_tool, points_of_tool
+from pipeline.annotations.unannotated import REMEDY
 from pipeline.annotations.xml_files import holds_voc_xml, marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import foreign_folder, foreign_text, with_remedy
 from pipeline.datasets.image_names import ImageNames
+from pipeline.datasets.regular import open_regular
 from pipeline.problems.notices import first_of
 
 BOX_FILES = (
@@ -32,7 +34,14 @@ POINT_REMEDY = "write a CSV with columns image, class, x, y in pixels"
 
 
 def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> FileItems[Box]:
-    """Boxes of a CSV, of COCO's JSON, or of a folder of VOC XML files; each of these images must be there.
+    """Boxes as :func:`boxes_there` reads them; each of these images must be there. Raises DataError as it does."""
+    boxes = boxes_there(path, catalogue, ids, whole)
+    require_items(ids, boxes.items, path, "boxes", catalogue, boxes.strangers)
+    return boxes
+
+
+def boxes_there(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> FileItems[Box]:
+    """Boxes of a CSV, of COCO's JSON, or of a folder of VOC XML files.
 
     Args:
         path: file or folder.
@@ -46,16 +55,13 @@ def read_boxes(path: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool
     if path.is_dir() and holds_voc_xml(path):
         marks = marks_of_xml(path, catalogue, ids, whole)
         checked = checked_boxes(marks, catalogue, whole)
-        boxes = _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
-    elif is_of_a_tool(path, () if path.is_dir() else BOXES_READ_HERE):
-        boxes = boxes_of_tool(path, catalogue)
-    elif path.is_dir():
+        return _kept_items(marks, checked, [as_box(*kept) for kept in checked.kept])
+    if is_of_a_tool(path, () if path.is_dir() else BOXES_READ_HERE):
+        return boxes_of_tool(path, catalogue)
+    if path.is_dir():
         other = foreign_folder(path) or "a folder of something else."
         raise DataError(f"{path}: expected {BOX_FILES}, found {other}")
-    else:
-        boxes = _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
-    require_items(ids, boxes.items, path, "boxes", catalogue, boxes.strangers)
-    return boxes
+    return _boxes_of_file(path, Path.cwd(), _written(path, BOX_FILES), Known.of(catalogue))
 
 
 def read_points(path: Path, catalogue: Catalogue, ids: Sequence[str], supplementary: bool = False) -> FileItems[Point]:
@@ -97,7 +103,7 @@ def require_items(
     near = f" Names there that no image has: {first_of(hints)}." if hints else ""
     raise DataError(
         f"{where}: expected {what} for {len(ids)} images, found none for {len(missing)} of them: "
-        f"{first_of(missing, 5)}.{near}\nAnnotate them, or leave them out of the split.{empty}"
+        f"{first_of(missing, 5)}.{near}\nAnnotate them, or say what they are: {REMEDY}.{empty}"
     )
 
 
@@ -142,7 +148,7 @@ def _kept_items(marks: Marks, checked: Checked, items: Sequence[Item]) -> FileIt
 def _kind(path: Path) -> str:
     """By the first character and not by the suffix: "json", "csv", or "other" (XML)."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
     except OSError:
         return "csv"  # whose reader says what is wrong with it

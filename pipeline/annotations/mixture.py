@@ -12,8 +12,8 @@ from models.doors import resolve
 from models.errors import ConfigurationError, closest
 from models.options import Count
 from pipeline.annotations import ANNOTATORS
-from pipeline.annotations.common import check_kind
 from pipeline.annotations.together import Together
+from pipeline.annotations.unannotated import Unannotated, bind_kind, check_kind
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice
 from stages.annotate import Annotator
@@ -29,6 +29,8 @@ class Mixture:
         parts: kind -> part of the images, adding up to 1; without ``file``.
         options: kind -> its options.
         seed: of the choice.
+        unannotated: what images are that have no labels: "left_out" (the others alone are learnt from), "unlabelled"
+            (they have their tags) or "background" (they have no object). null refuses them.
     """
 
     built_by_check: ClassVar[bool] = True
@@ -38,16 +40,25 @@ class Mixture:
     parts: dict[str, float] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     seed: Count = 0
+    unannotated: Unannotated | None = None
 
     def __post_init__(self) -> None:
         parts = self._parts
         if self.parts is not None and (abs(sum(parts.values()) - 1) > 1e-6 or min(parts.values()) < 0):
             raise ConfigurationError(f"parts: expected parts from 0 to 1 that add up to 1, found {self.parts}.")
+        if any((options or {}).get("unannotated") == "left_out" for options in self.options.values()):
+            raise ConfigurationError(
+                "unannotated: a mixture leaves images out by its own `unannotated`, beside `file`."
+            )
         for kind in (*parts, *self.options):
             if kind == "mixture":
                 raise ConfigurationError("A mixture of mixtures is not supported; name the kinds side by side.")
             if kind not in ANNOTATORS:
                 raise ConfigurationError(f"unknown kind '{kind}'.{closest(kind, ANNOTATORS)}")
+
+    def labelled(self, catalogue: Catalogue, ids: Sequence[str]) -> list[str]:
+        """Those of the images that the folder has labels of."""
+        return Together(Path(self.file or ""), self.options).labelled(catalogue, ids)
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the files of the parts, each for the images that have it."""
@@ -81,8 +92,7 @@ class Mixture:
         return self.parts or {}
 
     def _bind(self, kind: str, catalogue: Catalogue, ids: Sequence[str]) -> Annotator:
-        annotator: Annotator = self._annotator(kind).bind(catalogue, ids)
-        return annotator
+        return bind_kind(self._annotator(kind), catalogue, ids)
 
     def _annotator(self, kind: str) -> Any:
         return resolve(ANNOTATORS, kind, "kind of supervision")(**self.options.get(kind, {}))

@@ -17,6 +17,7 @@ from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import generator, regions, tags_with, unlabelled, window
 from pipeline.annotations.files import read_points
 from pipeline.annotations.items import Point
+from pipeline.annotations.unannotated import Unannotated
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
@@ -37,6 +38,8 @@ class Points:
         min_area: smaller pieces (in pixels) get no derived point, but for the largest of a class.
         radius: a point labels the pixels within this many pixels; 0 the one pixel.
         seed: of the derived points.
+        unannotated: what images are of which the file says nothing: "left_out" (the others alone are learnt from),
+            "unlabelled" (they have their tags) or "background" (they have no object). null refuses them.
     """
 
     file: str | None = None
@@ -47,10 +50,16 @@ class Points:
     min_area: Count = 16
     radius: NonNegative = 0.0
     seed: Count = 0
+    unannotated: Unannotated | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range (ConfigurationError)."""
         require("points", Points, asdict(self))
+
+    def labelled(self, catalogue: Catalogue, ids: Sequence[str]) -> list[str]:
+        """Those of the images that the file says something about."""
+        there = read_points(Path(self.file or ""), catalogue, (), self.supplementary).items
+        return [id for id in ids if id in there]
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the annotation file. Raises DataError with everything that surely is."""

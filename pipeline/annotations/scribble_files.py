@@ -69,16 +69,21 @@ class Look:
     problem: str | None = None
 
 
+def scribbles_there(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool = False) -> Files:
+    """The files of these images, as far as there are any. Raises DataError where there is no folder."""
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing there"
+        raise DataError(f"{folder}: expected a folder of scribble PNGs, found {found}.")
+    return LabelFolder(folder, catalogue, SUFFIXES).find(ids, all_files)
+
+
 def find_scribbles(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_files: bool = False) -> Files:
     """The files of these images.
 
     Raises:
         DataError: images without a file, with several of them, or a folder of something else.
     """
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing there"
-        raise DataError(f"{folder}: expected a folder of scribble PNGs, found {found}.")
-    files = LabelFolder(folder, catalogue, SUFFIXES).find(ids, all_files)
+    files = scribbles_there(folder, catalogue, ids, all_files)
     if not files.paths and (other := foreign_folder(folder)):
         raise DataError(f"{folder}: expected a folder of scribble PNGs (ID.png), found {with_remedy(other, REMEDY)}")
     raise_together(files.problems)

@@ -20,6 +20,7 @@ from pipeline.annotations.common import generator, regions, tags_with, unlabelle
 from pipeline.annotations.scribble_files import Values
 from pipeline.annotations.shapes import Shapes
 from pipeline.annotations.tool_files import is_of_a_tool
+from pipeline.annotations.unannotated import Unannotated
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice
 from stages.annotate import AnnotationSource, Annotator
@@ -42,6 +43,8 @@ class Scribbles:
         margin: derived strokes keep this far from the object's border, in pixels, where it is thick enough.
         min_area: smaller pieces (in pixels) get no stroke, but for the largest of a class.
         seed: of where the strokes begin.
+        unannotated: what images are of which the file says nothing: "left_out" (the others alone are learnt from),
+            "unlabelled" (they have their tags) or "background" (they have no object). null refuses them.
     """
 
     file: str | None = None
@@ -53,6 +56,7 @@ class Scribbles:
     seed: Count = 0
     unlabelled: PixelValue = scribble_files.UNMARKED
     background_value: PixelValue | None = None
+    unannotated: Unannotated | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that a file cannot hold (ConfigurationError)."""
@@ -64,6 +68,13 @@ class Scribbles:
         if self.background_value is None and self.unlabelled == BACKGROUND:
             return Values(self.unlabelled, None)
         return Values(self.unlabelled, self.background_value or BACKGROUND)
+
+    def labelled(self, catalogue: Catalogue, ids: Sequence[str]) -> list[str]:
+        """Those of the images that have a file, or a stroke in the export."""
+        folder = Path(self.file or "")
+        if is_of_a_tool(folder):
+            return self._drawn(str(folder)).labelled(catalogue, ids)
+        return list(scribble_files.scribbles_there(folder, catalogue, ids).paths)
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """Look at each file once: what may be wrong. Raises DataError with all files that are missing or wrong."""
@@ -85,7 +96,7 @@ class Scribbles:
         return lambda source: self.read(source, paths[source.id], lookup)
 
     def _drawn(self, file: str) -> Shapes:
-        return Shapes(file, only=["scribbles"], brush="strokes", width=self.width)
+        return Shapes(file, ["scribbles"], self.unannotated, brush="strokes", width=self.width)
 
     def read(self, source: AnnotationSource, path: Path, lookup: Mask) -> Supervision:
         """A scribble file as a Supervision; strokes of classes that are not kept are void."""

@@ -18,6 +18,7 @@ from pipeline.annotations.drawings import Drawings, Item, read_drawings
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.painting import Brushes, Layers, agreed, bad_bitmaps, by_annotator, layers, seeds_of
 from pipeline.annotations.tools.drawn import PLURAL
+from pipeline.annotations.unannotated import REMEDY, Unannotated
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
@@ -34,15 +35,18 @@ class Shapes:
 
     Attributes:
         file: export of a labelling tool, a file or a folder, relative to the project root: CVAT, LabelMe, Label Studio,
-            VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC. Which one, its content says. It has to be named: shapes
-            are never derived from masks.
+            VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC, LabelMe's XML. Which one, its content says. It has to be
+            named: shapes are never derived from masks.
         only: take shapes of these kinds alone; null takes all.
-        unannotated: what images without any shape are: "unlabelled", or "background" (they have no object). null
-            refuses them, unless the export says itself that they have no object.
+        unannotated: what images without any shape are: "left_out" (the others alone are learnt from), "unlabelled"
+            (they have their tags) or "background" (they have no object). null refuses them, unless the export says
+            itself that they have no object.
         annotators: where several people drew one image: "union" takes all that they drew, "majority" what more than
             half of them drew. null refuses such images.
         brush: what areas of a brush are, with which Label Studio's users draw both: "areas" or "strokes". null takes
             areas, with a warning.
+        crowds: what a crowd is, as which CVAT's COCO has all that a brush drew: "void", or "areas" for objects like
+            others. null takes void, with a warning, and refuses a file whose areas all are crowds.
         background: what areas and boxes leave out is background, as said above; else unlabelled.
         width: of a stroke, in pixels.
         radius: a point labels the pixels within this many pixels; 0 the one pixel.
@@ -52,9 +56,10 @@ class Shapes:
 
     file: str | None = None
     only: list[PluralKind] | None = None
-    unannotated: Literal["unlabelled", "background"] | None = None
+    unannotated: Unannotated | None = None
     annotators: Literal["union", "majority"] | None = None
     brush: Literal["areas", "strokes"] | None = None
+    crowds: Literal["void", "areas"] | None = None
     background: bool = True
     width: Positive = 3.0
     radius: NonNegative = 0.0
@@ -62,6 +67,11 @@ class Shapes:
     def __post_init__(self) -> None:
         """Refuse what is out of range (ConfigurationError)."""
         require("shapes", Shapes, asdict(self))
+
+    def labelled(self, catalogue: Catalogue, ids: Sequence[str]) -> list[str]:
+        """Those of the images that have a shape, or that the export says have no object."""
+        without = set(self._without(self._read(catalogue, ids), ids))
+        return [id for id in ids if id not in without]
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """What may be wrong with the export. Raises DataError with everything that surely is."""
@@ -118,13 +128,20 @@ class Shapes:
     def _read(self, catalogue: Catalogue, ids: Sequence[str]) -> Drawings:
         if self.file is None:
             raise ConfigurationError("shapes: expected `file:` with an export of a labelling tool, found none.")
-        drawings = read_drawings(Path(self.file), catalogue)
+        drawings = read_drawings(Path(self.file), catalogue, self.crowds == "areas")
         several = [id for id in ids if len(drawings.annotators.get(id, ())) > 1]
         if several and self.annotators is None:
             raise DataError(
                 f"{self.file}: expected one person's labels of an image, found those of several for {len(several)} "
                 f"images: {first_of(several)}. Remedy: `annotators: majority` takes what most of them drew, "
                 "`annotators: union` all of it."
+            )
+        crowds, areas = drawings.crowds()
+        if self.crowds is None and crowds and crowds == areas:
+            raise DataError(
+                f"{self.file}: expected areas of objects, found that all {areas} are crowds, which are void. CVAT's "
+                "COCO says so of what a brush drew. Remedy: `kind: shapes` with `crowds: areas` for objects, or "
+                "`crowds: void`."
             )
         if self.only is not None and not any(self._taken(items) for items in drawings.items.values()):
             raise DataError(f"{self.file}: expected {' or '.join(self.only)}, found {drawings.what}.")
@@ -133,8 +150,7 @@ class Shapes:
             strange = f" Names there that no image has: {first_of(drawings.strangers)}." if drawings.strangers else ""
             raise DataError(
                 f"{self.file}: expected labels for {len(ids)} images, found none for {len(without)} of them: "
-                f"{first_of(without, 5)}.{strange}\nRemedy: `unannotated: unlabelled` or, where they have no object, "
-                "`unannotated: background`; or leave them out of the split."
+                f"{first_of(without, 5)}.{strange}\nRemedy: draw in them, or say what they are: {REMEDY}."
             )
         return drawings
 
@@ -142,14 +158,6 @@ class Shapes:
         return [id for id in ids if id not in drawings.empty and not self._taken(drawings.items.get(id, ()))]
 
     def _notices(self, drawings: Drawings, ids: Sequence[str]) -> Iterator[Notice]:
-        without = self._without(drawings, ids)
-        if without and self.unannotated == "unlabelled":
-            text = (
-                f"{self.file}: {len(without)} of {len(ids)} images have no label and stay unlabelled: "
-                f"{first_of(without)}. Methods that learn from tags take an image without a tag for one without "
-                "an object."
-            )
-            yield Notice("images_unlabelled", len(without), text)
         brushed = [id for id in ids if any(item.shape.brush for item in drawings.items.get(id, ()))]
         if brushed and self.brush is None:
             text = (
@@ -157,6 +165,13 @@ class Shapes:
                 f"out as background: {first_of(brushed)}. If they are strokes, write `brush: strokes`."
             )
             yield Notice("brush_as_areas", len(brushed), text)
+        crowds, areas = drawings.crowds()
+        if crowds and self.crowds is None:
+            text = (
+                f"{self.file}: {crowds} of {areas} areas are crowds, and void. Where they are objects that a brush "
+                "drew (CVAT's COCO), write `crowds: areas`; else `crowds: void`."
+            )
+            yield Notice("crowds", crowds, text)
         left = sum(len(drawings.items[id]) - len(self._taken(drawings.items[id])) for id in drawings.items)
         if left:
             text = (

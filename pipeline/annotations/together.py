@@ -13,10 +13,10 @@ from models.doors import resolve
 from models.errors import ConfigurationError, DataError, closest
 from models.structures import BACKGROUND, UNLABELLED, Supervision
 from pipeline.annotations import ANNOTATORS
-from pipeline.annotations.common import check_kind
 from pipeline.annotations.files import read_boxes, read_points
 from pipeline.annotations.label_folder import LabelFolder
 from pipeline.annotations.scribble_files import SUFFIXES
+from pipeline.annotations.unannotated import REMEDY, check_kind
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
@@ -36,6 +36,11 @@ class Together:
 
     folder: Path
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def labelled(self, catalogue: Catalogue, ids: Sequence[str]) -> list[str]:
+        """Those of the images that one of the files has."""
+        there = set().union(*self._there(catalogue, ids).values())
+        return [id for id in ids if id in there]
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int) -> list[Notice]:
         """What may be wrong with the files. Raises DataError with what surely is, and for images that no file has."""
@@ -67,17 +72,20 @@ class Together:
 
     def _covered(self, catalogue: Catalogue, ids: Sequence[str]) -> dict[str, list[str]]:
         """Kind -> the images that its file has. Raises DataError for images that none has."""
-        covered = {}
-        for kind, path in self._files().items():
-            there = _IDS[kind](path, catalogue, ids)
-            covered[kind] = [id for id in ids if id in there]
+        covered = self._there(catalogue, ids)
         missing = [id for id in ids if not any(id in there for there in covered.values())]
         if missing:
+            kinds = " or ".join(self._files())
             raise DataError(
-                f"{self.folder}: expected {' or '.join(covered)} for {len(ids)} images, found none for {len(missing)} "
-                f"of them: {first_of(missing, 5)}.\nAnnotate them, or leave them out of the split."
+                f"{self.folder}: expected {kinds} for {len(ids)} images, found none for {len(missing)} of them: "
+                f"{first_of(missing, 5)}.\nAnnotate them, or say what they are: {REMEDY}."
             )
-        return {kind: there for kind, there in covered.items() if there}
+        return covered
+
+    def _there(self, catalogue: Catalogue, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Kind -> those of the images that its file has."""
+        found = {kind: _IDS[kind](path, catalogue, ids) for kind, path in self._files().items()}
+        return {kind: here for kind, there in found.items() if (here := [id for id in ids if id in there])}
 
     def _annotator(self, kind: str) -> Any:
         file = str(self.folder / FILES[kind])

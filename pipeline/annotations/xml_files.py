@@ -26,7 +26,7 @@ def holds_voc_xml(folder: Path) -> bool:
 def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: bool = True) -> Marks:
     """Boxes of these images; objects that are "difficult" or of classes not kept have class None.
 
-    VOC counts pixels from 1, and its right and bottom are inclusive. Files that are not there are left to the caller.
+    Files that are not there are left to the caller.
     Unless these are the images of the ``whole`` split, nothing is concluded from the names of the classes.
     """
     marks, classes = Marks(str(folder)), ClassNames(catalogue)
@@ -45,8 +45,7 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
             stated.append((id, str(path), content.size))
         for item in content.objects:
             number = classes.number(item.name, str(path))
-            x1, y1, x2, y2 = item.corners
-            marks.add(Mark(str(path), id, None if item.difficult else number, (x1 - 1, y1 - 1, x2, y2)), number)
+            marks.add(Mark(str(path), id, None if item.difficult else number, item.box), number)
     if others:
         text = f"{folder}: {len(others)} files say that they are of another image of the catalogue: {first_of(others)}."
         marks.notices.append(Notice("annotations_of_another_image", len(others), text))

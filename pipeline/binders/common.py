@@ -40,7 +40,7 @@ class ShardWriter(Protocol):
 
     def write(self, k: int, items: Any) -> None: ...
 
-    def finish(self) -> Path: ...
+    def finish(self, add: Callable[[Path], None] | None = None) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,11 @@ class ShardTask:
 
 
 def write_shards(
-    writer: ShardWriter, make: Callable[[tuple[str, ...]], Iterable[Any]], desc: str, on_device: bool = False
+    writer: ShardWriter,
+    make: Callable[[tuple[str, ...]], Iterable[Any]],
+    desc: str,
+    on_device: bool = False,
+    add: Callable[[Path], None] | None = None,
 ) -> None:
     """Make the shards that are not there yet, by the engine that the environment chose, and move the store into place.
 
@@ -131,6 +135,7 @@ def write_shards(
         make: picklable; from the ids of a shard to one item for each, in order.
         desc: for the progress bar.
         on_device: ``make`` computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
+        add: called with the whole store's folder before it is moved, to write warnings beside it.
     """
     missing = [k for k in range(writer.count) if not writer.done(k)]
     run_chunks(
@@ -141,7 +146,7 @@ def write_shards(
         describe=lambda k: _described(writer, k),
         images=lambda k: len(writer.shard_ids(k)),
     )
-    writer.finish()
+    writer.finish(add)
 
 
 def id_chunks(ids: Sequence[str], size: int = 64) -> tuple[tuple[str, ...], ...]:
@@ -150,10 +155,13 @@ def id_chunks(ids: Sequence[str], size: int = 64) -> tuple[tuple[str, ...], ...]
 
 
 def split_of(splits: Mapping[str, tuple[str, ...]], ids: tuple[str, ...]) -> str:
-    """Name of the split that the ids are; DataError where they are none."""
+    """Name of the split that the ids are, with their number where they are a part of it; DataError for others."""
     for name, members in splits.items():
         if members == ids:
             return name
+    for name, members in splits.items():
+        if ids and set(ids) <= set(members):
+            return f"{name} ({len(ids)} of {len(members)})"
     raise DataError(f"The {len(ids)} images to evaluate are no split of the catalogue ({', '.join(splits)}).")
 
 

@@ -33,14 +33,15 @@ def run(book: Book, name: str, log: Log) -> None:
     notices = _proposer(here).check(file, catalogue, ids)
     listed = here.path("catalogues", entry.data) / "catalogue.json"
     path, fingerprint = here.path("proposals", name), here.fingerprint(listed, file)
-    write_shards(
-        ProposalStore.create(path, header(catalogue, ids), fingerprint=fingerprint),
-        _Import(here),
-        f"import_proposals {name}",
-    )
+    writer = ProposalStore.create(path, header(catalogue, ids), fingerprint=fingerprint)
+
+    def add_notices(whole: Path) -> None:
+        counts = ProposalStore(whole).counts
+        notices.extend(_without_masks(here, [id for id, count in zip(ids, counts, strict=True) if not count]))
+        save_notices(whole, notices)
+
+    write_shards(writer, _Import(here), f"import_proposals {name}", add=add_notices)
     counts = ProposalStore.opened(path).counts
-    notices += _without_masks(here, [id for id, count in zip(ids, counts, strict=True) if not count])
-    save_notices(path, notices)
     warn_of(notices)
     log.metrics({"images": len(ids), "masks": sum(counts), "warnings": len(notices)})
 

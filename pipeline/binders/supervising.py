@@ -9,7 +9,7 @@ from typing import Any
 
 from models.ops.known_labels import filled_regions
 from models.structures import BACKGROUND, UNLABELLED, Supervision
-from pipeline.annotations.build import annotate_catalogue, check_annotations
+from pipeline.annotations.build import annotate_catalogue, annotated_ids, check_annotations
 from pipeline.annotations.regions import Regions, RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
 from pipeline.compute.runtime import workers
@@ -49,7 +49,7 @@ class _Annotate:
 def write_supervision(
     here: Workspace, options: Mapping[str, Any], truth: Path | None, inputs: Sequence[Path], log: Log
 ) -> None:
-    """Write ``supervision/NAME`` for every image of the entry's split.
+    """Write ``supervision/NAME`` for every image of the entry's split, but for those that its options leave out.
 
     Args:
         options: of the entry's kind.
@@ -64,20 +64,23 @@ def write_supervision(
     notices = check_annotations(here.entry.kind, catalogue, ids, options, workers())
     regions = RegionSource.of(here.entry.regions, catalogue)
     notices += [] if regions is None else regions.check(ids)
-    writer = SupervisionStore.create(here.path("supervision", name), header(catalogue, ids), fingerprint=fingerprint)
-    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}")
-    notices += _without_background(here, options)
-    save_notices(here.path("supervision", name), notices)
+    kept = header(catalogue, annotated_ids(here.entry.kind, catalogue, ids, options))
+    writer = SupervisionStore.create(here.path("supervision", name), kept, fingerprint=fingerprint)
+
+    def add_notices(whole: Path) -> None:
+        notices.extend(_without_background(here, options, SupervisionStore(whole)))
+        save_notices(whole, notices)
+
+    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}", add=add_notices)
     warn_of(notices)
     log.metrics({"images": len(writer.header.ids), "warnings": len(notices)})
 
 
-def _without_background(here: Workspace, options: Mapping[str, Any]) -> list[Notice]:
+def _without_background(here: Workspace, options: Mapping[str, Any], store: SupervisionStore) -> list[Notice]:
     """What no label says, a network cannot learn: it would see objects everywhere."""
     kind = here.entry.kind
     if kind not in BY_HAND and not (kind == "boxes" and options.get("background", True)):
         return []
-    store = SupervisionStore(here.path("supervision", here.name))
     looked = store.ids[:LOOKED]
     marked = kind == "boxes" and bool(looked)
     for id in looked:

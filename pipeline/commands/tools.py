@@ -105,5 +105,5 @@ def label_loop(
         url=url,
     )
     done = f"; {chosen.corrected} are corrected already" if chosen.corrected else ""
-    print(f"{len(chosen.images)} of {chosen.of} images in {out}, first those with most to gain (by {by}){done}.")
+    print(f"{len(chosen.images)} of {chosen.of} images in {out}, chosen by {by}{done}.")
     print(f"Correct them, put the tool's export into {out / CORRECTED}, and add {out / ENTRIES} to the book.yaml.")

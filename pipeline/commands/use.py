@@ -170,7 +170,7 @@ def export_onnx(
 
 @app.command(rich_help_panel=USE)
 def init(
-    data: Annotated[Path, typer.Argument(help="Folder with images and labels, or the export of a labelling tool.")],
+    data: Annotated[Path, typer.Argument(help="Folder with images and labels, or the export of a tool; also zipped.")],
     book: Annotated[str | None, typer.Option("--book", "-b", help="Folder to write. Default: recipes/NAME.")] = None,
     style: Annotated[
         Literal["fast", "small", "default"] | None,
@@ -186,8 +186,8 @@ def init(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            help="Option, as a message gives it: classes, mask_values, labelmap, upright; of exports of labelling "
-            "tools: unannotated, annotators, brush. May repeat."
+            help="Option, as a message gives it: classes, mask_values, labelmap, upright; unannotated, of labels; "
+            "annotators, brush, crowds, of exports of labelling tools. May repeat."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -196,7 +196,8 @@ def init(
 
     Run it in the project's root; outside of any project it makes the current folder one. It uses what the folder has of
     tags.csv, boxes.csv, points.csv, scribbles/, masks/ and exports of labelling tools (CVAT, LabelMe, Label Studio,
-    VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC); one kind of labels has to be there.
+    VIA, YOLO, COCO, Datumaro, Supervisely, Pascal VOC); one kind of labels has to be there. A ZIP archive of all this
+    is unpacked into data/NAME_unpacked.
 
     Examples:
 

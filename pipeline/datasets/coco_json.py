@@ -13,6 +13,7 @@ from pipeline.compute.bars import progress
 from pipeline.datasets.coco_kinds import refuse_other_bytes, refuse_other_kinds
 from pipeline.datasets.coco_names import plain_name
 from pipeline.datasets.coco_values import key_of, packed, short, whole_number, zero_or_one
+from pipeline.datasets.regular import read_regular
 from stages.prepare import Problem, report
 
 Key: TypeAlias = int | str
@@ -83,7 +84,7 @@ def load_coco(path: Path) -> dict[str, Any]:
     """
     try:
         for whole_file in progress([path], 1, f"reading {path.name}", unit="file"):  # COCO's own has 450 MB
-            data = whole_file.read_bytes()
+            data = read_regular(whole_file)
             refuse_other_bytes(path, data)
             text = data.decode(json.detect_encoding(data), "surrogatepass")
             del data  # so that the file is in memory once while it is parsed

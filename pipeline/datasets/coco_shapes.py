@@ -22,8 +22,6 @@ from stages.prepare import Problem
 
 Crowd = Literal["void", "paint", "skip"]
 MASKS, INSTANCES = "masks", "instances"
-FURTHEST = 1.5
-"""How far a polygon may reach from the middle of its image, in images: one image's size beyond the border."""
 LARGEST = 2**28
 """Pixels of an image; a size beyond that is a mistake of the file."""
 REGION = "a segmentation of polygons or run lengths"
@@ -188,13 +186,9 @@ def region_of(shape: Shape, size: tuple[int, int]) -> Region:
     polygons = shape.polygons or ()
     for polygon in polygons:
         x, y = polygon[0::2], polygon[1::2]
-        reach = np.maximum(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())  # nan if one of them is
-        if not reach <= FURTHEST:
-            raise BadFileError(f"polygons near an image of {height} x {width} (H x W)", _extent(x, y))
         if x.max() < 0 or x.min() > width or y.max() < 0 or y.min() > height:
-            raise BadFileError(f"polygons that touch an image of {height} x {width} (H x W)", _extent(x, y))
-    return rle.of_polygons(polygons, size)
-
-
-def _extent(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:
-    return f"x {x.min():g} to {x.max():g}, y {y.min():g} to {y.max():g}"
+            raise BadFileError(f"polygons that touch an image of {height} x {width} (H x W)", rle.extent(x, y))
+    try:
+        return rle.of_polygons(polygons, size)
+    except ValueError as error:
+        raise BadFileError(f"polygons near an image of {height} x {width} (H x W)", str(error)) from None

@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.listing import Listed, Listing
+from pipeline.datasets.regular import read_regular
 
 PARTS = (
     "torso", "right hand", "left hand", "left foot", "right foot", "right upper leg", "left upper leg",
@@ -61,7 +62,7 @@ def densepose(
             raise ConfigurationError(f"densepose: split '{split}' has no folder of images.{closest(split, images)}")
         path = Path(root) / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_regular(path).decode("utf-8"))
             pointed = {person["image_id"] for person in content["annotations"] if "dp_I" in person}
             named = [image["file_name"] for image in content["images"] if image["id"] in pointed]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from pipeline.datasets.regular import open_regular
+
 LOOKED = 2000
 """Files of a folder that are looked at."""
 NOT_OPENED = 64 * 2**20
@@ -43,10 +45,20 @@ EXPORTS: dict[str, Export] = {
     "label_studio": Export("an export of Label Studio", "export as 'COCO' or 'Pascal VOC XML'"),
     "createml": Export("CreateML's JSON", "export as Pascal VOC or COCO"),
     "supervisely": Export("Supervisely's JSON", "export as Pascal VOC or COCO"),
-    "labelbox": Export("an export of Labelbox", "convert it to COCO with Labelbox's converter"),
+    "labelbox": Export("an export of Labelbox", f"convert it to COCO (FiftyOne reads it), or write {_TABLE}"),
+    "kili": Export("Kili's JSON", "export as COCO, YOLO or Pascal VOC"),
+    "encord": Export("Encord's JSON", "export as COCO"),
+    "scale": Export("Scale's tasks", f"convert them to COCO, or write {_TABLE}"),
+    "superannotate": Export("SuperAnnotate's JSON", "export as COCO"),
+    "ground_truth": Export("a manifest of SageMaker Ground Truth", f"convert it to COCO, or write {_TABLE}"),
+    "roboflow_masks": Export("Roboflow's masks with _classes.csv", "export as 'COCO Segmentation'"),
+    "brush_images": Export(
+        "brush masks of Label Studio without the names of their images", "export as JSON, which has the brushes too"
+    ),
+    "labelme_xml": Export("LabelMe's XML", "it is read by `kind: shapes`"),
     "vott": Export("VoTT's JSON", "export as Pascal VOC"),
     "datumaro": Export("Datumaro's JSON", "convert it with `datum convert -f voc` or `-f coco`"),
-    "darwin": Export("V7 Darwin's JSON", "export as Pascal VOC or COCO"),
+    "darwin": Export("V7 Darwin's JSON", "export as COCO or Pascal VOC"),
     "geojson": Export("GeoJSON", f"export as COCO, or write {_TABLE}"),
     "dlib": Export("dlib's XML", f"export as Pascal VOC, or write {_TABLE}"),
     "coco": Export("COCO's JSON", "boxes are read from it: write `kind: boxes`"),
@@ -114,6 +126,8 @@ def foreign_header(columns: Sequence[str]) -> str | None:
     names = {name.strip().strip('"#').casefold() for name in columns}
     if {"region_shape_attributes"} <= names or {"shape_attributes"} <= names or "spatial_coordinates" in names:
         return str(EXPORTS["via"])
+    if {"pixel value", "class"} <= names:
+        return str(EXPORTS["roboflow_masks"])
     if {"annotator", "annotation_id"} <= names or {"annotation_id", "lead_time"} & names:
         return str(EXPORTS["label_studio"])
     if {"labelname", "xmin", "xmax"} <= names:
@@ -151,7 +165,7 @@ def foreign_folder(folder: Path) -> str | None:
 def foreign_text(path: Path) -> str | None:
     """What a text file is, by its first line: JSON, XML, or a table of a known tool."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(4096)
             rest = file.read(NOT_OPENED) if head.lstrip()[:1] in (b"{", b"[") else b""
     except OSError:
@@ -170,17 +184,20 @@ def _xml_text(start: str) -> str:
     """An XML by its first 4 kB, so that nothing of it is parsed only to name it."""
     tag = re.search(r"<([A-Za-z][\w:.-]*)", start)
     if tag is not None and tag[1] == "annotation":
-        return str(EXPORTS["pascal"])
+        return str(EXPORTS["labelme_xml" if "<imagesize" in start or "<pt>" in start else "pascal"])
     if tag is not None and tag[1] == "dataset" and "<images" in start:
         return str(EXPORTS["dlib"])
     return foreign_xml(Element(tag[1])) if tag is not None else "XML."
 
 
 def _json(text: bytes) -> Export | None:
-    try:
-        return json_export(json.loads(text))
-    except (ValueError, RecursionError):
-        return None
+    """By all of it, or by the first line where each line is a JSON of its own."""
+    for part in (text, text.split(b"\n", 1)[0]):
+        try:
+            return json_export(json.loads(part))
+        except (ValueError, RecursionError):
+            continue
+    return None
 
 
 def _first(tests: Mapping[str, Callable[[Any], bool]], content: Any) -> str | None:
@@ -210,12 +227,20 @@ _JSON_OF_MAPPING: dict[str, Callable[[Any], bool]] = {
     "darwin": _has("item", "annotations"),
     "datumaro": _has("items", "categories"),
     "labelbox": _has("data_row"),
+    "encord": _has("label_hash", "data_units"),
+    "kili": _has("externalId", "labels"),
+    "scale": _has("task_id", "response"),
+    "superannotate": lambda content: _has("metadata", "instances")(content) or _has("___objects")(content),
+    "ground_truth": _has("source-ref"),
     "geojson": lambda content: content.get("type") == "FeatureCollection",
     "whats_the_point": _any_has("main"),
 }
 _JSON_OF_LIST: dict[str, Callable[[Any], bool]] = {
     "coco_results": _any_has("image_id", "category_id", "score"),
     "labelbox": lambda content: _any_has("data_row")(content) or _any_has("Labeled Data")(content),
+    "encord": _any_has("label_hash", "data_units"),
+    "kili": _any_has("externalId", "labels"),
+    "scale": _any_has("task_id", "response"),
     "createml": lambda content: any(_any_has("coordinates")(item.get("annotations")) for item in _items(content)),
     "label_studio": lambda content: (
         _any_has("data", "annotations")(content)
@@ -228,13 +253,16 @@ _JSON_OF_LIST: dict[str, Callable[[Any], bool]] = {
 _NO_LABELS = ("classes.txt", "notes.json", "obj.names", "obj.data", "train.txt", "val.txt", "test.txt", "README.txt")
 
 
+_BRUSH = re.compile(r"task-\d+-annotation-\d+-by-")
+
+
 def _json_file(path: Path) -> str | None:
     return foreign_text(path)
 
 
 def _text_file(path: Path) -> str | None:
     """An empty file is an image without objects."""
-    for other in sorted(path.parent.glob("*.txt"))[:20]:
+    for other in [one for one in sorted(path.parent.glob("*.txt"))[:20] if one.is_file()]:
         with other.open("rb") as file:
             words = file.readline(4096).decode("utf-8", "replace").split()
         if len(words) >= 5 and all(_is_number(word) for word in words):
@@ -251,7 +279,11 @@ _OF_FILES: dict[str, Callable[[Path], str | None]] = {
     ".xml": foreign_text,
     ".txt": _text_file,
     ".csv": _table_file,
+    ".ndjson": _json_file,
+    ".jsonl": _json_file,
+    ".manifest": _json_file,
     ".zip": lambda path: "a ZIP archive. Remedy: unpack it.",
+    ".png": lambda path: str(EXPORTS["brush_images"]) if _BRUSH.match(path.name) else None,
 }
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
+from urllib.parse import unquote
 
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.file_names import nearest_name, nfc, without_suffix
 from pipeline.problems.notices import first_of
 
 _Parts = tuple[str, ...]
+UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+"""Name of an image that was uploaded to Label Studio, and in it the name that it had."""
 
 
 class ImageNames:
@@ -20,7 +24,8 @@ class ImageNames:
 
     Not :class:`pipeline.datasets.file_names.NameIndex`, which is stricter: a table of a data set makes its images, so a
     path in it means no file of another folder. Here the images are known, annotations came from other machines, and
-    folders only decide between images of one name.
+    folders only decide between images of one name. Label Studio puts eight letters before the names of uploaded images,
+    and changes blanks and signs: such names count where no other image is meant.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -48,6 +53,9 @@ class ImageNames:
         if not parts:
             return []
         candidates = self._index.get(parts[-1], [])
+        if not candidates and (uploaded := UPLOADED.fullmatch(parts[-1])):
+            named = unquote(uploaded[1])
+            return self._candidates(named) or self._uploaded.get(_as_uploaded(named), [])
         if len(candidates) < 2:
             return [id for id, _ in candidates]
         agree = [(_common_tail(parts, other), id) for id, other in candidates]
@@ -70,8 +78,21 @@ class ImageNames:
         }
 
     @cached_property
+    def _uploaded(self) -> dict[str, list[str]]:
+        """Name of an image as Label Studio stores it -> the images that may be meant."""
+        uploaded: dict[str, list[str]] = {}
+        for id, entry in self.catalogue.entries.items():
+            uploaded.setdefault(_as_uploaded(_parts(entry.image)[-1]), []).append(id)
+        return uploaded
+
+    @cached_property
     def _folded(self) -> dict[str, str]:
         return {id.casefold(): id for id in self.catalogue.entries}
+
+
+def _as_uploaded(name: str) -> str:
+    """A name without its suffix as Label Studio changes it: no blanks, and no signs but - _ and dots."""
+    return re.sub(r"[^-\w.]", "", nfc(name).strip().replace(" ", "_"))
 
 
 def _parts(name: str) -> _Parts:

@@ -31,6 +31,7 @@ from PIL import Image as PILImage
 from models.structures import Image, Mask
 from pipeline.datasets import tiff
 from pipeline.datasets.image_formats import AS_JPEG, HEADER, HEIC_REMEDY, RAW, is_heic, is_raw, what_is
+from pipeline.datasets.regular import open_regular
 from pipeline.datasets.voc_colours import voc_palette
 
 MAX_PIXELS = 50_000_000
@@ -117,7 +118,7 @@ def opened(path: Path, expected: str, scale: float = 1) -> Iterator[PILImage.Ima
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with path.open("rb") as file, _open(path, file, expected) as picture:
+            with open_regular(path) as file, _open(path, file, expected) as picture:
                 _check_pixels(picture, scale)
                 yield picture
     except BadFileError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.coco_values import whole_number
+from pipeline.datasets.regular import open_regular, read_regular
 from pipeline.datasets.tables import clipped, cut
+from pipeline.storage.plain_pickle import PlainUnpickler
 
 NUMBERED = re.compile(r"(\d{4})_?(\d{6})")
 """A VOC id; IRN writes it as a number, without the underscore."""
@@ -36,7 +37,7 @@ def read_labels(path: Path, key: str, classes: int) -> dict[str, list[int]]:
     if path.suffix == ".npy":
         return {_id(name): _numbers(path, name, row, classes) for name, row in _pickled(path).items()}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         found = "lists within lists without end" if isinstance(error, RecursionError) else error
         raise DataError(f"{path}: expected a JSON file of image labels, found {found}.") from None
@@ -73,13 +74,13 @@ def _numbers(path: Path, name: Any, row: Any, classes: int) -> list[int]:
 def _pickled(path: Path) -> Mapping[Any, Any]:
     """The dict in an object array of no dimension, as ``numpy.save`` writes a dict."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, kind = read(file)
             if kind != np.dtype(object) or shape != ():
                 raise ValueError(f"an array of {kind} and shape {shape}")
-            content = _value(_PlainUnpickler(file, encoding="latin1").load())
+            content = _value(_LabelUnpickler(file, encoding="latin1").load())
     except FileNotFoundError:
         raise DataError(f"{path}: expected a file of image labels, found no such file.") from None
     except _RefusedError as refused:
@@ -149,12 +150,8 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-class _PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """Makes nothing but dicts, strings, numbers and this module's stand-ins.
-
-    The one in Python, not the one in C: that one makes room for as many objects as a file claims to have, and 40 bytes
-    can claim 64 GB.
-    """
+class _LabelUnpickler(PlainUnpickler):
+    """Makes nothing but dicts, strings, numbers and this module's stand-ins."""
 
     _STAND_INS = {
         **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},

@@ -19,6 +19,7 @@ from pipeline.datasets.class_names import VOC_CLASSES
 from pipeline.datasets.images import LOSSY, REFUSED, BadFileError, opened, write_indices
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
+from pipeline.datasets.regular import read_regular
 from pipeline.datasets.voc_colours import voc_palette
 from stages.prepare import Problem
 
@@ -204,7 +205,7 @@ def _instance_colours() -> LabelMap:
 def _entries(path: Path) -> Iterator[tuple[str, str, Colour]]:
     """(place, name, colour) of each class."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError:
         raise DataError(f"{path}: expected a file with a line NAME:R,G,B for each class, found no such file.") from None
     except UnicodeDecodeError as error:

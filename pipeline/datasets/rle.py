@@ -26,13 +26,37 @@ def decoded(counts: str, size: tuple[int, int]) -> Region:
     return region
 
 
+FURTHEST = 1.5
+"""How far a polygon may reach from the middle of its image, in images: one image's size beyond the border."""
+
+
 def of_polygons(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> Region:
-    """The union of polygons, each x0, y0, x1, y1, ... in pixels (three points or more), as far as it is in (H, W)."""
+    """The union of polygons, each x0, y0, x1, y1, ... in pixels (three points or more), as far as it is in (H, W).
+
+    Raises:
+        ValueError: one reaches further than :data:`FURTHEST`: pycocotools walks along its whole outline, for which it
+            takes memory without asking whether there is any.
+    """
     from pycocotools import mask as rle
+
+    for polygon in polygons:
+        _check_reach(polygon[0::2], polygon[1::2], size)
 
     coded = rle.frPyObjects([polygon.tolist() for polygon in polygons], *size)
     region: Region = rle.decode(rle.merge(coded)).astype(bool)
     return region
+
+
+def _check_reach(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], size: tuple[int, int]) -> None:
+    height, width = size
+    reach = np.maximum(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())  # nan if one of them is
+    if not reach <= FURTHEST:
+        raise ValueError(f"{extent(x, y)}, far beyond an image of {width} x {height}")
+
+
+def extent(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:
+    """In words."""
+    return f"x {x.min():g} to {x.max():g}, y {y.min():g} to {y.max():g}"
 
 
 def runs_of_text(text: str) -> npt.NDArray[np.int64]:

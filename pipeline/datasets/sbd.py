@@ -15,6 +15,7 @@ from models.errors import DataError
 from pipeline.datasets.images import BadFileError, write_indices
 from pipeline.datasets.listing import Listed
 from pipeline.datasets.parallel import in_processes
+from pipeline.datasets.regular import open_regular
 from stages.prepare import Problem, id_problem
 
 TRAIN_AUG = "train_aug"
@@ -120,7 +121,9 @@ def read_mat(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     if (size := path.stat().st_size if path.is_file() else 0) > MOST_MAT_BYTES:
         raise BadFileError(f"a .mat file of SBD (at most {MOST_MAT_BYTES:,} bytes)", f"{size:,} bytes")
     try:
-        mask = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        with open_regular(path) as file:
+            content = loadmat(file, variable_names=["GTcls"])
+        mask = content["GTcls"]["Segmentation"][0, 0]
     except Exception as error:  # scipy raises many kinds for damaged files
         raise BadFileError("a .mat file of SBD (GTcls.Segmentation)", f"{type(error).__name__}: {error}") from None
     if mask.dtype != np.uint8 or mask.ndim != 2:

@@ -13,6 +13,7 @@ from typing import Any
 
 from models.errors import DataError
 from pipeline.datasets.exports import foreign_bytes, foreign_header, foreign_text
+from pipeline.datasets.regular import read_regular
 
 QUOTED = 80
 """Characters of a file that a message quotes at most."""
@@ -75,7 +76,7 @@ def read_text(path: Path, expected: str) -> str:
         DataError: no such file, a folder, a file of another kind (which is named), or no UTF-8.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path}: expected {expected}, found no such file.") from None
     except IsADirectoryError:

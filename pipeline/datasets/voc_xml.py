@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
 from models.errors import DataError
 from pipeline.datasets.exports import foreign_xml
-from pipeline.datasets.tables import cut
+from pipeline.datasets.xml_files import read_xml
 
 Corners = tuple[float, float, float, float]
 KEYS = ("xmin", "ymin", "xmax", "ymax")
@@ -17,11 +19,38 @@ KEYS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class VocObject:
-    """One object: its class as the file has it, and its corners as they stand there (from 1, both ends inclusive)."""
+    """One object.
+
+    Attributes:
+        name: its class, as the file has it.
+        difficult: it is there, but not asked for.
+        corners: as they stand there.
+        counted: the corners are whole numbers, which VOC counts from 1, both ends inclusive; tools that write decimals
+            (CVAT, Datumaro) measure from the image's left top corner.
+        rotation: degrees clockwise about the middle, which these tools write as an attribute.
+        outline: x, y of the vertices of a polygon in pixels from the left top corner; none without one.
+    """
 
     name: str
     difficult: bool
     corners: Corners
+    counted: bool = True
+    rotation: float = 0.0
+    outline: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def box(self) -> Corners:
+        """XYXY in pixels from the image's left top corner; of a turned box the upright one around it."""
+        x1, y1, x2, y2 = self.corners
+        if self.counted:
+            x1, y1 = x1 - 1, y1 - 1
+        if not self.rotation:
+            return x1, y1, x2, y2
+        across, down = abs(math.cos(math.radians(self.rotation))), abs(math.sin(math.radians(self.rotation)))
+        half_x = (across * (x2 - x1) + down * (y2 - y1)) / 2
+        half_y = (down * (x2 - x1) + across * (y2 - y1)) / 2
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        return x - half_x, y - half_y, x + half_x, y + half_y
 
 
 @dataclass(frozen=True)
@@ -45,13 +74,7 @@ def read_voc_xml(path: Path) -> VocXml:
     Raises:
         DataError: no such file, no XML, XML of another tool (which is named), or an object without a box.
     """
-    try:
-        content = path.read_bytes()
-        if b"<!ENTITY" in content:  # no tool writes any, and they can make a small file a huge one
-            raise DataError(f"{path}: expected a VOC annotation XML, found one that defines entities. Remove them.")
-        root = ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: expected a VOC annotation XML, found {cut(str(error))}.") from None
+    root = read_xml(path, "a VOC annotation XML")
     if root.tag != "annotation":
         raise DataError(f"{path}: expected a VOC annotation XML, found {foreign_xml(root)}")
     return VocXml(_size(root), tuple(_objects(path, root)), (root.findtext("filename") or "").strip())
@@ -86,7 +109,33 @@ def _objects(path: Path, root: ElementTree.Element) -> Iterator[VocObject]:
                 f"found object {number} ('{name[:40]}') with {found if any(texts) else 'no bndbox'}."
             ) from None
         difficult = (item.findtext("difficult") or "").strip().lower() in ("1", "true")
-        yield VocObject(name, difficult, (x1, y1, x2, y2))
+        counted = not any("." in text for text in texts)
+        yield VocObject(name, difficult, (x1, y1, x2, y2), counted, _rotation(item), tuple(_outline(item, counted)))
+
+
+def _outline(item: ElementTree.Element, counted: bool) -> Iterator[tuple[float, float]]:
+    """Vertices from the image's left top corner, of a polygon as Roboflow writes it: x1, y1, x2, y2, ..."""
+    first = 1 if counted else 0
+    for number in count(1):
+        x, y = (item.findtext(f"polygon/{axis}{number}") for axis in "xy")
+        if x is None or y is None:
+            return
+        try:
+            yield float(x) - first, float(y) - first
+        except ValueError:
+            return
+
+
+def _rotation(item: ElementTree.Element) -> float:
+    """Of the attribute that CVAT and Datumaro write; 0 where there is none."""
+    for attribute in item.iterfind("attributes/attribute"):
+        if (attribute.findtext("name") or "").strip() == "rotation":
+            try:
+                degrees = float(attribute.findtext("value") or "0")
+            except ValueError:
+                return 0.0
+            return degrees % 360 if math.isfinite(degrees) else 0.0
+    return 0.0
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ def export_onnx(
     """Write ``out`` if onnxruntime answers as the network does.
 
     The file takes ``image`` float32 RGB [B,3,H,W] in [0,1] (it normalises itself) and gives ``logits``
-    [B,1+C,h,w], channel 0 background; its metadata name the classes, the palette and the stride.
+    [B,1+C,h,w], channel 0 background; its metadata name the classes, the palette and the stride. Of a vision
+    transformer H and W must be larger than a patch; it enlarges images to whole patches itself.
 
     Args:
         segmenter: on the CPU, in evaluation mode.
@@ -102,7 +104,9 @@ def _traced(network: nn.Module, size: tuple[int, int] | None) -> Any:
     """The exporter's program; batch open, height and width too unless ``size`` is given."""
     open_axes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if size is None:
-        open_axes |= {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+        patch = _patch(network)
+        least = 1 + patch if patch > 1 else None  # a transformer's graph is of more than one patch a side
+        open_axes |= {2: torch.export.Dim("height", min=least), 3: torch.export.Dim("width", min=least)}
     example = torch.rand((TRACED[0], 3, *(size or TRACED[2:])), generator=torch.Generator().manual_seed(0))
     try:
         with _quiet():
@@ -151,8 +155,15 @@ def _metadata(class_names: Sequence[str], stride: int, align_corners: bool) -> M
 
 
 def _stride(network: nn.Module) -> int:
+    side = math.lcm(64, _patch(network))
     with torch.inference_mode():
-        return 64 // int(network(torch.zeros(1, 3, 64, 64)).shape[-1])
+        return side // int(network(torch.zeros(1, 3, side, side)).shape[-1])
+
+
+def _patch(network: nn.Module) -> int:
+    """Pixels a side of a vision transformer's patches; 1 for other networks."""
+    backbone = getattr(getattr(network, "segmenter", None), "backbone", None)
+    return int(getattr(backbone, "patch", 1))
 
 
 def _difference(network: nn.Module, path: Path, images: Sequence[Image], size: tuple[int, int] | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,22 +92,35 @@ def entries_to_add(segmenter: Trained, file: str) -> dict[str, Any]:
     entry, rounds = segmenter.entry, len(segmenter.overlays) + 1
     ending = "_corrected" if rounds == 1 else f"_{rounds}"
     corrections = "corrected" if rounds == 1 else f"corrected_{rounds}"
-    mixed, trained = f"with_{corrections}", segmenter.name.removesuffix(f"_{rounds - 1}") + ending
     options = {"only": ["masks"], "unannotated": "unlabelled", "brush": "areas"}
     shapes = {"data": entry.data, "split": segmenter.split, "kind": "shapes", "file": file, "options": options}
-    overlay = {"data": entry.data, "supervision": entry.supervision, "over": corrections}
+    again = over_labels(segmenter, corrections, lambda name: name.removesuffix(f"_{rounds - 1}") + ending)
+    return {corrections: {"import_annotations": {corrections: shapes}} | again}
+
+
+def over_labels(segmenter: Trained, labels: str, renamed: Callable[[str], str]) -> dict[str, Any]:
+    """Sections of a book that lay people's labels over what ``segmenter`` learned from, and teach another one.
+
+    Args:
+        segmenter: the other one begins as it did.
+        labels: their entry of ``import_annotations``.
+        renamed: from the name of a training or a prediction to that of the new one.
+    """
+    entry, mixed = segmenter.entry, f"with_{labels}"
+    overlay = {"data": entry.data, "supervision": entry.supervision, "over": labels}
+    return {"overlay_labels": {mixed: overlay}} | taught_by(segmenter, mixed, renamed)
+
+
+def taught_by(segmenter: Trained, labels: str, renamed: Callable[[str], str]) -> dict[str, Any]:
+    """Sections of a book that teach another segmenter with other labels, and predict as ``segmenter`` does."""
+    trained = renamed(segmenter.name)
     predictions = {
-        name.removesuffix(f"_{rounds - 1}") + ending: changed(prediction, checkpoint=trained)
+        renamed(name): changed(prediction, checkpoint=trained)
         for name, prediction in segmenter.book.predict_masks.items()
         if prediction.checkpoint == segmenter.name
     }
-    sections = {
-        "import_annotations": {corrections: shapes},
-        "overlay_labels": {mixed: overlay},
-        "train": {trained: changed(entry, supervision=mixed)},
-        "predict_masks": predictions,
-    }
-    return {corrections: {verb: entries for verb, entries in sections.items() if entries}}
+    sections = {"train": {trained: changed(segmenter.entry, supervision=labels)}, "predict_masks": predictions}
+    return {verb: entries for verb, entries in sections.items() if entries}
 
 
 def changed(entry: Any, **changes: Any) -> dict[str, Any]:

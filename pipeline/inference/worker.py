@@ -182,10 +182,17 @@ def segment(
 
 
 def _read(item: Input, scale: float, upright: bool) -> Photo | Problem:
-    """New photos are turned upright, as people see them, whatever the orientation of the images of a training."""
+    """New photos are turned upright, as people see them, whatever the orientation of the images of a training.
+
+    What is written of a photo names it, and neither JSON nor XML can say every name that a disk may have.
+    """
+    from pipeline.datasets.file_names import shown
     from pipeline.datasets.images import BadFileError
     from pipeline.datasets.photos import read_photo
 
+    path = str(item.path)
+    if shown(path) != path or any(mark < " " for mark in path):
+        return Problem(shown(item.name), shown(path), "a name in UTF-8 without control characters", "others in it")
     try:
         return read_photo(item.path, upright=upright, scale=scale)
     except BadFileError as bad:

@@ -119,7 +119,8 @@ def _thumbnail(desk: Desk, request: Request, content: bytes) -> Response:
 
 
 def _photo(desk: Desk, request: Request, content: bytes) -> Response:
-    return Response(desk.photo(*_which(request)), media_type=JPEG, headers={"cache-control": KEPT})
+    whole = request.query_params.get("whole") == "1"
+    return Response(desk.photo(*_which(request), whole), media_type=JPEG, headers={"cache-control": KEPT})
 
 
 def _layer(desk: Desk, request: Request, content: bytes) -> Response:

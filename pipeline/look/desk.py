@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,8 @@ from pipeline.look.images import DataSets, ImageSet
 from pipeline.look.layers import Layers
 from pipeline.look.paging import Query, page
 from pipeline.look.predicting import Predictions
-from pipeline.look.targets import file_to_edit, find_targets, missing_entries
+from pipeline.look.targets import find_targets
+from pipeline.look.using import use
 from pipeline.results.report.page import heat_gradient
 from pipeline.results.report.rows import hex_colour
 
@@ -50,9 +52,10 @@ class Desk:
         return Layers(self.book)
 
     def overview(self) -> Plain:
-        """The data sets with their classes and splits, or why one cannot be shown; the networks."""
+        """The data sets with their classes and splits, or why one cannot be shown; the networks; of which project."""
         return {
             "title": self.title,
+            "place": hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16],
             "sets": [self._set(name) for name in self.sets.names],
             "checkpoints": self.predictions.names,
             "heat": heat_gradient(),
@@ -100,9 +103,9 @@ class Desk:
             "drawing": self._drawn(data).of(id).model_dump(),
         }
 
-    def photo(self, data: str, id: str) -> bytes:
-        """JPEG."""
-        return pictures.photo(self._images(data).image(id))
+    def photo(self, data: str, id: str, whole: bool = False) -> bytes:
+        """JPEG, of all pixels where it is to be ``whole``."""
+        return pictures.photo(self._images(data).image(id), whole)
 
     def thumbnail(self, data: str, id: str) -> bytes:
         """JPEG, small."""
@@ -118,30 +121,8 @@ class Desk:
         return {"version": self._drawn(data).save(id, drawing)}
 
     def use(self, data: str, split: str) -> Plain:
-        """What to do with the drawn labels of a split: how many there are, and what a book needs to read them."""
-        images, drawings = self._images(data), self._drawn(data)
-        there, ids = drawings.ids(), set(images.ids(split))
-        counts = [
-            {
-                "kind": target.kind,
-                "file": target.path.as_posix(),
-                "entry": target.entry,
-                "images": len(there[target.kind] & ids),
-            }
-            for target in drawings.targets.all
-        ]
-        answer: Plain = {"counts": counts, "total": len(ids), "lines": "", "file": "", "commands": []}
-        if self.book is None:
-            classes = ", ".join(images.catalogue.class_names)
-            return answer | {"commands": [f"{self.program} init {self.folder} --option 'classes: [{classes}]'"]}
-        where = "" if self.book.book.path == "." else f" --book {self.book.book.path}"
-        lines = missing_entries(self.book, images, drawings.targets, split, there)
-        names = [line.partition(":")[0].strip() for line in lines.splitlines()[1:]]
-        names += [target.entry for target in drawings.targets.all if target.entry and there[target.kind]]
-        file = file_to_edit(self.book)
-        expand = [f"{self.program} expand{where}"] if names and not file.endswith("params.yaml") and lines else []
-        runs = [f"{self.program} run import_annotations@{name}{where}" for name in names]
-        return answer | {"lines": lines, "file": file, "commands": [*expand, *runs]}
+        """What to do with the drawn labels of a split; see :func:`pipeline.look.using.use`."""
+        return use(self.book, self._images(data), self._drawn(data), split, self.program)
 
     def predict(self, checkpoint: str, data: str, id: str) -> Plain:
         """A mask of an image of the data set; see :meth:`Predictions.of_image`."""

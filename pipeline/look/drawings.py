@@ -109,10 +109,13 @@ class Drawings:
         """
         seeds = self._checked(id, drawing)
         with self._lock:
-            if self._of(id).version != drawing.version:
+            now = self._of(id).version
+            if now == _version(drawing):  # sent again, by a page that did not hear the answer
+                return now
+            if now != drawing.version:
                 raise ConflictError(
                     f"The labels of '{id}' changed since this page read them, in another window or program. Nothing "
-                    "was saved. Remedy: load the image again, and draw what is missing."
+                    "was saved. Remedy: load the image again, and say which labels are to stay."
                 )
             boxes = [Row(box.label, (box.x1, box.y1, box.x2, box.y2)) for box in drawing.boxes]
             self._points.replace(id, [Row(point.label, (point.x, point.y)) for point in drawing.points])
@@ -128,8 +131,7 @@ class Drawings:
             no_object=any(not row.numbers for row in boxes),
             runs=runs_of(self._strokes(id)),
         )
-        text = json.dumps(drawing.model_dump(exclude={"version"}))
-        drawing.version = hashlib.sha256(text.encode()).hexdigest()[:16]
+        drawing.version = _version(drawing)
         return drawing
 
     def _checked(self, id: str, drawing: Drawing) -> Mask | None:
@@ -187,6 +189,12 @@ class Drawings:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as scratch:
             write_png(scratch, self.targets.scribbles.values[seeds])
+
+
+def _version(drawing: Drawing) -> str:
+    """Of the labels alone."""
+    text = json.dumps(drawing.model_dump(exclude={"version"}))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def runs_of(seeds: Mask | None) -> list[tuple[int, int]]:

@@ -57,8 +57,8 @@ def page(images: ImageSet, query: Query, drawn: Collection[str], tags: Tags | No
         tags: the classes of an image, None where nobody said; by default those of the catalogue.
 
     Returns:
-        ``items`` ({id, at, tags, drawn}), ``total`` images of the split, and the positions ``next`` and ``previous``
-        to ask on from, None at an end.
+        ``items`` ({id, at, tags, drawn}), ``total`` images of the split and how many of them are ``drawn``, and the
+        positions ``next`` and ``previous`` to ask on from, None at an end.
 
     Raises:
         ConfigurationError: no such split.
@@ -82,6 +82,7 @@ def page(images: ImageSet, query: Query, drawn: Collection[str], tags: Tags | No
             for at in sorted(found)
         ],
         "total": len(ids),
+        "drawn": sum(id in drawn for id in ids) if drawn else 0,
         "next": last + 1 if last + 1 < len(ids) else None,
         "previous": first - 1 if first > 0 else None,
     }

@@ -13,6 +13,7 @@ from models.errors import DataError
 from models.structures import Cam, Image, Mask
 from pipeline.look.layers import mask_of
 from pipeline.pictures.overlays import colours
+from pipeline.pictures.palette import write_png
 from pipeline.results.report.images import save_fill, save_heat, save_outline, save_photo
 
 SIDE = 1600
@@ -23,9 +24,14 @@ FAINT = 96
 JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 
 
-def photo(image: Image) -> bytes:
-    """JPEG of an image uint8 [H,W,3]."""
-    return _bytes(lambda file: save_photo(file, image, SIDE))
+def photo(image: Image, whole: bool = False) -> bytes:
+    """JPEG of an image uint8 [H,W,3]; of all its pixels where it is to be ``whole``."""
+    return _bytes(lambda file: save_photo(file, image, max(image.shape) if whole else SIDE))
+
+
+def labels(mask: Mask) -> bytes:
+    """Indexed PNG of a mask uint8 [H,W], with all its pixels."""
+    return _bytes(lambda file: write_png(file, mask))
 
 
 def heat(scores: npt.NDArray[np.float32], size: tuple[int, int]) -> bytes:

@@ -85,8 +85,9 @@ class Predictions:
         """Segment an image uint8 [H,W,3].
 
         Returns:
-            ``size`` [H, W], ``fill``, ``line`` and ``unsure`` (1 - probability of each pixel's label) as data
-            addresses, ``classes`` and ``background`` with their share of the pixels and mean probability, ``how``.
+            ``size`` [H, W]; as data addresses ``mask`` (PNG of the labels as ``predict`` writes it), and ``fill``,
+            ``line`` and ``unsure`` (1 - probability of each pixel's label) to look at;
+            ``classes`` and ``background`` with their share of the pixels and mean probability; ``how``.
 
         Raises:
             ConfigurationError: no such checkpoint, or one that does not segment.
@@ -141,6 +142,7 @@ def _plain(scored: Scored, class_names: tuple[str, ...]) -> Plain:
     ]
     return {
         "size": list(mask.shape),
+        "mask": _address(pictures.labels(mask), pictures.PNG),
         "fill": _address(pictures.fill(mask), pictures.PNG),
         "line": _address(pictures.outline(mask), pictures.PNG),
         "unsure": _address(pictures.heat(1 - scored.confidence, mask.shape), pictures.WEBP),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, UNLABELLED, Mask
@@ -65,6 +64,8 @@ class Targets:
     points: Target
     boxes: Target
     scribbles: ScribbleTarget
+    folder: Path
+    """Of those that no entry reads."""
 
     @cached_property
     def all(self) -> tuple[Target, ...]:
@@ -75,15 +76,25 @@ def find_targets(book: Book | None, images: ImageSet, folder: Path) -> Targets:
     """The files of the book's entries where they are in the form that the page writes, else new ones in ``folder``."""
     points, boxes = (_target(book, images, kind, folder) for kind in ("points", "boxes"))
     scribbles = _target(book, images, "scribbles", folder)
-    options = dict(book.import_annotations[scribbles.entry].options) if book and scribbles.entry else None
-    return Targets(points, boxes, _scribbles(scribbles, images.catalogue, options))
+    options = _scribble_options(book.import_annotations[scribbles.entry]) if book and scribbles.entry else None
+    return Targets(points, boxes, _scribbles(scribbles, images.catalogue, options), folder)
 
 
 def _target(book: Book | None, images: ImageSet, kind: str, folder: Path) -> Target:
-    for name, entry in book.import_annotations.items() if book else ():
-        if (entry.data, entry.kind) == (images.catalogue.name, kind) and _writes(kind, Path(entry.file)):
-            return Target(kind, Path(entry.file), name)
+    """That of an entry of the kind, or else of one that reads a folder of them."""
+    entries = [(name, entry) for name, entry in (book.import_annotations if book else {}).items()]
+    for wanted in (kind, "mixture"):
+        for name, entry in entries:
+            path = Path(entry.file) / (KINDS[kind] if wanted == "mixture" else "")
+            if (entry.data, entry.kind) == (images.catalogue.name, wanted) and _writes(kind, path):
+                return Target(kind, path, name)
     return Target(kind, folder / KINDS[kind])
+
+
+def _scribble_options(entry: Any) -> dict[str, Any]:
+    """Of the values in the files of an entry."""
+    options = entry.options.get("options", {}).get("scribbles", {}) if entry.kind == "mixture" else entry.options
+    return {key: value for key, value in options.items() if key != "unannotated"}
 
 
 def _writes(kind: str, path: Path) -> bool:
@@ -123,18 +134,11 @@ def _scribbles(target: Target, catalogue: Catalogue, options: Mapping[str, Any] 
     return ScribbleTarget(target.kind, target.path, target.entry, options, seeds, values)
 
 
-def missing_entries(
-    book: Book, images: ImageSet, targets: Targets, split: str, drawn: Mapping[str, Collection[str]]
-) -> str:
-    """The lines of a book that read what has been drawn; empty where it has them all."""
-    entries = {}
-    for target in targets.all:
-        if target.entry is None and drawn[target.kind]:
-            entry = {"data": images.catalogue.name, "split": split, "kind": target.kind, "file": target.path.as_posix()}
-            options = target.options if isinstance(target, ScribbleTarget) else None
-            entries[_free(book, f"drawn_{target.kind}")] = entry | ({"options": dict(options)} if options else {})
-    lines = [f"  {name}: {_flow(entry)}" for name, entry in entries.items()]
-    return "\n".join(["import_annotations:", *lines]) if lines else ""
+def new_entry(images: ImageSet, targets: Targets, split: str) -> dict[str, Any]:
+    """The entry of ``import_annotations`` that reads whatever lies in the folder of new labels."""
+    options = {"options": {"scribbles": dict(scribbles)}} if (scribbles := targets.scribbles.options or {}) else {}
+    entry = {"data": images.catalogue.name, "split": split, "kind": "mixture", "file": targets.folder.as_posix()}
+    return entry | ({"options": options} if options else {})
 
 
 def file_to_edit(book: Book) -> str:
@@ -143,14 +147,9 @@ def file_to_edit(book: Book) -> str:
     return source.as_posix() if source.is_file() else book.book.params
 
 
-def _free(book: Book, name: str) -> str:
+def free_name(book: Book, name: str) -> str:
     taken, number, free = set(book.names("supervision")), 1, name
     while free in taken:
         number += 1
         free = f"{name}_{number}"
     return free
-
-
-def _flow(content: Mapping[str, Any]) -> str:
-    """YAML in one line."""
-    return yaml.safe_dump(content, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()

@@ -17,9 +17,11 @@ from pipeline.book.links import make_link
 from pipeline.datasets.file_names import without_suffix
 from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.images import FORMATS, MAX_PIXELS
-from pipeline.datasets.tables import cut, read_text
+from pipeline.datasets.tables import clipped, cut, read_text
 
 LABELS = "labels"
+LONGEST_NAME = 240
+"""Bytes; most file systems take 255, with the suffix."""
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg"}
 """Of formats that are not called as their files."""
 
@@ -36,7 +38,7 @@ def unpack_images(data: Path, target: Path, made: list[Path]) -> Path | None:
         ``target``, or None where no file holds an image.
 
     Raises:
-        DataError: an image that is damaged or too large, or two images of one name.
+        DataError: an image that is damaged or too large, a name that no file can have, or two images of one name.
         ConfigurationError: the folder is there already, from another book.
     """
     if target.exists():
@@ -44,8 +46,7 @@ def unpack_images(data: Path, target: Path, made: list[Path]) -> Path | None:
     names: dict[str, Path] = {}
     for path, content in _files(data):
         suffix, image = _image(path, content["imageData"])
-        given = content.get("imagePath")
-        stem = without_suffix(PureWindowsPath(given).name) if isinstance(given, str) and given else path.stem
+        stem = _stem(path, content.get("imagePath"))
         if stem in names:
             raise DataError(f"{path}: expected one image with the name '{stem}', which {names[stem]} has too.")
         names[stem] = path
@@ -56,6 +57,14 @@ def unpack_images(data: Path, target: Path, made: list[Path]) -> Path | None:
         return None
     make_link(target / LABELS, data)
     return target
+
+
+def _stem(path: Path, given: Any) -> str:
+    """The name of an image without suffix: the last part of the path that the file says, else the file's name."""
+    stem = without_suffix(PureWindowsPath(given).name) if isinstance(given, str) and given else path.stem
+    if not stem.isprintable() or len(stem.encode()) > LONGEST_NAME:
+        raise DataError(f"{path}: expected the name of an image file as imagePath, found {clipped(ascii(given))}.")
+    return stem
 
 
 def _files(data: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

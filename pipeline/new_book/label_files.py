@@ -31,7 +31,7 @@ class LabelFiles:
     Attributes:
         data: the folder.
         catalogue: of its images.
-        options: of exports of labelling tools.
+        options: of exports of labelling tools; `unannotated` of all labels.
     """
 
     data: Path
@@ -44,7 +44,7 @@ class LabelFiles:
         """Name -> file, and notes.
 
         Args:
-            tables: kind and name of each file that may be there.
+            tables: kind and name of each file that may be there; all together where none covers the images alone.
             exports: of labelling tools.
             needed: nothing else has labels, so that an export that does not cover the images is an error.
         """
@@ -57,8 +57,8 @@ class LabelFiles:
                 covers, remark = self._try(kind, path, {})
                 notes += remark
                 kinds |= {kind: name} if covers else {}
-        if not kinds and len(there) > 1 and self._try("mixture", self.data, {})[0]:
-            kinds, notes = {"mixture": "."}, [n for n in notes if "it is not used" not in n]
+        if not kinds and (several := self._together(there, dict(tables))):
+            kinds, notes = several, [n for n in notes if "it is not used" not in n]
         alone = needed and not kinds and len(exports) == 1
         for one in exports:
             place = self.data / one.path
@@ -74,6 +74,14 @@ class LabelFiles:
             notes += remark
             kinds |= {one.name: one.path} if covers else {}
         return kinds, notes
+
+    def _together(self, there: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
+        """Name -> file of what is there where no file covers the images by itself; empty where it still does not."""
+        said = {key: value for key, value in self.options.items() if key == "unannotated"}
+        if not there or (len(there) == 1 and not said):
+            return {}
+        kind, name = ("mixture", ".") if len(there) > 1 else (there[0], names[there[0]])
+        return {kind: name} if self._try(kind, self.data / name, said)[0] else {}
 
     @property
     def _ids(self) -> Sequence[str]:

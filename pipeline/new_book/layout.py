@@ -15,7 +15,7 @@ from pipeline.datasets.tables import TableLine, read_table
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
 from pipeline.problems.notices import first_of
 
-IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "photos", ".")
+IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "imgs", "photos", ".")
 ANNOTATIONS = {"boxes": "boxes.csv", "points": "points.csv", "scribbles": "scribbles"}
 MASKS = "masks"
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}

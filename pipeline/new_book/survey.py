@@ -35,6 +35,7 @@ from pipeline.new_book.tool_exports import (
     exports_in,
     files_of,
     label_options,
+    unread_export,
 )
 from pipeline.new_book.trial import Trial, try_prepare
 from pipeline.problems.notices import first_lines, first_of
@@ -65,7 +66,7 @@ class Survey:
         annotations: name to file, of those that cover the training split.
         kinds: name to kind of supervision.
         drawn: names of annotations that label pixels with classes.
-        label_options: of exports of labelling tools, as the user said.
+        label_options: of exports of labelling tools, and `unannotated`, as the user said.
         masks: folder of masks, or None; ``measured`` are the splits that have one for each image.
         options: what else the reader is told, as the user said.
         notes: what the user should know.
@@ -85,6 +86,11 @@ class Survey:
     measured: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def options_of(self, name: str) -> dict[str, Any]:
+        """Of annotations: all of an export, and what images without labels are of any."""
+        shapes = self.kinds[name] == SHAPES
+        return {key: value for key, value in self.label_options.items() if shapes or key == "unannotated"}
 
     @property
     def train(self) -> int:
@@ -117,8 +123,13 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
         raise DataError(f"{data}: expected a folder with images and a CSV of tags, found none.")
     exports = exports_in(data, file)
     folders = split_folders(data) if exports else {}
-    images = "." if folders else images_folder(data)
-    tags = None if file is not None else tags_file(data, images, files_of(exports))
+    try:
+        images = "." if folders else images_folder(data)
+        tags = None if file is not None else tags_file(data, images, files_of(exports))
+    except DataError as error:
+        if exports or (other := unread_export(data)) is None:
+            raise
+        raise DataError(f"{error}\nFound, and not read: {other}") from None
     masks = MASKS if (data / MASKS).is_dir() else None
     given: dict[str, Any] = {"images": images, "tags": tags, "masks": masks}
     given |= {"split_folders": folders} if folders and tags is None else {}
@@ -142,7 +153,9 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
     if not tags and not annotations:
         raise DataError(
             f"{data}: without tags, one kind of labels has to cover every training image; found: "
-            f"{' '.join(annotation_notes)} Remedy: label those images too, or add a CSV of tags."
+            f"{' '.join(annotation_notes)} Remedy: label those images too, add a CSV of tags, or "
+            "say what the others are: --option 'unannotated: left_out', 'unannotated: unlabelled' or "
+            "'unannotated: background' (no object)."
         )
     masked = _masked(splits, listing)
     size, size_notes = _sizes(trial.catalogue)

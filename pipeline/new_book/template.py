@@ -66,7 +66,7 @@ import_annotations:
 {% for name, file in survey.annotations.items() %}
   {{ name }}: {data: mine, split: train, kind: {{ survey.kinds[name] }}, \
 file: {{ (source if file == "." else source ~ "/" ~ file) | quoted }}\
-{{ ", options: " ~ (survey.label_options | quoted) if survey.label_options and survey.kinds[name] == "shapes" }}\
+{{ ", options: " ~ (survey.options_of(name) | quoted) if survey.options_of(name) }}\
 {{ ", regions: {method: rag, count: 48}, fill_regions: true" if name == "points" }}}
 {% endfor %}
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from models.errors import DataError
 from pipeline.annotations.tools.drawn import Export
-from pipeline.annotations.tools.reading import read_exports
+from pipeline.annotations.tools.reading import TOOLS, read_exports
+from pipeline.datasets.exports import EXPORTS, foreign_folder
 from pipeline.datasets.file_names import nfc
+from pipeline.datasets.folder_images import is_unseen
 from pipeline.datasets.labelmap import BACKGROUNDS, VOIDS
 from pipeline.new_book.layout import MASKS, images_folder, split_folders
 from pipeline.problems.notices import first_of
 
-LABEL_OPTIONS = ("annotators", "unannotated", "brush")
+LABEL_OPTIONS = ("annotators", "unannotated", "brush", "crowds")
 """Of ``kind: shapes``: what an export does not say by itself."""
 UP = 2
 """Folders above a file in which its images are looked for."""
@@ -121,6 +123,17 @@ def export_notes(exports: Sequence[ToolExport]) -> Iterator[str]:
             f"Several exports are there ({first_of([one.path for one in exports], 8)}): the first that covers the "
             "training images is learnt from. Name another one: `init FOLDER/FILE`."
         )
+
+
+def unread_export(data: Path) -> str | None:
+    """An export of a tool that is not read, or an archive, in a folder or in one below it, with the remedy."""
+    unread = [str(export) for tool, export in EXPORTS.items() if tool not in TOOLS]
+    below = sorted(path for path in data.iterdir() if path.is_dir() and not is_unseen(path.name))
+    for folder in (data, *below):
+        other = foreign_folder(folder) or ""
+        if any(export in other for export in unread) or ".zip and its like" in other:
+            return other if folder == data else f"{folder.name}/{other}"
+    return None
 
 
 def _lies_in(export: Export, place: Path) -> bool:

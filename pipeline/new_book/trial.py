@@ -13,6 +13,7 @@ from typing import Any
 from models.doors import resolve
 from models.errors import DataError
 from pipeline.annotations import ANNOTATORS
+from pipeline.annotations.unannotated import bind_kind, check_kind
 from pipeline.compute.runtime import workers
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.catalogue import Catalogue
@@ -79,13 +80,12 @@ def try_annotations(
         warnings.simplefilter("always")
         annotator.bind(catalogue, ())
         try:
-            annotator.bind(catalogue, ids)
+            notices = check_kind(annotator, catalogue, ids, 0)
+            bind_kind(annotator, catalogue, ids)
         except DataError as error:
             counted = re.search(r"for (\d+) images, found none for (\d+) of them", str(error))
             if counted is None:
                 raise
             return False, [f"{file.name} has nothing for {counted[2]} of {counted[1]} training images: it is not used."]
-        check = getattr(annotator, "check", None)  # which kinds that read files of people have
-        notices = check(catalogue, ids) if check is not None else ()
     texts = [*(notice.text for notice in notices), *(str(warning.message) for warning in caught)]
     return True, list(dict.fromkeys(texts))

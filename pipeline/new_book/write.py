@@ -15,6 +15,7 @@ from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
 from pipeline.book.agreement import SOURCE
 from pipeline.compute.project import MARK, is_checkout
+from pipeline.new_book.archive import is_archive, unpack_archive
 from pipeline.new_book.embedded import unpack_images
 from pipeline.new_book.expanding import expand_book
 from pipeline.new_book.place import free_place, write_book
@@ -59,7 +60,8 @@ def init(
 
     Args:
         data: images, a CSV of tags, and whatever else :func:`pipeline.new_book.survey.survey` knows; or the file of an
-            export of a labelling tool, whose images lie in its folder or above.
+            export of a labelling tool, whose images lie in its folder or above; or a ZIP archive of images and labels,
+            which is unpacked into ``data/NAME_unpacked``.
         book: the book's folder; by default ``recipes/`` and the folder's name.
         style: key of :data:`STYLES`; by default "small" on a CPU, "default" on a GPU.
         weights: file to start from, or "random"; by default torchvision's are downloaded now.
@@ -91,12 +93,15 @@ def _init(
     """:func:`init`; what it makes is added to ``made``."""
     from pipeline.compute.runtime import device, workers
 
-    data, file = located(data)
-    folder = Path(book) if book else Path("recipes") / slug(data.resolve().name)
+    archive = data if is_archive(data) else None
+    data, file = located(data) if archive is None else (data, None)
+    folder = Path(book) if book else Path("recipes") / slug(data.resolve().stem if archive else data.resolve().name)
     make_project(data, made)
     new_project = str(Path.cwd()) if made else ""
     name = free_place(folder, "with --book")
-    if file is None and data.is_dir() and not has_images(data):
+    if archive is not None:
+        data = unpack_archive(archive, Path("data") / f"{name}_unpacked", made)
+    elif file is None and data.is_dir() and not has_images(data):
         data = unpack_images(data, Path("data") / f"{name}_unpacked", made) or data
     survey = _survey(data, options, file)
     machine = device()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from pipeline.datasets.voc_colours import voc_palette
 
 if TYPE_CHECKING:
     from models.structures import Mask
+
+File = TypeVar("File", Path, BinaryIO)
 
 
 def distinct_palette() -> npt.NDArray[np.uint8]:
@@ -69,11 +71,11 @@ def export_png(masks: Iterable[tuple[str, Mask]], folder: Path) -> list[Path]:
     return [write_png(folder / f"{name}.png", mask) for name, mask in masks]
 
 
-def write_png(path: Path, mask: Mask) -> Path:
+def write_png(path: File, mask: Mask) -> File:
     """Write one mask as an indexed PNG."""
     from PIL import Image
 
     picture = Image.fromarray(mask)
     picture.putpalette(voc_palette().tobytes())
-    picture.save(path, optimize=False)
+    picture.save(path, "PNG", optimize=False)
     return path

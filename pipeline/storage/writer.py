@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -80,8 +80,11 @@ class Writer(Generic[Item]):
             if name == "part" or any(len(block) for block in planes[name]):
                 shards.write_array(self.scratch, name, k, planes[name], fill, attributes if name == "part" else {})
 
-    def finish(self) -> Path:
+    def finish(self, add: Callable[[Path], None] | None = None) -> Path:
         """Move the whole store into place and return its path.
+
+        Args:
+            add: called with the whole store's folder before it is moved, to write more into it.
 
         Raises:
             DataError: a shard has not been written.
@@ -98,6 +101,8 @@ class Writer(Generic[Item]):
         names = [shards.array_name(name, k) for name in self.arrays for k in range(count)]
         shards.write_metadata_sums(self.scratch, names)
         self._sweep(names)
+        if add is not None:
+            add(self.scratch)
         swap_in(self.scratch, self.path)
         return self.path
 

@@ -10,7 +10,6 @@ root, also from DVC's copy of it (``dvc exp run --temp``).
 from __future__ import annotations
 
 import base64
-import gc
 import io
 import json
 import logging
@@ -223,7 +222,8 @@ def _record_all(path: str) -> None:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(50_000, 10, 10)  # as in pipeline.__main__: MLflow's import makes many objects, and they stay
+    import pipeline.compute.rare_collections  # noqa: F401 (MLflow's import makes many objects, and they stay)
+
     sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None: as if they were not installed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage; its end is told here
     _record_all(sys.argv[1]) if len(sys.argv) > 1 else record(sys.stdin)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor
 
 from models.errors import DataError
+from pipeline.storage.plain_pickle import PlainUnpickler
 
 STORED = {
     "HalfStorage": torch.float16,
@@ -35,6 +34,9 @@ STORED = {
 """Kinds of raw numbers, by the names of torch's classes."""
 CONSTANTS = "constants.pkl"
 """A member that every TorchScript archive has, and no other file of torch."""
+
+MOST_MODULES, LONGEST_PATH = 100_000, 1000
+"""In a network: OpenAI's largest CLIP has less than 1000 modules."""
 
 
 class _Module:
@@ -58,10 +60,10 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     with zipfile.ZipFile(path) as archive:
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         root = _Reader(archive, pickled, path).load()
-        return dict(_tensors(root, ""))
+        return _tensors(root)
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(PlainUnpickler):
     """Builds nothing but modules, tensors and plain containers."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, path: Path) -> None:
@@ -75,7 +77,7 @@ class _Reader(pickle.Unpickler):
         known = {
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,
             ("torch._utils", "_rebuild_parameter"): _parameter,
-            ("collections", "OrderedDict"): OrderedDict,
+            ("collections", "OrderedDict"): _no_hooks,
             **{("torch.jit._pickle", f"build_{kind}list"): list for kind in ("int", "double", "bool", "tensor")},
             **{("torch", storage): dtype for storage, dtype in STORED.items()},
         }
@@ -89,6 +91,8 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Tensor:
         _, dtype, key, *_ = pid
+        if not isinstance(key, str):
+            raise ValueError(f"numbers under a name of type {type(key).__name__}")
         if key not in self.numbers:
             numbers = bytearray(self.archive.read(f"{self.folder}/{key}"))
             self.numbers[key] = torch.frombuffer(numbers, dtype=dtype) if numbers else torch.empty(0, dtype=dtype)
@@ -102,13 +106,28 @@ def _tensor(numbers: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Te
     return numbers.as_strided(tuple(size), tuple(stride), offset)
 
 
+def _no_hooks() -> OrderedDict[str, Any]:
+    """Of a tensor's hooks; there are never any in a file."""
+    return OrderedDict()
+
+
 def _parameter(data: Tensor, *_: Any) -> Tensor:
     return data
 
 
-def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor):
-            yield prefix + name, value.clone()
-        elif isinstance(value, _Module):
-            yield from _tensors(value, f"{prefix}{name}.")
+def _tensors(root: Any) -> dict[str, Tensor]:
+    """The tensors of a module and of those in it, by their path; they share memory where the file lets them.
+
+    Raises:
+        ValueError: too many modules, as where each of a few holds the one before it several times.
+    """
+    tensors, modules = {}, [(root, "")]
+    for module, prefix in modules:  # grows meanwhile
+        if len(modules) > MOST_MODULES or len(prefix) > LONGEST_PATH:
+            raise ValueError("modules within modules without end")
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor):
+                tensors[prefix + name] = value
+            elif isinstance(value, _Module):
+                modules.append((value, f"{prefix}{name}."))
+    return tensors

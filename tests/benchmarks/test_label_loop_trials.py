@@ -23,7 +23,7 @@ def test_each_trial_is_a_chain_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     book = made_book.book(**plain)
     made_book.make(book, truth=False, stages=("supervision/pseudo",))
     trials = [Trial("none", 0, 1), Trial("random", 2, 1)]
-    added = sections(book, trials, Namespace(checkpoint=None, judge="net"))
+    added = sections(book, trials, Namespace(checkpoint=None, judge="net", go_on=True, epochs=3, crop=96))
     there = book.model_dump(mode="json", exclude_unset=True)
     both = {verb: {**there.get(verb, {}), **new} for verb, new in added.items()}
     grown = made_book.book(**{**plain, **both})
@@ -31,7 +31,9 @@ def test_each_trial_is_a_chain_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     after = ancestors(grown, "evaluate", "loop_random_2_1")
     assert ("import_annotations", "corrected_random_2") in after
     assert not any(verb == "overlay_labels" for verb, _ in before)
-    assert grown.entry("train", "loop_random_2_1").seed == 1
+    for name in ("loop_none_0_1", "loop_random_2_1"):  # the labels alone differ
+        trained = grown.entry("train", name)
+        assert (trained.seed, trained.init, trained.settings["epochs"], trained.loader["crop"]) == (1, "net", 3, 96)
 
 
 def test_gains_are_over_what_there_was_before() -> None:

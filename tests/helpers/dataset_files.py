@@ -1,4 +1,4 @@
-"""The drawn scene as the files of YOLO, COCO, Datumaro, Supervisely and Pascal VOC; and all forms of it."""
+"""The drawn scene as files of YOLO, COCO, Datumaro, Supervisely, Pascal VOC, LabelMe's XML; and all forms of it."""
 
 from __future__ import annotations
 
@@ -145,6 +145,32 @@ def voc(folder: Path, ids: Sequence[str], form: str = "") -> Path:
     return folder
 
 
+def labelme_xml(folder: Path, ids: Sequence[str], form: str = "") -> Path:
+    """LabelMe's XML, as CVAT and Datumaro write it; ``form`` "mask" has areas as files in Masks/."""
+    for id in ids:
+        objects = "".join(_labelme_xml(folder, f"{id}_mask_{k}.png", m, form) for k, m in enumerate(SCENE[id]))
+        gone = _labelme_xml(folder, "", Mark("point", "cat", [(1, 1)]), "").replace("<deleted>0", "<deleted>1")
+        size = "<imagesize><nrows>64</nrows><ncols>96</ncols></imagesize>"
+        (folder / f"{id}.xml").write_text(
+            f"<annotation><filename>{id}.png</filename><folder>x</folder>{size}{objects}{gone}</annotation>"
+        )
+    return folder
+
+
+def _labelme_xml(folder: Path, name: str, mark: Mark | Disc, form: str) -> str:
+    start = f"<object><name>{mark.name}</name><deleted>0</deleted><attributes>occluded=False</attributes>"
+    if form == "mask":
+        (folder / "Masks").mkdir(exist_ok=True)
+        (folder / "Masks" / name).write_bytes(png(area_pixels(mark)))
+        return f"{start}<segm><mask>{name}</mask></segm></object>"
+    points, kind = vertices(mark), ""
+    if isinstance(mark, Mark) and mark.kind == "box":
+        (x1, y1), (x2, y2) = points
+        points, kind = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)], "<type>bounding_box</type>"
+    listed = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in points)
+    return f"{start}{kind}<polygon>{listed}</polygon></object>"
+
+
 Writer = Callable[[Path, Sequence[str], str], Path]
 AREAS, ALL = ("q1", "q4"), tuple(SCENE)
 NO_TAGS = tuple(id for id in SCENE if id != "q5")
@@ -170,6 +196,8 @@ FORMS: Mapping[str, tuple[Writer, str, Sequence[str]]] = {
     "datumaro_masks": (datumaro, "mask", AREAS),
     "supervisely": (supervisely, "", NO_TAGS),
     "supervisely_bitmaps": (supervisely, "bitmap", AREAS),
+    "labelme_xml": (labelme_xml, "", ("q0", "q1", "q2", "q4")),
+    "labelme_xml_masks": (labelme_xml, "mask", AREAS),
     "voc": (voc, "", ("q0",)),
     "voc_masks": (voc, "masks", AREAS),
 }

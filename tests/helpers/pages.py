@@ -17,6 +17,7 @@ NEEDED = {
     "afa": {"backbone": "mit_b0"},
     "clip_es": {"backbone": "clip_vit_b16", "backgrounds": 4},
     "dupl": TRANSFORMER,
+    "excel": CLIP,
     "toco": TRANSFORMER,
     "weclip": CLIP,
     "weclip_plus": CLIP | {"second": "resnet18"},
@@ -25,6 +26,7 @@ NEEDED = {
 AT_ONCE = {
     "afa": {"pretrain": 0.0, "cam_scales": [1.0], "high": 0.3, "low": 0.3},
     "dupl": {"pretrain": 0.0, "noise_start": 0.0, "cam_scales": [1.0], "high": 0.3, "high_end": 0.3, "low": 0.3},
+    "excel": {"affinity_start": 0.0},
     "rtc": {"segmentation_start": 0.0, "second_size": 32, "high": 0.3, "low": 0.3},
     "weclip": {"affinity_start": 0.0},
     "weclip_plus": {"own_labels": 0.0, "sure": 0.3},

@@ -146,15 +146,25 @@ STACKED: dict[str, dict[str, Any]] = {
         "similarity": 1.0,
         "mu": 2.5,
         "sigma": 5.0,
+        "sigma_of": "cells",
         "reach": 4.0,
     },
-    "ppc": {"width": 128, "weight": 0.1, "tau": 0.1, "background": 0.2, "second_scale": 0.3},
+    "ppc": {
+        "width": 128,
+        "weight": 0.1,
+        "tau": 0.1,
+        "background": 0.2,
+        "cells": 32,
+        "negatives": "all",
+        "semi_hard": "ranks",
+        "second_scale": 0.3,
+    },
 }
 FUNCTIONS: dict[Any, dict[str, Any]] = {
     feature_similarity: {"mu": 2.5, "sigma": 5.0, "reach": 4.0},
     importance_sampling.probability_logit: {"eps": 1e-3},
     importance_sampling.multinomial_sampling_loss: {"eps": 1e-3},
-    equivariance_losses: {"hardest": 0.2},
+    equivariance_losses: {"hardest": 0.2, "counted": 0},
     min_pooling_loss: {"share": 0.25},
     prototype_contrast.contrast_view: {"background": 0.2},
     prototype_contrast.top_pixels: {"top": 32},
@@ -163,11 +173,11 @@ FUNCTIONS: dict[Any, dict[str, Any]] = {
     transform_contrast.transform_view: {"background": 0.2},
     transform_contrast.transform_contrast: {"tau": 0.1},
     transform_contrast.compensate: {"temperature": 1.0},
-    transform_contrast.compensator_loss: {"share": 0.8},
+    transform_contrast.compensator_loss: {"share": 0.8, "counted": 0},
     two_threshold_labels: {"high": 0.55, "low": 0.2, "shrink": 2},
     regional_contrast.region_mask: {"threshold": 0.3},
-    regional_contrast.regional_contrast: {"temperature": 2.0},
-    multiscale_attention.multiscale_attention: {"target": "attentive"},
+    regional_contrast.regional_contrast: {"temperature": 2.0, "negatives": "all"},
+    multiscale_attention.multiscale_attention: {"target": "attentive", "counted": 0},
     focal_penalty: {"power": 3.0, "floor": 0.01},
     cut_off_labels: {"foreground": 0.6, "background": 0.7, "lowest": 0.2},
 }
@@ -223,7 +233,7 @@ def defaults(function: Any) -> dict[str, Any]:
     [(METHODS, *page) for page in PAGES.items()] + [(ADD_ONS, *add_on) for add_on in STACKED.items()],
 )
 def test_defaults_of_pages(door: Any, name: str, numbers: dict[str, Any]) -> None:
-    found = defaults(resolve(door, name, "page"))
+    found = resolve(door, name, "page").defaults()
     assert {key: found[key] for key in numbers} == numbers
 
 

@@ -16,6 +16,7 @@ from models.ops.attention_choice import chosen_attention
 from models.ops.attention_spread import spread_in_boxes
 from models.ops.online_labels import complete_labels
 from models.ops.patch_text import enriched_text, surgery_maps
+from models.ops.tagged_pairs import TaggedPairs
 from models.structures import IGNORE, UNLABELLED, Batch, StepContext
 from pipeline.storage.checkpoints import load_init, save_checkpoint
 from tests.helpers.pages import CLASSES, build
@@ -95,7 +96,7 @@ def batch() -> Batch:
     return Batch(image, torch.tensor([[True, False, True], [False, True, False]]), seeds)
 
 
-@pytest.mark.parametrize("name", ["weclip", "weclip_plus"])
+@pytest.mark.parametrize("name", ["excel", "weclip", "weclip_plus"])
 def test_the_encoders_do_not_learn(name: str) -> None:
     method: Any = build(name).train()
     learning = {key.split(".")[0] for key, value in method.named_parameters() if value.requires_grad}
@@ -103,8 +104,9 @@ def test_the_encoders_do_not_learn(name: str) -> None:
     assert not method.backbone.training
 
 
-def test_the_learned_affinity_counts_from_its_epoch_on() -> None:
-    method, made = build("weclip", affinity_start=2.0, dropout=0.0).eval(), batch()
+@pytest.mark.parametrize("name", ["excel", "weclip"])
+def test_the_learned_affinity_counts_from_its_epoch_on(name: str) -> None:
+    method, made = build(name, affinity_start=2.0, dropout=0.0).eval(), batch()
     outputs = method(made)
     with torch.no_grad():
         plain, learned = (method._spread_cams(outputs, made.tags, one) for one in (False, True))  # type: ignore[operator]
@@ -133,6 +135,27 @@ def test_patch_text_maps_are_cams_of_the_tagged_classes() -> None:
     assert not maps[~made.tags].any()
     assert maps.amax((2, 3))[made.tags].min() > 0
     assert links.affinity.shape == (12, 12)
+
+
+def test_excel_makes_its_labels_of_patch_text_maps_which_its_decoder_guides_later() -> None:
+    method: Any = build("excel", threshold=0.0).eval()
+    exporter: Any = build("clip_es", maps="patch_text", width=1 / 12, backgrounds=2, attention_blocks=6).eval()
+    exporter.backbone.load_state_dict(method.backbone.state_dict())
+    exporter.texts.load_state_dict(method.texts.state_dict())
+    made = batch()
+    pairs = TaggedPairs.of(made.tags)
+    with torch.no_grad():
+        outputs = method(made)
+        plain, guided = (list(method._answers(outputs, pairs, learned)) for learned in (False, True))
+        maps = exporter.cams(made.image, made.tags)
+        links = [exporter.links(made.image[number : number + 1]).affinity for number in range(2)]
+    for number, found, attention in plain:
+        torch.testing.assert_close(found, maps[number, made.tags[number]], rtol=1e-4, atol=1e-5)
+        weight = method._weight(attention, outputs["affinity"][number], False)
+        torch.testing.assert_close(weight, torch.from_numpy(links[number]))
+    assert not torch.allclose(plain[0][1], guided[0][1])
+    with pytest.raises(ConfigurationError, match=r"Excel.surgery: expected fewer than 12 blocks, found 12"):
+        build("excel", surgery=12)
 
 
 def test_another_backbone_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""WeCLIP, WeCLIP+ and ExCEL's maps through the verbs of a book, on a CLIP that is small enough for tests."""
+"""WeCLIP, WeCLIP+, ExCEL and its maps through the verbs of a book, on a CLIP that is small enough for tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.storage.stores import CamStore, MaskStore
 from tests.helpers.chain import Chain, chain_in, root_content
 
 METHODS: dict[str, dict[str, Any]] = {
+    "excel": {"init": "maps", "model": {"affinity_start": 1.0, "surgery": 2}},
     "weclip": {"init": "clip", "model": {"affinity_start": 1.0}},
     "weclip_plus": {"init": "both", "model": {"second": "resnet18", "own_labels": 1.0, "threshold": 0.0}},
 }
@@ -29,7 +30,7 @@ def content() -> dict[str, Any]:
     clip = {"official": "clip_es", "file": "params.yaml", "untrained": True, "prompts": prompts}
     clip["classes"] = [animal.name for animal in ANIMALS]
     second = {"architecture": "resnet18", "file": "resnet18.pth"}
-    found["import_weights"] = {"clip": clip, "excel": clip | {"official": "excel"}, "both": clip | {"second": second}}
+    found["import_weights"] = {"clip": clip, "maps": clip | {"official": "excel"}, "both": clip | {"second": second}}
     learning = {"settings": {"steps": 4, "lr": 0.001, "optimizer": "adamw"}, "loader": {"crop": 48, "batch_size": 2}}
     found["train"] = {
         name: toy
@@ -39,14 +40,12 @@ def content() -> dict[str, Any]:
     }
     maps = {"scales": [1.0], "flip": False, "grid": 16, "normalization": "mean", "alignment": "half_pixel"}
     found["export_cams"] = {
-        name: toy | {"supervision": "tags", "checkpoint": name, "options": maps} for name in ("weclip", "excel")
+        name: toy | {"supervision": "tags", "checkpoint": name, "options": maps} for name in ("weclip", "excel", "maps")
     }
-    found["propagate_cams"] = {
-        "excel_caa": toy | {"cams": "excel", "checkpoint": "excel", "options": {"preset": "excel"}}
-    }
+    found["propagate_cams"] = {"caa": toy | {"cams": "maps", "checkpoint": "maps", "options": {"preset": "excel"}}}
     found["refine_cams"] = found["make_pseudo_masks"] = {}
     found["predict_masks"] = {name: toy | {"split": "val", "checkpoint": name} for name in METHODS}
-    found["evaluate"] = {"excel": toy | {"of": "cams/excel_caa"}, "weclip": toy | {"of": "cams/weclip"}}
+    found["evaluate"] = {name: toy | {"of": f"cams/{name}"} for name in ("weclip", "excel", "caa")}
     found["evaluate"] |= {f"{name}_masks": toy | {"of": f"masks/{name}"} for name in METHODS}
     return found
 
@@ -74,10 +73,10 @@ def test_a_frozen_clip_and_its_texts_become_masks(chain: Chain, name: str) -> No
     assert ("mutual" in history) == (name == "weclip_plus")
 
 
-@pytest.mark.parametrize(("name", "last"), [("weclip", "weclip"), ("excel", "excel_caa")])
-def test_its_maps_are_cams(chain: Chain, name: str, last: str) -> None:
+@pytest.mark.parametrize("name", ["weclip", "excel", "caa"])
+def test_its_maps_are_cams(chain: Chain, name: str) -> None:
     chain.run("evaluate", name)
-    store = CamStore.opened(chain.work / "cams" / last)
+    store = CamStore.opened(chain.work / "cams" / name)
     assert len(store.ids) == 4
     for _, cam in store.items(store.ids):
         assert np.isfinite(cam.scores).all()

@@ -6,6 +6,7 @@
     python -m tests.reliability --trial 17 CASE   # trial 17 alone, with its traceback; writes nothing
     python -m tests.reliability --fresh           # from the first trial, whatever has been made
     python -m tests.reliability --list
+    SOAK=0.1 python -m tests.reliability soak     # a tenth of the runs and images of each soak
 
 A run that was ended goes on where it stopped, as long as neither the code nor the case has changed. Exit code 1: a
 trial did not hold. ``python -m docs.tools.generate`` writes the page. A case is added by a file in

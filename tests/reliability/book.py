@@ -1,4 +1,4 @@
-"""A small book with every kind of artefact, whose stages run in this process or in forks of it."""
+"""A small book with every verb and every kind of artefact, whose stages run in this process or in forks of it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from pipeline.book.lineage import Node, ancestors
 from pipeline.book.load import checked_book
 from pipeline.book.params import Book, load_book
 from pipeline.tracking.log import Log
+from tests.reliability.every_verb import more_verbs, write_points
 from tests.reliability.frame import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def content() -> dict[str, Any]:
         entry["options"] = {"scales": [1.0], "grid": 4}
     book["evaluate_boxes"]["cam_val"]["options"] = {"images": "single_class"}
     book["table"], book["book"]["targets"] = {}, []
-    return book
+    return book | more_verbs()
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def finished() -> Finished:
         stages = in_order(load_book("."))
         cpu = {}
         for stage in stages:
+            if stage[0] == "import_annotations":
+                write_points(load_book("."))
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             code, said = forked(lambda stage=stage: run(stage))
             assert code == 0, f"{stage}: {said}"

@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,21 +50,28 @@ def write_book() -> Book:
         entry["loader"]["crop"] = 32
     content["train"]["full"]["init"] = "random"
     content["import_weights"]["random"]["file"] = "params.yaml"
-    walk = {"data": "toy", "cams": "cam", "checkpoint": "classifier", "options": {"preset": "spml"}}
-    content["propagate_cams"] = {"walk": walk}
-    points = {"data": "toy", "split": "train", "kind": "points", "file": "points.csv"}
-    content["import_annotations"] = {"points": points}
-    regions = {"data": "toy", "split": "train", "proposer": "regions", "file": "params.yaml", "options": {"count": 9}}
-    content["import_proposals"] = {"regions": regions}
-    on_regions = {"data": "toy", "proposals": "regions"}
-    content["align_cams"] = {"vote": on_regions | {"cams": "cam", "aligner": "region_vote"}}
-    bank = {"supervision": "cam_crf", "checkpoint": "classifier", "options": {"erosion": 0, "least_area": 9}}
-    content["classify_proposals"] = {"bank": on_regions | bank}
-    content["overlay_labels"] = {"clicked": {"data": "toy", "supervision": "cam_crf", "over": "points"}}
+    content |= more_verbs()
     Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     book = load_book()
     check(book)
     return book
+
+
+def more_verbs() -> dict[str, Any]:
+    """Sections with an entry of each verb that the root book has none of; points are in ``points.csv``."""
+    walk = {"data": "toy", "cams": "cam", "checkpoint": "classifier", "options": {"preset": "spml"}}
+    points = {"data": "toy", "split": "train", "kind": "points", "file": "points.csv"}
+    regions = {"data": "toy", "split": "train", "proposer": "regions", "file": "params.yaml", "options": {"count": 9}}
+    on_regions = {"data": "toy", "proposals": "regions"}
+    bank = {"supervision": "cam_crf", "checkpoint": "classifier", "options": {"erosion": 0, "least_area": 9}}
+    return {
+        "propagate_cams": {"walk": walk},
+        "import_annotations": {"points": points},
+        "import_proposals": {"regions": regions},
+        "align_cams": {"vote": on_regions | {"cams": "cam", "aligner": "region_vote"}},
+        "classify_proposals": {"bank": on_regions | bank},
+        "overlay_labels": {"clicked": {"data": "toy", "supervision": "cam_crf", "over": "points"}},
+    }
 
 
 def output(book: Book, verb: str, name: str) -> Path:
@@ -74,7 +82,7 @@ def output(book: Book, verb: str, name: str) -> Path:
 def make(book: Book, verb: str, name: str) -> str:
     """Make one entry; gives the hash of its artefact."""
     if verb == "import_annotations":
-        _write_points(book)
+        write_points(book)
     import_module(f"pipeline.binders.{verb}").run(book, name, Log())
     return dvc_md5(output(book, verb, name))
 
@@ -85,7 +93,7 @@ def make_all(book: Book) -> dict[str, str]:
     return {f"{verb}@{name}": make(book, verb, name) for verb, name in order}
 
 
-def _write_points(book: Book) -> None:
+def write_points(book: Book) -> None:
     """A point in the middle of each training image, of one class after another."""
     catalogue = Catalogue.load(output(book, "prepare", "toy"))
     rows = ["image,class,x,y"]

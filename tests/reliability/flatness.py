@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+from scipy.stats import theilslopes
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ def watched(pid: int, every_seconds: float, scratch: Sequence[Path] = ()) -> Ite
         watcher.join()
 
 
-def require_flat(seen: Sequence[Held], megabytes: float) -> None:
+def require_flat(seen: Sequence[Held], megabytes: float) -> dict[str, str]:
     """The second half of the looks holds no more than the first half, but for ``megabytes`` of memory.
+
+    Returns:
+        What :func:`trends` says, from five looks on.
 
     Raises:
         AssertionError: something grows; names it, with the medians of both halves.
@@ -69,3 +73,18 @@ def require_flat(seen: Sequence[Held], megabytes: float) -> None:
     for name, allowed in {"megabytes": megabytes, "files": 2, "threads": 2, "scratch": 0}.items():
         before, after = (median(getattr(one, name) for one in part) for part in (seen[:half], seen[-half:]))
         assert after <= before + allowed, f"{name}: {before:.1f} in the first half, {after:.1f} in the second"
+    return trends(seen) if len(seen) >= 5 else {}
+
+
+def trends(seen: Sequence[Held]) -> dict[str, str]:
+    """What is held -> how much more of it one look has than the look before: Theil and Sen's slope, and its 95 %."""
+    found = {}
+    for name, unit in {
+        "megabytes": "MB",
+        "files": "open files",
+        "threads": "threads",
+        "scratch": "scratch files",
+    }.items():
+        slope, _, low, high = theilslopes([getattr(one, name) for one in seen], alpha=0.95)
+        found[f"{unit} more a look, of {len(seen)} looks"] = f"{slope:+.3f} (95%: {low:+.3f} to {high:+.3f})"
+    return found

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "cases"
-Counts = Mapping[str, int]
-"""What a trial saw: a few words -> how many times, added up over the trials."""
+Counts = Mapping[str, int | str]
+"""What a trial saw: a few words -> how many times, added up over the trials; or what it measured, in words."""
 
 
 ENVIRONMENT = {"WEAK2MASK_WORKERS": "0", "WEAK2MASK_TRACKING": "off", "WEAK2MASK_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
@@ -61,7 +61,7 @@ class Outcome:
         megabytes: peak of the trial's process, less what it had as a fork.
     """
 
-    counts: dict[str, int]
+    counts: dict[str, int | str]
     problem: str
     seconds: float
     megabytes: float
@@ -81,7 +81,8 @@ def tried(case: Case, number: int) -> Outcome:
         case.before()
     start, context = time.monotonic(), multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
-    counts, problem, megabytes = {}, f"no result within {case.seconds:.0f} s", 0.0
+    counts: dict[str, int | str] = {}
+    problem, megabytes = f"no result within {case.seconds:.0f} s", 0.0
     with tempfile.TemporaryDirectory(prefix="w2m-torture-", ignore_cleanup_errors=True) as folder:
         process = context.Process(target=_trial, args=(case, number, folder, there))
         process.start()

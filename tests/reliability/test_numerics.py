@@ -14,15 +14,12 @@ import torch
 from models.doors import resolve
 from models.errors import DataError, TrainingError, Weak2MaskError
 from models.methods import METHODS
-from models.refiners import REFINERS
-from models.rules import RULES
 from models.settings import TrainSettings
-from models.structures import IGNORE, UNLABELLED, Batch, Cam, Localizer, Ranker, Segmenter
+from models.structures import IGNORE, UNLABELLED, Batch, Localizer, Ranker, Segmenter
 from pipeline.storage.checkpoints import load_init, load_method, save_checkpoint
 from pipeline.storage.header import Header
 from pipeline.storage.stores import CamStore
 from stages.export_cams import export_cams
-from stages.make_pseudo_masks import make_pseudo_masks
 from stages.predict_masks import predict_masks
 from stages.train import train
 from tests.helpers import pages
@@ -160,70 +157,3 @@ def test_maps_and_masks_of_a_network_that_is_not_finite_are_errors(tmp_path: Pat
         writer.write(0, [cam])
     with pytest.raises(DataError, match="Image 'i': expected finite probabilities"):
         list(predict_masks([("i", IMAGE, None)], spoilt("segmenter")))
-
-
-def cam_of(values: Any, classes: tuple[int, ...] = (1, 3), size: tuple[int, int] = (40, 56)) -> Cam:
-    scores = np.broadcast_to(np.asarray(values, np.float32), (len(classes), -(-size[0] // 4), -(-size[1] // 4)))
-    return Cam(np.array(classes, np.int64), scores.copy(), size)
-
-
-CAMS = {
-    "zero everywhere": cam_of(0),
-    "one everywhere": cam_of(1),
-    "half everywhere": cam_of(0.5),
-    "least numbers": cam_of(1e-38),
-    "one class": cam_of(0.7, (2,)),
-    "fifty classes": cam_of(np.linspace(0, 1, 50)[:, None, None], tuple(range(1, 51))),
-    "one pixel": cam_of(0.7, size=(1, 1)),
-    "one row": cam_of(0.7, size=(1, 56)),
-}
-
-
-def image_of(cam: Cam, kind: str) -> Any:
-    return (
-        np.ascontiguousarray(IMAGE[: cam.size[0], : cam.size[1]])
-        if kind == "noise"
-        else np.zeros((*cam.size, 3), np.uint8)
-    )
-
-
-@pytest.mark.parametrize("image", ["noise", "black"])
-@pytest.mark.parametrize("kind", CAMS)
-@pytest.mark.parametrize("name", REFINERS)
-def test_a_refiner_gives_scores_between_0_and_1(name: str, kind: str, image: str) -> None:
-    cam = CAMS[kind]
-    refined = resolve(REFINERS, name, "refiner")()(image_of(cam, image), cam)
-    assert refined.classes.tolist() == cam.classes.tolist()
-    assert refined.size == cam.size
-    assert 0 <= refined.scores.min() <= refined.scores.max() <= 1
-
-
-@pytest.mark.parametrize("image", ["noise", "black"])
-@pytest.mark.parametrize("kind", CAMS)
-@pytest.mark.parametrize("name", RULES)
-def test_a_rule_gives_classes_of_the_cam(name: str, kind: str, image: str) -> None:
-    cam, tags = CAMS[kind], np.ones(60, bool)
-    seeds = resolve(RULES, name, "rule")()(cam, image_of(cam, image), tags)
-    assert seeds.shape == cam.size
-    assert set(np.unique(seeds)) <= {0, *cam.classes.tolist(), UNLABELLED, IGNORE}
-
-
-def test_more_classes_than_a_mask_holds_are_refused() -> None:
-    cam = cam_of(0.9, (300,))
-    rule = resolve(RULES, "constant", "rule")()
-    with pytest.raises(Weak2MaskError, match=r"expected at most 253 classes.*found 400"):
-        list(make_pseudo_masks([("i", lambda: IMAGE, cam, np.ones(400, bool))], rule))
-
-
-def test_maps_that_are_negative_everywhere_say_background() -> None:
-    """A localiser whose maps are all negative gives CAMs of zeros."""
-
-    class Negative(torch.nn.Module):
-        stride = 16
-
-        def cams(self, image: Any, tags: Any) -> Any:
-            return -torch.ones(len(image), tags.shape[1], 3, 4)
-
-    ((_, cam),) = export_cams([("i", IMAGE, np.ones(3, bool))], Negative(), scales=(1.0,))  # type: ignore[arg-type]
-    assert not cam.scores.any()
-    assert not resolve(RULES, "constant", "rule")(threshold=0.3)(cam, None, np.ones(3, bool)).any()

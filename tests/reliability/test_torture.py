@@ -14,6 +14,7 @@ import pytest
 from docs.tools import reliability as page
 from tests.reliability import frame, torture
 from tests.reliability.__main__ import main
+from tests.reliability.flatness import Held, require_flat
 from tests.reliability.frame import Case, Counts, tried
 
 
@@ -83,6 +84,18 @@ def test_a_run_goes_on_where_it_stopped(
     monkeypatch.setattr(torture, "source", lambda name: "changed")
     assert torture.record_of(case, 1, results=tmp_path) == 0
     assert json.loads((tmp_path / "made.odd.json").read_text())["trials"] == 1
+
+
+def test_what_is_measured_is_in_the_record_and_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = [Held(100 + 0.5 * look, 7, 3, 0) for look in range(12)]
+    with pytest.raises(AssertionError, match=r"megabytes: 101\.2 in the first half, 104\.2 in the second"):
+        require_flat(growing, megabytes=2)
+    soak = Case("Grows", lambda number: {"runs": 12, **require_flat(growing, megabytes=4)}, 1, 1)
+    monkeypatch.setattr(torture, "cases", lambda: {"made.soak": soak})
+    assert torture.record_of("made.soak", results=tmp_path) == 0
+    text = page.text_of(page.read(tmp_path))
+    assert "12 runs; MB more a look, of 12 looks: +0.500 (95%: +0.500 to +0.500)" in text
+    assert "open files more a look, of 12 looks: +0.000 (95%: +0.000 to +0.000)" in text
 
 
 def test_the_page_says_what_the_records_say(case: str, tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ def _add(record: Record, number: int, outcome: Outcome) -> None:
     record["trials"] = number + 1
     record["seconds"] = round(record["seconds"] + outcome.seconds, 1)
     record["megabytes"] = max(record["megabytes"], round(outcome.megabytes))
-    record["counts"] = dict(sorted((Counter(record["counts"]) + Counter(outcome.counts)).items()))
+    counts = Counter({what: count for what, count in outcome.counts.items() if isinstance(count, int)})
+    record["counts"] = dict(sorted((Counter(record["counts"]) + counts).items()))
+    measured = [f"{what}: {text}" for what, text in outcome.counts.items() if isinstance(text, str)]
+    if measured:
+        record["measured"] = [*record.get("measured", ()), *measured]
     if outcome.problem:
         record["failed"] += 1
         if len(record["failures"]) < FAILURES:

@@ -29,7 +29,7 @@ TAGS = np.array([True, False, True])
 CAM = Cam(np.array([1, 3]), np.random.default_rng(1).random((2, 12, 10), dtype=np.float32), (48, 40))
 
 
-FUSED = {"clip_es", "weclip", "weclip_plus"}
+FUSED = {"clip_es", "excel", "weclip", "weclip_plus"}
 """Methods on torch's fused attention, which on plain CPU tensors takes another path and rounds differently."""
 
 

@@ -12,7 +12,17 @@ import numpy as np
 
 from models.ops.run_lengths import region_of_runs
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Region, Shape
-from pipeline.annotations.tools.values import mappings, number, pairs, sides, size_of
+from pipeline.annotations.tools.values import (
+    address_path,
+    mapping,
+    mappings,
+    number,
+    pairs,
+    rectangle,
+    sides,
+    size_of,
+    turned,
+)
 from pipeline.datasets import rle
 from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import clipped
@@ -22,7 +32,7 @@ SEEN = 2
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
-    """Add the images of a file: an image without annotations has no object. Crowds are void."""
+    """Add the images of a file: an image without annotations has no object."""
     categories = {}
     for item in mappings(content.get("categories")):
         name = str(item.get("name")).strip()
@@ -31,7 +41,7 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     images: dict[str, DrawnImage] = {}
     for item in mappings(content.get("images")):
         size = size_of(item.get("height"), item.get("width"))
-        name = str(item.get("file_name", ""))
+        name = address_path(item.get("file_name", ""))
         beside = f"{path.parent.as_posix()}/{name}"
         images[str(item.get("id"))] = DrawnImage(name, f"{path} '{name[:60]}'", size, beside, empty=True)
     export.images += images.values()
@@ -59,20 +69,30 @@ def _owner(item: Any, images: Mapping[str, DrawnImage], categories: Mapping[str,
 
 
 def _shapes(item: Mapping[str, Any], name: str, where: str, size: tuple[int, int] | None) -> list[Shape]:
-    unsure = item.get("iscrowd") in (1, True)
+    crowd = item.get("iscrowd") in (1, True)
     regions, keypoints = item.get("segmentation"), item.get("keypoints")
     shapes = _keypoints(keypoints, name, where) if keypoints else []
     if regions:
         shapes = [replace(point, spare=True) for point in shapes]
-        shapes.append(_area(regions, name, where, size, unsure))
+        shapes.append(_area(regions, name, where, size, crowd))
     elif not shapes and item.get("bbox"):
         box = item["bbox"]
         if not isinstance(box, list) or len(box) != 4:
             raise ValueError(f"bbox {clipped(repr(box), 60)}")
-        shapes.append(Shape("box", name, where, sides(*box), unsure=unsure))
+        corners, degrees = sides(*box), _rotation(item)
+        outline = turned(rectangle(corners), degrees, corners.mean(axis=0)) if degrees else corners
+        shapes.append(Shape("box", name, where, outline, crowd=crowd))
     if not shapes:
         shapes.append(Shape("tag", name, where))
     return shapes
+
+
+def _rotation(item: Mapping[str, Any]) -> float:
+    """Degrees about the middle of the box, which CVAT and Datumaro write as an attribute of a box without a region."""
+    try:
+        return number(mapping(item.get("attributes")).get("rotation") or 0) % 360
+    except ValueError:
+        return 0.0
 
 
 def _keypoints(values: Any, name: str, where: str) -> list[Shape]:
@@ -83,11 +103,11 @@ def _keypoints(values: Any, name: str, where: str) -> list[Shape]:
     return [Shape("point", name, where, t[None, :2], hidden=t[2] < SEEN) for t in triples if t[2] > 0]
 
 
-def _area(regions: Any, name: str, where: str, size: tuple[int, int] | None, unsure: bool) -> Shape:
+def _area(regions: Any, name: str, where: str, size: tuple[int, int] | None, crowd: bool) -> Shape:
     if isinstance(regions, Mapping):
-        return Shape("area", name, where, bitmap=_bitmap(regions, size), unsure=unsure)
+        return Shape("area", name, where, bitmap=_bitmap(regions, size), crowd=crowd)
     outlines = polygons(regions)
-    return Shape("area", name, where, outlines[0], parts=tuple(outlines[1:]), unsure=unsure)
+    return Shape("area", name, where, outlines[0], parts=tuple(outlines[1:]), crowd=crowd)
 
 
 def polygons(regions: Any) -> list[Floats]:

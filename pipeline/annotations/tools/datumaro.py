@@ -29,7 +29,7 @@ SEEN = 2
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
-    """Add the items of a file. ``is_crowd`` and ``difficult`` are unsure; other attributes are not read."""
+    """Add the items of a file. Of the attributes ``is_crowd``, ``difficult`` and ``rotation`` are read."""
     labels = mapping(mapping(content.get("categories")).get("label"))
     names = [str(item.get("name")).strip() for item in mappings(labels.get("labels"))]
     for name in names:
@@ -39,7 +39,7 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
         size = picture.get("size")
         stated = size_of(*size) if isinstance(size, list) and len(size) == 2 else None
         name = str(picture.get("path") or item.get("id", ""))
-        image = DrawnImage(name, f"{path} item {place} ('{name[:60]}')", stated)
+        image = DrawnImage(name, f"{path} item {place} ('{name[:60]}')", stated, also=str(item.get("id", "")))
         export.images.append(image)
         for annotation in mappings(item.get("annotations")):
             _add_shape(export, image, annotation, names)
@@ -55,9 +55,11 @@ def _add_shape(export: Export, image: DrawnImage, item: Mapping[str, Any], names
         if type(label) is not int or not 0 <= label < len(names):
             raise ValueError(f"label_id {clipped(repr(label), 40)} of {len(names)} labels")
         attributes = mapping(item.get("attributes"))
-        unsure = any(attributes.get(key) is True for key in ("is_crowd", "difficult"))
+        unsure, crowd = (attributes.get(key) is True for key in ("difficult", "is_crowd"))
         order = int(number(item.get("z_order", 0)))
-        shapes = _SHAPES[kind](item, partial(Shape, name=names[label], where=where, unsure=unsure, order=order))
+        shapes = _SHAPES[kind](
+            item, partial(Shape, name=names[label], where=where, unsure=unsure, crowd=crowd, order=order)
+        )
         other = [
             s.bitmap.size for s in shapes if s.bitmap is not None and s.bitmap.size != (image.size or s.bitmap.size)
         ]

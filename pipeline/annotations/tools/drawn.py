@@ -58,7 +58,8 @@ class Shape:
         brush: the pixels were drawn with a brush that people use for strokes and for areas.
         shares: the numbers are shares (0..1) of the image's width and height, and not pixels.
         order: of two areas the higher one covers the other; with equal ones the later.
-        unsure: an object that is there but not asked for (crowd, difficult): its pixels are void.
+        unsure: an object that is there but not asked for (difficult): its pixels are void.
+        crowd: several objects in one, which is void too unless the user says that crowds are objects.
         hidden: a point on something that covers the object.
         spare: a point of an object whose area is there too, and says more.
         annotator: who drew it; "" where the file does not say.
@@ -75,6 +76,7 @@ class Shape:
     shares: bool = False
     order: int = 0
     unsure: bool = False
+    crowd: bool = False
     hidden: bool = False
     spare: bool = False
     annotator: str = ""
@@ -116,6 +118,7 @@ class Export:
         problems: what surely is wrong, each with its place.
         files: that it was read from.
         left_out: what is not a shape -> how many: "cuboid", "text".
+        assumed: what the files do not say and was taken for granted, a sentence each, for warnings.
     """
 
     source: str
@@ -126,6 +129,7 @@ class Export:
     problems: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
 
     @property
     def place(self) -> Path:

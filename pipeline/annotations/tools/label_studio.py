@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
 from pipeline.annotations.tools.brush import label_studio_pixels
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Shape
 from pipeline.annotations.tools.values import (
+    address_path,
     ellipse,
     mappings,
     number,
@@ -30,8 +29,6 @@ from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import TableLine, clipped
 
 PERCENT = 100.0
-UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of an image that was uploaded."""
 GEOMETRY = ("x", "points", "rle", "vertices")
 OWN_COLUMNS = (
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "completed_by", "annotations",
@@ -56,14 +53,6 @@ def add_table(export: Export, rows: list[TableLine]) -> None:
         _add_line(export, {key: _parsed(cell) for key, cell in row.cells.items()}, row.where)
 
 
-def file_name(address: Any) -> str:
-    """The image of a task: the path in an address, or in the ``d`` of a local file."""
-    given = str(address)
-    parts = urlsplit(given)
-    local = parse_qs(parts.query).get("d")
-    return unquote(local[0] if local else parts.path or given)
-
-
 def _add_task(export: Export, task: Mapping[str, Any], where: str) -> None:
     image = _image(export, task["data"], where)
     if image is None:
@@ -86,7 +75,7 @@ def _add_line(export: Export, line: Mapping[str, Any], where: str) -> None:
     annotator = _annotator(line.get("annotator"), line.get("annotation_id"))
     image.annotators.add(annotator)
     for key, value in line.items():
-        if key in OWN_COLUMNS or file_name(value) == image.name or value in ("", None):
+        if key in OWN_COLUMNS or address_path(value) == image.name or value in ("", None):
             continue
         if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
             value = value["choices"]
@@ -103,14 +92,14 @@ def _add_line(export: Export, line: Mapping[str, Any], where: str) -> None:
 
 def _image(export: Export, data: Mapping[str, Any], where: str) -> DrawnImage | None:
     """The image that a task shows: the value that ends like an image file."""
-    named = [file_name(value) for value in data.values() if isinstance(value, str) and len(value) < 4096]
+    named = [address_path(value) for value in data.values() if isinstance(value, str) and len(value) < 4096]
     name = next((name for name in named if name.lower().endswith(SUFFIXES)), None)
     if name is None and isinstance(data.get("image"), str):
-        name = file_name(data["image"])
+        name = address_path(data["image"])
     if name is None:
         export.problems.append(f"{where}: expected the name of an image, found {clipped(', '.join(map(str, data)))}")
         return None
-    image = DrawnImage(name, where, also=UPLOADED.sub("", PurePosixPath(name).name))
+    image = DrawnImage(name, where)
     export.images.append(image)
     return image
 

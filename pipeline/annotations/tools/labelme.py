@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from pipeline.annotations.tools.values import ellipse, mappings, pairs, picture,
 from pipeline.datasets.tables import clipped
 
 LEAST = {
-    "polygon": 3, "rectangle": 2, "rotation": 3, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "points": 1,
-    "mask": 2,
+    "polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "rotation": 3, "circle": 2, "line": 2, "linestrip": 2,
+    "point": 1, "points": 1, "mask": 2,
 }  # fmt: skip
 """Points of each kind of shape, at least."""
+TURNED = ("oriented_rectangle", "rotation")
+"""Boxes by their four corners: LabelMe's from version 6 on, and those of tools that write its files."""
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
@@ -42,7 +45,7 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
     if kind not in LEAST:
         raise ValueError(f"shape_type {clipped(repr(kind), 40)}")
     points = pairs(item.get("points"), LEAST[kind])
-    if kind in ("rectangle", "rotation"):  # the second, turned, is of tools that write LabelMe's files
+    if kind in ("rectangle", *TURNED):
         return [Shape("box", label, where, points)]
     if kind in ("point", "points"):
         return [Shape("point", label, where, point[None]) for point in points]
@@ -55,5 +58,5 @@ def _shapes(item: Mapping[str, Any], where: str) -> list[Shape]:
     if kind == "mask":
         (left, top), (right, bottom) = points[:2].astype(int).tolist()
         size = (bottom - top + 1, right - left + 1)
-        return [Shape("area", label, where, bitmap=picture(unpacked(item.get("mask")), left, top, size))]
+        return [Shape("area", label, where, bitmap=picture(partial(unpacked, item.get("mask")), left, top, size))]
     return [Shape("area", label, where, points)]

@@ -47,7 +47,7 @@ def area_pixels(shape: Shape, size: tuple[int, int]) -> Region:
     Outlines are filled as COCO's tools fill polygons. A bitmap is laid where it says, as far as it is in the image.
 
     Raises:
-        ValueError: a bitmap that is damaged.
+        ValueError: a bitmap that is damaged, or an outline that reaches far beyond the image.
     """
     if shape.bitmap is None:
         region = _filled((shape.outline, *shape.parts), shape.shares, size)

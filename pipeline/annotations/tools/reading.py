@@ -10,17 +10,33 @@ from typing import Any
 from xml.etree import ElementTree
 
 from models.errors import DataError
-from pipeline.annotations.tools import coco, cvat, datumaro, label_studio, labelme, supervisely, via, via3, voc, yolo
+from pipeline.annotations.tools import (
+    coco,
+    cvat,
+    datumaro,
+    label_studio,
+    labelme,
+    labelme_xml,
+    supervisely,
+    via,
+    via3,
+    voc,
+    yolo,
+    yolo_files,
+)
 from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.values import mappings
 from pipeline.datasets.coco_values import packed, without_regions
-from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, json_export
+from pipeline.datasets.exports import EXPORTS, foreign_bytes, foreign_header, foreign_text, json_export
 from pipeline.datasets.folder_images import files_below
+from pipeline.datasets.regular import open_regular
 from pipeline.datasets.tables import TableLine, cut, read_table, read_text
+from pipeline.datasets.xml_files import EntitiesError, read_xml
 
 TOOLS = {
     "cvat": "CVAT's XML",
     "labelme": "LabelMe's JSON",
+    "labelme_xml": "LabelMe's XML",
     "label_studio": "Label Studio's export",
     "via": "VIA's regions",
     "via3": "VIA 3's project",
@@ -42,12 +58,13 @@ JSON: dict[str, Callable[[Export, Path, Any], None]] = {
     "label_studio": label_studio.add,
 }
 """How a JSON is added to an export, by the key of :func:`json_tool`."""
-SUFFIXES = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".labels", ".names")
+SUFFIXES = (".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".labels", ".names")
 MOST_FILES = 200_000
 LABELMAP = "labelmap.txt"
-MASK_FOLDERS = ("SegmentationClass", ".")
+MASK_FOLDERS = {"SegmentationClass": "**/*.png", ".": "*.png"}
+"""Folder of the masks -> what they are called there."""
 META = "meta.json"
-NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo.NAME_LISTS)
+NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo_files.NAME_LISTS)
 
 
 def read_exports(path: Path) -> dict[str, Export]:
@@ -82,7 +99,7 @@ def _has_shapes_of_coco(content: Mapping[str, Any]) -> bool:
 def tool_of_file(path: Path) -> str | None:
     """The key of the tool that wrote a JSON file, of which no shape is read for it; None for any other file."""
     try:
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             start = opened.read(4096).decode("utf-8-sig", "replace").lstrip()[:1]
         return (
             json_tool(json.loads(read_text(path, "JSON"), object_hook=without_regions)) if start in ("{", "[") else None
@@ -126,7 +143,7 @@ class _Reading:
 
     def _add(self, file: Path) -> None:
         try:
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 head = opened.read(4096)
         except OSError:
             return
@@ -148,9 +165,9 @@ class _Reading:
         except (ValueError, RecursionError) as error:
             if not self._folder:
                 found = "lists within lists without end" if isinstance(error, RecursionError) else cut(str(error), 120)
-                raise DataError(
-                    f"{file}: expected an export of a labelling tool, found damaged JSON ({found})."
-                ) from None
+                lines = foreign_text(file) or ""  # a JSON in each line is some tools' form
+                other = lines if lines in map(str, EXPORTS.values()) else f"damaged JSON ({found})."
+                raise DataError(f"{file}: expected an export of a labelling tool, found {other}") from None
             return None
         except DataError:
             if not self._folder:
@@ -167,22 +184,19 @@ class _Reading:
         root = self._root(file)
         if root is not None and root.tag == "annotations":
             self._added("cvat", file, cvat.add, file, root)
+        elif root is not None and root.tag == "annotation" and labelme_xml.is_labelme(root):
+            self._added("labelme_xml", file, labelme_xml.add, file, root)
         elif root is not None and root.tag == "annotation":
             self._added("pascal", file, voc.add, file)
 
     def _root(self, file: Path) -> ElementTree.Element | None:
-        """Of an XML that defines no entities: they can make a small file a huge one."""
+        """Of an XML; None for one that cannot be read, below a folder. Raises DataError: otherwise, or entities."""
         try:
-            content = file.read_bytes()
-            if b"<!ENTITY" in content:
-                raise DataError(
-                    f"{file}: expected XML of a labelling tool, found one that defines entities. Remove them."
-                )
-            return ElementTree.fromstring(content)
-        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-            if self._folder:
+            return read_xml(file, "XML of a labelling tool")
+        except DataError as error:
+            if self._folder and not isinstance(error, EntitiesError):
                 return None
-            raise DataError(f"{file}: expected XML of a labelling tool, found {cut(str(error))}.") from None
+            raise
 
     def _add_table(self, file: Path, first: str) -> None:
         if first.startswith("# ") or "CSV_HEADER" in first:
@@ -211,52 +225,30 @@ class _Reading:
         self._added("via3", file, via3.add_table, rows, via3.attributes_of(attributes))
 
     def _add_yolo(self, files: Sequence[Path]) -> None:
-        """Texts of numbers; empty ones belong to them, where there are others or names."""
+        """Texts of numbers; empty ones belong to them, where there are others."""
         texts = {file: lines for file in self._texts if (lines := read_lines(file)) is not None}
-        labels = {file: lines for file, lines in texts.items() if yolo.is_yolo(lines)}
-        folders = {file.parent for file in labels}
-        labels |= {
-            f: lines for f, lines in texts.items() if lines is not None and f.parent in folders and not any(lines)
-        }
-        if not labels:
-            return
-        export = self._export("yolo")
-        known = [*files, *self._beside()]
-        names = self._yolo_names(export, known)
-        boxes = any(yolo.has_keypoints(file) for file in known if file.suffix.lower() in (".yaml", ".yml"))
-        for file in sorted(labels):
-            self._added("yolo", file, yolo.add, file, labels[file], names, boxes)
-        export.names, export.numbered = list(names), not names
-
-    def _beside(self) -> Iterator[Path]:
-        """Where names may lie if a folder of labels alone is named: above it."""
-        folder = self.path if self._folder else self.path.parent
-        for above in (folder, folder.parent, folder.parent.parent):
-            yield from (
-                file for pattern in ("*.yaml", "*.yml", "*.txt", "*.names") for file in sorted(above.glob(pattern))
-            )
-
-    def _yolo_names(self, export: Export, files: Sequence[Path]) -> list[str]:
-        try:
-            for file in files:
-                if file.suffix.lower() in (".yaml", ".yml") and (names := yolo.names_of_yaml(file)):
-                    return names
-            for file in files:
-                if file.name.lower() in yolo.NAME_LISTS and (names := yolo.names_of_list(file)):
-                    return names
-        except (ValueError, DataError) as error:
-            export.problems.append(str(error))
-        return []
+        labels = yolo_files.labels_among(texts)
+        if labels:
+            export = self._export("yolo")
+            known = [*files, *yolo_files.beside(self.path if self._folder else self.path.parent)]
+            names, stated = yolo_files.names_in(export, known), yolo_files.stated_form(known)
+            form = stated or yolo_files.likely_form(labels.values())
+            for file in sorted(labels):
+                self._added("yolo", file, yolo.add, file, labels[file], names, form)
+            export.names, export.numbered = list(names), not names
+            if stated is None:
+                yolo_files.note_assumed(export, form)
 
     def _add_masks(self, files: Sequence[Path]) -> None:
         """Masks of colours lie in a folder beside the file that says what the colours mean."""
         for file in files:
             if file.name.lower() != LABELMAP:
                 continue
-            for name in MASK_FOLDERS:
-                masks = sorted((file.parent / name).glob("*.png"))
+            for name, pattern in MASK_FOLDERS.items():
+                folder = file.parent / name
+                masks = sorted(folder.glob(pattern))
                 if masks:
-                    self._added("pascal_masks", file, voc.add_masks, file, masks)
+                    self._added("pascal_masks", file, voc.add_masks, file, folder, masks)
                     break
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +75,4 @@ def _bitmap(item: Any) -> Bitmap:
     if not isinstance(item, Mapping) or not isinstance(item.get("origin"), list) or len(item["origin"]) != 2:
         raise ValueError("no bitmap with data and origin")
     left, top = (int(number(value)) for value in item["origin"])
-    return picture(unpacked(item.get("data"), packed=True), left, top)
+    return picture(partial(unpacked, item.get("data"), packed=True), left, top)

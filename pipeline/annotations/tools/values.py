@@ -7,8 +7,9 @@ import binascii
 import io
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from PIL import Image as PILImage
@@ -19,7 +20,7 @@ from pipeline.datasets.tables import clipped
 
 CURVE = 180
 """Vertices of a circle or an ellipse: a circle of 1000 pixels is exact within 0.2 of a pixel."""
-MOST_BYTES = 2**27
+MOST_BYTES = 2**24
 """That a packed picture may have unpacked."""
 
 
@@ -43,6 +44,16 @@ def text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{clipped(repr(value))} in place of a name")
     return str(value).strip()
+
+
+def address_path(address: Any) -> str:
+    """The file that an address means: its path, or the ``d`` of Label Studio's local files. A plain name stays."""
+    given = str(address)
+    if "://" not in given and not given.startswith("/data/"):
+        return given
+    parts = urlsplit(given)
+    local = parse_qs(parts.query).get("d")
+    return unquote(local[0] if local else parts.path or given)
 
 
 def size_of(height: Any, width: Any) -> tuple[int, int] | None:
@@ -142,25 +153,32 @@ def unpacked(encoded: Any, packed: bool = False) -> bytes:
     return content
 
 
-def picture(content: bytes, left: int, top: int, size: tuple[int, int] | None = None) -> Bitmap:
+def picture(content: Callable[[], bytes], left: int, top: int, size: tuple[int, int] | None = None) -> Bitmap:
     """A PNG as the window of a bitmap; its pixels are those that are neither 0 nor transparent.
 
+    It stays where it is until it is read: what is packed may be a thousand times larger, and there may be many of them.
+
     Args:
-        content: the file.
+        content: gives the bytes of the file, each time that it is called.
         left: of the window.
         top: of the window.
         size: (H, W) that it must have; None takes its own.
+
+    Raises:
+        ValueError: it is no PNG, of another size, or too large.
     """
     try:
-        with PILImage.open(io.BytesIO(content), formats=("PNG",)) as opened:
+        with PILImage.open(io.BytesIO(content()), formats=("PNG",)) as opened:
             found = (opened.height, opened.width)
+    except ValueError:
+        raise
     except Exception as error:  # Pillow raises almost any for damaged files
         raise ValueError(f"a damaged PNG ({clipped(str(error))})") from None
     if size is not None and found != size:
         raise ValueError(f"a PNG of {found[1]} x {found[0]}, where its corners say {size[1]} x {size[0]}")
     if found[0] * found[1] > MAX_PIXELS:
         raise ValueError(f"a PNG of {found[0] * found[1]:,} pixels")
-    return Bitmap(left, top, found, lambda: _pixels(content))
+    return Bitmap(left, top, found, lambda: _pixels(content()))
 
 
 def _pixels(content: bytes) -> Region:

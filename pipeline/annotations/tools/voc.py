@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML with boxes for each image, and masks of colours with a labelmap.txt."""
+"""Pascal VOC: an XML with boxes or polygons for each image, and masks of colours with a labelmap.txt."""
 
 from __future__ import annotations
 
@@ -28,22 +28,26 @@ def add(export: Export, path: Path) -> None:
     image = DrawnImage(path.stem, str(path), content.size, content.image, empty=not content.objects)
     export.images.append(image)
     for place, item in enumerate(content.objects, start=1):
-        x1, y1, x2, y2 = item.corners
         where = f"{path} object {place}"
         try:
-            box = corners(x1 - 1, y1 - 1, x2, y2)
+            box = corners(*item.box)
         except ValueError as error:
             export.problems.append(f"{where}: expected xmin < xmax and ymin < ymax, found {error}")
             continue
-        image.shapes.append(Shape("box", item.name, where, box, unsure=item.difficult))
+        if len(item.outline) > 2:
+            outline = np.array(item.outline)
+            image.shapes.append(Shape("area", item.name, where, outline, unsure=item.difficult))
+        else:
+            image.shapes.append(Shape("box", item.name, where, box, unsure=item.difficult))
 
 
-def add_masks(export: Export, path: Path, files: list[Path]) -> None:
+def add_masks(export: Export, path: Path, folder: Path, files: list[Path]) -> None:
     """Add a mask of colours for each image; each class in it is one area, and what is void is too.
 
     Args:
         export: is added to.
         path: of the file that says what the colours mean.
+        folder: of the masks; a mask in a folder there is of the image in a folder of that name.
         files: the masks.
 
     Raises:
@@ -60,13 +64,14 @@ def add_masks(export: Export, path: Path, files: list[Path]) -> None:
             export.problems.append(f"{file}: {error}")
             continue
         values = np.unique(indices).tolist()
-        image = DrawnImage(file.stem, str(file), size, empty=values == [0])
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        image = DrawnImage(name, str(file), size, empty=values == [0])
         export.images.append(image)
         for value in values:
             if value:
-                name = VOID if value == IGNORE else labelmap.names[value - 1]
+                class_name = VOID if value == IGNORE else labelmap.names[value - 1]
                 bitmap = Bitmap(0, 0, size, partial(_pixels, labelmap, file, value))
-                image.shapes.append(Shape("area", name, str(file), bitmap=bitmap))
+                image.shapes.append(Shape("area", class_name, str(file), bitmap=bitmap))
 
 
 def _pixels(labelmap: LabelMap, path: Path, value: int) -> Region:

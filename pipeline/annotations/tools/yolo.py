@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
-import yaml
-
-from models.errors import DataError
 from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
 from pipeline.annotations.tools.values import number, pairs
-from pipeline.datasets.tables import clipped, read_text
+from pipeline.datasets.tables import clipped
 
-NAME_LISTS = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt", "_darknet.labels")
 BEYOND = 0.01
 """Shares that numbers may lie beyond the image: they are rounded."""
-
-
-def names_of_yaml(path: Path) -> list[str] | None:
-    """``names`` of a data.yaml: a list, or a mapping of numbers; None where it has none.
-
-    Raises:
-        ValueError: names that are no such thing.
-    """
-    try:
-        content: Any = yaml.safe_load(read_text(path, "a YAML file with `names`"))
-    except (yaml.YAMLError, RecursionError):
-        return None
-    names = content.get("names") if isinstance(content, Mapping) else None
-    if isinstance(names, Mapping):
-        try:
-            by_number = {int(key): str(name).strip() for key, name in names.items()}
-        except (TypeError, ValueError):
-            raise ValueError(f"{path}: expected `names` by number, found {clipped(repr(names))}") from None
-        if sorted(by_number) != list(range(len(by_number))):
-            raise ValueError(f"{path}: expected `names` for 0, 1, 2, ..., found {clipped(repr(sorted(by_number)))}")
-        return [by_number[key] for key in sorted(by_number)]
-    return [str(name).strip() for name in names] if isinstance(names, list) else None
-
-
-def has_keypoints(path: Path) -> bool:
-    """Whether a data.yaml is of a data set for poses, whose lines have keypoints behind their box."""
-    try:
-        content: Any = yaml.safe_load(read_text(path, "a YAML file"))
-    except (yaml.YAMLError, RecursionError, DataError):
-        return False
-    return isinstance(content, Mapping) and "kpt_shape" in content
-
-
-def names_of_list(path: Path) -> list[str]:
-    """Names of a text file, one in a line."""
-    return [line.strip() for line in read_text(path, "a class name in each line").splitlines() if line.strip()]
+TURNED_BEYOND = 0.5
+"""The same of the corners of a turned box, which may stick out."""
+CORNERS = 4
+Form: TypeAlias = Literal["shapes", "pose", "turned"]
 
 
 def is_yolo(lines: Sequence[str]) -> bool:
@@ -60,7 +24,7 @@ def is_yolo(lines: Sequence[str]) -> bool:
     return bool(words) and all(len(line) >= 5 and all(map(_is_number, line)) for line in words)
 
 
-def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str], boxes: bool = False) -> None:
+def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str], form: Form = "shapes") -> None:
     """Add the image of a file: five numbers are a box (middle, width, height), more an outline.
 
     Args:
@@ -68,20 +32,20 @@ def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str], 
         path: of the file, which is called like its image.
         lines: of it; none says that the image has no object.
         names: of the classes; none where no file says them, so that shapes are called "0", "1", ...
-        boxes: each line is a box, whatever stands behind it.
+        form: "pose": each line is a box, and keypoints stand behind it; "turned": of a box with four corners.
     """
     beside = "/".join("images" if part == "labels" else part for part in (*path.parent.parts, path.stem))
     image = DrawnImage(beside, str(path), also=path.stem, empty=not any(map(str.strip, lines)))
     export.images.append(image)
     for place, line in enumerate(lines, start=1):
-        if words := line.split()[: 5 if boxes else None]:
+        if words := line.split()[: 5 if form == "pose" else None]:
             try:
-                image.shapes += _shapes(words, names, f"{path} line {place}")
+                image.shapes += _shapes(words, names, f"{path} line {place}", form)
             except ValueError as error:
                 export.problems.append(f"{path} line {place}: expected a line of YOLO's labels, found {error}")
 
 
-def _shapes(words: Sequence[str], names: Sequence[str], where: str) -> Iterator[Shape]:
+def _shapes(words: Sequence[str], names: Sequence[str], where: str, form: Form) -> Iterator[Shape]:
     class_ = number(words[0])
     if class_ < 0 or class_ != int(class_) or (names and class_ >= len(names)):
         known = f", where 0 to {len(names) - 1} have a name" if names else ""
@@ -95,13 +59,16 @@ def _shapes(words: Sequence[str], names: Sequence[str], where: str) -> Iterator[
         half = (width / 2, height / 2)
         outline = pairs([x - half[0], y - half[1], x + half[0], y + half[1]], 2)
         return iter([Shape("box", name, where, outline, shares=True)])
+    if len(words) % 2 == 0:
+        raise ValueError(f"{len(words)} numbers. Remedy: of poses, write `kpt_shape` into data.yaml")
     outline = pairs(words[1:], 3)
-    _check(outline.reshape(-1).tolist())
-    return iter([Shape("area", name, where, outline, shares=True)])
+    is_box = form == "turned" and len(outline) == CORNERS
+    _check(outline.reshape(-1).tolist(), TURNED_BEYOND if is_box else BEYOND)
+    return iter([Shape("box" if is_box else "area", name, where, outline, shares=True)])
 
 
-def _check(values: Sequence[float]) -> None:
-    if min(values) < -BEYOND or max(values) > 1 + BEYOND:
+def _check(values: Sequence[float], beyond: float = BEYOND) -> None:
+    if min(values) < -beyond or max(values) > 1 + beyond:
         raise ValueError(f"{min(values):g} to {max(values):g}, which are no shares (0..1) of the image")
 
 

@@ -1,4 +1,4 @@
-"""Chunks in a pool of fresh processes on this machine."""
+"""Chunks in a pool of processes on this machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from models.errors import TransientError
 from pipeline.compute import runtime
 from pipeline.compute.engines import here
+from pipeline.compute.engines.fork_server import context, pickled
 from pipeline.compute.engines.job import Job, Result, is_out_of_memory
 from pipeline.compute.threads import one_thread
 from pipeline.problems.notices import first_of
@@ -31,13 +32,12 @@ def run(job: Job[Result]) -> list[Result]:
     count = _count(job)
     if count == 0:
         return here.run(job)
+    task, modules = pickled(job.task)
+    loaded = [*modules, __name__, *(["torch"] if job.on_device else [])]
     with (
         one_thread(),  # the processes start with its environment
         ProcessPoolExecutor(
-            count,
-            multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(ForkingPickler.dumps(job.task).tobytes(),),
+            count, context(loaded), initializer=_start_worker, initargs=(task, dict(os.environ))
         ) as pool,
     ):
         futures = {pool.submit(_do, chunk): chunk for chunk in job.chunks}
@@ -79,7 +79,11 @@ def _at_work(futures: Mapping[Future[Any], Any], count: int) -> list[Any]:
     return [chunk for future, chunk in futures.items() if not future.done() or future.exception() is not None][:count]
 
 
-def _start_worker(task: bytes) -> None:
+def _start_worker(task: bytes, variables: Mapping[str, str]) -> None:
+    """Keep the task; the environment is that of the process that asks, now, and not that of its fork server."""
+    if variables != dict(os.environ):
+        os.environ.clear()
+        os.environ.update(variables)
     _Task.pickled = task
     obey_parent()
 

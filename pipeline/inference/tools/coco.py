@@ -15,11 +15,17 @@ FILE, RESULTS = "instances.json", "results.json"
 
 def write(images: Images, folder: Path, how: How) -> None:
     """Write ``folder/instances.json``, a segment for each class; with ids of the user's own, also results.json."""
-    listed = [(image.path.as_posix() if how.ids else image.name, image.size, _segments(image, how)) for image in images]
+    listed = [(_name(image, how), image.size, _segments(image, how)) for image in images]
     content = coco_dataset(listed, how.class_names, how.ids)
     write_json(folder / FILE, content, indent=None)
     if how.ids is not None:
         write_json(folder / RESULTS, content["annotations"], indent=None)
+
+
+def _name(image: LabelledImage, how: How) -> str:
+    """The path below the folder of the images, by which programs that read COCO look for the file."""
+    path, below = image.path.as_posix(), f"{image.id}{image.path.suffix}"
+    return path if how.ids else below if f"/{path}".endswith(f"/{below}") else image.name
 
 
 def _segments(image: LabelledImage, how: How) -> list[dict[str, Any]]:

@@ -27,16 +27,16 @@ def write(images: Images, folder: Path, how: How) -> None:
     """Write ``folder/ID.json``: polygons, grouped where pieces are cut, or a mask for each class (LabelMe 5.4 on)."""
     for image in images:
         height, width = image.size
+        path = folder / f"{image.id}.json"
         content: dict[str, Any] = {
             "version": VERSION,
             "flags": {},
             "shapes": list(_shapes(image, how)),
-            "imagePath": Path(os.path.relpath(image.path, folder)).as_posix(),
+            "imagePath": Path(os.path.relpath(image.path, path.parent)).as_posix(),
             "imageData": None,
             "imageHeight": height,
             "imageWidth": width,
         }
-        path = folder / f"{image.id}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, durable=False) as scratch:
             scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

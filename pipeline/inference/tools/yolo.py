@@ -24,7 +24,8 @@ def write(images: Images, folder: Path, how: How) -> None:
         names.append(f"./images/{how.split}/{image.id}{image.path.suffix}")
         _put(folder / "labels" / how.split / f"{image.id}.txt", "".join(f"{line}\n" for line in _lines(image, how)))
     _put(folder / f"{how.split}.txt", "".join(f"{name}\n" for name in names))
-    content = {"path": ".", how.split: f"{how.split}.txt", "names": dict(enumerate(how.class_names))}
+    names_by_number = dict(enumerate(how.class_names))
+    content = {"path": ".", how.split: f"{how.split}.txt", "task": "segment", "names": names_by_number}
     _put(folder / FILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 

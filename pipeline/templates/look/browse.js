@@ -62,6 +62,7 @@ export async function showPage({ back = false } = {}) {
   find("#position").value = Number(state.at) + 1;
   find("#position").max = Math.max(1, pages.total);
   find("#total").textContent = `of ${pages.total.toLocaleString("en")}`;
+  find("#drawn-count").textContent = pages.drawn ? `${pages.drawn.toLocaleString("en")} of ${pages.total.toLocaleString("en")} images drawn` : "";
   find("#previous").disabled = pages.previous === null;
   find("#next").disabled = pages.next === null;
 }

@@ -1,6 +1,8 @@
 // The tools: click points, draw scribbles and boxes, erase, undo, save.
 
-import { ask, classOf, dataSet, element, find, say, state, swatch } from "./base.js";
+import { ask, classOf, dataSet, element, find, say, state, swatch, trying } from "./base.js";
+import * as brush from "./brush.js";
+import * as drafts from "./drafts.js";
 import { Drawing, UNLABELLED } from "./drawing.js";
 import { boxShapes, shape } from "./stage.js";
 
@@ -8,8 +10,10 @@ const TOOLS = { look: ["Look", "v"], point: ["Point", "p"], scribble: ["Scribble
 const REACH = 8; // pixels of the screen within which a mark is hit
 const CONFLICT = 409; // the labels changed since the page read them
 const SMALLEST = 2; // pixels of a box's side
+const PAUSE = 1500; // milliseconds after the last change, until it is saved
+const MANY = 9; // classes; more of them have a field to find one
 
-let stage, drawing = null, image = "", tool = "look", label = 1, last = null, started = null, saving = null;
+let stage, drawing = null, image = "", tool = "look", label = 1, last = null, started = null, saving = null, waiting = 0, theirs = null;
 
 export function setUp(theStage) {
   stage = theStage;
@@ -18,30 +22,80 @@ export function setUp(theStage) {
     element("button", { type: "button", "data-tool": key, title: `${name} (${letter})`, onclick: () => choose(key) }, name)));
   for (const [event, listener] of [["pointerdown", down], ["pointermove", move], ["pointerup", up], ["pointercancel", up]]) stage.element.addEventListener(event, listener);
   for (const [id, work] of [["undo", undo], ["redo", redo], ["clear", clear], ["save", save]]) find(`#${id}`).addEventListener("click", work);
-  find("#brush").addEventListener("input", showBrush);
+  brush.setUp(stage);
   find("#no-object").addEventListener("change", ({ target }) => {
     drawing.begin();
     drawing.noObject = target.checked;
     drawing.end();
     changed();
   });
-  addEventListener("beforeunload", (event) => { if (isChanged()) event.preventDefault(); });
+  find("#find-class").addEventListener("input", findClass);
+  find("#find-class").addEventListener("keydown", ({ key }) => {
+    if (key === "Enter") find("#classes button:not([hidden])")?.click();
+    if (key === "Enter" || key === "Escape") leaveClasses();
+  });
+  find("#keep-mine").addEventListener("click", keepMine);
+  find("#take-theirs").addEventListener("click", takeTheirs);
+  addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") save(); });
+  addEventListener("beforeunload", (event) => { if (isChanged() && !drafts.keep(state.set, image, drawing.plain())) event.preventDefault(); });
   choose("look");
-  showBrush();
 }
 
-/** Begin with what is drawn on an image; null for one that cannot be drawn on. */
+/** Begin with what is drawn on an image, or with what could not be saved of it; null for one that cannot be drawn on. */
 export function start(id, size, plain) {
-  image = id;
-  drawing = plain && new Drawing(size, plain);
+  const draft = plain && drafts.kept(state.set, id);
+  clearTimeout(waiting);
+  [image, theirs, started] = [id, null, null];
+  drawing = plain && new Drawing(size, draft ?? plain);
   find("#draw-panel").hidden = !drawing;
-  if (!drawing) return;
+  if (!drawing) {
+    stage.marks?.replaceChildren(); // of the image before
+    return;
+  }
   label = Math.min(label, dataSet().classes.length);
+  find("#find-class").hidden = dataSet().classes.length <= MANY;
   find("#classes").replaceChildren(...[0, ...dataSet().classes.map((_, at) => at + 1)].map((one) =>
     element("button", { type: "button", "data-label": one, title: one < 10 ? `Key ${one}` : null, onclick: () => pick(one) }, swatch(classOf(one).colour), classOf(one).name)));
   pick(label);
-  if (plain.runs.length) paint([0, 0, drawing.width, drawing.height]);
+  brush.fit();
+  if ((draft ?? plain).runs.length) paint([0, 0, drawing.width, drawing.height]);
+  if (draft) drawing.saved = -1;
   changed();
+  if (draft && draft.version !== plain.version) differs(plain);
+}
+
+/** Somebody else changed the labels since the page read them: nothing is written over until it is said whose count. */
+function differs(plain) {
+  drawing.stale = true;
+  theirs = plain;
+  showState();
+  find("#conflict").scrollIntoView({ block: "nearest" });
+}
+
+async function keepMine() {
+  drawing.version = theirs.version;
+  drawing.stale = false;
+  drawing.saved = -1;
+  theirs = null;
+  await save();
+}
+
+function takeTheirs() {
+  drafts.drop(state.set, image);
+  stage.canvas.getContext("2d").clearRect(0, 0, drawing.width, drawing.height);
+  start(image, [drawing.height, drawing.width], theirs);
+}
+
+function findClass() {
+  const part = find("#find-class").value.toLowerCase();
+  document.querySelectorAll("#classes button").forEach((one) => { one.hidden = !one.textContent.toLowerCase().includes(part); });
+}
+
+function leaveClasses() {
+  find("#find-class").value = "";
+  findClass();
+  find("#classes [aria-pressed=true]")?.scrollIntoView({ block: "nearest" });
+  find("#frame").focus({ preventScroll: true });
 }
 
 /** Whether something waits to be saved; what was changed elsewhere meanwhile does not, for it cannot be. */
@@ -60,29 +114,20 @@ function pick(one) {
   document.querySelectorAll("#classes button").forEach((button) => button.setAttribute("aria-pressed", String(Number(button.dataset.label) === one)));
 }
 
-const radius = () => Number(find("#brush").value) / 2;
-
-function showBrush() {
-  find("#brush-size").textContent = `${find("#brush").value} px`;
-}
-
 /** Redraw a part [x1, y1, x2, y2] of the strokes. */
 function paint([x1, y1, x2, y2]) {
   const [width, height] = [x2 - x1, y2 - y1];
   if (width <= 0 || height <= 0) return;
-  const context = stage.canvas.getContext("2d");
-  const picture = context.createImageData(width, height);
-  const colours = new Map();
+  const picture = new ImageData(width, height);
+  const pixels = new DataView(picture.data.buffer);
+  const colours = Array.from({ length: 256 }, (_, one) => (one === UNLABELLED ? 0 : ((Number.parseInt(classOf(one).colour.slice(1), 16) << 8) | 255) >>> 0));
   for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) {
-      const one = drawing.labels[(y1 + y) * drawing.width + x1 + x];
-      if (one === UNLABELLED) continue;
-      if (!colours.has(one)) colours.set(one, Number.parseInt(classOf(one).colour.slice(1), 16));
-      const rgb = colours.get(one);
-      picture.data.set([rgb >> 16, (rgb >> 8) & 255, rgb & 255, 255], 4 * (y * width + x));
+    let from = (y1 + y) * drawing.width + x1;
+    for (let at = 4 * y * width; at < 4 * (y + 1) * width; at += 4, from += 1) {
+      if (drawing.labels[from] !== UNLABELLED) pixels.setUint32(at, colours[drawing.labels[from]]);
     }
   }
-  context.putImageData(picture, x1, y1);
+  stage.canvas.getContext("2d").putImageData(picture, x1, y1);
 }
 
 /** Points and boxes, and the box that is being drawn. */
@@ -105,9 +150,22 @@ function showMarks() {
 function changed(part = null) {
   if (part) paint(part);
   showMarks();
+  showState();
+  clearTimeout(waiting);
+  if (isChanged()) waiting = setTimeout(saveByItself, PAUSE);
+  else if (drawing.stale && drawing.changed) drafts.keep(state.set, image, drawing.plain());
+}
+
+function saveByItself() {
+  if (started) waiting = setTimeout(saveByItself, PAUSE);
+  else save({ quiet: true });
+}
+
+function showState() {
   const { points, boxes, pixels } = drawing.count();
   const several = (count, name) => `${count.toLocaleString("en")} ${name}${count === 1 ? "" : name.endsWith("x") ? "es" : "s"}`;
-  find("#counts").textContent = `${several(points, "point")}, ${several(boxes, "box")}, ${several(pixels, "pixel")} of scribbles.${drawing.stale ? " Changed elsewhere, so that this is not saved: open the image again." : drawing.changed ? " Not saved yet." : ""}`;
+  find("#counts").textContent = `${several(points, "point")}, ${several(boxes, "box")}, ${several(pixels, "pixel")} of scribbles.${drawing.stale ? "" : drawing.changed ? " Not saved yet." : points || boxes || pixels || drawing.noObject ? " All saved." : ""}`;
+  find("#conflict").hidden = !drawing.stale;
   find("#undo").disabled = !drawing.done.length;
   find("#redo").disabled = !drawing.undone.length;
   find("#clear").disabled = !points && !boxes && !pixels && !drawing.noObject;
@@ -135,8 +193,8 @@ function down(event) {
   started = last = stage.place(event);
   drawing.begin();
   if (tool === "point") drawing.points = [...drawing.points, pixel(started)];
-  else if (tool === "scribble") paint(drawing.stroke(started, started, radius(), label));
-  else if (tool === "erase" && !eraseMark(started)) paint(drawing.stroke(started, started, radius(), UNLABELLED));
+  else if (tool === "scribble") paint(drawing.stroke(started, started, brush.radius(), label));
+  else if (tool === "erase" && !eraseMark(started)) paint(drawing.stroke(started, started, brush.radius(), UNLABELLED));
   showMarks();
 }
 
@@ -145,12 +203,13 @@ function pixel([x, y]) {
 }
 
 function move(event) {
+  brush.show(drawing && (tool === "scribble" || tool === "erase") ? event : null);
   if (!started) return;
   const strokes = tool === "scribble" || tool === "erase";
   const parts = strokes ? event.getCoalescedEvents?.() ?? [] : []; // where it was since the last time, for fast strokes
   for (const one of parts.length ? parts : [event]) {
     const place = stage.place(one);
-    if (strokes) paint(drawing.stroke(last, place, radius(), tool === "erase" ? UNLABELLED : label));
+    if (strokes) paint(drawing.stroke(last, place, brush.radius(), tool === "erase" ? UNLABELLED : label));
     last = place;
   }
   showMarks();
@@ -182,24 +241,28 @@ function eraseMark([x, y]) {
   return Boolean(point || box);
 }
 
-/** Save what is drawn, once at a time. Whether all is saved. */
-export async function save() {
-  if (saving) await saving;
+/** Save what is drawn, once at a time. Whether all is saved, or kept in the browser until it is said whose labels count. */
+export async function save({ quiet = false } = {}) {
+  while (saving) await saving;
   if (!isChanged()) return true;
-  const [target, count, id] = [drawing, drawing.done.length, image];
-  const body = JSON.stringify(target.plain());
-  saving = ask("drawing", { set: state.set, id }, { method: "PUT", body, headers: { "content-type": "application/json" } }).catch((error) => error);
+  const [target, count, set, id] = [drawing, drawing.done.length, state.set, image];
+  const plain = target.plain();
+  saving = drafts.put(set, id, plain).catch((error) => error);
   const answer = await saving;
   saving = null;
   if (answer instanceof Error) {
-    say(answer.message, true);
-    target.stale = answer.status === CONFLICT;
-    if (target === drawing) changed();
+    const safe = drafts.keep(set, id, plain);
+    if (answer.status === CONFLICT) {
+      const now = await trying(() => ask("image", { set, id }));
+      if (target === drawing && now) differs(now.drawing);
+    } else say(`${answer.message}${safe ? "\nWhat is drawn is kept in this browser, and saved when the page is opened again." : ""}`, true);
+    if (target === drawing) showState();
     return false;
   }
+  drafts.drop(set, id);
   target.version = answer.version;
   target.saved = count;
-  say(`Labels of ${id} are saved.`);
+  if (!quiet) say(`Labels of ${id} are saved.`);
   if (target === drawing) changed();
   return true;
 }
@@ -216,9 +279,8 @@ export function drawKey(event) {
   const named = Object.entries(TOOLS).find(([, [, letter]]) => letter === key);
   if (named) choose(named[0]);
   else if (/^[0-9]$/.test(key) && Number(key) <= dataSet().classes.length) pick(Number(key));
-  else if (key === "," || key === ".") {
-    find("#brush").value = Number(find("#brush").value) + (key === "." ? 2 : -2);
-    showBrush();
-  } else return false;
+  else if (key === "," || key === ".") brush.change(key === "." ? 1 : -1);
+  else if (key === "c" && !find("#find-class").hidden) find("#find-class").focus();
+  else return false;
   return true;
 }

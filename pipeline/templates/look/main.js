@@ -5,6 +5,8 @@ import * as browse from "./browse.js";
 import * as draw from "./draw.js";
 import * as layers from "./layers.js";
 import * as predict from "./predict.js";
+import * as use from "./use.js";
+import { saveAll } from "./drafts.js";
 import { Stage } from "./stage.js";
 
 const stage = new Stage();
@@ -25,13 +27,13 @@ async function begin() {
   find("#close").addEventListener("click", close);
   find("#image-previous").addEventListener("click", () => step(true));
   find("#image-next").addEventListener("click", () => step(false));
-  find("#use-open").addEventListener("click", showUse);
-  find("#use-close").addEventListener("click", () => find("#use").close());
+  use.listen(draw.save);
   addEventListener("keydown", key);
   addEventListener("keyup", ({ key: name }) => { if (name === " ") stage.element.classList.remove("plain"); });
   addEventListener("popstate", follow);
   addEventListener("hashchange", follow);
   new ResizeObserver(([{ target }]) => document.documentElement.style.setProperty("--top", `${target.offsetHeight}px`)).observe(find(".top"));
+  await saveAll();
   await follow();
 }
 
@@ -67,7 +69,7 @@ async function openImage(id) {
   }
   change({ id });
   place = image.at ?? 0;
-  present(id, address("photo", { set: state.set, id }), image.size, browse.tagChips(image.tags));
+  present(id, address("photo", { set: state.set, id }), image.size, browse.tagChips(image.tags), address("photo", { set: state.set, id, whole: "1" }));
   layers.start(id, image.layers);
   predict.start({ id });
   draw.start(id, image.size, image.drawing);
@@ -86,13 +88,14 @@ async function openDropped(file, result) {
   return true;
 }
 
-function present(name, photo, size, tags) {
+/** @param whole address of the photo with all its pixels; without it, `photo` is all there is. */
+function present(name, photo, size, tags, whole = null) {
   find("#browse").hidden = find("#filters").hidden = true;
   find("#open").hidden = false;
   find("#image-title").textContent = name;
   find("#image-tags").replaceChildren(...tags);
   find(".move").hidden = !state.id;
-  stage.show(photo, size, name);
+  stage.show(photo, size, name, whole);
   find("#frame").focus({ preventScroll: true });
 }
 
@@ -129,26 +132,11 @@ function key(event) {
   else if (!slider && event.key === "ArrowLeft") step(true);
   else if (event.key === "+" || event.key === "=") stage.zoomBy(1);
   else if (event.key === "-") stage.zoomBy(-1);
+  else if (event.key === "Home") stage.zoomBy(-9);
   else if (event.key === " " && !pressing) {
     event.preventDefault();
     stage.element.classList.add("plain");
   }
-}
-
-/** How many labels there are, and how a book or ``init`` takes them. */
-async function showUse() {
-  if (!(await draw.save())) return;
-  const use = await trying(() => ask("use", { set: state.set, split: state.split }));
-  if (!use) return;
-  const there = use.counts.filter(({ images }) => images);
-  const lines = (text) => element("pre", {}, text);
-  find("#use-body").replaceChildren(
-    ...(there.length ? [] : [element("p", {}, "Nothing is drawn yet. Open an image, choose a tool and a class, draw, save.")]),
-    ...there.map(({ kind, file, images, entry }) => element("p", {}, `${kind}: ${images} of ${use.total} images of ${state.split}, in `, element("code", {}, file), entry ? `, read by import_annotations.${entry}` : "")),
-    ...(use.lines ? [element("p", {}, "Add to ", element("code", {}, use.file), " (below the key, where it is there already):"), lines(use.lines)] : []),
-    ...(there.length && use.commands.length ? [element("p", {}, "Then:"), lines(use.commands.join("\n"))] : []),
-    ...(there.some(({ images }) => images < use.total) ? [element("p", { class: "note" }, "An import reads one kind, and wants labels for each image of its split.")] : []));
-  find("#use").showModal();
 }
 
 begin();

@@ -75,6 +75,7 @@ function present(result) {
     element("tr", {}, element("td", {}, swatch(colour), ` ${name}`), element("td", {}, percent(share)), element("td", {}, percent(score))));
   find("#prediction").replaceChildren(
     element("table", {}, element("thead", {}, element("tr", {}, ...["Class", "Pixels", "Confidence"].map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, ...rows)),
+    element("p", { class: "line" }, element("a", { class: "button", id: "download", href: result.mask, download: `${result.name.split("/").pop().replace(/\.[^.]*$/, "")}.png` }, "Save the mask as PNG")),
     element("p", { class: "note" }, `${result.checkpoint}: ${result.how}. Confidence is the mean probability of the pixels of a class.`));
   find("#predict-panel").scrollIntoView({ block: "nearest" });
 }

@@ -3,7 +3,9 @@
 import { element, find } from "./base.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
+const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8, 12, 16];
+const MOST_SCALE = 64; // pixels of the screen for one of the image
+const SHOWN = 1600; // pixels of the long side of the photo that is shown first; the server's SIDE
 
 export function shape(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
@@ -30,20 +32,44 @@ export class Stage {
     this.frame.addEventListener("wheel", (event) => {
       if (!event.ctrlKey) return;
       event.preventDefault(); // or the browser zooms the whole page
-      this.zoomBy(event.deltaY < 0 ? 1 : -1);
+      this.zoomBy(event.deltaY < 0 ? 1 : -1, event);
     }, { passive: false });
+    this.frame.addEventListener("pointerdown", (event) => this.#grab(event));
   }
 
-  /** Show an image of (H, W); what lay over the one before goes. */
-  show(photo, size, name) {
+  /** Drag the image with the middle button, or with any while nothing is drawn. */
+  #grab(event) {
+    const middle = event.button === 1;
+    if (!middle && (event.button || event.pointerType === "touch" || this.element.classList.contains("drawing"))) return;
+    event.preventDefault();
+    this.frame.focus({ preventScroll: true });
+    const from = { x: event.clientX + this.frame.scrollLeft, y: event.clientY + this.frame.scrollTop };
+    const move = ({ clientX, clientY }) => { this.frame.scrollTo(from.x - clientX, from.y - clientY); };
+    this.frame.setPointerCapture(event.pointerId);
+    this.frame.classList.add("grabbing");
+    this.frame.addEventListener("pointermove", move);
+    for (const end of ["pointerup", "pointercancel"]) {
+      this.frame.addEventListener(end, () => {
+        this.frame.removeEventListener("pointermove", move);
+        this.frame.classList.remove("grabbing");
+      }, { once: true });
+    }
+  }
+
+  /** Show an image of (H, W); what lay over the one before goes. ``whole``: address of the photo with all its pixels. */
+  show(photo, size, name, whole = null) {
     this.size = size;
     this.zoom = 1;
+    this.whole = Math.max(...size) > SHOWN ? whole : null;
     const [height, width] = size;
     this.photo = element("img", { src: photo, alt: name, draggable: "false" });
     this.canvas = element("canvas", { width, height });
     this.layers = shape("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "layer box-layer" });
     this.marks = shape("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none" });
-    this.element.replaceChildren(this.photo, this.layers, this.canvas, this.marks);
+    const over = shape("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "cursor-layer" });
+    this.cursor = shape("circle", { class: "cursor", r: 1 });
+    over.append(this.cursor);
+    this.element.replaceChildren(this.photo, this.layers, this.canvas, this.marks, over);
     this.fit();
   }
 
@@ -62,17 +88,35 @@ export class Stage {
     this.element.style.width = `${width * scale}px`;
     this.element.style.height = `${height * scale}px`;
     this.scale = scale;
+    if (this.whole && scale * devicePixelRatio * Math.max(height, width) > 1.1 * SHOWN) this.#sharpen();
     this.onScale?.();
   }
 
-  zoomBy(steps) {
-    const at = Math.min(Math.max(ZOOMS.indexOf(this.zoom) + steps, 0), ZOOMS.length - 1);
-    const { scrollLeft, scrollTop, clientWidth, clientHeight } = this.frame;
-    const factor = ZOOMS[at] / this.zoom;
-    this.zoom = ZOOMS[at];
+  /** The photo with all its pixels, in place of the smaller one as soon as it is there. */
+  async #sharpen() {
+    const [photo, sharp] = [this.photo, element("img", { src: this.whole, alt: this.photo.alt, draggable: "false" })];
+    this.whole = null;
+    try {
+      await sharp.decode();
+    } catch {
+      return; // the smaller one stays
+    }
+    if (photo !== this.photo) return; // another image is open
+    photo.replaceWith(sharp);
+    this.photo = sharp;
+  }
+
+  /** Zoom in or out by some steps; what is at ``at``, the mouse or the middle of the frame, stays there. */
+  zoomBy(steps, at = null) {
+    const most = ZOOMS.findLastIndex((zoom) => zoom === 1 || (this.scale / this.zoom) * zoom <= MOST_SCALE);
+    const zoom = ZOOMS[Math.min(Math.max(ZOOMS.indexOf(this.zoom) + steps, 0), most)];
+    const { left, top, width, height } = this.frame.getBoundingClientRect();
+    const { clientX, clientY } = at ?? { clientX: left + width / 2, clientY: top + height / 2 };
+    const [x, y] = this.place({ clientX, clientY });
+    this.zoom = zoom;
     this.fit();
-    this.frame.scrollLeft = (scrollLeft + clientWidth / 2) * factor - clientWidth / 2;
-    this.frame.scrollTop = (scrollTop + clientHeight / 2) * factor - clientHeight / 2;
+    const now = this.element.getBoundingClientRect();
+    this.frame.scrollBy(now.left + (x / this.size[1]) * now.width - clientX, now.top + (y / this.size[0]) * now.height - clientY);
   }
 
   /** Where an event is, in pixels of the image. */

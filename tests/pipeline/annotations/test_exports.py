@@ -62,6 +62,17 @@ FILES = {
         json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]),
         "COCO's JSON of results",
     ),
+    "labelbox.ndjson": (
+        '{"data_row": {"external_id": "q0.png"}, "projects": {}}\n{"data_row": {"external_id": "q1.png"}}',
+        "found an export of Labelbox. Remedy: ",
+    ),
+    "darwin.json": (json.dumps({"version": "2.0", "item": {"name": "q0.png"}, "annotations": []}), "V7 Darwin's JSON"),
+    "kili.json": (json.dumps([{"externalId": "q0", "labels": [{"jsonResponse": {}}]}]), "found Kili's JSON. Remedy: "),
+    "encord.json": (json.dumps([{"label_hash": "a", "data_title": "q0.png", "data_units": {}}]), "Encord's JSON"),
+    "scale.json": (json.dumps([{"task_id": "1", "params": {}, "response": {"annotations": []}}]), "Scale's tasks"),
+    "superannotate.json": (json.dumps({"metadata": {"name": "q0.png"}, "instances": []}), "SuperAnnotate's JSON"),
+    "output.manifest": ('{"source-ref": "s3://x/q0.png"}\n{"source-ref": "s3://x/q1.png"}', "Ground Truth"),
+    "_classes.csv": ("Pixel Value, Class\n0, background\n1, cat", "Roboflow's masks with _classes.csv"),
     "open_images.csv": (
         "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\nq0,b,cat,1,0.1,0.2,0.3,0.4",
         "like shares of the image",

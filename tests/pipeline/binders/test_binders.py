@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.errors import DataError
 from pipeline.binders import evaluate, prepare
-from pipeline.binders.common import Workspace
+from pipeline.binders.common import Workspace, split_of
 from pipeline.binders.prepare import left_out_notice
 from pipeline.book.artifacts import VERBS
 from pipeline.book.params import load_book
@@ -67,3 +67,11 @@ def test_some_of_the_images_are_judged(tmp_path: Path, monkeypatch: pytest.Monke
     judged["few"]["split"] = "val"
     with pytest.raises(DataError, match=r"not 3 that evaluate\.few needs: v0"):
         evaluate.run(made_book.book(evaluate=judged, table={}), "few", Log())
+
+
+def test_a_part_of_a_split_is_named_with_its_number() -> None:
+    splits = {"train": ("a", "b", "c"), "val": ("d",)}
+    assert split_of(splits, ("d",)) == "val"
+    assert split_of(splits, ("a", "c")) == "train (2 of 3)"
+    with pytest.raises(DataError, match="no split of the catalogue"):
+        split_of(splits, ("a", "d"))

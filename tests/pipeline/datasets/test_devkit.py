@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.devkit import main
+from pipeline.annotations.proposers import CocoResults, SamFiles
 from pipeline.datasets.build import make_catalogue
 from pipeline.datasets.ground_truth import GroundTruth
 
@@ -47,3 +48,23 @@ def test_coco(tmp_path: Path) -> None:
     crowd = GroundTruth(catalogue, tmp_path / "g").mask("000000000050")
     assert (crowd[-1] == 255).any()
     assert not (crowd[:-4] == 255).any()
+
+
+@pytest.mark.parametrize("coco", [False, True])
+def test_masks_of_sam_and_entityseg(tmp_path: Path, coco: bool) -> None:
+    kit = tmp_path / "kit"
+    main([str(kit), "--images", "80", "--val", "3", "--size", "50x40", "--masks", *(["--coco"] if coco else [])])
+    options = {"root": str(kit)} | ({} if coco else {"splits": {"train": "train_aug", "val": "val"}})
+    options |= {} if coco else {"masks": "SegmentationClassAug", "labels": str(kit / "image_labels.json")}
+    catalogue = make_catalogue("coco" if coco else "voc", tmp_path / "c", tmp_path / "g", options)
+    sources = [("val", CocoResults(), kit / "entityseg_val.json")]
+    sources += [] if coco else [("train", SamFiles(), kit / "sam_masks")]
+    truth = GroundTruth(catalogue, tmp_path / "g")
+    for split, proposer, file in sources:
+        ids = catalogue.ids(split)
+        assert not proposer.check(file, catalogue, ids)
+        for id in ids[:3]:
+            found = proposer.bind(file, catalogue)(id)
+            assert found.masks.any(0).all()
+            objects = found.masks[found.scores > 0.8]
+            assert ((truth.mask(id) % 255 > 0) <= objects.any(0)).mean() > 0.95

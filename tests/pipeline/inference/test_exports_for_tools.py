@@ -237,6 +237,23 @@ def as_people_save_it(folder: Path, tool: str) -> Path:
     return file
 
 
+def test_images_in_folders_are_named_as_their_tools_look_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO's readers join the name to the folder of the images, LabelMe to the folder of the JSON."""
+    monkeypatch.chdir(tmp_path)
+    segments = coco_segments(np.ones((4, 7), np.uint8))
+    image = LabelledImage("deep/s 1", "s 1.jpg", Path("photos/deep/s 1.jpg"), (4, 7), segments)
+    for tool in ("coco", "labelme", "yolo"):
+        write_for(tool, [image], tmp_path / tool, How(CLASSES, "polygons"))
+    assert COCO(tmp_path / "coco" / "instances.json").imgs[1]["file_name"] == "deep/s 1.jpg"
+    written = tmp_path / "labelme" / "deep" / "s 1.json"
+    named = json.loads(written.read_text())["imagePath"]
+    assert (written.parent / named).resolve() == (tmp_path / "photos" / "deep" / "s 1.jpg").resolve()
+    assert (tmp_path / "yolo" / "train.txt").read_text() == "./images/train/deep/s 1.jpg\n"
+    assert yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())["task"] == "segment"
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_tolerance_of_zero_keeps_every_pixel(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -76,6 +76,19 @@ def test_other_backbones(tmp_path: Path, backbone: str) -> None:
     assert export(tmp_path, network(backbone=backbone, output_stride=8)).difference < 1e-3
 
 
+def test_a_vision_transformer_at_any_size(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    method = network(backbone="timm/test_vit", width=1.0)
+    done = export(tmp_path, method)
+    assert done.input == ("batch", 3, "height", "width")
+    assert done.output_stride == 16
+    table = [side * method.backbone.patch for side in method.backbone.network.patch_embed.grid_size]
+    for shape in ((1, 3, 64, 96), (2, 3, 176, 48), (1, 3, *table), (1, 3, 50, 75)):
+        batch = torch.rand(shape)
+        with torch.inference_mode():
+            np.testing.assert_allclose(answer(tmp_path, batch), method.scores(batch), atol=1e-3)
+
+
 def test_a_fixed_size_and_images_of_another(tmp_path: Path) -> None:
     assert export(tmp_path, network(), size=(64, 96)).input == ("batch", 3, 64, 96)
     assert answer(tmp_path, torch.rand(2, 3, 64, 96)).shape == (2, 3, 4, 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import socket
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import uvicorn
 import yaml
+from PIL import Image
 
 from models.structures import UNLABELLED
 from pipeline.binders import import_annotations
@@ -129,7 +131,82 @@ def on_screen(tab: Tab, *places: tuple[float, float]) -> list[tuple[float, float
     return [(left + x * width / WIDTH, top + y * height / HEIGHT) for x, y in places]
 
 
-def test_draw_save_import(tab: Tab, site: Site) -> None:
+def ways_to_use(tab: Tab, count: str, title: str) -> str:
+    """What the page says of the labels for one way to use them: the lines for the book."""
+    tab.run("document.querySelector('#use-open').click()")
+    tab.wait("document.querySelector('#use').open")
+    assert text(tab, "#use-count") == count
+    assert not tab.run("document.querySelector('#use pre')")  # nobody has chosen yet
+    tab.run(f"document.querySelector('#use input[value={json.dumps(title)}]').click()")
+    lines = text(tab, "#use pre.lines")
+    tab.run("document.querySelector('#use').close()")
+    return lines
+
+
+def imported(lines: str) -> SupervisionStore:
+    entries = yaml.safe_load(lines)["import_annotations"]
+    import_annotations.run(look_book.book(import_annotations=entries), "drawn", Log())
+    return SupervisionStore(Path("work/made/supervision/drawn"))
+
+
+def draw_point(tab: Tab, x: float, y: float) -> None:
+    tab.press("p")
+    tab.press("1")
+    tab.drag(*on_screen(tab, (x, y)))
+
+
+def is_saved(tab: Tab) -> None:
+    tab.wait("document.querySelector('#counts').textContent.endsWith('All saved.')")
+
+
+def test_a_label_is_saved_and_used_before_the_others_are_drawn(tab: Tab) -> None:
+    open_image(tab, "t2")
+    draw_point(tab, 3.5, 4.5)
+    is_saved(tab)  # by itself
+    assert (FOLDER / "points.csv").read_text() == "image,class,x,y\nt2,cat,3,4\n"
+    tab.press("Escape")
+    tab.wait("document.querySelector('#drawn-count').textContent === '1 of 4 images drawn'")
+    store = imported(ways_to_use(tab, "1 of 4 images of train are drawn.", "Left out"))
+    assert store.ids == ("t2",)
+    assert np.argwhere(store["t2"].seeds != UNLABELLED).tolist() == [[4, 3]]
+
+
+def test_labels_that_were_not_saved_outlive_the_page(tab: Tab, site: Site) -> None:
+    open_image(tab, "t3")
+    tab.run("window.fetch = () => Promise.reject(new Error('ended'))")  # as when the server has ended
+    draw_point(tab, 7.5, 8.5)
+    tab.wait("document.querySelector('#say').textContent.includes('kept in this browser')")
+    tab.visit(site.address)
+    tab.wait("document.querySelector('#say').textContent.includes('Saved now, what had not been saved: t3.')")
+    assert "t3,cat,7,8" in (FOLDER / "points.csv").read_text()
+    assert tab.run("Object.keys(localStorage).length") == 0
+
+
+@pytest.mark.parametrize(("button", "kept"), [("#keep-mine", 2), ("#take-theirs", 1)])
+def test_two_windows_are_asked_whose_labels_stay(tab: Tab, button: str, kept: int) -> None:
+    (FOLDER / "points.csv").write_text("image,class,x,y\n")
+    open_image(tab, "t0")
+    (FOLDER / "points.csv").write_text("image,class,x,y\nt0,cat,1,1\n")  # the other window
+    draw_point(tab, 20.5, 20.5)
+    draw_point(tab, 30.5, 20.5)
+    tab.wait("!document.querySelector('#conflict').hidden")
+    assert (FOLDER / "points.csv").read_text() == "image,class,x,y\nt0,cat,1,1\n"
+    tab.run("document.querySelector('#image-next').click()")  # and back: nothing is decided, nothing is lost
+    is_open(tab, ODD)
+    tab.run("document.querySelector('#image-previous').click()")
+    is_open(tab, "t0")
+    assert text(tab, "#counts").startswith("2 points")
+    assert not tab.run("document.querySelector('#conflict').hidden")
+    tab.run(f"document.querySelector('{button}').click()")
+    is_saved(tab)
+    assert tab.run("document.querySelector('#conflict').hidden")
+    assert len((FOLDER / "points.csv").read_text().splitlines()) == 1 + kept
+    assert tab.run("Object.keys(localStorage).length") == 0
+    tab.problems.clear()  # the browser notes the 409
+
+
+def test_draw_save_import(tab: Tab) -> None:
+    (FOLDER / "points.csv").unlink(missing_ok=True)
     open_image(tab, ODD)
     tab.press("p")
     tab.press("2")
@@ -161,53 +238,69 @@ def test_draw_save_import(tab: Tab, site: Site) -> None:
     tab.press("Escape")  # which saves
     tab.wait("!document.querySelector('#browse').hidden")
     tab.wait("document.querySelectorAll('.thumb .mark').length === 4")
-    tab.run("document.querySelector('#use-open').click()")
-    tab.wait("document.querySelector('#use').open")
-    lines = tab.run("document.querySelector('#use pre').textContent")
-    book = look_book.book(**yaml.safe_load(lines))
-    for name in book.import_annotations:
-        import_annotations.run(book, name, Log())
-    stored = {
-        name: SupervisionStore(Path(f"work/made/supervision/drawn_{name}"))[ODD]
-        for name in ("points", "boxes", "scribbles")
-    }
-    assert np.argwhere(stored["points"].seeds != UNLABELLED).tolist() == [[30, 10]]
-    assert stored["points"].seeds[30, 10] == 2
-    assert stored["boxes"].boxes.tolist() == [[12, 5, 30, 18]]  # type: ignore[union-attr]
-    seeds = stored["scribbles"].seeds
+    stored = imported(ways_to_use(tab, "4 of 4 images of train are drawn.", "Alone"))[ODD]
+    seeds = stored.seeds
+    assert seeds[30, 10] == 2
+    assert stored.boxes.tolist() == [[12, 5, 30, 18]]  # type: ignore[union-attr]
     assert (seeds[10, 20:41] == 1).all()
     assert (seeds[10:21, 40] == 1).all()
     assert (seeds[35, 5:56] == 0).all()
-    assert set(np.unique(seeds)) == {0, 1, UNLABELLED}
+    assert set(np.unique(seeds)) == {0, 1, 2, UNLABELLED}
+    assert (seeds == 2).sum() == 1
     near = (np.abs(np.arange(HEIGHT) - 10) <= 3)[:, None] & ((np.arange(WIDTH) >= 17) & (np.arange(WIDTH) <= 43))[None]
     near |= ((np.arange(HEIGHT) >= 7) & (np.arange(HEIGHT) <= 23))[:, None] & (np.abs(np.arange(WIDTH) - 40) <= 3)[None]
     assert not (seeds[~near] == 1).any()
-    tab.run("document.querySelector('#use').close()")
 
 
 def test_erase_undo_redo(tab: Tab) -> None:
     open_image(tab, "t2")
-    before = text(tab, "#counts")
+    before = marks(tab)
     tab.press("b")
     tab.press("1")
     tab.drag(*on_screen(tab, (10, 10), (30, 30)))
     tab.press("s")
     tab.drag(*on_screen(tab, (50.5, 20.5), (55.5, 20.5)))
-    drawn = text(tab, "#counts")
+    drawn = marks(tab)
     tab.press("e")
     tab.drag(*on_screen(tab, (10, 20)))  # the box's border
     tab.drag(*on_screen(tab, (49, 20.5), (57, 20.5)))
     assert text(tab, "#counts").split(",")[1] == before.split(",")[1]
     for _ in range(2):
         tab.run("document.querySelector('#undo').click()")
-    assert text(tab, "#counts") == drawn
+    assert marks(tab) == drawn
     for _ in range(2):
         tab.run("document.querySelector('#undo').click()")
-    assert text(tab, "#counts") == before
-    assert tab.run("document.querySelector('#save').disabled")
+    assert marks(tab) == before
     tab.run("document.querySelector('#redo').click()")
-    assert not tab.run("document.querySelector('#save').disabled")
+    assert marks(tab) != before
     tab.run("document.querySelector('#undo').click()")
+    tab.wait("document.querySelector('#save').disabled")
+
+
+def test_a_dropped_image_has_none_of_the_marks_before(tab: Tab) -> None:
+    open_image(tab, "t2")
+    draw_point(tab, 3.5, 30.5)
+    is_saved(tab)
+    drop(tab)
+    assert tab.run("document.querySelectorAll('#stage .dot').length") == 0
+
+
+def test_zoom_keeps_the_place(tab: Tab) -> None:
+    open_image(tab, "t0")
+    x, y = on_screen(tab, (50, 30))[0]
+    for _ in range(3):
+        tab.send("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=-100, modifiers=2)
+    tab.wait("document.querySelector('#stage').offsetWidth > 1.5 * document.querySelector('#frame').clientWidth")
+    after = on_screen(tab, (50, 30))[0]
+    assert abs(after[0] - x) < 3
+    assert abs(after[1] - y) < 3
+    tab.press("Home")
+    tab.wait("document.querySelector('#stage').offsetWidth <= document.querySelector('#frame').clientWidth")
+
+
+def marks(tab: Tab) -> str:
+    """How many marks there are; not whether they are saved."""
+    return text(tab, "#counts").partition(".")[0]
 
 
 def test_layers_and_keys(tab: Tab) -> None:
@@ -249,7 +342,8 @@ def test_filters_are_kept_in_the_address(tab: Tab, site: Site) -> None:
     assert tab.run("document.querySelector('#find').value") == "2"
 
 
-def test_drop_an_image(tab: Tab) -> None:
+def drop(tab: Tab) -> None:
+    """Drop an image file on the page, and wait for its mask."""
     content = Path("work/made/catalogues/made/images/4.png").read_bytes()
     tab.run(
         f"""(() => {{
@@ -260,12 +354,19 @@ def test_drop_an_image(tab: Tab) -> None:
         }})()"""
     )
     tab.wait("document.querySelector('#prediction table')", 120)
+
+
+def test_drop_an_image(tab: Tab) -> None:
+    drop(tab)
     assert tab.run("document.querySelector('#image-title').textContent") == "new.png"
     assert tab.run("document.querySelector('#draw-panel').hidden")
     rows = tab.run("[...document.querySelectorAll('#prediction tbody tr')].map(one => one.textContent)")
     assert any("background" in row for row in rows)
     tab.wait("[...document.querySelectorAll('#stage img')].every(one => one.complete && one.naturalWidth)")
     assert tab.run("document.querySelectorAll('#stage img.layer').length") == 1
+    saved = tab.run("document.querySelector('#download').href").partition(",")[2]
+    mask = Image.open(io.BytesIO(base64.b64decode(saved)))
+    assert (mask.size, mask.mode, tab.run("document.querySelector('#download').download")) == ((60, 40), "P", "new.png")
     tab.run("document.querySelector('[data-layer=\"predicted unsure\"]').click()")
     tab.wait("document.querySelectorAll('#stage img.heat').length === 1")
 

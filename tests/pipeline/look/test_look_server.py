@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -65,7 +66,7 @@ def test_a_page_of_images_and_its_pictures(client: TestClient) -> None:
     assert client.get("assets/look.css").headers["content-type"].startswith("text/css")
     overview = client.get("api/overview").json()
     assert [one["name"] for one in overview["sets"][0]["classes"]] == list(made_book.CLASSES)
-    page = client.get("api/page", params={"set": "made", "split": "train"}).json()
+    assert (page := client.get("api/page", params={"set": "made", "split": "train"}).json())["drawn"] == 0
     assert [item["id"] for item in page["items"]] == list(made_book.IDS["train"])
     for kind in ("thumbnail", "photo"):
         answer = client.get(f"api/{kind}", params={"set": "made", "id": ODD})
@@ -101,31 +102,65 @@ def test_a_stage_that_ran_again_is_read_again(client: TestClient, made: Book) ->
     assert "truth" in str(client.get("api/image", params={"set": "made", "id": "t0"}).json()["layers"])
 
 
+def used(client: TestClient, split: str = "train") -> dict[str, Any]:
+    answer: dict[str, Any] = client.get("api/use", params={"set": "made", "split": split}).json()
+    return answer
+
+
 def test_what_is_drawn_is_what_import_annotations_reads(client: TestClient) -> None:
     for id in made_book.IDS["train"]:
         assert save(client, id, **MARKS).status_code == 200
-    use = client.get("api/use", params={"set": "made", "split": "train"}).json()
+    use = used(client)
     assert [count["images"] for count in use["counts"]] == [4, 4, 4]
-    import yaml
+    assert [way["title"] for way in use["ways"]] == ["Over 'tags'", "Alone"]
+    entries = yaml.safe_load(use["ways"][0]["lines"])
+    assert list(entries["train"]) == ["net_drawn"]
+    assert entries["overlay_labels"]["with_drawn"] == {"data": "made", "supervision": "tags", "over": "drawn"}
+    book = look_book.book(import_annotations=entries["import_annotations"])
+    import_annotations.run(book, "drawn", Log())
+    stored = SupervisionStore(Path("work/made/supervision/drawn"))[ODD]
+    seeds = np.full(HEIGHT * WIDTH, UNLABELLED, np.uint8)
+    seeds[100:120], seeds[120:125] = 2, 0
+    seeds = seeds.reshape(made_book.SIZE)
+    seeds[4, 3], seeds[39, 59] = 1, 0
+    np.testing.assert_array_equal(stored.seeds, seeds)
+    assert (stored.boxes.tolist(), stored.box_classes.tolist()) == ([[1, 2.5, 10, 20]], [2])  # type: ignore[union-attr]
+    again = used(client_of(look_book.desk(book)))
+    assert ([count["entry"] for count in again["counts"]], again["refusing"]) == (["drawn"] * 3, [])
+    assert [way["lines"] for way in again["ways"]] == [""]
 
-    entries = yaml.safe_load(use["lines"])
-    book = look_book.book(**entries)
-    for name in entries["import_annotations"]:
-        import_annotations.run(book, name, Log())
-    stored = {
-        name: SupervisionStore(Path("work/made/supervision") / name)[ODD] for name in entries["import_annotations"]
-    }
-    points = np.full(made_book.SIZE, UNLABELLED, np.uint8)
-    points[4, 3], points[39, 59] = 1, 0
-    np.testing.assert_array_equal(stored["drawn_points"].seeds, points)
-    strokes = np.full(HEIGHT * WIDTH, UNLABELLED, np.uint8)
-    strokes[100:120], strokes[120:125] = 2, 0
-    np.testing.assert_array_equal(stored["drawn_scribbles"].seeds.ravel(), strokes)
-    boxes = stored["drawn_boxes"]
-    assert (boxes.boxes.tolist(), boxes.box_classes.tolist()) == ([[1, 2.5, 10, 20]], [2])  # type: ignore[union-attr]
-    assert (
-        client_of(look_book.desk(book)).get("api/use", params={"set": "made", "split": "train"}).json()["lines"] == ""
-    )
+
+def test_a_few_drawn_images_can_be_used(client: TestClient) -> None:
+    assert used(client)["ways"] == []
+    for id in ("t2", ODD):
+        assert save(client, id, **MARKS).status_code == 200
+    assert save(client, "v0", **MARKS).status_code == 200
+    use = used(client)
+    assert (use["drawn"], use["total"]) == (2, 4)
+    titles = [way["title"] for way in use["ways"]]
+    assert titles == ["Over 'tags'", "Left out", "Tags alone", "Without an object"]
+    sizes = {}
+    for way in use["ways"]:
+        entries = yaml.safe_load(way["lines"])
+        book = look_book.book(**{verb: {**getattr(made_book.book(), verb), **new} for verb, new in entries.items()})
+        import_annotations.run(book, "drawn", Log())
+        store = SupervisionStore(Path("work/made/supervision/drawn"))
+        sizes[way["title"]] = [int((item.seeds != UNLABELLED).sum()) for _, item in store]
+    assert sizes == dict(zip(titles, [[27, 27], [27, 27], [0, 27, 27, 0], [2400, 27, 27, 2400]], strict=True))
+    entry = entries["import_annotations"]["drawn"]
+    del entry["options"]
+    asked = used(client_of(look_book.desk(look_book.book(import_annotations={"drawn": entry}))))
+    assert asked["refusing"] == ["drawn"]
+
+
+def test_a_book_of_blocks_gets_a_block(client: TestClient) -> None:
+    Path("book.yaml").touch()
+    assert save(client, ODD, boxes=MARKS["boxes"]).status_code == 200
+    ways = used(client)["ways"]
+    block = yaml.safe_load(ways[0]["lines"])["drawn"]
+    assert list(block) == ["import_annotations", "overlay_labels", "train", "predict_masks"]
+    assert ways[0]["commands"][0].endswith("expand")
+    assert list(yaml.safe_load(ways[1]["lines"])["drawn"]) == ["import_annotations"]  # boxes name no pixel's class
 
 
 def test_a_drawing_comes_back_and_can_be_taken_away(client: TestClient) -> None:
@@ -163,6 +198,8 @@ def test_rows_of_others_stay(client: TestClient) -> None:
 def test_two_windows_do_not_write_over_each_other(client: TestClient) -> None:
     old = drawing(client, "t0")["version"]
     assert save(client, "t0", points=MARKS["points"]).status_code == 200
+    same = {"points": MARKS["points"], "version": old}  # of a page that did not hear the answer
+    assert client.put("api/drawing", params={"set": "made", "id": "t0"}, json=same).status_code == 200
     late = client.put("api/drawing", params={"set": "made", "id": "t0"}, json={"points": [], "version": old})
     assert late.status_code == 409
     assert len(drawing(client, "t0")["points"]) == 2
@@ -303,8 +340,11 @@ def test_a_plain_folder_of_images(tmp_path: Path) -> None:
     body = {"boxes": [{"label": 1, "x1": 1, "y1": 1, "x2": 9, "y2": 9}], "version": version}
     assert client.put("api/drawing", params=query, json=body).status_code == 200
     assert (tmp_path / "farm" / "boxes.csv").read_text() == "image,class,x1,y1,x2,y2\nb,cow,1,1,9,9\n"
-    (command,) = client.get("api/use", params={"set": "farm", "split": "images"}).json()["commands"]
-    assert command.endswith("--option 'classes: [cow, dog]'")
+    ways = client.get("api/use", params={"set": "farm", "split": "images"}).json()["ways"]
+    ends = [way["commands"][0].partition("farm ")[2] for way in ways]
+    assert ends == [
+        f"--option 'classes: [cow, dog]' --option 'unannotated: {how}'" for how in ("left_out", "background")
+    ]
 
 
 def test_a_file_of_another_form_is_not_written_to(client: TestClient) -> None:

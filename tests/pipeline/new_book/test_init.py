@@ -124,6 +124,19 @@ def test_labels_without_tags_cover_the_training_images(data: Path) -> None:
         survey(data)
 
 
+def test_labels_of_a_few_images_are_taken_where_it_is_said_what_the_others_are(data: Path) -> None:
+    (data / "points.csv").write_text("image,class,x,y\ni 0é.jpg,cow,1,1\ni 5é.jpg,cat,1,1\n")
+    book = written(data, options={"unannotated": "unlabelled"})
+    assert book.import_annotations["points"].options == {"unannotated": "unlabelled"}
+    assert (book.train["classifier"].supervision, book.export_cams["cam"].supervision) == ("tags", "points")
+    (data / "tags.csv").unlink()
+    (data / "boxes.csv").write_text("image,class,x1,y1,x2,y2\ni 0é.jpg,cow,1,1,9,9\n")
+    with pytest.raises(DataError, match="--option 'unannotated: left_out'"):
+        survey(data)
+    several = written(data, options={"unannotated": "left_out"}, book="recipes/several")
+    assert several.import_annotations["mixture"].options == {"unannotated": "left_out"}
+
+
 def test_clicks_label_regions_and_stay_in_the_cams(data: Path) -> None:
     assert not written(data, book="recipes/plain").export_cams["cam"].keep_labels
     (data / "points.csv").write_text("image,class,x,y\n" + "\n".join(f"i {k}é.jpg,cow,1,1" for k in range(12)))

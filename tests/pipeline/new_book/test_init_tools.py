@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,7 @@ def test_one_export_of_several_by_its_file(data: Path) -> None:
 
 def test_images_without_a_shape_are_asked_for(data: Path) -> None:
     cvat(data, IDS[:4])
-    with pytest.raises(DataError, match=r"`unannotated: unlabelled`.*\n.*--option 'unannotated: unlabelled'"):
+    with pytest.raises(DataError, match=r"`unannotated: left_out`.*\n.*--option 'unannotated: left_out'"):
         written(data)
     assert not Path("recipes/farm").exists()
     book = written(data, options={"unannotated": "background"})
@@ -130,3 +132,81 @@ def test_an_export_that_does_not_go_with_the_table_of_tags_is_left_out(data: Pat
     (data / "SegmentationClass").mkdir()
     Image.new("L", (96, 64)).save(data / "SegmentationClass" / "q0.png")
     assert survey(data).tags == "tags.csv"
+
+
+def archive_of(folder: Path, path: Path, prefix: str = "") -> Path:
+    """A ZIP archive of all files below a folder, and what a Mac adds to it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{prefix}{file.relative_to(folder).as_posix()}")
+        archive.writestr(f"__MACOSX/{prefix}._x.png", b"x")
+    return path
+
+
+def test_an_export_that_is_still_an_archive(tmp_path: Path, data: Path) -> None:
+    cvat(data, IDS)
+    archive = archive_of(data, tmp_path / "Task 1.zip", "task/")
+    book = written(archive)
+    assert Path("recipes/task_1").is_dir()
+    assert book.prepare["mine"].root == "data/task_1_unpacked/task"
+    assert book.import_annotations["cvat"].file == "data/task_1_unpacked/task/annotations.xml"
+    assert sorted(path.name for path in Path("data/task_1_unpacked").iterdir()) == ["task"]
+    with pytest.raises(ConfigurationError, match="is there already"):
+        written(archive)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (
+            {"annotations.xml": "<annotations/>"},
+            "found no images in it. Remedy: unpack it into the folder of the images",
+        ),
+        ({"../../x.png": "x"}, "expected files within one folder, found '../../x.png'"),
+        ({"C:/x.png": "x"}, "expected files within one folder"),
+        (None, "found a damaged or locked one"),
+    ],
+)
+def test_archives_that_are_refused_leave_nothing(tmp_path: Path, content: dict[str, str] | None, found: str) -> None:
+    path = tmp_path / "a.zip"
+    if content is None:
+        path.write_bytes(b"PK\x03\x04 and no more")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in content.items():
+                archive.writestr(name, text)
+    with pytest.raises(DataError, match=re.escape(found)):
+        written(path)
+    assert not Path("data/a_unpacked").exists()
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.new_book.archive.ALWAYS_TAKEN", 1000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.png", bytes(1_000_000))
+    with pytest.raises(DataError, match="unpacks to at most 100 times"):
+        written(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        (
+            "export.ndjson",
+            '{"data_row": {}, "projects": {}}\n{"data_row": {}}\n',
+            "export.ndjson and its like: an export of",
+        ),
+        ("labels.zip", "PK", "labels.zip and its like: a ZIP archive. Remedy: unpack it."),
+        (
+            "images/_classes.csv",
+            "Pixel Value, Class\n0, background\n",
+            "images/_classes.csv and its like: Roboflow's masks",
+        ),
+    ],
+)
+def test_an_export_that_is_not_read_is_named(data: Path, name: str, content: str, found: str) -> None:
+    (data / name).write_text(content)
+    with pytest.raises(DataError, match=f"expected a CSV of tags(.|\n)*Found, and not read: {re.escape(found)}"):
+        survey(data)

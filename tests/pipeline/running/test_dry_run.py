@@ -183,12 +183,12 @@ def test_accumulated_parts_keep_their_size(
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("rtc", ("segmentation_start", "transform_start")),
-        ("one_stage", ("pretrain",)),
-        ("afa", ("pretrain",)),
-        ("toco", ("pretrain",)),
+        ("rtc", ("segmentation_start", "transform_start", "noise_start")),
+        ("one_stage", ("pretrain", "noise_start")),
+        ("afa", ("pretrain", "noise_start")),
+        ("toco", ("pretrain", "noise_start")),
         ("dupl", ("pretrain", "noise_start")),
-        ("weclip_plus", ("affinity_start", "own_labels")),
+        ("weclip_plus", ("affinity_start", "own_labels", "noise_start")),
     ],
 )
 def test_losses_that_begin_late_begin_at_once(method: str, options: tuple[str, ...]) -> None:

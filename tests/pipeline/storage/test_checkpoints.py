@@ -48,7 +48,7 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loaded_method_answers_as_the_saved_one(tmp_path: Path, name: str) -> None:
-    patches = name in ("clip_es", "dupl", "toco", "weclip", "weclip_plus")
+    patches = name in ("clip_es", "dupl", "excel", "toco", "weclip", "weclip_plus")
     options = {"output_stride": 16 if patches else 8, **NEEDED.get(name, {})}
     method = small(name, **options)
     method.backbone.mean.fill_(0.25)

@@ -113,7 +113,7 @@ def _own_disk(size: str) -> None:
     place.mkdir()
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
-    for name in (WORK.parts[0], "params.yaml"):
+    for name in (WORK.parts[0], "params.yaml", "points.csv"):
         source = Path(name)
         shutil.copytree(source, place / name) if source.is_dir() else shutil.copy(source, place)
     os.chdir(place)

@@ -16,12 +16,14 @@ import torch
 import yaml
 
 from models.errors import DataError, Weak2MaskError
-from models.structures import Supervision
+from models.structures import Proposals, Supervision
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.results.tables.evaluations import read_metrics
 from pipeline.results.tables.freshness import Record
 from pipeline.storage.checkpoints import Card, read_checkpoint, write_checkpoint
+from pipeline.storage.header import Header
+from pipeline.storage.proposals import ProposalStore
 from pipeline.storage.resume import Resume
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.tracking.log import dvc_md5
@@ -91,6 +93,7 @@ def _good(name: str) -> str:
 def _artefacts() -> dict[str, Kind]:
     """One artefact of each kind below the working folder."""
     catalogue = made_book.make(made_book.book(), stages=("cams/cam", "supervision/pseudo", "masks/net", "evaluate"))
+    _write_proposals(catalogue)
     state = {f"layer{k}.weight": torch.randn(4, 3, generator=torch.Generator().manual_seed(k)) for k in range(3)}
     write_checkpoint(WORK / "checkpoints" / "net", state, Card("classifier", {"width": 0.5}, catalogue.class_names))
     resume = Resume(WORK / "state", every_seconds=0)
@@ -103,11 +106,25 @@ def _artefacts() -> dict[str, Kind]:
         "ground truth": Kind(WORK / "ground_truth" / "made", _truth),
         "cams": Kind(WORK / "cams" / "cam", lambda place: _store(CamStore(place))),
         "supervision": Kind(WORK / "supervision" / "pseudo", lambda place: _store(SupervisionStore(place))),
+        "proposals": Kind(WORK / "proposals" / "regions", lambda place: _store(ProposalStore(place))),
         "masks": Kind(WORK / "masks" / "net", lambda place: _store(MaskStore(place))),
         "checkpoint": Kind(WORK / "checkpoints" / "net", _checkpoint),
         "resume state": Kind(resume.path, lambda place: _text(Resume(place.parent).load())),
         "evaluation": Kind(metrics, _evaluation),
     }
+
+
+def _write_proposals(catalogue: Catalogue) -> None:
+    """Two masks for each training image."""
+    ids, (height, width) = catalogue.ids("train"), made_book.SIZE
+    head = Header(ids, (made_book.SIZE,) * len(ids), catalogue.class_names, catalogue.digest)
+    masks = np.zeros((2, height, width), np.bool_)
+    masks[0, 3:20, 5:30], masks[1, 1:-1, 1::2] = True, True
+    item = Proposals(masks, np.array([0.25, 1], np.float32))
+    writer = ProposalStore.create(WORK / "proposals" / "regions", head)
+    for shard in range(writer.count):
+        writer.write(shard, [item] * len(writer.shard_ids(shard)))
+    writer.finish()
 
 
 def _catalogue(place: Path) -> str:
@@ -126,6 +143,8 @@ def _store(store: Any) -> str:
 
 
 def _plain(item: Any) -> Any:
+    if isinstance(item, Proposals):
+        return [item.masks, item.scores]
     if isinstance(item, Supervision):
         return [item.tags, item.seeds, item.boxes, item.box_classes, item.segments]
     return [item.classes, item.scores, item.size, item.instances] if hasattr(item, "scores") else item
@@ -158,8 +177,9 @@ def _text(value: Any) -> str:
 
 CASES = {
     "byte": Case(
-        "One bit of a catalogue (and its images), ground truth (and its masks), supervision, CAM store, mask store, "
-        "checkpoint, resume state or evaluation is flipped: reading all of it is refused, or gives what was written",
+        "One bit of a catalogue (and its images), ground truth (and its masks), supervision, CAM store, proposals, "
+        "mask store, checkpoint, resume state or evaluation is flipped: reading all of it is refused, or gives what "
+        "was written",
         trial,
         quick=2,
         long=250,

@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.book.artifacts import VERBS
+from pipeline.running.times import FOLDER as TIMES
 from tests.helpers.tiny_graph import ENVIRONMENT as DVC_ENVIRONMENT
 from tests.reliability.book import ROOT, WORK, Tree, content, tree
 from tests.reliability.frame import ENVIRONMENT, Case, Counts
@@ -52,10 +54,16 @@ def _book() -> dict[str, Any]:
     """A part of the small book: made images, a classifier, its CAMs, their score."""
     book = content()
     kept = {
-        "annotate": ["tags"], "train": ["classifier"], "export_cams": ["cam"], "evaluate": ["cam"],
-        "refine_cams": [], "make_pseudo_masks": [], "predict_masks": [], "evaluate_boxes": [],
-    }  # fmt: skip
-    return book | {section: {name: book[section][name] for name in names} for section, names in kept.items()}
+        "annotate": ["tags"],
+        "train": ["classifier"],
+        "export_cams": ["cam"],
+        "evaluate": ["cam"],
+    }
+    return book | {
+        verb: {name: book[verb][name] for name in kept.get(verb, ())}
+        for verb in VERBS
+        if verb not in ("prepare", "import_weights")
+    }
 
 
 def _reference(book: dict[str, Any]) -> tuple[Tree, float]:
@@ -68,7 +76,8 @@ def _reference(book: dict[str, Any]) -> tuple[Tree, float]:
 
 
 def _artefacts(folder: Path) -> Tree:
-    return tree(folder / WORK)
+    """All below the work folder but the seconds that stages took, which no run repeats."""
+    return {path: digest for path, digest in tree(folder / WORK).items() if Path(path).parts[0] != TIMES}
 
 
 def _project(folder: Path, book: dict[str, Any]) -> Path:

@@ -21,18 +21,20 @@ from pipeline.compute.scratch import SCRATCH
 from tests.pipeline.compute.test_engines import _free_port
 from tests.reliability.every_verb import make, write_book
 from tests.reliability.flatness import held, require_flat, watched
-from tests.reliability.frame import Case
+from tests.reliability.frame import Case, Counts
 from tests.test_end_to_end import ENVIRONMENT, ROOT, project, small_book
 
 CHEAP = (("refine_cams", "cam_crf"), ("make_pseudo_masks", "cam_crf"), ("evaluate", "pseudo_masks"))
-SEEDS, RUNS, IMAGES = 5, 50, 20_000
+SHARE = float(os.environ.get("SOAK", "1"))
+"""Of the full sizes: a smaller soak says how much more is held after each run, with less certainty."""
+SEEDS, LOOKS, RUNS, IMAGES = (max(2, round(SHARE * full)) for full in (5, 60, 50, 20_000))
 
 
-def stages(number: int) -> Mapping[str, int]:
+def stages(number: int) -> Counts:
     """Stages of a small book in one process, again and again: the cheap ones in the first trial, later CAMs too."""
     os.environ |= {"WEAK2MASK_ENGINE": "here", "WEAK2MASK_DEVICE": "cpu"}
     torch.set_num_threads(1)
-    repeated, looks = ((("export_cams", "cam"), *CHEAP), 60) if number else (CHEAP, 4)
+    repeated, looks = ((("export_cams", "cam"), *CHEAP), LOOKS) if number else (CHEAP, 4)
     book = write_book()
     for node in dict.fromkeys(node for entry in CHEAP for node in ancestors(book, *entry)):
         make(book, *node)
@@ -42,11 +44,10 @@ def stages(number: int) -> Mapping[str, int]:
         seen.append(held(os.getpid(), [SCRATCH]))
     assert len(hashes) == 1
     assert not list(Path().rglob("*.partial"))
-    require_flat(seen, megabytes=20)
-    return {"stages": looks * len(repeated)}
+    return {"stages": looks * len(repeated), **require_flat(seen, megabytes=20)}
 
 
-def toy(number: int) -> Mapping[str, int]:
+def toy(number: int) -> Counts:
     """The root book under five seeds, one run after another in one project."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     folder = project(Path.cwd() / "toy", content)
@@ -58,12 +59,11 @@ def toy(number: int) -> Mapping[str, int]:
         done = _weak2mask(folder, "run")
         assert done.returncode == 0, done.stdout + done.stderr
         seen.append(held(os.getpid(), [folder / SCRATCH / "checkpoints", folder / SCRATCH / "tasks"]))
-    require_flat(seen, megabytes=5)
     assert not list((folder / "work").rglob(".partial*"))
-    return {"runs": SEEDS}
+    return {"runs": SEEDS, **require_flat(seen, megabytes=5)}
 
 
-def deployment(number: int, runs: int = RUNS) -> Mapping[str, int]:
+def deployment(number: int, runs: int = RUNS) -> Counts:
     """Runs of a deployment that ``serve`` offers, on a server of its own."""
     folder = project(Path.cwd() / "toy", small_book())
     port = _free_port()
@@ -76,12 +76,13 @@ def deployment(number: int, runs: int = RUNS) -> Mapping[str, int]:
         for _ in range(runs):
             _start_and_wait(folder, environment)
             seen.append((held(server), held(serving, [folder / SCRATCH / "tasks"])))
-    for process in zip(*seen, strict=True):
-        require_flat(process, megabytes=30)
-    return {"runs": runs}
+    measured = {}
+    for name, process in zip(("server", "serve"), zip(*seen, strict=True), strict=True):
+        measured |= {f"{name}: {what}": text for what, text in require_flat(process, megabytes=30).items()}
+    return {"runs": runs, **measured}
 
 
-def export(number: int, images: int = IMAGES) -> Mapping[str, int]:
+def export(number: int, images: int = IMAGES) -> Counts:
     """CAMs of many small images, written by two processes."""
     _write_images(Path("photos"), images)
     content = small_book()
@@ -98,8 +99,7 @@ def export(number: int, images: int = IMAGES) -> Mapping[str, int]:
     ):
         assert process.wait() == 0
     started = len(seen) // 4  # the processes load their libraries
-    require_flat(seen[started:-1], megabytes=60)
-    return {"images": images}
+    return {"images": images, **require_flat(seen[started:-1], megabytes=60)}
 
 
 def _write_images(folder: Path, count: int) -> None:
