@@ -29,8 +29,10 @@ STARTING_HEAD = """
 ## What starting costs
 
 CPU seconds of commands that do little, on the toy book when it has run: the best of the rounds, and their median. They
-are user and system time of a process with one thread, its children included. A floor is what the libraries behind a
-command cost alone in the same rounds. `dvc repro` reads every dvc.yaml of the project before it runs a stage, here
+are user and system time of a process with one thread, its children included. Loops are the best divided by that of
+`python loop`, which is the same work on every machine: by them figures of two machines compare. A target is in CPU
+seconds of a machine on which the loop takes 0.35 s. A floor is what the libraries behind a command cost alone in the
+same rounds. `dvc repro` reads every dvc.yaml of the project before it runs a stage, here
 those of all the books; `python -m benchmarks.startup PROJECT` measures.
 
 """
@@ -51,14 +53,19 @@ def starting_text(record: Record) -> str:
             f"`{name}`",
             f"{row['best']:.2f}",
             f"{row['median']:.2f}",
+            f"{row['loops']:.1f}" if "loops" in row else "",
             "" if row["target"] is None else f"{row['target']:.1f}",
             "" if row.get("floor") is None else f"{row['floor']:.2f} ({', '.join(row['floor_of'])})",
         ]
         for name, row in record["cpu_seconds"].items()
     ]
-    versions = [f"{name} `{value}`" for name, value in record.items() if name not in ("cpu_seconds", "cores", "rounds")]
+    versions = [
+        f"{name} `{value}`"
+        for name, value in record.items()
+        if name not in ("cpu_seconds", "cores", "rounds", "loop_seconds")
+    ]
     made = f"\n\n{record['rounds']} rounds, {record['cores']} cores, {', '.join(versions)}.\n"
-    return STARTING_HEAD + table(["command", "best", "median", "target", "floor"], rows) + made
+    return STARTING_HEAD + table(["command", "best", "median", "loops", "target", "floor"], rows) + made
 
 
 def read(folder: Path) -> list[Record]:

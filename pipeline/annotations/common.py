@@ -8,7 +8,6 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
-from skimage.measure import label
 
 from models.structures import BACKGROUND, IGNORE, UNLABELLED, Mask
 from stages.annotate import AnnotationSource
@@ -61,6 +60,8 @@ def objects(mask: Mask, instances: npt.NDArray[np.int32] | None, min_area: int) 
 
 
 def _pieces(mask: Mask) -> list[Region]:
+    from skimage.measure import label  # here: tags and annotation files have no need of it
+
     numbers = label(np.where(mask == IGNORE, BACKGROUND, mask), background=BACKGROUND, connectivity=2)
     return _objects(mask, numbers)
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
-from scipy.optimize import linear_sum_assignment
 
 from models.structures import IGNORE
 from pipeline.problems.notices import Notice, first_of
@@ -112,6 +111,8 @@ def _by_assignment(num_classes: int, values: Sequence[int], images: Sequence[Lab
     """The value of each class that agrees with its tags in most images, where no other choice agrees as well."""
     if len(values) < num_classes:
         return
+    from scipy.optimize import linear_sum_assignment  # here: few data sets come this far
+
     tags = np.array([[c in image.tags for c in range(1, num_classes + 1)] for image in images])
     shown = np.array([[value in image.values for value in values] for image in images])
     agreement = _both(tags, shown) + _both(~tags, ~shown)  # [C, values]: images in which both are, or neither is

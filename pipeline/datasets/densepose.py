@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from models.errors import ConfigurationError, DataError, closest
 from pipeline.datasets.listing import Listed, Listing
@@ -113,6 +112,8 @@ def _background(people: list[Mapping[str, Any]], size: tuple[int, int]) -> Itera
         left, top, width, height = person["bbox"]
         free[max(int(top), 0) : int(np.ceil(top + height)), max(int(left), 0) : int(np.ceil(left + width))] = False
     if free.any() and not free.all():
+        from scipy.ndimage import distance_transform_edt  # here: no other file of points has need of it
+
         row, column = np.unravel_index(int(distance_transform_edt(free).argmax()), size)
         yield int(row), int(column), 0
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
-from skimage.draw import line
 
 from pipeline.annotations.tools.drawn import Bitmap, Floats, Region, Shape
 from pipeline.datasets import rle
@@ -69,6 +67,9 @@ def stroke_pixels(shape: Shape, size: tuple[int, int], width: float) -> Region:
     """The pixels of a stroke in an image of (H, W): those nearer to a pixel of its line than half its width."""
     if shape.bitmap is not None:
         return area_pixels(shape, size)
+    from scipy.ndimage import distance_transform_edt  # here: few files have strokes
+    from skimage.draw import line
+
     region = np.zeros(size, bool)
     limit = np.array([size[1] - 1, size[0] - 1])
     at = np.clip(np.floor(in_pixels(shape.outline, shape.shares, size)), 0, limit).astype(int)

@@ -149,6 +149,16 @@ def test_a_quick_command_imports_nothing_heavy(typed: str, too_heavy: set[str]) 
     assert run_program(sys.executable, "-c", code).stderr.strip() == "set()"
 
 
+def test_a_stage_imports_what_it_computes_with_and_no_more() -> None:
+    """Its process, its workers and their fork server all pay for what a binder imports."""
+    verbs = {*VERBS} - {"import_weights", "train"}
+    code = (
+        f"import sys; [__import__(f'pipeline.binders.{{verb}}') for verb in {sorted(verbs)!r}]\n"
+        f"print({HEAVY!r} & set(sys.modules))"
+    )
+    assert run_program(sys.executable, "-c", code).stdout.strip() == "set()"
+
+
 def test_a_command_is_built_without_the_others() -> None:
     built = {name: [*app_for(name.split()).registered_commands] for name in ("check", "export_cams cam --book .")}
     assert [command.name or command.callback.__name__ for [command] in built.values()] == ["check", "export_cams"]  # type: ignore[union-attr]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from models.errors import DataError, TransientError
 from pipeline.compute.chunks import map_chunks
+from pipeline.compute.engines.fork_server import pickled
 
 
 def _square(chunk: int) -> int:
@@ -43,6 +46,53 @@ def test_workers_compute_with_one_thread_and_leave_the_environment_alone(monkeyp
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert map_chunks(_threads, [0], "threads", workers=1) == [(1, "1")]
     assert os.environ["OMP_NUM_THREADS"] == "2"
+
+
+def _variable(chunk: int) -> str | None:
+    return os.environ.get("WEAK2MASK_OF_A_TEST")
+
+
+def test_workers_have_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("one", "two"):
+        monkeypatch.setenv("WEAK2MASK_OF_A_TEST", value)
+        assert map_chunks(_variable, [0], "variables", workers=1) == [value]
+    monkeypatch.delenv("WEAK2MASK_OF_A_TEST")
+    assert map_chunks(_variable, [0], "variables", workers=1) == [None]
+
+
+LOADED = """
+import os
+
+PROCESS = os.getpid()
+
+
+def processes(chunk):
+    return PROCESS, os.getppid(), os.getpid()
+"""
+RUN = """
+import os, loaded
+from pipeline.compute.chunks import map_chunks
+
+if __name__ == "__main__":
+    for imported, parent, worker in map_chunks(loaded.processes, range(4), "parts", workers=2):
+        assert imported == parent != os.getpid() and worker not in (parent, os.getpid()), (imported, parent, worker)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forks on Linux only")
+def test_what_a_task_needs_is_imported_once_for_all_workers(tmp_path: Path) -> None:
+    (tmp_path / "loaded.py").write_text(LOADED)
+    (tmp_path / "run.py").write_text(RUN)
+    folders = os.pathsep.join((str(tmp_path), str(Path.cwd())))
+    variables = os.environ | {"PYTHONPATH": folders, "WEAK2MASK_ENGINE": ""}
+    done = subprocess.run([sys.executable, tmp_path / "run.py"], env=variables, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_a_pickled_task_names_its_modules(tmp_path: Path) -> None:
+    _, modules = pickled(partial(_write_or_fail, tmp_path))
+    assert modules >= {__name__, "functools", "pathlib"}
+    assert not modules & {"torch", "numpy"}
 
 
 def test_a_failing_chunk_raises_its_own_error_and_the_others_are_kept(tmp_path: Path) -> None:
