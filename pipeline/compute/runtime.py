@@ -165,6 +165,6 @@ def be_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses deterministic mode
     import torch
 
-    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports the compiler: 150 MB, a second
+    torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, hides mistakes
     torch.backends.cudnn.benchmark = False
