@@ -74,6 +74,9 @@ def test_images_without_a_shape_are_asked_for(data: Path) -> None:
     assert not Path("recipes/farm").exists()
     book = written(data, options={"unannotated": "background"})
     assert book.import_annotations["cvat"].options == {"unannotated": "background"}
+    few = written(data, options={"unannotated": "left_out"}, book="recipes/few")
+    assert book.train["classifier"].loader["batch_size"] == len(IDS)
+    assert few.train["classifier"].loader["batch_size"] == 4  # else no batch could be filled
     with pytest.raises(ConfigurationError, match="Did you mean 'unannotated'"):
         written(data, options={"unanotated": "background"}, book="recipes/other")
 
