@@ -16,8 +16,8 @@ from stages.annotate import AnnotationSource, Annotator
 
 Unannotated = Literal["unlabelled", "background", "left_out"]
 REMEDY = (
-    "`unannotated: left_out` teaches from the others alone, `unannotated: unlabelled` keeps these with their tags, and "
-    "`unannotated: background` says that they have no object"
+    "`unannotated: left_out` teaches from the others alone, `unannotated: unlabelled` keeps these with the "
+    "tags that they have, and `unannotated: background` says that they have no object"
 )
 
 
@@ -84,5 +84,8 @@ def _notices(kind: Any, catalogue: Catalogue, ids: Sequence[str], labelled: set[
     if option == "unlabelled" and without:
         text = f"{some} and stay unlabelled: {first_of(without)}."
         if untagged:
-            text += " Methods that learn from tags take an image without a tag for one without an object."
+            text += (
+                " Methods that learn from tags take an image without a tag for one without an object. Remedy: "
+                "`unannotated: left_out`, or a table of their tags."
+            )
         yield Notice("images_unlabelled", len(without), text)

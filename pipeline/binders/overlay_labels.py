@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from models.errors import DataError
 from models.structures import Supervision
 from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
+from pipeline.problems.notices import first_of
 from pipeline.storage.stores import SupervisionStore
 from stages.overlay_labels import overlay_labels
 
@@ -40,6 +42,13 @@ def run(book: Book, name: str, log: Log) -> None:
         raise DataError(
             f"overlay_labels.{name}: expected images that both have, found none among the {len(lower)} of "
             f"'{entry.supervision}' and the {len(upper)} of '{entry.over}'. Remedy: name labels of one split."
+        )
+    below = set(lower.ids)
+    if dropped := [id for id in upper.ids if id not in below]:
+        warnings.warn(
+            f"overlay_labels.{name}: {len(dropped)} of the {len(upper)} images of '{entry.over}' have no labels in "
+            f"'{entry.supervision}' and are left out: {first_of(dropped)}.",
+            stacklevel=2,
         )
     writer = SupervisionStore.create(
         here.path("supervision", name),

@@ -35,7 +35,7 @@ def of_polygons(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, in
 
     Raises:
         ValueError: one reaches further than :data:`FURTHEST`: pycocotools walks along its whole outline, for which it
-            takes memory without asking whether there is any.
+            takes memory without asking whether there is any. The message says how far.
     """
     from pycocotools import mask as rle
 
@@ -51,7 +51,7 @@ def _check_reach(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], size: t
     height, width = size
     reach = np.maximum(np.abs(x / width - 0.5).max(), np.abs(y / height - 0.5).max())  # nan if one of them is
     if not reach <= FURTHEST:
-        raise ValueError(f"{extent(x, y)}, far beyond an image of {width} x {height}")
+        raise ValueError(extent(x, y))
 
 
 def extent(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:

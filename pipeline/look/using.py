@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any
 
@@ -12,6 +12,7 @@ from models.errors import ConfigurationError
 from pipeline.book.agreement import SOURCE
 from pipeline.book.params import Book
 from pipeline.inference.rounds import Trained, over_labels, segmenter_of, taught_by
+from pipeline.loading.loader_options import LoaderOptions
 from pipeline.look.drawings import Drawings
 from pipeline.look.images import ImageSet
 from pipeline.look.targets import Targets, file_to_edit, free_name, new_entry
@@ -132,8 +133,17 @@ class _Ways:
         if teach is not None and self._segmenter is not None:
             sections |= teach(self._segmenter, self._name, lambda name: f"{name}_{self._name}")
             stage = f"train@{next(iter(sections['train']))}"
+            if option is LEFT_OUT and teach is taught_by:
+                self._fit(sections["train"].values())
         lines = _yaml({self._name: sections} if self._in_blocks else sections)
         return _way(title, note, lines, [*self._expand, self._run(stage)])
+
+    def _fit(self, trainings: Iterable[Plain]) -> None:
+        """Take no larger batches than there are images with labels: they could not be filled."""
+        drawn = len(set().union(*self._there.values()))
+        for entry in trainings:
+            loader = entry.get("loader", {})
+            entry["loader"] = loader | {"batch_size": min(drawn, loader.get("batch_size", LoaderOptions().batch_size))}
 
 
 def _way(title: str, note: str, lines: str, commands: list[str]) -> Plain:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from models.errors import ConfigurationError, DataError
 from pipeline.datasets.folder_images import is_unseen
@@ -64,7 +65,7 @@ def unpack_archive(archive: Path, target: Path, made: list[Path]) -> Path:
     if not has_images(folder):
         raise DataError(
             f"{archive}: expected images and their labels, found no images in it. Remedy: unpack it into the folder of "
-            f"the images (unzip {archive.name} -d FOLDER), and name that folder; or export with images."
+            f"the images (unzip {quote(archive.name)} -d FOLDER), and name that folder; or export with images."
         )
     return folder
 

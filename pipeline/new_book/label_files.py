@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.doors import resolve
 from models.errors import DataError
+from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.build import check_annotations
+from pipeline.annotations.unannotated import kept_ids
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.new_book.layout import ANNOTATIONS
 from pipeline.new_book.tool_exports import ToolExport, export_notes
 from pipeline.new_book.trial import try_annotations
 
@@ -17,6 +22,11 @@ SHAPES = "shapes"
 MARKED = ("points", "scribbles", "mixture")
 PIXELS = {"point", "stroke", "area"}
 """Shapes that label pixels with their class."""
+
+
+def kind_of(name: str) -> str:
+    """The kind of supervision of labels that a book calls so."""
+    return name if name in (*ANNOTATIONS, "mixture") else SHAPES
 
 
 def labels_pixels(name: str, exports: Sequence[ToolExport]) -> bool:
@@ -63,7 +73,7 @@ class LabelFiles:
         for one in exports:
             place = self.data / one.path
             if alone:
-                check_annotations(SHAPES, self.catalogue, self._ids, {"file": str(place), **self.options})
+                check_annotations(SHAPES, self.catalogue, self.ids, {"file": str(place), **self.options})
             try:
                 covers, remark = self._try(SHAPES, place, self.options)
             except DataError as error:
@@ -75,6 +85,17 @@ class LabelFiles:
             kinds |= {one.name: one.path} if covers else {}
         return kinds, notes
 
+    def taught(self, kinds: Mapping[str, str]) -> int:
+        """How many training images the first of these labels teach: ``unannotated: left_out`` leaves some out."""
+        if not kinds or self.options.get("unannotated") != "left_out":
+            return len(self.ids)
+        name, file = next(iter(kinds.items()))
+        options = self.options if kind_of(name) == SHAPES else {"unannotated": "left_out"}
+        annotator = resolve(ANNOTATORS, kind_of(name), "kind of supervision")(file=str(self.data / file), **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said by `found`
+            return len(kept_ids(annotator, self.catalogue, self.ids))
+
     def _together(self, there: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
         """Name -> file of what is there where no file covers the images by itself; empty where it still does not."""
         said = {key: value for key, value in self.options.items() if key == "unannotated"}
@@ -84,8 +105,9 @@ class LabelFiles:
         return {kind: name} if self._try(kind, self.data / name, said)[0] else {}
 
     @property
-    def _ids(self) -> Sequence[str]:
+    def ids(self) -> Sequence[str]:
+        """The training images."""
         return self.catalogue.ids("train")
 
     def _try(self, kind: str, path: Path, options: Mapping[str, Any]) -> tuple[bool, list[str]]:
-        return try_annotations(kind, path, self.catalogue, self._ids, options)
+        return try_annotations(kind, path, self.catalogue, self.ids, options)

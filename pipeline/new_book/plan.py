@@ -59,8 +59,9 @@ def plan_book(survey: Survey, style: Style, backbone: str | None = None) -> Book
         backbone: instead of the style's.
     """
     base = STYLES[style]
-    batch = min(16, survey.train)
-    each = survey.train // batch
+    taught = survey.train if survey.taught is None else survey.taught
+    batch = min(16, taught)
+    each = taught // batch
     first, second = (
         max(least, math.ceil(steps / each)) for steps, least in zip(base.steps, base.least_epochs, strict=True)
     )

@@ -19,7 +19,7 @@ from pipeline.datasets.folder_masks import coverage
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.tag_table import TagTable
 from pipeline.datasets.teachable import teachable_notices, too_many_for_masks
-from pipeline.new_book.label_files import SHAPES, LabelFiles, labels_pixels
+from pipeline.new_book.label_files import SHAPES, LabelFiles, kind_of, labels_pixels
 from pipeline.new_book.layout import (
     ANNOTATIONS,
     MASKS,
@@ -67,6 +67,7 @@ class Survey:
         kinds: name to kind of supervision.
         drawn: names of annotations that label pixels with classes.
         label_options: of exports of labelling tools, and `unannotated`, as the user said.
+        taught: training images that have labels to learn from, where some are left out; None for all of them.
         masks: folder of masks, or None; ``measured`` are the splits that have one for each image.
         options: what else the reader is told, as the user said.
         notes: what the user should know.
@@ -82,6 +83,7 @@ class Survey:
     kinds: dict[str, str] = field(default_factory=dict)
     drawn: tuple[str, ...] = ()
     label_options: Mapping[str, Any] = field(default_factory=dict)
+    taught: int | None = None
     masks: str | None = None
     measured: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -174,9 +176,10 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
         val_fraction=None if named else val_fraction,
         size=size,
         annotations=annotations,
-        kinds={name: name if name in (*ANNOTATIONS, "mixture") else SHAPES for name in annotations},
+        kinds={name: kind_of(name) for name in annotations},
         drawn=tuple(name for name in annotations if labels_pixels(name, exports)),
         label_options=label_options(options or {}),
+        taught=None if tags else max(1, len(splits["train"]) * labels.taught(annotations) // len(labels.ids)),
         masks=masks if any(any(has.values()) for has in masked.values()) else None,
         options={name: value for name, value in given.items() if name not in ("images", "tags", "masks")},
         measured=tuple(name for name, has in masked.items() if has and all(has.values())),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import ValidationError
 
 from models.backbones import BACKBONES
 from models.errors import ConfigurationError, DataError, Weak2MaskError, closest
@@ -69,7 +70,8 @@ def init(
         options: of the reader and of exports: keys of :data:`READER_OPTIONS` and :data:`LABEL_OPTIONS`.
 
     Raises:
-        ConfigurationError: a subfolder of a project, a book or its work folder that is there.
+        ConfigurationError: an unknown option or value, a subfolder of a project, a book or its work folder that is
+            there.
         DataError: what is wrong with the folder, or with the weights.
     """
     made: list[Path] = []
@@ -93,6 +95,7 @@ def _init(
     """:func:`init`; what it makes is added to ``made``."""
     from pipeline.compute.runtime import device, workers
 
+    _check_options(options)
     archive = data if is_archive(data) else None
     data, file = located(data) if archive is None else (data, None)
     folder = Path(book) if book else Path("recipes") / slug(data.resolve().stem if archive else data.resolve().name)
@@ -138,16 +141,31 @@ def reader_options(lines: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _survey(data: Path, options: Mapping[str, Any], file: Path | None) -> Survey:
-    """The survey; where a remedy is an option of the reader or of an export, an error says how to give it."""
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuse unknown names and values (ConfigurationError) as ``check`` does in a book."""
+    from pipeline.annotations import ANNOTATORS
+    from pipeline.book.params import explain
+    from pipeline.book.signatures import options_model
+    from pipeline.datasets import READERS
+
     known = (*READER_OPTIONS, *LABEL_OPTIONS)
     for name in options:
         if name not in known:
             raise ConfigurationError(f"--option: unknown '{name}'.{closest(name, known)}")
+    for target, names in ((READERS["folder"], READER_OPTIONS), (ANNOTATORS["shapes"], LABEL_OPTIONS)):
+        model = options_model(target)
+        try:
+            model.model_validate({name: options[name] for name in names if name in options})
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(f"--option {line.strip()}" for line in explain(error, model))) from None
+
+
+def _survey(data: Path, options: Mapping[str, Any], file: Path | None) -> Survey:
+    """The survey; where a remedy is an option of the reader or of an export, an error says how to give it."""
     try:
         return survey(data, options, file)
     except DataError as error:
-        named = re.search(rf"`({'|'.join(known)})\b([^`]*)`", str(error))
+        named = re.search(rf"`({'|'.join((*READER_OPTIONS, *LABEL_OPTIONS))})\b([^`]*)`", str(error))
         if named is None:
             raise
         value = named[2] or (": labelmap.txt" if named[1] == "labelmap" else ": ...")

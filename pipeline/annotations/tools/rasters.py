@@ -60,7 +60,10 @@ def area_pixels(shape: Shape, size: tuple[int, int]) -> Region:
 
 
 def _filled(outlines: Sequence[Floats], shares: bool, size: tuple[int, int]) -> Region:
-    return rle.of_polygons([in_pixels(outline, shares, size).reshape(-1) for outline in outlines], size)
+    try:
+        return rle.of_polygons([in_pixels(outline, shares, size).reshape(-1) for outline in outlines], size)
+    except ValueError as error:
+        raise ValueError(f"{error}, far beyond an image of {size[1]} x {size[0]}") from None
 
 
 def stroke_pixels(shape: Shape, size: tuple[int, int], width: float) -> Region:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,18 @@ def test_images_that_were_corrected_change_and_others_do_not(catalogue: Catalogu
     for id, item in after:
         expected = np.full(made_book.SIZE, 2) if id in ("t0", "t2") else before[id].seeds
         np.testing.assert_array_equal(item.seeds, expected)
+
+
+def test_drawn_images_without_labels_below_are_counted(catalogue: Catalogue) -> None:
+    corrected(catalogue, "train", ["t0"])
+    path = artifact(book().book.work, "supervision", "pseudo")
+    few = dict(SupervisionStore(path).items(catalogue.ids("train")[:2]))
+    shutil.rmtree(path)
+    writer = SupervisionStore.create(path, header(catalogue, tuple(few)))
+    writer.write(0, list(few.values()))
+    writer.finish()
+    with pytest.warns(UserWarning, match="2 of the 4 images of 'hand' have no labels in 'pseudo' and are left out: "):
+        overlay_labels.run(book(), "mixed", Log())
 
 
 def test_labels_of_other_images_are_refused(catalogue: Catalogue) -> None:

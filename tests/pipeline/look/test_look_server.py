@@ -146,6 +146,8 @@ def test_a_few_drawn_images_can_be_used(client: TestClient) -> None:
         import_annotations.run(book, "drawn", Log())
         store = SupervisionStore(Path("work/made/supervision/drawn"))
         sizes[way["title"]] = [int((item.seeds != UNLABELLED).sum()) for _, item in store]
+        taught = entries.get("train", {}).get("net_drawn", {}).get("loader", {})
+        assert taught == ({"batch_size": 2} if way["title"] == "Left out" else {})  # larger batches could not be filled
     assert sizes == dict(zip(titles, [[27, 27], [27, 27], [0, 27, 27, 0], [2400, 27, 27, 2400]], strict=True))
     entry = entries["import_annotations"]["drawn"]
     del entry["options"]

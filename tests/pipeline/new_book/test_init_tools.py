@@ -74,8 +74,28 @@ def test_images_without_a_shape_are_asked_for(data: Path) -> None:
     assert not Path("recipes/farm").exists()
     book = written(data, options={"unannotated": "background"})
     assert book.import_annotations["cvat"].options == {"unannotated": "background"}
+    few = written(data, options={"unannotated": "left_out"}, book="recipes/few")
+    assert book.train["classifier"].loader["batch_size"] == len(IDS)
+    assert few.train["classifier"].loader["batch_size"] == 4  # else no batch could be filled
     with pytest.raises(ConfigurationError, match="Did you mean 'unannotated'"):
         written(data, options={"unanotated": "background"}, book="recipes/other")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unannotated": "lefft_out"}, "--option unannotated: unknown value 'lefft_out'. Did you mean 'left_out'"),
+        ({"brush": "paint"}, "--option brush: unknown value 'paint'. Valid: areas, strokes"),
+        ({"upright": "perhaps"}, "--option upright: .*found 'perhaps'"),
+        ({"mask_values": 3}, "--option mask_values: .*found 3"),
+        ({"classes": "cat"}, "--option classes: .*found 'cat'"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_the_users_slip(data: Path, options: Any, message: str) -> None:
+    cvat(data, IDS)
+    with pytest.raises(ConfigurationError, match=message):
+        written(data, options=options)
+    assert not Path("recipes/farm").exists()
 
 
 def test_folders_of_splits_as_roboflow_has_them(tmp_path: Path) -> None:
