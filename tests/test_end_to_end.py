@@ -45,7 +45,7 @@ def small_book() -> dict[str, Any]:
 def project(folder: Path, content: dict[str, Any]) -> Path:
     """A clone of the project with another book: the code by link, the DVC repository its own."""
     folder.mkdir()
-    for room in ("pipeline", "stages", "models", "pyproject.toml", "dvc.yaml", ".dvcignore"):
+    for room in ("pipeline", "stages", "models", "pyproject.toml", "prefect.toml", "dvc.yaml", ".dvcignore"):
         (folder / room).symlink_to(ROOT / room)
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=folder, check=True, env=ENVIRONMENT)
