@@ -12,7 +12,7 @@ from pipeline.annotations.geometry import Checked, as_box, as_point, checked_box
 from pipeline.annotations.items import Box, FileItems, Item, Known, Marks, Point, raise_together
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
 from pipeline.annotations.tool_files import boxes_of_tool, is_of_a_tool, points_of_tool
-from pipeline.annotations.unannotated import REMEDY
+from pipeline.annotations.unannotated import remedy
 from pipeline.annotations.xml_files import holds_voc_xml, marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import foreign_folder, foreign_text, with_remedy
@@ -103,7 +103,7 @@ def require_items(
     near = f" Names there that no image has: {first_of(hints)}." if hints else ""
     raise DataError(
         f"{where}: expected {what} for {len(ids)} images, found none for {len(missing)} of them: "
-        f"{first_of(missing, 5)}.{near}\nAnnotate them, or say what they are: {REMEDY}.{empty}"
+        f"{first_of(missing, 5)}.{near}\nAnnotate them, or say what they are: {remedy(catalogue)}.{empty}"
     )
 
 

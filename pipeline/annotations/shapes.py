@@ -18,7 +18,7 @@ from pipeline.annotations.drawings import Drawings, Item, read_drawings
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.painting import Brushes, Layers, agreed, bad_bitmaps, by_annotator, layers, seeds_of
 from pipeline.annotations.tools.drawn import PLURAL
-from pipeline.annotations.unannotated import REMEDY, Unannotated
+from pipeline.annotations.unannotated import Unannotated, remedy
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
@@ -150,7 +150,7 @@ class Shapes:
             strange = f" Names there that no image has: {first_of(drawings.strangers)}." if drawings.strangers else ""
             raise DataError(
                 f"{self.file}: expected labels for {len(ids)} images, found none for {len(without)} of them: "
-                f"{first_of(without, 5)}.{strange}\nRemedy: draw in them, or say what they are: {REMEDY}."
+                f"{first_of(without, 5)}.{strange}\nRemedy: draw in them, or say what they are: {remedy(catalogue)}."
             )
         return drawings
 

@@ -15,10 +15,16 @@ from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
 
 Unannotated = Literal["unlabelled", "background", "left_out"]
-REMEDY = (
-    "`unannotated: left_out` teaches from the others alone, `unannotated: unlabelled` keeps these with the "
-    "tags that they have, and `unannotated: background` says that they have no object"
-)
+
+
+def remedy(catalogue: Catalogue) -> str:
+    """How to say what images without labels are: to keep them unlabelled, a catalogue has to have tags."""
+    tagged = any(entry.tags is not None for entry in catalogue.entries.values())
+    kept = "`unannotated: unlabelled` keeps these with the tags that they have, " if tagged else ""
+    return (
+        f"`unannotated: left_out` teaches from the others alone, {kept}and `unannotated: background` says that they "
+        "have no object"
+    )
 
 
 def kept_ids(kind: Any, catalogue: Catalogue, ids: Sequence[str]) -> tuple[str, ...]:

@@ -155,6 +155,17 @@ def test_a_few_drawn_images_can_be_used(client: TestClient) -> None:
     assert asked["refusing"] == ["drawn"]
 
 
+def test_a_batch_of_accumulated_parts_is_filled_by_the_drawn_images(client: TestClient) -> None:
+    """Three images fill one part of the four that the book's segmenter has, at its size or smaller."""
+    for id in made_book.IDS["train"][:3]:
+        assert save(client, id, points=MARKS["points"]).status_code == 200
+    net = made_book.book().train["net"].model_dump(exclude_defaults=True)
+    book = look_book.book(train={"net": {**net, "loader": {"batch_size": 8}, "settings": {"accumulate": 4}}})
+    (way,) = (way for way in used(client_of(look_book.desk(book)))["ways"] if way["title"] == "Left out")
+    taught = yaml.safe_load(way["lines"])["train"]["net_drawn"]
+    assert (taught["loader"], taught["settings"]["accumulate"]) == ({"batch_size": 2}, 1)
+
+
 def test_a_book_of_blocks_gets_a_block(client: TestClient) -> None:
     Path("book.yaml").touch()
     assert save(client, ODD, boxes=MARKS["boxes"]).status_code == 200
