@@ -16,7 +16,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.files import read_boxes, read_points
 from pipeline.annotations.label_folder import LabelFolder
 from pipeline.annotations.scribble_files import SUFFIXES
-from pipeline.annotations.unannotated import remedy, check_kind
+from pipeline.annotations.unannotated import check_kind, remedy
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator

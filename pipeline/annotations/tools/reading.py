@@ -13,6 +13,7 @@ from models.errors import DataError
 from pipeline.annotations.tools import (
     coco,
     cvat,
+    darwin,
     datumaro,
     label_studio,
     labelme,
@@ -44,6 +45,7 @@ TOOLS = {
     "coco": "COCO's JSON",
     "datumaro": "Datumaro's JSON",
     "supervisely": "Supervisely's JSON",
+    "darwin": "V7's Darwin JSON",
     "pascal": "Pascal VOC's XML",
     "pascal_masks": "Pascal VOC's masks",
 }
@@ -54,6 +56,7 @@ JSON: dict[str, Callable[[Export, Path, Any], None]] = {
     "via": via.add,
     "via3": via3.add,
     "supervisely": supervisely.add,
+    "darwin": darwin.add,
     "datumaro": datumaro.add,
     "label_studio": label_studio.add,
 }
