@@ -47,10 +47,8 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
         name, key = address_path(item.get("file_name", "")), key_of(item.get("id"))
         beside = f"{path.parent.as_posix()}/{name}"
         image = DrawnImage(name, f"{path} '{name[:60]}'", size, beside, empty=True)
-        if images.setdefault(key, image).name != name:
-            export.problems.append(
-                f"{image.where}: expected an id of its own, found {key!r} of '{images[key].name[:60]}'"
-            )
+        if (other := images.setdefault(key, image).name) != name:
+            export.problems.append(f"{image.where}: expected an id of its own, found {key!r} of '{other[:60]}'")
     export.images += images.values()
     for place, item in enumerate(content.get("annotations") or []):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"

@@ -16,6 +16,7 @@ from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import clipped
 
 RASTER = "raster_layer"
+AROUND = ("id", "name", "slot_names", "properties", "annotators", "reviewers", "ranges", "hidden_areas")
 KINDS = ("polygon", "bounding_box", "ellipse", "line", "keypoint", "skeleton", "mask", "tag")
 """What an annotation may be; one with a polygon has the box around it too."""
 
@@ -44,9 +45,7 @@ def _add_shape(
     kind = next((kind for kind in KINDS if kind in item), None)
     if kind is None:
         if RASTER not in item:
-            export.skip(
-                next((key for key in item if key not in ("id", "name", "slot_names", "properties")), "annotation")
-            )
+            export.skip(next((key[:20] for key in item if key not in AROUND), "annotation"))
         return
     try:
         image.shapes += _shapes(kind, item, text(item.get("name")), where, image.size, masks)
@@ -125,6 +124,6 @@ def _pixels(runs: Any, value: Any, size: tuple[int, int]) -> Region:
         values, counts = np.array(runs, np.int64).reshape(-1, 2).T
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"dense_rle {clipped(repr(runs), 40)}") from None
-    if (counts < 0).any() or counts.sum() != size[0] * size[1]:
+    if (counts < 0).any() or (counts > size[0] * size[1]).any() or counts.sum() != size[0] * size[1]:
         raise ValueError(f"run lengths that add up to {counts.sum()}, where the image has {size[1]} x {size[0]} pixels")
     return np.repeat(values == int(number(value)), counts).reshape(size)

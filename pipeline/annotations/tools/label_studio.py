@@ -71,9 +71,7 @@ def _add_task(export: Export, task: Mapping[str, Any], where: str) -> None:
         results = answer.get("result")
         if not isinstance(results, list) or not all(isinstance(item, Mapping) for item in results):
             found = f"{clipped(repr(results), 60)} among {first_of(list(answer), 8)}"
-            export.problems.append(
-                f"{where}: expected `result` with a list of results in each annotation, found {found}."
-            )
+            export.problems.append(f"{where}: expected a list of results as `result` of an annotation, found {found}.")
         for item in mappings(results):
             _add_result(export, image, item, annotator, f"{where} result {str(item.get('id', ''))[:20]}")
 
