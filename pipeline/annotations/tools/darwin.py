@@ -17,8 +17,8 @@ from pipeline.datasets.tables import clipped
 
 RASTER = "raster_layer"
 AROUND = ("id", "name", "slot_names", "properties", "annotators", "reviewers", "ranges", "hidden_areas")
-KINDS = ("polygon", "bounding_box", "ellipse", "line", "keypoint", "skeleton", "mask", "tag")
-"""What an annotation may be; one with a polygon has the box around it too."""
+KINDS = ("polygon", "mask", "ellipse", "line", "keypoint", "skeleton", "tag", "bounding_box")
+"""What an annotation may be; with others there may be the box around them too."""
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:

@@ -158,7 +158,7 @@ def _names(value: Mapping[str, Any], kind: str) -> list[str]:
     if isinstance(names, str):
         return [names.strip()]
     if not isinstance(names, list) or not names:
-        raise ValueError("no label")
+        raise ValueError("no label. Remedy: give the shape one in the tool, or delete it")
     return [text(name) for name in names]
 
 
