@@ -77,12 +77,18 @@ def exports_in(data: Path, file: Path | None = None) -> list[ToolExport]:
         ToolExport(tool, _relative(export.place, data), export)
         for tool, export in good.items()
         if not any(_lies_in(other, export.place) for other in good.values() if other is not export)
-        and not export.place.is_relative_to(data / MASKS)  # which are measured against, and taught by nobody
+        and (file is not None or not _is_measured(export, data))
     ]
     if file is not None and not there:
         other = "; ".join(map(_without_shape, found.values())) or foreign_text(file) or "none that is known."
         raise DataError(f"{file}: expected an export of a labelling tool with shapes, found {other}")
     return there
+
+
+def _is_measured(export: Export, data: Path) -> bool:
+    """Whether it is of the folder of masks, which are measured against, and taught by nobody who does not name them."""
+    places = [export.place, *(Path(image.where) for image in export.images[:1])]
+    return any(place.is_relative_to(data / MASKS) for place in places)
 
 
 def _without_shape(export: Export) -> str:

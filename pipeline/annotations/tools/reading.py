@@ -63,8 +63,8 @@ JSON: dict[str, Callable[[Export, Path, Any], None]] = {
 """How a JSON is added to an export, by the key of :func:`json_tool`."""
 SUFFIXES = (".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".labels", ".names")
 MOST_FILES = 200_000
-LABELMAP = "labelmap.txt"
-MASK_FOLDERS = {"SegmentationClass": "**/*.png", ".": "*.png"}
+LABELMAPS = ("labelmap.txt", "dataset_meta.json")
+MASK_FOLDERS = {"SegmentationClass": "**/*.png", "masks": "**/*.png", ".": "*.png"}
 """Folder of the masks -> what they are called there."""
 META = "meta.json"
 NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo_files.NAME_LISTS)
@@ -245,7 +245,7 @@ class _Reading:
     def _add_masks(self, files: Sequence[Path]) -> None:
         """Masks of colours lie in a folder beside the file that says what the colours mean."""
         for file in files:
-            if file.name.lower() != LABELMAP:
+            if file.name.lower() not in LABELMAPS:
                 continue
             for name, pattern in MASK_FOLDERS.items():
                 folder = file.parent / name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.drawn_labels import drawn, notices, refused
 from tests.helpers.drawn_scene import true_mask
@@ -79,3 +80,16 @@ def test_projects_of_supervisely(tmp_path: Path) -> None:
     assert found["q1"].tags.tolist() == [False, True]
     (notice,) = notices(tmp_path, ("q0", "q1"))
     assert "left out: graph (1)" in notice.text
+
+
+def test_masks_of_datumaro_in_a_folder(tmp_path: Path) -> None:
+    """ "Common semantic segmentation": colours by their number, and masks beside the images."""
+    (tmp_path / "masks").mkdir()
+    colours = np.array([[0, 0, 0], [250, 50, 83], [51, 221, 255]], np.uint8)
+    for id in ("q1", "q4"):
+        Image.fromarray(colours[true_mask(id)]).save(tmp_path / "masks" / f"{id}.png")
+    labels = {"0": "background", "1": "cat", "2": "dog"}
+    meta = {"label_map": labels, "segmentation_colors": colours.tolist(), "background_label": "0"}
+    (tmp_path / "dataset_meta.json").write_text(json.dumps(meta))
+    for id, found in drawn(tmp_path, ("q1", "q4")).items():
+        np.testing.assert_array_equal(found.seeds, true_mask(id))
