@@ -97,7 +97,8 @@ def _polygon(value: Mapping[str, Any], name: str, where: str, size: tuple[int, i
 
 
 def _within_odd(outlines: Sequence[Floats], size: tuple[int, int]) -> Region:
-    return np.logical_xor.reduce([rle.of_polygons([outline.reshape(-1)], size) for outline in outlines])
+    regions = [rle.of_polygons([outline.reshape(-1)], size) for outline in outlines]
+    return np.asarray(np.logical_xor.reduce(regions), np.bool_)
 
 
 def _ellipse(value: Mapping[str, Any]) -> Floats:
@@ -109,6 +110,8 @@ def _ellipse(value: Mapping[str, Any]) -> Floats:
 
 def _masks(annotations: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -> dict[str, partial[Region]]:
     """Id of an annotation -> what reads its pixels out of the raster."""
+    if size is None:
+        return {}
     rasters = [mapping(item[RASTER]) for item in annotations if RASTER in item]
     numbered = ((raster, mapping(raster.get("mask_annotation_ids_mapping"))) for raster in rasters)
     return {
