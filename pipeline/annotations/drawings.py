@@ -21,6 +21,7 @@ from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.labelmap import BACKGROUNDS, VOIDS
 from pipeline.datasets.tables import clipped
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
+from pipeline.datasets.voc_xml import two_counts
 from pipeline.problems.notices import Notice, first_of
 
 OTHER = "other_entries"
@@ -268,6 +269,8 @@ class _Join:
             yield Notice("shapes_twice", len(self.again), f"{text}: {first_of(sorted(set(self.again)))}.")
         for assumed in self.export.assumed:
             yield Notice("assumed", len(self.export.images), f"{source}: {assumed}")
+        if text := two_counts(self.export.from_zero):
+            yield Notice("boxes_from_zero", sum(self.export.from_zero), f"{source}: {text}")
         if self.export.left_out:
             listed = first_of([f"{what} ({count})" for what, count in self.export.left_out.items()], 8)
             count = sum(self.export.left_out.values())

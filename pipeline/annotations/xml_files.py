@@ -13,7 +13,7 @@ from pipeline.annotations.label_folder import LabelFolder
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import EXPORTS, foreign_text
 from pipeline.datasets.image_names import ImageNames
-from pipeline.datasets.voc_xml import read_voc_xml
+from pipeline.datasets.voc_xml import read_voc_xml, two_counts
 from pipeline.problems.notices import Notice, first_of
 
 
@@ -32,6 +32,7 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
     marks, classes = Marks(str(folder)), ClassNames(catalogue)
     files = LabelFolder(folder, catalogue, (".xml",)).find(ids)
     names, stated, others = ImageNames(catalogue), [], []
+    from_zero: list[bool] = []
     for id, path in files.paths.items():
         try:
             content = read_voc_xml(path)
@@ -41,6 +42,8 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
         marks.images.setdefault(id)
         if content.image and names.find(content.image) not in (None, id):
             others.append(f"{path} is of '{content.image[:60]}'")
+        if any(item.whole for item in content.objects):
+            from_zero.append(content.from_zero)
         if content.size is not None:
             stated.append((id, str(path), content.size))
         for item in content.objects:
@@ -49,6 +52,8 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
     if others:
         text = f"{folder}: {len(others)} files say that they are of another image of the catalogue: {first_of(others)}."
         marks.notices.append(Notice("annotations_of_another_image", len(others), text))
+    if text := two_counts(from_zero):
+        marks.notices.append(Notice("boxes_from_zero", sum(from_zero), f"{folder}: {text}"))
     marks.problems += files.problems
     marks.strangers = dict.fromkeys(files.strangers, str(folder))
     check_sizes(marks, catalogue, stated)

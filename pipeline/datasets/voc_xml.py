@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,8 @@ class VocObject:
         difficult: it is there, but not asked for.
         corners: as they stand there.
         counted: the corners are whole numbers, which VOC counts from 1, both ends inclusive; tools that write decimals
-            (CVAT, Datumaro) measure from the image's left top corner.
+            (CVAT, Datumaro) measure from the image's left top corner, and so do those that write a 0 at left or top.
+        whole: the corners are whole numbers, however they are counted.
         rotation: degrees clockwise about the middle, which these tools write as an attribute.
         outline: x, y of the vertices of a polygon in pixels from the left top corner; none without one.
     """
@@ -35,6 +36,7 @@ class VocObject:
     difficult: bool
     corners: Corners
     counted: bool = True
+    whole: bool = True
     rotation: float = 0.0
     outline: tuple[tuple[float, float], ...] = ()
 
@@ -67,6 +69,11 @@ class VocXml:
     objects: tuple[VocObject, ...]
     image: str = ""
 
+    @property
+    def from_zero(self) -> bool:
+        """Whether a box begins at a whole 0, which nobody writes who counts from 1."""
+        return any(0 in item.corners[:2] and item.whole for item in self.objects)
+
 
 def read_voc_xml(path: Path) -> VocXml:
     """Read an annotation file.
@@ -97,6 +104,9 @@ def object_boxes(path: Path, first: int = 1) -> list[tuple[str, bool, Corners]]:
 
 
 def _objects(path: Path, root: ElementTree.Element) -> Iterator[VocObject]:
+    zero = any(
+        (item.findtext(f"bndbox/{key}") or "").strip() == "0" for item in root.iter("object") for key in KEYS[:2]
+    )
     for number, item in enumerate(root.iter("object"), start=1):
         name = (item.findtext("name") or "").strip()
         texts = [(item.findtext(f"bndbox/{key}") or "").strip() for key in KEYS]
@@ -109,8 +119,9 @@ def _objects(path: Path, root: ElementTree.Element) -> Iterator[VocObject]:
                 f"found object {number} ('{name[:40]}') with {found if any(texts) else 'no bndbox'}."
             ) from None
         difficult = (item.findtext("difficult") or "").strip().lower() in ("1", "true")
-        counted = not any("." in text for text in texts)
-        yield VocObject(name, difficult, (x1, y1, x2, y2), counted, _rotation(item), tuple(_outline(item, counted)))
+        whole = not any("." in text for text in texts)
+        outline = tuple(_outline(item, whole and not zero))
+        yield VocObject(name, difficult, (x1, y1, x2, y2), whole and not zero, whole, _rotation(item), outline)
 
 
 def _outline(item: ElementTree.Element, counted: bool) -> Iterator[tuple[float, float]]:
@@ -145,3 +156,14 @@ def _size(root: ElementTree.Element) -> tuple[int, int] | None:
     except (ValueError, OverflowError):
         return None
     return (height, width) if height > 0 and width > 0 else None
+
+
+def two_counts(from_zero: Sequence[bool]) -> str:
+    """A sentence for a warning where some files with whole numbers begin at 0 and others may; else empty."""
+    if not 0 < sum(from_zero) < len(from_zero):
+        return ""
+    return (
+        f"{sum(from_zero)} of {len(from_zero)} files with whole numbers have a 0 at left or top and are read as counted "
+        "from 0, the others as VOC counts, from 1. If one tool wrote them all, boxes of the others lie a pixel too far left and "
+        "up. Remedy: let it write decimals, or export as COCO."
+    )

@@ -133,6 +133,7 @@ class Export:
         files: that it was read from.
         left_out: what is not a shape -> how many: "cuboid", "text".
         assumed: what the files do not say and was taken for granted, a sentence each, for warnings.
+        from_zero: of each VOC XML whose corners are whole numbers, whether it counts from 0.
     """
 
     source: str
@@ -144,6 +145,7 @@ class Export:
     files: list[Path] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
+    from_zero: list[bool] = field(default_factory=list)
 
     @property
     def place(self) -> Path:

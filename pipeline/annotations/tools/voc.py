@@ -27,6 +27,8 @@ def add(export: Export, path: Path) -> None:
         return
     image = DrawnImage(path.stem, str(path), content.size, content.image, empty=not content.objects)
     export.images.append(image)
+    if any(item.whole for item in content.objects):
+        export.from_zero.append(content.from_zero)
     for place, item in enumerate(content.objects, start=1):
         where = f"{path} object {place}"
         try:

@@ -37,6 +37,20 @@ def test_good_boxes_are_the_same_from_every_format_and_silent(tmp_path: Path) ->
         assert (found.seeds == UNLABELLED).sum() == 50 * 45
 
 
+def test_a_voc_file_with_a_0_counts_from_0_and_others_beside_it_are_counted(tmp_path: Path) -> None:
+    first = [("cat", (0, 5, 60, 50)), ("dog", (10, 7, 20, 30))]
+    for id in (f"q{k}" for k in range(6)):
+        xml_of(tmp_path / "xml", id, first if id == "q0" else [("cat", (11, 6, 60, 50))], (96, 64))
+    zero, one = (supervision("boxes", tmp_path / "xml", id).boxes for id in ("q0", "q1"))
+    assert zero is not None
+    assert one is not None
+    assert zero.tolist() == [[0, 5, 60, 50], [10, 7, 20, 30]]
+    assert one.tolist() == [[10, 5, 60, 50]]
+    for kind in ("boxes", "shapes"):
+        notices = {notice.topic: notice.text for notice in notices_of(kind, tmp_path / "xml")}
+        assert "1 of 6 files with whole numbers have a 0 at left or top" in notices["boxes_from_zero"]
+
+
 def test_shares_of_the_image_are_refused(tmp_path: Path) -> None:
     rows = [(id, name, x / 96, y / 64, r / 96, b / 64) for id, name, x, y, r, b in GOOD]
     message = refused("boxes", csv_of(tmp_path / "b.csv", rows))
