@@ -115,19 +115,22 @@ def repeats(content: Content) -> str:
 
 
 def differences(content: Content) -> str:
-    """A row for each comparison that the book names: difference in mIoU and its 95 % interval."""
+    """A row for each comparison that the book names, and each score: the difference and its 95 % interval."""
     rows = [
         [
             each["label"] + ("" if each["up_to_date"] else "†"),
             each["against_label"],
             each["of"],
+            each["score"],
             each["verdict"] or each["reason"],
             str(len(each["evaluations"])),
             *(("", "") if each["difference"] is None else _interval(each)),
         ]
         for each in content.get("comparisons", ())
     ]
-    return _table(["recipe", "against", "of", "verdict", "seeds", "difference", "95 % interval"], rows, words=4)
+    return _table(
+        ["recipe", "against", "of", "score", "verdict", "seeds", "difference", "95 % interval"], rows, words=5
+    )
 
 
 def _interval(each: Content) -> tuple[str, str]:
@@ -234,7 +237,7 @@ def _book(name: str, content: Content) -> Iterator[str]:
     if content["repeats"]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"
     if content.get("comparisons"):
-        yield f"### Differences in mIoU\n\n{differences(content)}"
+        yield f"### Differences\n\n{differences(content)}"
     if any(number["provenance"].get("label_cost") for number in content["evaluations"].values()):
         yield f"### What the labels cost\n\n{label_costs(content)}"
     yield f"### Evaluations\n\n{evaluations(content)}"

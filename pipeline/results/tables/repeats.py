@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from models.metrics.from_sums import METRICS
 from pipeline.book.params import Book
 from pipeline.results.tables.rows import Repeats
 
 if TYPE_CHECKING:
     from pipeline.results.tables.rows import Number
 
-SCORES = {"miou": "mIoU", "boundary_f": "boundary F"}
+SCORES = {metric.key: metric.title for metric in METRICS}
 COLUMNS = ("recipe", "split", "seeds", *SCORES.values())
 
 
