@@ -128,9 +128,8 @@ def differences(content: Content) -> str:
         ]
         for each in content.get("comparisons", ())
     ]
-    return _table(
-        ["recipe", "against", "of", "score", "verdict", "seeds", "difference", "95 % interval"], rows, words=5
-    )
+    heads = ["recipe", "against", "of", "score", "verdict", "seeds", "difference", "95 % interval"]
+    return _table(heads, rows, words=5)
 
 
 def _interval(each: Content) -> tuple[str, str]:

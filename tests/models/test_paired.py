@@ -12,7 +12,7 @@ from models.metrics.cam_sweep import CamSweep
 from models.metrics.confusion import ConfusionMatrix
 from models.metrics.contour import ContourScore
 from models.metrics.from_sums import BOUNDARY_F, METRICS, MIOU, Metric
-from models.metrics.image_counts import ImageCounts, beside, mask_counts
+from models.metrics.image_counts import BOUNDARY, PIXELS, ImageCounts, beside, mask_counts
 from models.metrics.paired import Difference, paired_difference
 
 
@@ -138,7 +138,7 @@ def test_counts_of_a_cam_are_those_of_the_mask_at_each_threshold() -> None:
 
 
 def one_class(matched: list[tuple[int, int]]) -> np.ndarray:
-    """Counts [N,1,5] of one class: 100 boundary pixels of truth and 50 of prediction an image, so many of them matched."""
+    """Counts [N,1,5] of one class: 100 boundary pixels of truth and 50 of prediction an image, so many matched."""
     return np.array([[[9, 100, 50, *each]] for each in matched], np.int64)
 
 
@@ -170,7 +170,7 @@ def test_boundary_f_has_a_verdict_of_its_own() -> None:
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.key)
 def test_a_metric_of_sums_is_that_of_all_images(metric: Metric) -> None:
-    """One choice of the images is all of them: what the evaluation itself computes, classes that only void shows too."""
+    """The choice of all images gives what the evaluation computes, with a class that lies under void alone."""
     rng = np.random.default_rng(4)
     confusion, contours, images = ConfusionMatrix(3), ContourScore(3), []
     for _ in range(5):
@@ -182,15 +182,7 @@ def test_a_metric_of_sums_is_that_of_all_images(metric: Metric) -> None:
         images.append(beside(contours.update(prediction, truth, image.update(prediction, truth)), mask_counts(image)))
         confusion.merge(image)
     assert contours.f()[2] == 0
-    columns = (
-        "boundary_truth",
-        "boundary_predicted",
-        "matched_truth",
-        "matched_predicted",
-        "truth",
-        "predicted",
-        "right",
-    )
+    columns = (*BOUNDARY, *PIXELS)
     sums = np.zeros((1, 4, len(columns)))
     for counted in images:
         sums[0, counted.labels] += counted.counts
