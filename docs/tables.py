@@ -108,7 +108,7 @@ def recipes(content: Content) -> str:
 def repeats(content: Content) -> str:
     """A row for each recipe under several seeds: mean and standard deviation."""
     rows = [
-        [row["label"], str(len(row["evaluations"])), *(_spread(row[score]) for score in ("miou", "boundary_f"))]
+        [row["label"], row["seeds"], *(_spread(row[score]) for score in ("miou", "boundary_f"))]
         for row in content["repeats"]
     ]
     return _table(["recipe", "seeds", "mIoU", "boundary F"], rows, words=1)
@@ -123,7 +123,7 @@ def differences(content: Content) -> str:
             each["of"],
             each["score"],
             each["verdict"] or each["reason"],
-            str(len(each["evaluations"])),
+            each["seeds"],
             *(("", "") if each["difference"] is None else _interval(each)),
         ]
         for each in content.get("comparisons", ())
@@ -231,6 +231,8 @@ def all_books(results: Mapping[str, Content]) -> str:
 
 def _book(name: str, content: Content) -> Iterator[str]:
     yield f"## {content['title']} (`{name}`)\n\nData: {content['data']}. {made(content)}\n"
+    if content.get("missing"):
+        yield f"{content['missing']}\n"
     if content["recipes"]:
         yield recipes(content)
     if content["repeats"]:

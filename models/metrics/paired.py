@@ -38,7 +38,9 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` where the interval excludes 0, else ``open``."""
+        """``better`` or ``worse`` where the interval excludes 0, else ``open``; of one pair ``one seed``."""
+        if self.pairs == 1:
+            return "one seed"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "open"
 
 

@@ -33,6 +33,7 @@ class Comparison:
         key, against: of the rows, in ``table.recipes`` or ``table.repeats``.
         label, against_label: of the rows, for a reader.
         column: of ``table.recipes``; "" for rows of ``table.repeats``.
+        wanted: how many pairs the book names.
         metric: the score that is compared.
         pairs: the evaluations that are compared, one pair for each seed.
         difference: None where there is none; ``reason`` says why.
@@ -44,6 +45,7 @@ class Comparison:
     against_label: str
     column: str
     pairs: tuple[tuple[Number, Number], ...]
+    wanted: int = 1
     metric: Metric = MIOU
     difference: Difference | None = None
     reason: str = ""
@@ -86,9 +88,9 @@ def _repeats(book: Book, numbers: Mapping[str, Number]) -> Iterator[Comparison]:
     for key, row in book.table.repeats.items():
         if row.against:
             other = book.table.repeats[row.against]
-            pairs = zip(row.of, other.of, strict=False)
+            pairs = list(zip(row.of, other.of, strict=False))
             made = tuple((numbers[one], numbers[two]) for one, two in pairs if one in numbers and two in numbers)
-            yield Comparison(key, row.against, row.label or key, other.label or row.against, "", made)
+            yield Comparison(key, row.against, row.label or key, other.label or row.against, "", made, len(pairs))
 
 
 def _measured(book: Book, wanted: Comparison, read: Callable[[str], CountedImages | None]) -> Comparison:
@@ -129,10 +131,15 @@ def compared_of(row: Comparison) -> str:
     return next((title for column, title in COLUMNS.items() if column == row.column), "all seeds")
 
 
+def counted(made: int, wanted: int) -> str:
+    """How many of the seeds there are: "5", or "2 of 5"."""
+    return f"{made}" if made == wanted else f"{made} of {wanted}"
+
+
 def comparison_cells(row: Comparison) -> tuple[str, ...]:
     """A comparison as text, as :data:`HEADINGS` have it."""
     label = row.label + ("†" if row.stale else "")
-    named = (label, row.against_label, compared_of(row), row.metric.title, str(len(row.pairs)))
+    named = (label, row.against_label, compared_of(row), row.metric.title, counted(len(row.pairs), row.wanted))
     found = row.difference
     if found is None:
         return (*named, "-", "-", row.reason)
@@ -148,8 +155,8 @@ def comparison_notes(rows: Sequence[Comparison]) -> Iterator[str]:
         )
     if any(row.difference and len(row.pairs) == 1 for row in rows):
         yield (
-            "A difference of one seed compares two trained networks, not two methods: another seed may give another "
-            "sign, whatever its interval."
+            "A difference of one seed compares two trained networks, not two methods: its interval is over images "
+            "alone, and another seed may give another sign. So it has no verdict."
         )
 
 
@@ -165,6 +172,7 @@ def comparison_json(row: Comparison) -> dict[str, Any]:
         "column": row.column,
         "metric": row.metric.key,
         "score": row.metric.title,
+        "seeds": counted(len(row.pairs), row.wanted),
         "evaluations": [[number.evaluation for number in pair] for pair in row.pairs],
         "up_to_date": not row.stale,
         "images": found.images if found else None,

@@ -20,8 +20,27 @@ NAMED = 5
 """Evaluations that the note on further ones names."""
 
 
+def missing_rows(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> str:
+    """Which rows of the table have no number, where others have one; "" where none is missing or all are."""
+    recipes = [row.label for row in rows if not row.cells]
+    repeats = [
+        row.label or key for key, row in book.table.repeats.items() if not any(name in numbers for name in row.of)
+    ]
+    parts = [
+        f"{len(missing)} of {wanted} {named} ({first_of(missing, NAMED)})"
+        for missing, wanted, named in (
+            (recipes, len(rows), "recipes"),
+            (repeats, len(book.table.repeats), "rows over seeds"),
+        )
+        if missing
+    ]
+    return f"Without a number yet: {'; '.join(parts)}." if numbers and parts else ""
+
+
 def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
     """What has to be known beside the numbers."""
+    if missing := missing_rows(book, rows, numbers):
+        yield missing
     if any("best_threshold" in number.metrics for number in numbers.values()):
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
     if any(row.share is not None for row in rows):

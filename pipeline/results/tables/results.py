@@ -32,9 +32,10 @@ def book_table(book: Book) -> TextTable:
     return TextTable(table.title, short.columns, short.cells, (*table.notes, *table.todo))
 
 
-def difference_table(book: Book) -> TextTable:
-    """One row for each comparison of a checked book of which both sides have been made."""
-    return comparison_table(paper_table(book, runs={}))
+def seed_tables(book: Book) -> tuple[TextTable, TextTable]:
+    """Of a checked book: rows over several seeds of which something has been made, and what it compares of those."""
+    table = paper_table(book, runs={})
+    return repeat_table(table), comparison_table(table)
 
 
 def box_table(book: Book) -> TextTable:

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from docs.tables import differences
+from docs.tables import all_books, differences, repeats
 from models.errors import ConfigurationError, DataError
 from models.metrics.image_counts import COLUMNS, PIXELS
 from pipeline.book.artifacts import artifact
 from pipeline.book.check import check
+from pipeline.book.params import Book
 from pipeline.results.tables.files import long_csv, markdown, to_json
 from pipeline.results.tables.image_counts import KEYS, read_images
 from pipeline.results.tables.paper import paper_table
-from pipeline.results.tables.results import book_table, difference_table, print_table
+from pipeline.results.tables.results import book_table, print_table, seed_tables
 from pipeline.results.tables.rows import PaperTable
+from pipeline.results.tables.text import TextTable
 from tests.helpers.toy_results import toy_content, write_book, write_lock, write_results
 
 SEEDS = {"cam": [50, 60, 70], "cam1": [50, 60, 70], "cam2": [50, 60, 70]}
@@ -45,6 +47,10 @@ def write_images(name: str, right: list[int], ids: str = "abc") -> None:
     rows = ((id, "cat", 100, k, k, 100, 100, m, m) for id, k, m in zip(ids, right, matched, strict=True))
     lines = [",".join(map(str, row)) for row in ((*KEYS, *COLUMNS), *rows)]
     (artifact("work/toy", "evaluations", name) / "images.csv").write_text("\n".join(lines) + "\n")
+
+
+def difference_table(book: Book) -> TextTable:
+    return seed_tables(book)[1]
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +107,7 @@ def test_recipes_are_compared_in_the_columns_that_both_have(folder: Path) -> Non
     first, contours, *_ = json.loads(to_json(table))["comparisons"]
     assert (first["of"], first["column"], first["evaluations"]) == ("CAM", "cam", [["new", "cam"]])
     assert first["difference"] == pytest.approx(10)
+    assert (first["verdict"], first["seeds"]) == ("one seed", "1")
     assert "compares two trained networks, not two methods" in markdown(table)
     assert (contours["of"], contours["metric"], contours["difference"]) == ("CAM", "boundary_f", pytest.approx(20))
     assert "cam_difference_low" in long_csv(table)
@@ -167,8 +174,31 @@ def test_pairs_that_are_not_made_are_left_out_and_old_numbers_marked(folder: Pat
     changed = content()
     changed["export_cams"]["cam"]["options"] = {"scales": [1.0]}
     row = difference_table(write_book(folder, changed)).cells[0]
-    assert (row[0], row[4]) == ("New†", "2")
+    assert (row[0], row[4]) == ("New†", "2 of 3")
     assert not made(folder, content(against=None)).comparisons
+
+
+def test_a_book_of_which_a_part_is_measured_says_what_is_missing(folder: Path) -> None:
+    """One seed of one row, none of the other: no spread, no comparison, and the missing rows by name."""
+    book = write_book(folder, content())
+    write_results(book, {"new": 70.0})
+    write_lock(book, content())
+    table = paper_table(book, {})
+    found = json.loads(to_json(table))
+    (row,) = found["repeats"]
+    assert (row["seeds"], row["miou"]["std"], found["comparisons"]) == ("1 of 3", None, [])
+    assert "| New | train | 1 of 3 | 70.0 | 30.0 |" in markdown(table)
+    assert "| New | 1 of 3 | 70.0 | 30.0 |" in repeats(found)
+    missing = "1 of 2 rows over seeds (Plain)"
+    assert missing in found["missing"]
+    assert found["missing"] in markdown(table)
+    assert found["missing"] in all_books({"toy": found})
+    write_results(book, {"cam": 60.0})
+    write_images("new", [70, 75], "ab")
+    write_images("cam", [60, 70], "ab")
+    regions, _ = difference_table(book).cells
+    assert regions[4] == "1 of 3"
+    assert missing not in paper_table(book, {}).missing
 
 
 def test_the_table_of_a_stage_takes_no_time_for_intervals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
