@@ -233,7 +233,7 @@ def _book(name: str, content: Content) -> Iterator[str]:
     yield f"## {content['title']} (`{name}`)\n\nData: {content['data']}. {made(content)}\n"
     if content.get("missing"):
         yield f"{content['missing']}\n"
-    if content["recipes"]:
+    if any(row["miou"] for row in content["recipes"]):
         yield recipes(content)
     if content["repeats"]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"

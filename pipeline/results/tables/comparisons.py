@@ -128,7 +128,7 @@ def _watch(wanted: Comparison, images: int) -> Watch:
 
 def compared_of(row: Comparison) -> str:
     """What of the two rows is compared, for a reader."""
-    return next((title for column, title in COLUMNS.items() if column == row.column), "all seeds")
+    return next((title for column, title in COLUMNS.items() if column == row.column), "mean of seeds")
 
 
 def counted(made: int, wanted: int) -> str:

@@ -18,6 +18,8 @@ BENCHMARKS = {"VOC 2012": {1464, 1449, 10582}, "COCO 2014": {82783, 82081, 40504
 pictures that show no object."""
 NAMED = 5
 """Evaluations that the note on further ones names."""
+LISTED = 12
+"""Evaluations that a command names; `run` alone makes as many as there are."""
 
 
 def missing_rows(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> str:
@@ -27,14 +29,14 @@ def missing_rows(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Num
         row.label or key for key, row in book.table.repeats.items() if not any(name in numbers for name in row.of)
     ]
     parts = [
-        f"{len(missing)} of {wanted} {named} ({first_of(missing, NAMED)})"
+        f"{len(missing)} of {wanted} {named} ({first_of(missing, NAMED, between='; ')})"
         for missing, wanted, named in (
             (recipes, len(rows), "recipes"),
             (repeats, len(book.table.repeats), "rows over seeds"),
         )
         if missing
     ]
-    return f"Without a number yet: {'; '.join(parts)}." if numbers and parts else ""
+    return f"Without a number yet: {', '.join(parts)}." if numbers and parts else ""
 
 
 def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
@@ -78,7 +80,7 @@ def todo_lines(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
     missing = [name for name in book.evaluate if name not in numbers]
     wanted = [name for name in missing if name in wanted_evaluations(book)]
     if wanted:
-        yield f"Not evaluated yet: {', '.join(wanted)}. Run: {_command(book, wanted)}"
+        yield f"Not evaluated yet: {first_of(wanted, LISTED)}. Run: {_command(book, wanted)}"
     others = [name for name in missing if name not in wanted]
     if others:
         where = "" if book.book.path == "." else f" --book {book.book.path}"
@@ -99,5 +101,6 @@ def wanted_evaluations(book: Book) -> set[str]:
 
 
 def _command(book: Book, names: list[str]) -> str:
-    stages = "" if set(names) == wanted_evaluations(book) else "".join(f" evaluate@{name}" for name in names)
+    every = set(names) == wanted_evaluations(book) or len(names) > LISTED
+    stages = "" if every else "".join(f" evaluate@{name}" for name in names)
     return f"python -m pipeline run{stages}" + ("" if book.book.path == "." else f" --book {book.book.path}")

@@ -81,8 +81,8 @@ def test_seeds_are_paired_and_shown_with_an_interval(folder: Path, capsys: pytes
         half = gain / 11 * T * (1 / 3) ** 0.5
         assert (each["low"], each["high"]) == pytest.approx((gain - half, gain + half), abs=0.3)
     shown, of_contours = (f"{each['low']:+.1f} to {each['high']:+.1f}" for each in (found, contours))
-    assert f"| New | Plain | all seeds | mIoU | 3 | +11.0 | {shown} | better |" in markdown(table)
-    assert f"| New | Plain | all seeds | boundary F | 3 | +22.0 | {of_contours} | better |" in markdown(table)
+    assert f"| New | Plain | mean of seeds | mIoU | 3 | +11.0 | {shown} | better |" in markdown(table)
+    assert f"| New | Plain | mean of seeds | boundary F | 3 | +22.0 | {of_contours} | better |" in markdown(table)
     assert "compares two trained networks" not in markdown(table)
     lines = {
         row["column"]: row for row in csv.DictReader(io.StringIO(long_csv(table))) if row["label"] == "New - Plain"
@@ -93,8 +93,8 @@ def test_seeds_are_paired_and_shown_with_an_interval(folder: Path, capsys: pytes
         for end, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
     }
     page = differences(json.loads(to_json(table)))
-    assert f"| New | Plain | all seeds | mIoU | better | 3 | +11.0 | {shown} |" in page
-    assert f"| New | Plain | all seeds | boundary F | better | 3 | +22.0 | {of_contours} |" in page
+    assert f"| New | Plain | mean of seeds | mIoU | better | 3 | +11.0 | {shown} |" in page
+    assert f"| New | Plain | mean of seeds | boundary F | better | 3 | +22.0 | {of_contours} |" in page
     print_table(table)
     assert "better" in capsys.readouterr().out
     assert to_json(made(folder)) == to_json(table)
@@ -120,7 +120,8 @@ def test_evaluations_without_counts_say_what_to_run(folder: Path) -> None:
     table = difference_table(write_book(folder, content()))
     reason = "no counts of single images for {}; run evaluate@new1 again"
     assert table.cells == tuple(
-        ("New", "Plain", "all seeds", score, "3", "-", "-", reason.format(score)) for score in ("mIoU", "boundary F")
+        ("New", "Plain", "mean of seeds", score, "3", "-", "-", reason.format(score))
+        for score in ("mIoU", "boundary F")
     )
 
 
