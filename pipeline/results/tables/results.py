@@ -79,7 +79,8 @@ def _filled(table: PaperTable) -> PaperTable:
     rows = tuple(row for row in table.rows if row.cells)
     left_out = len(table.rows) - len(rows)
     note = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
-    return replace(table, rows=rows, notes=(*table.notes, note) if left_out else table.notes)
+    others = tuple(other for other in table.notes if other != table.missing)
+    return replace(table, rows=rows, notes=(*others, note) if left_out else table.notes)
 
 
 def print_runs(book: Book) -> None:
