@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.metrics.confusion import EPS, Fractions
 from models.metrics.contour import BOUND_TH, f_score
@@ -54,7 +55,7 @@ def boundary_f(sums: Fractions) -> Fractions:
     return _mean(f_score(*counts), truth > 0)
 
 
-def _mean(values: Fractions, shown: Fractions) -> Fractions:
+def _mean(values: Fractions, shown: npt.NDArray[np.bool_]) -> Fractions:
     """In percent, over the labels that are shown, [R]; 0 where there is none."""
     mean: Fractions = 100 * np.where(shown, values, 0).sum(1) / np.maximum(shown.sum(1), 1)
     return mean

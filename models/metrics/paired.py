@@ -60,8 +60,8 @@ def paired_difference(
     images and seeds are crossed, as in Owen's pigeonhole bootstrap. Of S pairs S - 1 are drawn, which makes the
     variance over seeds unbiased (Rao and Wu); S draws would give (S - 1) / S of it, half for two seeds. The interval is
     the difference plus and minus the resamples' standard deviation times Student's t with S - 1 degrees of freedom:
-    with few seeds percentiles of the resamples are far too narrow. One pair has no spread over seeds: its interval (N -
-    1 degrees) is over images alone.
+    with few seeds percentiles of the resamples are far too narrow. One pair has no spread over seeds: its interval
+    (N - 1 degrees) is over images alone.
 
     Args:
         ours, theirs: for each of S seeds, int64 [N,L,K]: of each image and label the counts that the metric needs;
