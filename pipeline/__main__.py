@@ -29,6 +29,7 @@ try:
         stages,
         tools,
         use,
+        write_books,
     )
     from pipeline.commands.app import app, app_for, program  # noqa: F401 (app: with its commands, for who imports it)
 except KeyboardInterrupt:  # half a second in which typer, which ends the same way, is not there yet

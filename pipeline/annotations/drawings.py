@@ -23,6 +23,8 @@ from pipeline.datasets.tables import clipped
 from pipeline.datasets.tag_words import BACKGROUND_ONLY
 from pipeline.problems.notices import Notice, first_of
 
+OTHER = "other_entries"
+"""Topic of the notice about what is left out."""
 MARGIN = 0.5
 """Pixels around the middle of a line, which has no width of its own."""
 
@@ -272,7 +274,7 @@ class _Join:
             text = (
                 f"{source}: {count} entries are no labels of an image's pixels or classes and are left out: {listed}."
             )
-            yield Notice("other_entries", count, text)
+            yield Notice(OTHER, count, text)
 
 
 def id_of(shape: Shape) -> int:

@@ -12,11 +12,10 @@ from pipeline.annotations.geometry import Checked, as_box, as_point, checked_box
 from pipeline.annotations.items import Box, FileItems, Item, Known, Marks, Point, raise_together
 from pipeline.annotations.json_files import marks_of_coco, marks_of_points
 from pipeline.annotations.tool_files import boxes_of_tool, is_of_a_tool, points_of_tool
-from pipeline.annotations.unannotated import REMEDY
+from pipeline.annotations.unannotated import remedy, strange_names
 from pipeline.annotations.xml_files import holds_voc_xml, marks_of_xml
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.exports import foreign_folder, foreign_text, with_remedy
-from pipeline.datasets.image_names import ImageNames
 from pipeline.datasets.regular import open_regular
 from pipeline.problems.notices import first_of
 
@@ -97,13 +96,11 @@ def require_items(
     missing = [id for id in ids if id not in there]
     if not missing:
         return
-    names = ImageNames(catalogue)
-    hints = [f"'{name[:80]}' ({hint})" for name in strangers[:3] if (hint := names.hint(name))]
     empty = " In a CSV, class 'background' says that an image has no object." if what == "boxes" else ""
-    near = f" Names there that no image has: {first_of(hints)}." if hints else ""
+    strange = strange_names(strangers, catalogue)
     raise DataError(
         f"{where}: expected {what} for {len(ids)} images, found none for {len(missing)} of them: "
-        f"{first_of(missing, 5)}.{near}\nAnnotate them, or say what they are: {REMEDY}.{empty}"
+        f"{first_of(missing, 5)}.{strange}\nAnnotate them, or say what they are: {remedy(catalogue)}.{empty}"
     )
 
 

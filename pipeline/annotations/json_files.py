@@ -12,7 +12,7 @@ from pipeline.annotations.class_names import ClassNames
 from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks, Numbers
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.coco_values import without_regions
+from pipeline.datasets.coco_values import key_of, without_regions
 from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.exports import EXPORTS, json_export
 from pipeline.datasets.image_names import ImageNames
@@ -37,17 +37,18 @@ def marks_of_coco(path: Path, catalogue: Catalogue) -> Marks:
         raise _other(path, BOXES, content)
     marks, names, classes = Marks(str(path)), ImageNames(catalogue), ClassNames(catalogue)
     images = _coco_images(path, content, catalogue, names, marks)
-    categories = {str(item.get("id")): str(item.get("name")).strip() for item in _mappings(content["categories"])}
+    categories = {key_of(item.get("id")): str(item.get("name")).strip() for item in _mappings(content["categories"])}
     strange = 0
     for place, item in enumerate(content["annotations"]):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"
-        if not isinstance(item, Mapping) or item.get("image_id") is None or str(item["image_id"]) not in images:
+        key = key_of(item.get("image_id")) if isinstance(item, Mapping) else None
+        if key is None or key not in images:
             strange += 1
             continue
-        id = images[str(item["image_id"])]
+        id = images[key]
         if id is None:
             continue
-        name = categories.get(str(item.get("category_id")))
+        name = categories.get(key_of(item.get("category_id")))
         box = _numbers(item.get("bbox"), 4)
         if name is None or box is None:
             wrong = f"category_id {item.get('category_id')!r}" if name is None else f"bbox {item.get('bbox')!r}"
@@ -122,16 +123,16 @@ def _ranked(points: Any, catalogue: Catalogue, supplementary: bool) -> Iterator[
 
 def _coco_images(
     path: Path, content: Mapping[str, Any], catalogue: Catalogue, names: ImageNames, marks: Marks
-) -> dict[str, str | None]:
-    """The file's number of an image -> its id, or None where the catalogue does not have it."""
-    images: dict[str, str | None] = {}
+) -> dict[int | str | None, str | None]:
+    """The file's id of an image -> its own, or None where the catalogue does not have it."""
+    images: dict[int | str | None, str | None] = {}
     stated = []
     for item in _mappings(content["images"]):
         name = str(item.get("file_name", ""))
         id = names.find(name)
         if id is None and catalogue.limit is None:
             marks.strangers.setdefault(name, str(path))
-        images[str(item.get("id"))] = id if id in catalogue.entries else None
+        images[key_of(item.get("id"))] = id if id in catalogue.entries else None
         if id is None or id not in catalogue.entries:
             continue
         marks.images.setdefault(id)

@@ -14,11 +14,11 @@ from models.options import NonNegative, Positive, require
 from models.structures import BACKGROUND, Supervision
 from pipeline.annotations.against_tags import tag_notices
 from pipeline.annotations.common import tags_with
-from pipeline.annotations.drawings import Drawings, Item, read_drawings
+from pipeline.annotations.drawings import OTHER, Drawings, Item, read_drawings
 from pipeline.annotations.items import raise_together
 from pipeline.annotations.painting import Brushes, Layers, agreed, bad_bitmaps, by_annotator, layers, seeds_of
 from pipeline.annotations.tools.drawn import PLURAL
-from pipeline.annotations.unannotated import REMEDY, Unannotated
+from pipeline.annotations.unannotated import Unannotated, remedy, strange_names
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
@@ -147,10 +147,12 @@ class Shapes:
             raise DataError(f"{self.file}: expected {' or '.join(self.only)}, found {drawings.what}.")
         without = self._without(drawings, ids)
         if without and self.unannotated is None:
-            strange = f" Names there that no image has: {first_of(drawings.strangers)}." if drawings.strangers else ""
+            strange = strange_names(drawings.strangers, catalogue)
+            others = "".join(f" {notice.text}" for notice in drawings.notices if notice.topic == OTHER)
             raise DataError(
                 f"{self.file}: expected labels for {len(ids)} images, found none for {len(without)} of them: "
-                f"{first_of(without, 5)}.{strange}\nRemedy: draw in them, or say what they are: {REMEDY}."
+                f"{first_of(without, 5)}.{strange}{others}\nRemedy: draw in them, or say what they are: "
+                f"{remedy(catalogue)}."
             )
         return drawings
 

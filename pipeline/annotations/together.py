@@ -16,7 +16,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.annotations.files import read_boxes, read_points
 from pipeline.annotations.label_folder import LabelFolder
 from pipeline.annotations.scribble_files import SUFFIXES
-from pipeline.annotations.unannotated import REMEDY, check_kind
+from pipeline.annotations.unannotated import check_kind, remedy
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
@@ -78,7 +78,7 @@ class Together:
             kinds = " or ".join(self._files())
             raise DataError(
                 f"{self.folder}: expected {kinds} for {len(ids)} images, found none for {len(missing)} of them: "
-                f"{first_of(missing, 5)}.\nAnnotate them, or say what they are: {REMEDY}."
+                f"{first_of(missing, 5)}.\nAnnotate them, or say what they are: {remedy(catalogue)}."
             )
         return covered
 

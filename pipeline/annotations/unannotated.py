@@ -11,14 +11,28 @@ from models.errors import ConfigurationError, DataError
 from models.structures import BACKGROUND, UNLABELLED, Supervision
 from pipeline.annotations.common import tags_with
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.image_names import ImageNames
 from pipeline.problems.notices import Notice, first_of
 from stages.annotate import AnnotationSource, Annotator
 
 Unannotated = Literal["unlabelled", "background", "left_out"]
-REMEDY = (
-    "`unannotated: left_out` teaches from the others alone, `unannotated: unlabelled` keeps these with the "
-    "tags that they have, and `unannotated: background` says that they have no object"
-)
+
+
+def remedy(catalogue: Catalogue) -> str:
+    """How to say what images without labels are: to keep them unlabelled, a catalogue has to have tags."""
+    tagged = any(entry.tags is not None for entry in catalogue.entries.values())
+    kept = "`unannotated: unlabelled` keeps these with the tags that they have, " if tagged else ""
+    return (
+        f"`unannotated: left_out` teaches from the others alone, {kept}and `unannotated: background` says that they "
+        "have no object"
+    )
+
+
+def strange_names(names: Sequence[str], catalogue: Catalogue) -> str:
+    """A sentence about names in a file that no image has, with the images that may be meant; empty without any."""
+    known = ImageNames(catalogue)
+    hinted = [f"'{name[:80]}' ({hint})" if (hint := known.hint(name)) else f"'{name[:80]}'" for name in names[:3]]
+    return f" Names there that no image has: {first_of([*hinted, *names[3:]], 3)}." if names else ""
 
 
 def kept_ids(kind: Any, catalogue: Catalogue, ids: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
+from pipeline.datasets.file_names import numbered
+
 OFFICIAL = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(\d{12})", re.ASCII)
 DRIVE = re.compile(r"^[A-Za-z]:")
 LOCAL_FILES = "?d="
@@ -55,12 +57,8 @@ def ids_apart(paths: Iterable[str]) -> dict[str, str]:
     taken = set(ids.values()) | set(stems)
     for path, names in wishes.items():
         name = next((name for name in names if wished[name] == 1 and name not in taken), names[-1])
-        unique, number = name, 1
-        while unique in taken:
-            number += 1
-            unique = f"{name}_{number}"
-        taken.add(unique)
-        ids[path] = unique
+        ids[path] = numbered(name, taken)
+        taken.add(ids[path])
     return {path: ids[path] for path in paths}
 
 

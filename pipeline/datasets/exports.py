@@ -58,7 +58,8 @@ EXPORTS: dict[str, Export] = {
     "labelme_xml": Export("LabelMe's XML", "it is read by `kind: shapes`"),
     "vott": Export("VoTT's JSON", "export as Pascal VOC"),
     "datumaro": Export("Datumaro's JSON", "convert it with `datum convert -f voc` or `-f coco`"),
-    "darwin": Export("V7 Darwin's JSON", "export as COCO or Pascal VOC"),
+    "darwin": Export("V7 Darwin's JSON", "it is read by `kind: shapes`"),
+    "darwin_1": Export("V7 Darwin's JSON 1.0", "export as Darwin JSON 2.0, COCO or Pascal VOC"),
     "geojson": Export("GeoJSON", f"export as COCO, or write {_TABLE}"),
     "dlib": Export("dlib's XML", f"export as Pascal VOC, or write {_TABLE}"),
     "coco": Export("COCO's JSON", "boxes are read from it: write `kind: boxes`"),
@@ -222,9 +223,13 @@ _JSON_OF_MAPPING: dict[str, Callable[[Any], bool]] = {
     "coco": lambda content: _has("images", "annotations")(content) and isinstance(content["annotations"], list),
     "labelme": _has("shapes", "imagePath"),
     "via": lambda content: _has("_via_img_metadata")(content) or _any_has("filename", "regions")(content),
-    "supervisely": lambda content: _has("objects", "size")(content) and _any_has("classTitle")(content["objects"]),
+    "supervisely": lambda content: (
+        (_has("objects", "size")(content) and _any_has("classTitle")(content["objects"]))
+        or (_has("objects", "size", "tags", "description")(content) and content["objects"] == [])
+    ),
     "vott": lambda content: _has("asset", "regions")(content) or _has("assets", "tags")(content),
     "darwin": _has("item", "annotations"),
+    "darwin_1": _has("image", "annotations", "dataset"),
     "datumaro": _has("items", "categories"),
     "labelbox": _has("data_row"),
     "encord": _has("label_hash", "data_units"),
@@ -245,6 +250,7 @@ _JSON_OF_LIST: dict[str, Callable[[Any], bool]] = {
     "label_studio": lambda content: (
         _any_has("data", "annotations")(content)
         or _any_has("data", "completions")(content)
+        or _any_has("data", "predictions")(content)
         or _any_has("annotator", "annotation_id")(content)
     ),
     "geojson": _any_has("geometry", "properties"),

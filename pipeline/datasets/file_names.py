@@ -33,6 +33,15 @@ def path_id(relative: str) -> str:
     return nfc(without_suffix(relative).replace("/", "_"))
 
 
+def numbered(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of NAME_2, NAME_3, ... that is not taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
 def shown(name: str) -> str:
     """A file name for a message, also where it is no UTF-8."""
     return name.encode("utf-8", "replace").decode()

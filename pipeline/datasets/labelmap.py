@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +30,8 @@ VOIDS = ("void", "ignore", "ignored", "_ignore_", "__ignore__", "unlabeled", "un
 BORDER: Colour = (224, 224, 192)
 """VOC's own void."""
 MASKS, INSTANCES = "masks", "instances"
+META_KEYS = {"label_map", "segmentation_colors"}
+"""Of Datumaro's dataset_meta.json."""
 _NUMBERS = r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})"
 _LINES = (
     re.compile(rf"(?P<name>.*\S)\s*[:,;\t]\s*[\[(]?\s*{_NUMBERS}\s*[\])]?\s*(?:[:,;].*)?"),
@@ -234,17 +236,26 @@ def _groups(match: re.Match[str]) -> list[int]:
 
 
 def _of_json(path: Path, text: str) -> Iterator[tuple[str, str, Colour]]:
-    """``{name: [r, g, b]}`` or ``[{"name": ..., "color": "#rrggbb"}]`` (CVAT's raw labels)."""
+    """``{name: [r, g, b]}``, ``[{"name": ..., "color": "#rrggbb"}]`` (CVAT's raw labels), or Datumaro's meta file."""
     try:
         content: Any = json.loads(text)
-        pairs = content.items() if isinstance(content, dict) else [(item["name"], item["color"]) for item in content]
-        for name, colour in pairs:
+        for name, colour in _pairs(content):
             hexadecimal = isinstance(colour, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", colour)
             numbers = list(bytes.fromhex(colour[1:])) if hexadecimal else [int(value) for value in colour]
             yield f"{path} '{name}'", str(name), _checked(f"{path} '{name}'", numbers)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         kind = type(error).__name__
         raise DataError(f'{path}: expected JSON as {{"cat": [64, 0, 0]}}, found another kind ({kind}).') from None
+
+
+def _pairs(content: Any) -> Iterable[tuple[Any, Any]]:
+    """(name, colour) of each class; Datumaro lists the colours in the order of the numbers of its label map."""
+    if not isinstance(content, dict):
+        return [(item["name"], item["color"]) for item in content]
+    if content.keys() >= META_KEYS:
+        names = [content["label_map"][key] for key in sorted(content["label_map"], key=int)]
+        return zip(names, content["segmentation_colors"], strict=True)
+    return content.items()
 
 
 def _checked(where: str, numbers: Sequence[int]) -> Colour:

@@ -70,3 +70,10 @@ class LoaderOptions:
         for name, pair in (("scale", self.scale), ("long_side", self.long_side)):
             if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name == "scale" and pair[0] == 0):
                 raise ConfigurationError(f"loader.{name}: expected [lowest, highest], both positive, found {pair}.")
+
+
+def fitting(batch_size: int, accumulate: int, images: int) -> tuple[int, int]:
+    """The largest batch that so many images fill, and its accumulated parts, which keep their size where they can."""
+    part = max(1, min(batch_size // accumulate, images))
+    parts = max(1, min(accumulate, images // part))
+    return part * parts, parts

@@ -101,10 +101,12 @@ class TrainLoader:
                 f"loader.batch_size: expected a multiple of {parts} ({accumulate} accumulated parts x "
                 f"{processes.world_size} processes), found {options.batch_size}."
             )
-        if len(self.dataset) < options.batch_size:
+        count = len(self.dataset)
+        if count < options.batch_size:
+            fits = f"batch_size {count - count % parts}" if count >= parts else f"fewer than {parts} parts"
             raise ConfigurationError(
-                f"loader.batch_size: {options.batch_size} is more than the {len(self.dataset)} images of the "
-                "supervision, so that no batch could be filled. Remedy: a smaller batch_size, or more images."
+                f"loader.batch_size: {options.batch_size} is more than the {count} images of the supervision, so that "
+                f"no batch could be filled. Remedy: {fits}, or more images."
             )
 
     @property

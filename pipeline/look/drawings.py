@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, UNLABELLED, Mask
 from pipeline.annotations.scribble_files import read_scribble
+from pipeline.compute.alone import one_by_one
 from pipeline.datasets.images import MAX_PIXELS
 from pipeline.look.images import ImageSet
 from pipeline.look.tables import BOXES, POINTS, MarkTable, Row
@@ -108,7 +109,7 @@ class Drawings:
             DataError: marks outside of the image, unknown classes, or a file that cannot be written to.
         """
         seeds = self._checked(id, drawing)
-        with self._lock:
+        with self._lock, one_by_one(one.path.parent for one in self.targets.all):  # other servers write these files too
             now = self._of(id).version
             if now == _version(drawing):  # sent again, by a page that did not hear the answer
                 return now

@@ -45,7 +45,7 @@ class MarkTable:
         self._names = ImageNames(catalogue)
         self._labels = {normalize("NFC", name): label for label, name in enumerate(catalogue.class_names, start=1)}
         self._labels.setdefault(BACKGROUND_ONLY, 0)
-        self._written: tuple[int, int] | None = None
+        self._written: tuple[int, int, int] | None = None
         self._cells: dict[str, list[list[str]]] = {}
         """By id; cells of images that the data set does not have under their own name."""
 
@@ -86,12 +86,13 @@ class MarkTable:
         except FileNotFoundError:
             self._written, self._cells = None, {}
             return
-        if self._written == (status.st_mtime_ns, status.st_size):
+        written = status.st_mtime_ns, status.st_size, status.st_ino
+        if self._written == written:
             return
         self._cells = {}
         for cells in self._lines():
             self._cells.setdefault(self._names.find(cells[0]) or cells[0], []).append(cells)
-        self._written = status.st_mtime_ns, status.st_size
+        self._written = written
 
     def _lines(self) -> Iterator[list[str]]:
         expected = ["image", "class", *self.columns]

@@ -145,11 +145,3 @@ def file_to_edit(book: Book) -> str:
     """The file of the book that a person edits."""
     source = Path(book.book.path) / SOURCE
     return source.as_posix() if source.is_file() else book.book.params
-
-
-def free_name(book: Book, name: str) -> str:
-    taken, number, free = set(book.names("supervision")), 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}_{number}"
-    return free

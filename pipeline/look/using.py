@@ -11,11 +11,12 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.agreement import SOURCE
 from pipeline.book.params import Book
+from pipeline.datasets.file_names import numbered
 from pipeline.inference.rounds import Trained, over_labels, segmenter_of, taught_by
-from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loader_options import LoaderOptions, fitting
 from pipeline.look.drawings import Drawings
 from pipeline.look.images import ImageSet
-from pipeline.look.targets import Targets, file_to_edit, free_name, new_entry
+from pipeline.look.targets import Targets, file_to_edit, new_entry
 
 Plain = dict[str, Any]
 NAME = "drawn"
@@ -94,7 +95,7 @@ class _Ways:
     ) -> None:
         self._book, self._there = book, there
         self._segmenter = _segmenter(book, images.catalogue.name)
-        self._name, self._entry = free_name(book, NAME), new_entry(images, targets, split)
+        self._name, self._entry = numbered(NAME, book.names("supervision")), new_entry(images, targets, split)
         self._in_blocks = file_to_edit(book).endswith(SOURCE)
         where = "" if book.book.path == "." else f" --book {book.book.path}"
         self._run = lambda stage: f"{program} run {stage}{where}"
@@ -142,8 +143,12 @@ class _Ways:
         """Take no larger batches than there are images with labels: they could not be filled."""
         drawn = len(set().union(*self._there.values()))
         for entry in trainings:
-            loader = entry.get("loader", {})
-            entry["loader"] = loader | {"batch_size": min(drawn, loader.get("batch_size", LoaderOptions().batch_size))}
+            loader, settings = entry.get("loader", {}), entry.get("settings", {})
+            accumulate = settings.get("accumulate", 1)
+            size, parts = fitting(loader.get("batch_size", LoaderOptions().batch_size), accumulate, drawn)
+            entry["loader"] = loader | {"batch_size": size}
+            if parts != accumulate:
+                entry["settings"] = settings | {"accumulate": parts}
 
 
 def _way(title: str, note: str, lines: str, commands: list[str]) -> Plain:

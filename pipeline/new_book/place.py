@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from models.errors import ConfigurationError
+from pipeline.book.agreement import SOURCE
 from pipeline.book.graph_file import write_graph
 from pipeline.compute.project import ROOT_EXPECTED, is_root, project_root
-from pipeline.new_book.survey import slug
+from pipeline.datasets.file_names import numbered
+from pipeline.new_book.names import slug
+
+RECIPES = Path("recipes")
+
+
+def usual_folder(data: Path) -> Path:
+    """``recipes/NAME`` for a folder of data; NAME_2, ... where ``init`` wrote that one for another folder."""
+    taken: list[str] = []
+    while _is_of_others(RECIPES / (name := numbered(slug(data.name), taken)), data):
+        taken.append(name)
+    return RECIPES / name
+
+
+def _is_of_others(book: Path, data: Path) -> bool:
+    """Whether a book of ``init`` reads other data; not where the book is none of ``init``."""
+    try:
+        root = yaml.safe_load((book / SOURCE).read_text(encoding="utf-8"))["prepare"]["mine"]["root"]
+        return not Path(root).samefile(data)
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return False
 
 
 def free_place(folder: Path, named: str) -> str:

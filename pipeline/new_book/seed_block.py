@@ -11,9 +11,10 @@ from pipeline.book.expansion import Expansion, expand
 from pipeline.book.flat_text import flat_line
 from pipeline.book.judge import COLUMN, JUDGE
 from pipeline.book.lineage import Node
+from pipeline.datasets.file_names import numbered
 from pipeline.new_book.chains import Chain, seeded
 from pipeline.new_book.expanding import write_source
-from pipeline.new_book.survey import slug
+from pipeline.new_book.names import slug
 from pipeline.new_book.text import BookText
 
 SEED = "<seed>"
@@ -126,9 +127,7 @@ class _Block:
         return lines
 
     def _name(self) -> str:
-        base = f"{slug(self._chain.targets[0][1])}_seeds"
-        taken = self._expansion.written.content
-        return next(name for name in (base, *(f"{base}_{n}" for n in range(2, len(taken) + 3))) if name not in taken)
+        return numbered(f"{slug(self._chain.targets[0][1])}_seeds", self._expansion.written.content)
 
     def _can_be_judged(self, node: Node) -> bool:
         """Whether ``judge:`` of the entry that it measures, which is new, makes this evaluation."""

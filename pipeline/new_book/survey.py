@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +130,11 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
         if exports or (other := unread_export(data)) is None:
             raise
         raise DataError(f"{error}\nFound, and not read: {other}") from None
+    if tags is None and (options or {}).get("unannotated") == "unlabelled":
+        raise DataError(
+            f"{data}: 'unannotated: unlabelled' keeps images with their tags alone, and there is no CSV of tags. "
+            f"Remedy: {data / 'tags.csv'} with columns image,tags, or `unannotated: left_out`."
+        )
     masks = MASKS if (data / MASKS).is_dir() else None
     given: dict[str, Any] = {"images": images, "tags": tags, "masks": masks}
     given |= {"split_folders": folders} if folders and tags is None else {}
@@ -156,8 +159,7 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
         raise DataError(
             f"{data}: without tags, one kind of labels has to cover every training image; found: "
             f"{' '.join(annotation_notes)} Remedy: label those images too, add a CSV of tags, or "
-            "say what the others are: --option 'unannotated: left_out', 'unannotated: unlabelled' or "
-            "'unannotated: background' (no object)."
+            "say what the others are: --option 'unannotated: left_out' or 'unannotated: background' (no object)."
         )
     masked = _masked(splits, listing)
     size, size_notes = _sizes(trial.catalogue)
@@ -187,12 +189,6 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
     )
 
 
-def slug(text: str) -> str:
-    """A name as params.yaml wants it: lower case, digits, underscores."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "mine"
-
-
 def _listing(data: Path, given: Mapping[str, Any], named: bool) -> tuple[Listing, float]:
     """What the reader says, and the part of the images that is validated on: few images are all learnt from."""
     listing = folder(str(data), **given)
@@ -212,14 +208,6 @@ def _reasons(found: Any) -> str:
 
 
 def _check_splits(splits: Mapping[str, tuple[str, ...]], data: Path, hint: str = "") -> None:
-    entries: dict[str, str] = {}
-    for name in splits:
-        other = entries.setdefault(slug(name), name)
-        if other != name:
-            raise DataError(
-                f"{data}: expected names of splits that differ in letters and digits, since entries of the book are "
-                f"named after them; found '{other}' and '{name}', both '{slug(name)}'. Rename one of them."
-            )
     if "train" not in splits:
         near = nearest_name("train", splits)
         which = f"'{near}' to 'train'" if near else "it"

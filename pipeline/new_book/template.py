@@ -133,9 +133,9 @@ long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, satu
     cam_crf: &pseudo_masks {data: mine, cams: cam_crf, rule: complement\
 {{ ", judge: pseudo_masks" if "train" in measured }}}
   predict_masks:  # `predict` takes the scales and the CRF of the first of these
-{% for split in survey.splits %}
-    {{ slug(split) }}: &predict_{{ slug(split) }} {data: mine, split: {{ split | quoted }}, checkpoint: segmenter, \
-{{ how }}{{ ", judge: " ~ (slug(split) | quoted) if split != "train" and split in measured }}}
+{% for split, entry in entries.items() %}
+    {{ entry }}: &predict_{{ entry }} {data: mine, split: {{ split | quoted }}, checkpoint: segmenter, \
+{{ how }}{{ ", judge: " ~ (entry | quoted) if split != "train" and split in measured }}}
 {% endfor %}
 {% endif %}
 """

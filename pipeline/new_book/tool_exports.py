@@ -11,7 +11,7 @@ from typing import Any
 from models.errors import DataError
 from pipeline.annotations.tools.drawn import Export
 from pipeline.annotations.tools.reading import TOOLS, read_exports
-from pipeline.datasets.exports import EXPORTS, foreign_folder
+from pipeline.datasets.exports import EXPORTS, foreign_folder, foreign_text
 from pipeline.datasets.file_names import nfc
 from pipeline.datasets.folder_images import is_unseen
 from pipeline.datasets.labelmap import BACKGROUNDS, VOIDS
@@ -77,11 +77,23 @@ def exports_in(data: Path, file: Path | None = None) -> list[ToolExport]:
         ToolExport(tool, _relative(export.place, data), export)
         for tool, export in good.items()
         if not any(_lies_in(other, export.place) for other in good.values() if other is not export)
-        and not export.place.is_relative_to(data / MASKS)  # which are measured against, and taught by nobody
+        and (file is not None or not _is_measured(export, data))
     ]
     if file is not None and not there:
-        raise DataError(f"{file}: expected an export of a labelling tool, found none that is known, or no shape in it.")
+        other = "; ".join(map(_without_shape, found.values())) or foreign_text(file) or "none that is known."
+        raise DataError(f"{file}: expected an export of a labelling tool with shapes, found {other}")
     return there
+
+
+def _is_measured(export: Export, data: Path) -> bool:
+    """Whether it is of the folder of masks, which are measured against, and taught by nobody who does not name them."""
+    places = [export.place, *(Path(image.where) for image in export.images[:1])]
+    return any(place.is_relative_to(data / MASKS) for place in places)
+
+
+def _without_shape(export: Export) -> str:
+    left_out = ", ".join(f"{what} ({count})" for what, count in export.left_out.items())
+    return f"{export}{f', and what is no label: {left_out}' if left_out else ''}."
 
 
 def exported_classes(exports: Sequence[ToolExport]) -> list[str]:
@@ -126,7 +138,10 @@ def export_notes(exports: Sequence[ToolExport]) -> Iterator[str]:
 
 
 def unread_export(data: Path) -> str | None:
-    """An export of a tool that is not read, or an archive, in a folder or in one below it, with the remedy."""
+    """An export without shapes or of a tool that is not read, or an archive, in a folder or below it."""
+    empty = next((export for export in read_exports(data).values() if not export.counts()), None)
+    if empty is not None:
+        return f"{empty.place}: {_without_shape(empty)}"
     unread = [str(export) for tool, export in EXPORTS.items() if tool not in TOOLS]
     below = sorted(path for path in data.iterdir() if path.is_dir() and not is_unseen(path.name))
     for folder in (data, *below):

@@ -19,10 +19,11 @@ from pipeline.compute.project import MARK, is_checkout
 from pipeline.new_book.archive import is_archive, unpack_archive
 from pipeline.new_book.embedded import unpack_images
 from pipeline.new_book.expanding import expand_book
-from pipeline.new_book.place import free_place, write_book
+from pipeline.new_book.names import slug, slugs
+from pipeline.new_book.place import RECIPES, free_place, usual_folder, write_book
 from pipeline.new_book.plan import STYLES, BookPlan, Style, minutes, plan_book
 from pipeline.new_book.project import make_project
-from pipeline.new_book.survey import Survey, slug, survey
+from pipeline.new_book.survey import Survey, survey
 from pipeline.new_book.template import render
 from pipeline.new_book.tool_exports import LABEL_OPTIONS, has_images, located
 from pipeline.storage.whole import remove
@@ -98,8 +99,9 @@ def _init(
     _check_options(options)
     archive = data if is_archive(data) else None
     data, file = located(data) if archive is None else (data, None)
-    folder = Path(book) if book else Path("recipes") / slug(data.resolve().stem if archive else data.resolve().name)
     make_project(data, made)
+    usual = usual_folder(data.resolve()) if archive is None else RECIPES / slug(data.resolve().stem)
+    folder = Path(book) if book else usual
     new_project = str(Path.cwd()) if made else ""
     name = free_place(folder, "with --book")
     if archive is not None:
@@ -259,7 +261,7 @@ def _text(
         "how": refined if chosen.refined else plain,
         "measured": survey.measured if survey.masks else (),
         "cached": ", cache: true" if survey.train * survey.size[0] * survey.size[1] * 3 < CACHE_BYTES else "",
-        "slug": slug,
+        "entries": slugs(survey.splits),
     }
     return render(values)
 

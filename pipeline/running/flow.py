@@ -6,7 +6,6 @@ DVC stays the only graph and the only cache: a task runs ``dvc repro --single-it
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from pipeline.book.load import checked_book
 from pipeline.book.params import load_book
 from pipeline.compute.bars import read_progress
 from pipeline.compute.servers import start_prefect
+from pipeline.new_book.names import slug
 from pipeline.running.flow_log import quieten, shorten_task_lines
 from pipeline.running.graph import FIRST, Stage, plan, read_graph
 from pipeline.running.plan import PlanRun
@@ -291,4 +291,4 @@ def _tolerant(what: str) -> Iterator[None]:
 
 def _key(name: str) -> str:
     """With the characters that Prefect allows."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return slug(name).replace("_", "-")

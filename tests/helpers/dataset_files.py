@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tests.helpers.drawn_scene import CLASSES, SCENE, Disc, Mark, area_pixels, png, runs, true_mask, vertices
+from tests.helpers.hosted_files import darwin
 from tests.helpers.tool_files import cvat, label_studio, labelme, via, via3
 
 
@@ -196,6 +197,8 @@ FORMS: Mapping[str, tuple[Writer, str, Sequence[str]]] = {
     "datumaro_masks": (datumaro, "mask", AREAS),
     "supervisely": (supervisely, "", NO_TAGS),
     "supervisely_bitmaps": (supervisely, "bitmap", AREAS),
+    "darwin": (darwin, "", ALL),
+    "darwin_masks": (darwin, "mask", AREAS),
     "labelme_xml": (labelme_xml, "", ("q0", "q1", "q2", "q4")),
     "labelme_xml_masks": (labelme_xml, "mask", AREAS),
     "voc": (voc, "", ("q0",)),

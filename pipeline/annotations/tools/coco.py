@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,53 +14,56 @@ from models.ops.run_lengths import region_of_runs
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Region, Shape
 from pipeline.annotations.tools.values import (
     address_path,
+    bbox,
     mapping,
     mappings,
     number,
     pairs,
-    rectangle,
-    sides,
     size_of,
-    turned,
+    turned_box,
 )
 from pipeline.datasets import rle
+from pipeline.datasets.coco_values import key_of
 from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import clipped
 
+Key: TypeAlias = int | str | None
+"""An id; None is none."""
 SEEN = 2
 """Of a keypoint: 0 is not labelled, 1 labelled but hidden, 2 labelled and seen."""
 
 
 def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     """Add the images of a file: an image without annotations has no object."""
-    categories = {}
+    categories: dict[Key, str] = {}
     for item in mappings(content.get("categories")):
-        name = str(item.get("name")).strip()
-        categories[str(item.get("id"))] = name
+        name, key = str(item.get("name")).strip(), key_of(item.get("id"))
+        if categories.setdefault(key, name) != name:
+            export.problems.append(f"{path}: expected one category of each id, found id {key!r} of '{name[:60]}' too")
         export.declare(name)
-    images: dict[str, DrawnImage] = {}
+    images: dict[Key, DrawnImage] = {}
     for item in mappings(content.get("images")):
         size = size_of(item.get("height"), item.get("width"))
-        name = address_path(item.get("file_name", ""))
+        name, key = address_path(item.get("file_name", "")), key_of(item.get("id"))
         beside = f"{path.parent.as_posix()}/{name}"
-        images[str(item.get("id"))] = DrawnImage(name, f"{path} '{name[:60]}'", size, beside, empty=True)
+        image = DrawnImage(name, f"{path} '{name[:60]}'", size, beside, empty=True)
+        if (other := images.setdefault(key, image).name) != name:
+            export.problems.append(f"{image.where}: expected an id of its own, found {key!r} of '{other[:60]}'")
     export.images += images.values()
     for place, item in enumerate(content.get("annotations") or []):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"
         try:
             image, name = _owner(item, images, categories)
-            shapes = _shapes(item, name, where, image.size)
-            image.shapes += shapes
-            image.size = image.size or next((shape.bitmap.size for shape in shapes if shape.bitmap is not None), None)
+            image.take(_shapes(item, name, where, image.size))
             image.empty = False
         except ValueError as error:
             export.problems.append(f"{where}: expected an annotation of COCO, found {error}")
 
 
-def _owner(item: Any, images: Mapping[str, DrawnImage], categories: Mapping[str, str]) -> tuple[DrawnImage, str]:
+def _owner(item: Any, images: Mapping[Key, DrawnImage], categories: Mapping[Key, str]) -> tuple[DrawnImage, str]:
     if not isinstance(item, Mapping):
         raise ValueError(clipped(repr(item), 40))
-    image, name = images.get(str(item.get("image_id"))), categories.get(str(item.get("category_id")))
+    image, name = images.get(key_of(item.get("image_id"))), categories.get(key_of(item.get("category_id")))
     if image is None:
         raise ValueError(f"image_id {clipped(repr(item.get('image_id')), 40)}, which no image has")
     if name is None:
@@ -76,12 +79,7 @@ def _shapes(item: Mapping[str, Any], name: str, where: str, size: tuple[int, int
         shapes = [replace(point, spare=True) for point in shapes]
         shapes.append(_area(regions, name, where, size, crowd))
     elif not shapes and item.get("bbox"):
-        box = item["bbox"]
-        if not isinstance(box, list) or len(box) != 4:
-            raise ValueError(f"bbox {clipped(repr(box), 60)}")
-        corners, degrees = sides(*box), _rotation(item)
-        outline = turned(rectangle(corners), degrees, corners.mean(axis=0)) if degrees else corners
-        shapes.append(Shape("box", name, where, outline, crowd=crowd))
+        shapes.append(Shape("box", name, where, turned_box(bbox(item["bbox"]), _rotation(item)), crowd=crowd))
     if not shapes:
         shapes.append(Shape("tag", name, where))
     return shapes
@@ -105,7 +103,7 @@ def _keypoints(values: Any, name: str, where: str) -> list[Shape]:
 
 def _area(regions: Any, name: str, where: str, size: tuple[int, int] | None, crowd: bool) -> Shape:
     if isinstance(regions, Mapping):
-        return Shape("area", name, where, bitmap=_bitmap(regions, size), crowd=crowd)
+        return Shape("area", name, where, bitmap=run_bitmap(regions, size), crowd=crowd)
     outlines = polygons(regions)
     return Shape("area", name, where, outlines[0], parts=tuple(outlines[1:]), crowd=crowd)
 
@@ -121,13 +119,11 @@ def polygons(regions: Any) -> list[Floats]:
     return [pairs(outline, 3) for outline in whole or outlines]  # others hold no pixel
 
 
-def _bitmap(regions: Mapping[str, Any], size: tuple[int, int] | None) -> Bitmap:
+def run_bitmap(regions: Mapping[str, Any], size: tuple[int, int] | None = None) -> Bitmap:
+    """The bitmap of run lengths of an image, whose (H, W) they may leave out."""
     stated = regions.get("size")
     if isinstance(stated, list) and len(stated) == 2:
-        own = size_of(*stated)
-        if size is not None and own != size:
-            raise ValueError(f"run lengths of size {stated}, where the image has {list(size)} (H, W)")
-        size = own
+        size = size_of(*stated)
     if size is None or size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"run lengths of size {clipped(repr(stated), 40)}")
     counts = regions.get("counts")

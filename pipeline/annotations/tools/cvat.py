@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from pipeline.annotations.tools.brush import row_runs
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Shape
-from pipeline.annotations.tools.values import corners, ellipse, number, pairs, rectangle, size_of, turned
+from pipeline.annotations.tools.values import corners, ellipse, number, pairs, size_of, turned, turned_box
 from pipeline.datasets.images import MAX_PIXELS
 
 VIDEO = "tracks of CVAT for video. Remedy: export the task as 'CVAT for images 1.1'"
@@ -22,8 +22,10 @@ def add(export: Export, path: Path, root: Element) -> None:
     if root.find("track") is not None:
         export.problems.append(f"{path}: expected images with their shapes, found {VIDEO}.")
     for item in root.iterfind("image"):
-        name = (item.get("name") or "").strip()
-        image = DrawnImage(name, f"{path} image '{name[:60]}'", size_of(item.get("height"), item.get("width")))
+        name, subset = ((item.get(key) or "").strip() for key in ("name", "subset"))
+        size = size_of(item.get("height"), item.get("width"))
+        within = f"{subset}/{name}" if subset else name  # as the archive of a project has its files
+        image = DrawnImage(within, f"{path} image '{within[:60]}'", size, also=name)
         export.images.append(image)
         for place, child in enumerate(item, start=1):
             _add_shape(export, image, child, f"{image.where} {child.tag[:20]} {place}")
@@ -66,8 +68,7 @@ def _tag(item: Element, label: str, where: str) -> list[Shape]:
 
 def _box(item: Element, label: str, where: str) -> list[Shape]:
     box = corners(item.get("xtl"), item.get("ytl"), item.get("xbr"), item.get("ybr"))
-    rotation = number(item.get("rotation", "0"))
-    outline = turned(rectangle(box), rotation, box.mean(axis=0)) if rotation else box
+    outline = turned_box(box, number(item.get("rotation", "0")))
     return [Shape("box", label, where, outline, order=_order(item))]
 
 

@@ -7,21 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.annotations.tools.coco import column_runs
-from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Shape
+from pipeline.annotations.tools.coco import run_bitmap
+from pipeline.annotations.tools.drawn import DrawnImage, Export, Shape
 from pipeline.annotations.tools.values import (
+    bbox,
     corners,
     ellipse,
     mapping,
     mappings,
     number,
     pairs,
-    rectangle,
-    sides,
     size_of,
-    turned,
+    turned_box,
 )
-from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import clipped
 
 SEEN = 2
@@ -60,13 +58,7 @@ def _add_shape(export: Export, image: DrawnImage, item: Mapping[str, Any], names
         shapes = _SHAPES[kind](
             item, partial(Shape, name=names[label], where=where, unsure=unsure, crowd=crowd, order=order)
         )
-        other = [
-            s.bitmap.size for s in shapes if s.bitmap is not None and s.bitmap.size != (image.size or s.bitmap.size)
-        ]
-        if other:
-            raise ValueError(f"run lengths of size {other[0]}, where the image has {image.size} (H, W)")
-        image.shapes += shapes
-        image.size = image.size or next((shape.bitmap.size for shape in shapes if shape.bitmap is not None), None)
+        image.take(shapes)
     except ValueError as error:
         export.problems.append(f"{where}: expected a {kind} of Datumaro, found {error}")
 
@@ -79,11 +71,8 @@ def _label(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
 
 
 def _box(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
-    given = item.get("bbox")
-    if not isinstance(given, list) or len(given) != 4:
-        raise ValueError(f"bbox {clipped(repr(given), 60)}")
-    box, rotation = sides(*given), number(mapping(item.get("attributes")).get("rotation", 0))
-    return [shape("box", outline=turned(rectangle(box), rotation, box.mean(axis=0)) if rotation else box)]
+    rotation = number(mapping(item.get("attributes")).get("rotation", 0))
+    return [shape("box", outline=turned_box(bbox(item.get("bbox")), rotation))]
 
 
 def _polygon(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
@@ -107,14 +96,7 @@ def _ellipse(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
 
 
 def _mask(item: Mapping[str, Any], shape: _Made) -> list[Shape]:
-    coded = mapping(item.get("rle"))
-    size = coded.get("size")
-    own = size_of(*size) if isinstance(size, list) and len(size) == 2 else None
-    if own is None or own[0] * own[1] > MAX_PIXELS:
-        raise ValueError(f"rle of size {clipped(repr(size), 40)}")
-    counts = coded.get("counts")
-    runs = counts if isinstance(counts, str) else [int(number(count)) for count in counts or []]
-    return [shape("area", bitmap=Bitmap(0, 0, own, partial(column_runs, runs, own)))]
+    return [shape("area", bitmap=run_bitmap(mapping(item.get("rle"))))]
 
 
 _SHAPES: dict[str, Callable[[Mapping[str, Any], _Made], list[Shape]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -103,6 +103,20 @@ class DrawnImage:
     shapes: list[Shape] = field(default_factory=list)
     empty: bool = False
     annotators: set[str] = field(default_factory=set)
+
+    def take(self, shapes: Sequence[Shape]) -> None:
+        """Add shapes whose bitmaps are of the whole image, and say its size where the tool does not.
+
+        Raises:
+            ValueError: a bitmap of another size.
+        """
+        for shape in shapes:
+            if shape.bitmap is not None:
+                self.size = self.size or shape.bitmap.size
+                if shape.bitmap.size != self.size:
+                    found = f"{list(shape.bitmap.size)}, where the image has {list(self.size)} (H, W)"
+                    raise ValueError(f"run lengths of size {found}")
+        self.shapes += shapes
 
 
 @dataclass(eq=False)

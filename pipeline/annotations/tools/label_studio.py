@@ -18,17 +18,19 @@ from pipeline.annotations.tools.values import (
     mappings,
     number,
     pairs,
-    rectangle,
     sides,
     size_of,
     text,
     turned,
+    turned_box,
 )
 from pipeline.datasets.image_formats import SUFFIXES
 from pipeline.datasets.images import MAX_PIXELS
 from pipeline.datasets.tables import TableLine, clipped
+from pipeline.problems.notices import first_of
 
 PERCENT = 100.0
+PREDICTION = "prediction that nobody has accepted in the tool yet"
 GEOMETRY = ("x", "points", "rle", "vertices")
 OWN_COLUMNS = (
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "completed_by", "annotations",
@@ -57,13 +59,20 @@ def _add_task(export: Export, task: Mapping[str, Any], where: str) -> None:
     image = _image(export, task["data"], where)
     if image is None:
         return
-    for answer in mappings(task.get("annotations") or task.get("completions") or []):
+    answers = task.get("annotations") or task.get("completions") or []
+    for _ in mappings([] if answers else task.get("predictions")):
+        export.skip(PREDICTION)
+    for answer in mappings(answers):
         if answer.get("was_cancelled") is True:
             export.skip("cancelled annotation")
             continue
         annotator = _annotator(answer.get("completed_by"), answer.get("id"))
         image.annotators.add(annotator)
-        for item in mappings(answer.get("result")):
+        results = answer.get("result")
+        if not isinstance(results, list) or not all(isinstance(item, Mapping) for item in results):
+            found = f"{clipped(repr(results), 60)} among {first_of(list(answer), 8)}"
+            export.problems.append(f"{where}: expected a list of results as `result` of an annotation, found {found}.")
+        for item in mappings(results):
             _add_result(export, image, item, annotator, f"{where} result {str(item.get('id', ''))[:20]}")
 
 
@@ -149,7 +158,7 @@ def _names(value: Mapping[str, Any], kind: str) -> list[str]:
     if isinstance(names, str):
         return [names.strip()]
     if not isinstance(names, list) or not names:
-        raise ValueError("no label")
+        raise ValueError("no label. Remedy: give the shape one in the tool, or delete it")
     return [text(name) for name in names]
 
 
@@ -174,7 +183,7 @@ def _box(value: Mapping[str, Any], size: _Size) -> Iterator[_Made]:
     """A rectangle is turned about its left top corner, in pixels."""
     box = _placed(sides(*(value.get(key) for key in ("x", "y", "width", "height"))), size)
     rotation = number(value.get("rotation") or 0)
-    yield _shape("box", turned(rectangle(box), _turnable(rotation, size), box[0]) if rotation else box, size)
+    yield _shape("box", turned_box(box, _turnable(rotation, size), box[0]), size)
 
 
 def _polygon(value: Mapping[str, Any], size: _Size) -> Iterator[_Made]:
@@ -195,13 +204,12 @@ def _ellipse(value: Mapping[str, Any], size: _Size) -> Iterator[_Made]:
     """x and y are the middle, about which it is turned."""
     x, y, across, down = (number(value.get(key)) for key in ("x", "y", "radiusX", "radiusY"))
     rotation = number(value.get("rotation") or 0)
-    outline = _placed(ellipse(x, y, across, down), size)
-    middle = _placed(np.array([x, y]), size)
-    yield _shape("area", turned(outline, _turnable(rotation, size), middle) if rotation else outline, size)
+    outline, middle = _placed(ellipse(x, y, across, down), size), _placed(np.array([x, y]), size)
+    yield _shape("area", turned(outline, _turnable(rotation, size), middle), size)
 
 
 def _turnable(rotation: float, size: _Size) -> float:
-    if size is None:
+    if size is None and rotation:
         raise ValueError("a turned shape without original_width and original_height")
     return rotation
 

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from pipeline.annotations.tools.drawn import Bitmap, DrawnImage, Export, Floats, Shape
-from pipeline.annotations.tools.values import corners, number, picture, rectangle, size_of, turned
+from pipeline.annotations.tools.values import corners, number, picture, size_of, turned_box
 
 ANNOTATIONS, MASKS = "Annotations", "Masks"
 """Folders of the XML files and of the masks that they name; some have the masks beside the XML files."""
@@ -49,8 +49,7 @@ def _shape(item: Element, label: str, where: str, path: Path, size: tuple[int, i
     points = _points(item)
     if (item.findtext("type") or "").strip() == BOX:
         box = corners(*points.min(axis=0), *points.max(axis=0))
-        rotation = _rotation(item)
-        return Shape("box", label, where, turned(rectangle(box), rotation, box.mean(axis=0)) if rotation else box)
+        return Shape("box", label, where, turned_box(box, _rotation(item)))
     kind = {1: "point", 2: "stroke"}.get(len(points), "area")
     return Shape(kind, label, where, points)  # type: ignore[arg-type]
 

@@ -13,6 +13,7 @@ from models.errors import DataError
 from pipeline.annotations.tools import (
     coco,
     cvat,
+    darwin,
     datumaro,
     label_studio,
     labelme,
@@ -44,6 +45,7 @@ TOOLS = {
     "coco": "COCO's JSON",
     "datumaro": "Datumaro's JSON",
     "supervisely": "Supervisely's JSON",
+    "darwin": "V7's Darwin JSON",
     "pascal": "Pascal VOC's XML",
     "pascal_masks": "Pascal VOC's masks",
 }
@@ -54,14 +56,15 @@ JSON: dict[str, Callable[[Export, Path, Any], None]] = {
     "via": via.add,
     "via3": via3.add,
     "supervisely": supervisely.add,
+    "darwin": darwin.add,
     "datumaro": datumaro.add,
     "label_studio": label_studio.add,
 }
 """How a JSON is added to an export, by the key of :func:`json_tool`."""
 SUFFIXES = (".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".labels", ".names")
 MOST_FILES = 200_000
-LABELMAP = "labelmap.txt"
-MASK_FOLDERS = {"SegmentationClass": "**/*.png", ".": "*.png"}
+LABELMAPS = ("labelmap.txt", "dataset_meta.json")
+MASK_FOLDERS = {"SegmentationClass": "**/*.png", "masks": "**/*.png", ".": "*.png"}
 """Folder of the masks -> what they are called there."""
 META = "meta.json"
 NOT_LABELS = (META, "tags.csv", "boxes.csv", "points.csv", *yolo_files.NAME_LISTS)
@@ -242,7 +245,7 @@ class _Reading:
     def _add_masks(self, files: Sequence[Path]) -> None:
         """Masks of colours lie in a folder beside the file that says what the colours mean."""
         for file in files:
-            if file.name.lower() != LABELMAP:
+            if file.name.lower() not in LABELMAPS:
                 continue
             for name, pattern in MASK_FOLDERS.items():
                 folder = file.parent / name

@@ -23,8 +23,8 @@ def add(export: Export, path: Path, content: Mapping[str, Any]) -> None:
     """Add the image of a file, ``photo.jpg.json`` of photo.jpg. Where it has no object its tags without value count."""
     size = content.get("size")
     stated = size_of(size.get("height"), size.get("width")) if isinstance(size, Mapping) else None
-    beside = "/".join("img" if part == "ann" else part for part in path.parent.parts)
-    image = DrawnImage(f"{beside}/{path.name.removesuffix('.json')}", str(path), stated)
+    beside = Path(*("img" if part == "ann" else part for part in path.parent.parts), path.name.removesuffix(".json"))
+    image = DrawnImage(beside.as_posix(), str(path), stated)
     export.images.append(image)
     for place, item in enumerate(mappings(content.get("objects")), start=1):
         where, kind = f"{path} object {place}", str(item.get("geometryType") or _kind(item))[:20]

@@ -106,6 +106,18 @@ def rectangle(box: Floats) -> Floats:
     return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
 
 
+def bbox(value: Any) -> Floats:
+    """float64 [2,2] of a list of left, top, width and height."""
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError(f"bbox {clipped(repr(value), 60)}")
+    return sides(*value)
+
+
+def turned_box(box: Floats, degrees: float, about: Floats | None = None) -> Floats:
+    """The four corners [4,2] of a box that is turned about its middle, or another point; itself where it is not."""
+    return turned(rectangle(box), degrees, box.mean(axis=0) if about is None else about) if degrees else box
+
+
 def turned(points: Floats, degrees: float, about: Sequence[float] | Floats) -> Floats:
     """Points turned about one, clockwise as the eye sees the image (whose y goes down)."""
     angle, centre = math.radians(degrees), np.asarray(about, np.float64)

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML with boxes or polygons for each image, and masks of colours with a labelmap.txt."""
+"""Pascal VOC: an XML with boxes or polygons for each image, and masks of colours with a label map."""
 
 from __future__ import annotations
 

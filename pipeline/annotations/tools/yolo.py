@@ -34,8 +34,8 @@ def add(export: Export, path: Path, lines: Sequence[str], names: Sequence[str], 
         names: of the classes; none where no file says them, so that shapes are called "0", "1", ...
         form: "pose": each line is a box, and keypoints stand behind it; "turned": of a box with four corners.
     """
-    beside = "/".join("images" if part == "labels" else part for part in (*path.parent.parts, path.stem))
-    image = DrawnImage(beside, str(path), also=path.stem, empty=not any(map(str.strip, lines)))
+    beside = Path(*("images" if part == "labels" else part for part in path.parent.parts), path.stem)
+    image = DrawnImage(beside.as_posix(), str(path), also=path.stem, empty=not any(map(str.strip, lines)))
     export.images.append(image)
     for place, line in enumerate(lines, start=1):
         if words := line.split()[: 5 if form == "pose" else None]:

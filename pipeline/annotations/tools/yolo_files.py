@@ -74,7 +74,8 @@ def names_of_yaml(path: Path) -> list[str] | None:
         except (TypeError, ValueError):
             raise ValueError(f"{path}: expected `names` by number, found {clipped(repr(names))}") from None
         if sorted(by_number) != list(range(len(by_number))):
-            raise ValueError(f"{path}: expected `names` for 0, 1, 2, ..., found {clipped(repr(sorted(by_number)))}")
+            found = clipped(repr(sorted(by_number)))
+            raise ValueError(f"{path}: expected `names` for 0, 1, 2, ..., found {found}. Remedy: count from 0.")
         return [by_number[key] for key in sorted(by_number)]
     return [str(name).strip() for name in names] if isinstance(names, list) else None
 

@@ -12,7 +12,7 @@ from models.options import StartEpoch
 from models.settings import TrainSettings
 from pipeline.book.entries import EvaluateBoxesEntry, ExportCamsEntry, PredictMasksEntry, PropagateCamsEntry, TrainEntry
 from pipeline.book.signatures import options_of_type
-from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loader_options import LoaderOptions, fitting
 
 PRECISIONS = get_args(TrainEntry.model_fields["precision"].annotation)
 
@@ -74,9 +74,8 @@ class Limits:
         given, accumulate = dict(loader), settings.get("accumulate", TrainSettings(steps=1).accumulate)
         whole = given.get("batch_size", LoaderOptions().batch_size)
         images = min(whole, self.images or whole, self.batch or whole)
-        part = max(1, min(whole // accumulate, images))
-        parts = min(accumulate, images // part)
-        return given | {"batch_size": part * parts}, dict(settings) | ({"accumulate": parts} if accumulate > 1 else {})
+        batch, parts = fitting(whole, accumulate, images)
+        return given | {"batch_size": batch}, dict(settings) | ({"accumulate": parts} if accumulate > 1 else {})
 
 
 def _short(settings: Mapping[str, Any], most: int) -> dict[str, Any]:

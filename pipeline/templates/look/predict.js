@@ -3,6 +3,8 @@
 import { ask, element, fillSelect, find, overview, say, state, swatch, trying } from "./base.js";
 import { addPrediction } from "./layers.js";
 
+const AT_WORK = "The network is at work";
+
 let opened = null; // what is open: {set, id}, or {file}
 let openDropped = () => {};
 
@@ -37,8 +39,12 @@ export function start(what) {
 async function asked(work) {
   const button = find("#predict");
   button.disabled = true;
-  say("The network is at work …", false, true);
+  const since = Date.now();
+  const tell = () => say(`${AT_WORK} (${Math.round((Date.now() - since) / 1000)} s) …`, false, true);
+  tell();
+  const clock = setInterval(() => { if (find("#say").textContent.startsWith(AT_WORK)) tell(); }, 5000); // over no other message
   const result = await trying(work);
+  clearInterval(clock);
   button.disabled = false;
   if (result) say("");
   return result;

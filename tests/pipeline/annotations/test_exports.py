@@ -66,7 +66,10 @@ FILES = {
         '{"data_row": {"external_id": "q0.png"}, "projects": {}}\n{"data_row": {"external_id": "q1.png"}}',
         "found an export of Labelbox. Remedy: ",
     ),
-    "darwin.json": (json.dumps({"version": "2.0", "item": {"name": "q0.png"}, "annotations": []}), "V7 Darwin's JSON"),
+    "darwin.json": (
+        json.dumps({"dataset": "x", "image": {"filename": "q0.png"}, "annotations": []}),
+        "V7 Darwin's JSON 1.0",
+    ),
     "kili.json": (json.dumps([{"externalId": "q0", "labels": [{"jsonResponse": {}}]}]), "found Kili's JSON. Remedy: "),
     "encord.json": (json.dumps([{"label_hash": "a", "data_title": "q0.png", "data_units": {}}]), "Encord's JSON"),
     "scale.json": (json.dumps([{"task_id": "1", "params": {}, "response": {"annotations": []}}]), "Scale's tasks"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from models.structures import UNLABELLED
+from pipeline.annotations.unannotated import remedy
 from tests.helpers import dataset_files, tool_files
 from tests.helpers.dataset_files import AREAS, FORMS
 from tests.helpers.drawn_labels import drawn, notices, refused
 from tests.helpers.drawn_scene import SCENE, true_mask
+from tests.helpers.made_annotations import catalogue_of
 
 
 @cache
@@ -96,7 +99,8 @@ def test_images_without_a_shape_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "q2.json").write_text('{"shapes": [], "imagePath": "q2.png", "imageHeight": 64, "imageWidth": 96}')
     message = refused(file, ("q0", "q1", "q2", "q3"))
     assert "expected labels for 4 images, found none for 2 of them: q2, q3." in message
-    assert all(f"`unannotated: {what}`" in message for what in ("left_out", "unlabelled", "background"))
+    assert re.findall("`unannotated: ([a-z_]+)`", message) == ["left_out", "background"]
+    assert "`unannotated: unlabelled` keeps these with the tags" in remedy(catalogue_of(tags={"q0": (1,)}))
     ids = ("q0", "q1", "q2", "q3")
     assert (drawn(file, ids, unannotated="background")["q3"].seeds == 0).all()
     assert (drawn(file, ids, unannotated="unlabelled")["q3"].seeds == UNLABELLED).all()

@@ -18,6 +18,7 @@ from pipeline.problems.notices import Notice
 from tests.helpers.dataset_files import coco, voc
 from tests.helpers.drawn_labels import drawn, notices, refused
 from tests.helpers.made_annotations import catalogue_of
+from tests.helpers.tool_files import labelme
 
 TURNED = [[30, 20, 70, 40]]
 """A box of 20 x 40 around (50, 30), turned by 90 degrees: the box around it."""
@@ -197,3 +198,75 @@ def test_boxes_of_labelmes_xml_alone(tmp_path: Path) -> None:
     outline = f"<object><name>cat</name><polygon>{points}</polygon></object>"
     (tmp_path / "q0.xml").write_text(XML.format(outline + " " * 5000 + size))
     np.testing.assert_allclose(boxes(tmp_path, kind="boxes"), [[10, 8, 40, 30]])
+
+
+def test_ids_of_coco_as_other_programs_write_them(tmp_path: Path) -> None:
+    """Text, decimals of pandas, from 0; categories without annotations; no `info`."""
+    plain = json.loads(coco(tmp_path, ("q0", "q1")).read_text())
+    number = {item["id"]: n for n, item in enumerate(plain["images"])}
+    for name, made, meant in (
+        ("text", lambda n: f"img-{n}", lambda n: f"img-{n}"),
+        ("decimals", lambda n: n, float),
+        ("digits", str, int),
+    ):
+        content = json.loads(json.dumps(plain))
+        content.pop("info", None)
+        content["categories"].append({"id": 77, "name": "bird"})
+        for item in content["images"]:
+            item["id"] = made(number[item["id"]])
+        for item in content["annotations"]:
+            item.setdefault("bbox", [1, 2, 3, 4])
+            item["image_id"] = meant(number[item["image_id"]])
+            item["category_id"] = str(float(item["category_id"]))
+        folder = folder_of(tmp_path, {f"{name}.json": json.dumps(content)})
+        for kind in ("shapes", "boxes"):
+            np.testing.assert_allclose(boxes(folder / f"{name}.json", "q0", "q1", kind=kind)[0], [10, 8, 40, 30])
+    plain["images"][1]["id"] = plain["images"][0]["id"]
+    same = folder_of(tmp_path, {"a.json": json.dumps(plain)})
+    assert "'q1.png': expected an id of its own, found" in refused(same / "a.json", ("q0", "q1"))
+
+
+def test_yolo_as_windows_writes_it(tmp_path: Path) -> None:
+    """Byte order marks, line ends of two characters, a path of another machine, boxes and outlines in one file."""
+    box, outline = "0 0.260417 0.296875 0.3125 0.34375", "1 0.5 0.5 0.9 0.5 0.7 0.9"
+    labels = {"q0.txt": f"\ufeff{box}\n{outline}\n", "q1.txt": "", "q2.txt": "\n"}
+    names = "\ufeffpath: C:\\Users\\x\\farm\nnames:\n  0: cat\n  1: dog\n"
+    for listed in ({"data.yaml": names}, {"classes.txt": "\ufeffcat\ndog\n\n"}):
+        files = {name: text.replace("\n", "\r\n") for name, text in (labels | listed).items()}
+        found = drawn(folder_of(tmp_path, files), ("q0", "q1", "q2"))
+        np.testing.assert_allclose(found["q0"].boxes, [[10, 8, 40, 30]], atol=1e-3)  # type: ignore[arg-type]
+        assert found["q0"].seeds[40, 66] == 2
+        assert not found["q1"].seeds.any()
+        assert not found["q2"].seeds.any()
+
+
+@pytest.mark.parametrize("value", ["cat", {"cat": True}, {"cat": True, "dog": False}])
+def test_dropdowns_radio_buttons_and_checkboxes_of_via(tmp_path: Path, value: Any) -> None:
+    region = {"shape_attributes": {"name": "rect", "x": 10, "y": 8, "width": 30, "height": 22}}
+    for more, good in (({}, True), ({"quality": {}}, True), ({"quality": {"blurred": True}}, False)):
+        regions = [region | {"region_attributes": {"animal": value, **more}}]
+        image = {"filename": "q0.png", "size": 9, "file_attributes": {}, "regions": regions}
+        file = folder_of(tmp_path, {"v.json": json.dumps({"_via_img_metadata": {"q0.png9": image}})}) / "v.json"
+        if good:
+            np.testing.assert_allclose(boxes(file), [[10, 8, 40, 30]])
+            continue
+        assert "found attributes animal, quality, none of which is called class" in refused(file, ("q0",))
+        file.write_text(file.read_text().replace("animal", "class"))  # which is the remedy
+        np.testing.assert_allclose(boxes(file), [[10, 8, 40, 30]])
+
+
+def test_parts_of_objects_in_pascal_voc_are_no_objects(tmp_path: Path) -> None:
+    corners = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+    part = f"<part><name>head</name>{corners.format(12, 10, 20, 20)}</part>"
+    item = f"<object>{part}<name>cat</name>{corners.format(11, 9, 40, 30)}</object>"
+    np.testing.assert_allclose(boxes(folder_of(tmp_path, {"q0.xml": XML.format(item)})), [[10, 8, 40, 30]])
+
+
+def test_groups_of_labelme_and_files_of_macs_beside(tmp_path: Path) -> None:
+    folder = labelme(tmp_path, ("q0", "q1"))
+    before = drawn(folder, ("q0", "q1"))
+    for file in sorted(folder.glob("*.json")):
+        file.write_text(file.read_text().replace('"group_id": null', '"group_id": 1'))
+        (folder / f"._{file.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    for id, found in drawn(folder, ("q0", "q1")).items():
+        np.testing.assert_array_equal(found.seeds, before[id].seeds)

@@ -80,7 +80,30 @@ def test_exports_of_several_tools_are_named(tmp_path: Path) -> None:
     assert re.search(r"found CVAT's XML \(2 boxes\).*; LabelMe's JSON \(2 boxes\).*Remedy: name one of them", message)
 
 
-JSON_FORMS = ("labelme", "label_studio", "label_studio_min", "via", "via3", "coco", "datumaro", "supervisely")
+def test_labels_of_label_studio_that_nobody_accepted_are_none(tmp_path: Path) -> None:
+    """The remedy works: a prediction that was accepted is an annotation."""
+    tasks = json.loads(tool_files.label_studio(tmp_path, ("q0", "q1")).read_text())
+    for task, key in zip(tasks, ("annotations", "predictions"), strict=True):
+        task["predictions"] = task.pop("annotations")
+        task[key] = task[key] if key == "predictions" else []
+    file = tmp_path / "predicted.json"
+    file.write_text(json.dumps(tasks))
+    said = "left out: prediction that nobody has accepted in the tool yet (2)."
+    assert said in refused(file, ("q0", "q1"))
+    file.write_text(json.dumps(tasks[1:]))  # no key `annotations` at all
+    assert said.replace("2", "1") in refused(file, ("q0", "q1"))
+    tasks[1]["annotations"] = tasks[1]["predictions"]
+    (tmp_path / "accepted.json").write_text(json.dumps(tasks[1:]))
+    assert drawn(tmp_path / "accepted.json", ("q1",))["q1"].tags.any()
+
+
+@pytest.mark.parametrize("given", [{"results": []}, {"result": [[{"type": "choices"}]]}, {"result": None}])
+def test_results_of_label_studio_in_another_place(tmp_path: Path, given: dict[str, Any]) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"data": {"image": "q0.png"}, "annotations": [{"id": 1, **given}]}]))
+    assert "expected a list of results as `result` of an annotation, found" in refused(tmp_path / "a.json", ("q0",))
+
+
+JSON_FORMS = ("labelme", "label_studio", "label_studio_min", "via", "via3", "coco", "datumaro", "supervisely", "darwin")
 VALUES = some.sampled_from([None, True, -1, 0, 7, 1e300, 10**400, float("nan"), "", "x", "cat", [], [[]], {}, {"x": 1}])
 
 

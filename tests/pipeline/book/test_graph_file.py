@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from models.errors import ConfigurationError
 from pipeline.book.graph_file import check_graph_file, write_graph
-from pipeline.commands import jobs, results, services, stages, use  # noqa: F401 (importing adds the commands)
+from pipeline.commands import jobs, results, services, stages, use, write_books  # noqa: F401 (importing adds the commands)
 from pipeline.commands.app import app
 
 ROOT = Path(__file__).parents[3]

@@ -178,6 +178,8 @@ CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:64,0,0::\ndog:6
         "cat: [64, 0, 0]\ndog: [64, 0, 128]\n",
         '{"background": [0, 0, 0], "cat": [64, 0, 0], "dog": "#400080"}',
         '[{"name": "cat", "color": "#400000", "attributes": []}, {"name": "dog", "color": "#400080"}]',
+        '{"label_map": {"0": "background", "2": "dog", "1": "cat"}, '
+        '"segmentation_colors": [[0, 0, 0], [64, 0, 0], [64, 0, 128]]}',
     ],
 )
 def test_masks_of_colours_with_a_label_map(coloured: Path, tmp_path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from models.backbones.base import IMAGENET_MEAN
 from models.errors import ConfigurationError, DataError
 from models.structures import Batch, Image, Supervision
-from pipeline.loading.loader_options import LoaderOptions
+from pipeline.loading.loader_options import LoaderOptions, fitting
 from pipeline.loading.loaders import TrainLoader, augment, epoch_order
 from pipeline.loading.transforms import (
     Window,
@@ -200,11 +200,32 @@ def test_batches_are_pinned_for_a_gpu_alone(name: str, monkeypatch: pytest.Monke
     assert asked["pin_memory"] == (name != "cpu")
 
 
+def test_accumulated_parts_where_images_are_left_out() -> None:
+    """Of ten images seven have a label: one step of four an epoch, in two parts, whose images are all labelled."""
+    source = TrainLoader(Made(), Made(7), OPTIONS, Processes(), accumulate=2, seed=3)
+    assert source.steps_per_epoch == 1
+    batches = [*source.batches(0, 3)]
+    assert [len(batch.ids) for batch in batches] == [2] * 6
+    assert {id for batch in batches for id in batch.ids} <= set(Made(7).ids)
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "images", "fit"),
+    [(16, 4, 99, (16, 4)), (16, 4, 10, (8, 2)), (16, 4, 3, (3, 1)), (16, 1, 10, (10, 1)), (3, 3, 2, (2, 2))],
+)
+def test_the_largest_batch_that_images_fill(batch: int, accumulate: int, images: int, fit: tuple[int, int]) -> None:
+    assert fitting(batch, accumulate, images) == fit
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="multiple of 3"):
         loader(accumulate=3)
-    with pytest.raises(ConfigurationError, match="more than the 10 images"):
+    with pytest.raises(ConfigurationError, match=r"more than the 10 images.*Remedy: batch_size 10, or more images"):
         loader(replace(OPTIONS, batch_size=12))
+    with pytest.raises(ConfigurationError, match="Remedy: batch_size 9, or more images"):
+        loader(replace(OPTIONS, batch_size=12), accumulate=3)
+    with pytest.raises(ConfigurationError, match="Remedy: fewer than 12 parts"):
+        loader(replace(OPTIONS, batch_size=12), accumulate=12)
     with pytest.raises(ConfigurationError, match=r"loader\.scale"):
         LoaderOptions(scale=(1.5, 0.5))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from models.structures import UNLABELLED
 from pipeline.binders import import_annotations
 from pipeline.book.params import Book
 from pipeline.look import application as server
+from pipeline.look.drawings import ConflictError, Drawing
 from pipeline.look.guard import HEADERS, Guard
 from pipeline.look.serving import address, open_desk, who_can_reach
 from pipeline.storage.stores import SupervisionStore
@@ -155,6 +157,17 @@ def test_a_few_drawn_images_can_be_used(client: TestClient) -> None:
     assert asked["refusing"] == ["drawn"]
 
 
+def test_a_batch_of_accumulated_parts_is_filled_by_the_drawn_images(client: TestClient) -> None:
+    """Three images fill one part of the four that the book's segmenter has, at its size or smaller."""
+    for id in made_book.IDS["train"][:3]:
+        assert save(client, id, points=MARKS["points"]).status_code == 200
+    net = made_book.book().train["net"].model_dump(exclude_defaults=True)
+    book = look_book.book(train={"net": {**net, "loader": {"batch_size": 8}, "settings": {"accumulate": 4}}})
+    (way,) = (way for way in used(client_of(look_book.desk(book)))["ways"] if way["title"] == "Left out")
+    taught = yaml.safe_load(way["lines"])["train"]["net_drawn"]
+    assert (taught["loader"], taught["settings"]["accumulate"]) == ({"batch_size": 2}, 1)
+
+
 def test_a_book_of_blocks_gets_a_block(client: TestClient) -> None:
     Path("book.yaml").touch()
     assert save(client, ODD, boxes=MARKS["boxes"]).status_code == 200
@@ -163,6 +176,31 @@ def test_a_book_of_blocks_gets_a_block(client: TestClient) -> None:
     assert list(block) == ["import_annotations", "overlay_labels", "train", "predict_masks"]
     assert ways[0]["commands"][0].endswith("expand")
     assert list(yaml.safe_load(ways[1]["lines"])["drawn"]) == ["import_annotations"]  # boxes name no pixel's class
+
+
+def test_two_servers_of_one_book_lose_nothing_of_each_other(made: Book) -> None:
+    """Each draws on images of its own, at once, in the same files; on the same image the later one is refused."""
+    desks = [look_book.desk(made), look_book.desk(made)]
+
+    def draw(number: int) -> None:
+        for x in range(12):
+            for id in made_book.IDS["train"][2 * number : 2 * number + 2]:
+                version = desks[number].image("made", id)["drawing"]["version"]
+                marks = {"points": [{"label": 1, "x": x, "y": 5}], "boxes": MARKS["boxes"]}
+                desks[number].save("made", id, Drawing.model_validate(marks | {"version": version}))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert [*threads.map(draw, range(2))] == [None, None]
+    for desk in (*desks, look_book.desk(made)):
+        for id in made_book.IDS["train"]:
+            drawing = desk.image("made", id)["drawing"]
+            assert [point["x"] for point in drawing["points"]] == [11]
+            assert len(drawing["boxes"]) == 1
+    assert sorted(path.name for path in Path("annotations/made/made").iterdir()) == ["boxes.csv", "points.csv"]
+    seen = [desk.image("made", ODD)["drawing"]["version"] for desk in desks]
+    desks[0].save("made", ODD, Drawing(no_object=True, version=seen[0]))
+    with pytest.raises(ConflictError, match="changed since this page read them"):
+        desks[1].save("made", ODD, Drawing(version=seen[1]))
 
 
 def test_a_drawing_comes_back_and_can_be_taken_away(client: TestClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,9 @@ from typer.testing import CliRunner
 from models.errors import ConfigurationError, DataError
 from pipeline.__main__ import app
 from pipeline.book.params import load_book
+from pipeline.new_book.names import slug, slugs
 from pipeline.new_book.plan import minutes, plan_book
-from pipeline.new_book.survey import Survey, slug, survey
+from pipeline.new_book.survey import Survey, survey
 from pipeline.new_book.template import quoted
 from pipeline.new_book.write import init
 
@@ -131,8 +133,10 @@ def test_labels_of_a_few_images_are_taken_where_it_is_said_what_the_others_are(d
     assert (book.train["classifier"].supervision, book.export_cams["cam"].supervision) == ("tags", "points")
     (data / "tags.csv").unlink()
     (data / "boxes.csv").write_text("image,class,x1,y1,x2,y2\ni 0é.jpg,cow,1,1,9,9\n")
-    with pytest.raises(DataError, match="--option 'unannotated: left_out'"):
+    with pytest.raises(DataError, match=r"--option 'unannotated: left_out' or 'unannotated: background'"):
         survey(data)
+    with pytest.raises(DataError, match=r"there is no CSV of tags\. Remedy: .*tags\.csv with columns image,tags, or"):
+        survey(data, {"unannotated": "unlabelled"})
     several = written(data, options={"unannotated": "left_out"}, book="recipes/several")
     assert several.import_annotations["mixture"].options == {"unannotated": "left_out"}
 
@@ -308,9 +312,28 @@ def test_words_survive_yaml(value: str) -> None:
     assert yaml.safe_load(f"key: [{quoted(value)}]") == {"key": [value]}
 
 
-@pytest.mark.parametrize(("text", "name"), [("My farm ü", "my_farm_u"), ("照片", "mine"), ("a--b", "a_b"), ("_x", "x")])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("My farm ü", "my_farm_u"),
+        ("coco_Fluß", "coco_fluss"),
+        ("Ærø, Łódź & Ðð İıþ", "aero_lodz_dd_iith"),
+        ("照片 2020", "2020"),
+        ("a--b", "a_b"),
+        ("_x", "x"),
+        ("__", "mine"),
+    ],
+)
 def test_names_become_names_of_entries(text: str, name: str) -> None:
     assert slug(text) == name
+
+
+def test_names_in_other_scripts_stay_apart() -> None:
+    photos, pictures = slug("照片"), slug("Картинки")
+    assert re.fullmatch("mine_[0-9a-f]{6}", photos)
+    assert photos == slug("照片") != pictures
+    assert slug("\u304c") == slug("\u304b\u3099")  # composed and decomposed
+    assert list(slugs(["val 1", "val_1", "val_1_2", "VAL 1"]).values()) == ["val_1", "val_1_3", "val_1_2", "val_1_4"]
 
 
 def test_images_with_several_rows_do_not_count_and_the_message_says_so(data: Path) -> None:
@@ -327,12 +350,26 @@ def test_images_with_several_rows_do_not_count_and_the_message_says_so(data: Pat
     assert any("line 14" in note for note in found.notes)
 
 
-def test_splits_of_one_name_in_the_book_are_refused(data: Path) -> None:
+def test_splits_of_one_name_in_the_book_are_numbered(data: Path) -> None:
     splits = ["train"] * 8 + ["val 1", "val_1"] * 2
     rows = [f"i {k}é.jpg,cat,{split}" for k, split in enumerate(splits)]
     (data / "tags.csv").write_text("\n".join(["image,tags,split", *rows]))
-    with pytest.raises(DataError, match="found 'val 1' and 'val_1', both 'val_1'"):
-        survey(data)
+    predicted = written(data).predict_masks
+    assert {name: entry.split for name, entry in predicted.items()} == {
+        "train": "train", "val_1": "val 1", "val_1_2": "val_1",
+    }  # fmt: skip
+
+
+def test_folders_of_one_name_get_books_of_their_own(data: Path, tmp_path: Path) -> None:
+    """The same folder twice is refused: it has its book already."""
+    first = init(data, style="fast", weights="random").path
+    other = tmp_path / "others" / "MY FARM Ü"
+    shutil.copytree(data, other)
+    assert first == "recipes/my_farm_u"
+    assert init(other, style="fast", weights="random").path == "recipes/my_farm_u_2"
+    assert Path("data/my_farm_u_2").resolve() == other.resolve()
+    with pytest.raises(ConfigurationError, match="recipes/my_farm_u is there already"):
+        init(data, style="fast", weights="random")
 
 
 @pytest.mark.parametrize("name", ["device", "workers", "weights", "voc_mini"])

@@ -16,6 +16,7 @@ from PIL import Image
 from models.errors import ConfigurationError, DataError
 from pipeline.book.params import load_book
 from pipeline.new_book.survey import survey
+from pipeline.new_book.tool_exports import exports_in
 from pipeline.new_book.write import init
 from tests.helpers.dataset_files import yolo
 from tests.helpers.drawn_scene import SCENE
@@ -63,7 +64,7 @@ def test_one_export_of_several_by_its_file(data: Path) -> None:
     assert any(note.startswith("Several exports are there") for note in found.notes)
     book = written(data / "annotations.xml")
     assert list(book.import_annotations) == ["cvat"]
-    with pytest.raises(DataError, match="expected an export of a labelling tool, found none"):
+    with pytest.raises(DataError, match=r"expected an export of a labelling tool with shapes, found an image \(PNG\)"):
         written(data / "images" / "q0.png", book="recipes/other")
 
 
@@ -230,3 +231,23 @@ def test_an_export_that_is_not_read_is_named(data: Path, name: str, content: str
     (data / name).write_text(content)
     with pytest.raises(DataError, match=f"expected a CSV of tags(.|\n)*Found, and not read: {re.escape(found)}"):
         survey(data)
+
+
+def test_predictions_that_nobody_accepted_are_named(data: Path) -> None:
+    file = data / "project.json"
+    tasks = [{"data": {"image": f"{id}.png"}, "annotations": [], "predictions": [{"result": []}]} for id in IDS]
+    file.write_text(json.dumps(tasks))
+    said = r"Label Studio's export \(no shapes\), and what is no label: prediction that nobody has accepted in .* \(6\)"
+    with pytest.raises(DataError, match=rf"project\.json: expected an export .* with shapes, found {said}"):
+        survey(data, file=file)
+    with pytest.raises(DataError, match=rf"found none\.\nFound, and not read: .*project\.json: {said}"):
+        survey(data)
+
+
+def test_masks_are_measured_against_and_taught_where_they_are_named(data: Path) -> None:
+    (data / "masks").mkdir()
+    for id in IDS:
+        Image.new("RGB", (96, 64), (250, 50, 83)).save(data / "masks" / f"{id}.png")
+    (data / "labelmap.txt").write_text("background:0,0,0::\ncat:250,50,83::\n")
+    assert exports_in(data) == []
+    assert [export.name for export in exports_in(data, data / "labelmap.txt")] == ["pascal_masks"]
