@@ -108,26 +108,28 @@ def recipes(content: Content) -> str:
 def repeats(content: Content) -> str:
     """A row for each recipe under several seeds: mean and standard deviation."""
     rows = [
-        [row["label"], str(len(row["evaluations"])), *(_spread(row[score]) for score in ("miou", "boundary_f"))]
+        [row["label"], row["seeds"], *(_spread(row[score]) for score in ("miou", "boundary_f"))]
         for row in content["repeats"]
     ]
     return _table(["recipe", "seeds", "mIoU", "boundary F"], rows, words=1)
 
 
 def differences(content: Content) -> str:
-    """A row for each comparison that the book names: difference in mIoU and its 95 % interval."""
+    """A row for each comparison that the book names, and each score: the difference and its 95 % interval."""
     rows = [
         [
             each["label"] + ("" if each["up_to_date"] else "†"),
             each["against_label"],
             each["of"],
+            each["score"],
             each["verdict"] or each["reason"],
-            str(len(each["evaluations"])),
+            each["seeds"],
             *(("", "") if each["difference"] is None else _interval(each)),
         ]
         for each in content.get("comparisons", ())
     ]
-    return _table(["recipe", "against", "of", "verdict", "seeds", "difference", "95 % interval"], rows, words=4)
+    heads = ["recipe", "against", "of", "score", "verdict", "seeds", "difference", "95 % interval"]
+    return _table(heads, rows, words=5)
 
 
 def _interval(each: Content) -> tuple[str, str]:
@@ -229,12 +231,14 @@ def all_books(results: Mapping[str, Content]) -> str:
 
 def _book(name: str, content: Content) -> Iterator[str]:
     yield f"## {content['title']} (`{name}`)\n\nData: {content['data']}. {made(content)}\n"
-    if content["recipes"]:
+    if content.get("missing"):
+        yield f"{content['missing']}\n"
+    if any(row["miou"] for row in content["recipes"]):
         yield recipes(content)
     if content["repeats"]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"
     if content.get("comparisons"):
-        yield f"### Differences in mIoU\n\n{differences(content)}"
+        yield f"### Differences\n\n{differences(content)}"
     if any(number["provenance"].get("label_cost") for number in content["evaluations"].values()):
         yield f"### What the labels cost\n\n{label_costs(content)}"
     yield f"### Evaluations\n\n{evaluations(content)}"

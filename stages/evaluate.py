@@ -5,7 +5,7 @@ The scores of a chunk of the images can be made in another process (``score_mask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,14 +14,11 @@ import numpy as np
 from models.errors import DataError
 from models.metrics.cam_sweep import PUBLISHED_THRESHOLDS, CamSweep
 from models.metrics.confusion import ConfusionMatrix, Fractions, mean
-from models.metrics.contour import ContourScore
-from models.metrics.image_counts import ImageCounts, mask_counts
+from models.metrics.contour import BOUND_TH, ContourScore
+from models.metrics.image_counts import COLUMNS, PIXELS, ImageCounts, beside, mask_counts
 from models.ops.background import class_map, winner
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Mask
-
-BOUND_TH = 0.008
-"""Share of the image diagonal within which two contours match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,9 @@ class MaskScore:
     def update(self, prediction: Mask, truth: Mask) -> None:
         """Add one image; both uint8 [H,W]. ValueError for unequal shapes or labels that are no class."""
         image = ConfusionMatrix(len(self.class_names))
-        self.contour.update(prediction, truth, image.update(prediction, truth))
+        boundary = self.contour.update(prediction, truth, image.update(prediction, truth))
         self.confusion.merge(image)
-        self.images.append(mask_counts(image))
+        self.images.append(beside(mask_counts(image), boundary))
 
     def merge(self, other: Self) -> Self:
         """Add what another chunk counted."""
@@ -121,7 +118,7 @@ class CamScore:
         """Metrics of all the images so far.
 
         ``miou``, ``classes``, ``pixel_accuracy``, ``precision`` and ``recall`` are at the best threshold (``miou_best``
-        says so by name), ``miou_fixed`` and ``boundary_f`` at ``fixed_threshold``.
+        says so by name), ``miou_fixed`` and ``boundary_f`` at ``fixed_threshold``; so are the counts of each image.
         """
         _require_images(len(self.fixed.images))
         names, curve = self.fixed.class_names, self.sweep.curve("truth")
@@ -140,7 +137,12 @@ class CamScore:
             "confusion": confusion_table(confusion, names),
             "threshold_curve": curve_table(self.sweep.thresholds, curve),
         }
-        return Evaluation(metrics, tables, tuple(self.sweep.image_counts(best)))
+        return Evaluation(metrics, tables, tuple(self._image_counts(best)))
+
+    def _image_counts(self, best: int) -> Iterator[ImageCounts]:
+        """Pixels at the best threshold, boundaries at the fixed one."""
+        for pixels, fixed in zip(self.sweep.image_counts(best), self.fixed.images, strict=True):
+            yield beside(pixels, ImageCounts(fixed.labels, fixed.counts[:, len(PIXELS) :]))
 
 
 def score_masks(
@@ -197,20 +199,18 @@ def confusion_table(confusion: ConfusionMatrix, class_names: Sequence[str]) -> T
 
 
 def image_table(ids: Sequence[str], images: Sequence[ImageCounts], class_names: Sequence[str]) -> Table:
-    """Pixels of each label in each image, in the order of ``ids``: in the truth, predicted, and right.
+    """Pixels and boundary pixels of each label in each image, in the order of ``ids``.
 
     Only the background and labels that an image or its prediction shows have a row; pixels at 255 in the truth count
-    nowhere.
+    for boundaries alone. The background's boundary is not counted.
     """
     names = ("background", *class_names)
     rows = [
-        (name, names[label], truth, predicted, right)
+        (name, names[label], *counts)
         for name, image in zip(ids, images, strict=True)
-        for label, truth, predicted, right in zip(
-            *(each.tolist() for each in (image.labels, image.truth, image.predicted, image.right)), strict=True
-        )
+        for label, counts in zip(image.labels.tolist(), image.counts.tolist(), strict=True)
     ]
-    return Table(("image", "label", "truth", "predicted", "right"), tuple(rows))
+    return Table(("image", "label", *COLUMNS), tuple(rows))
 
 
 def curve_table(thresholds: Fractions, curve: Fractions) -> Table:

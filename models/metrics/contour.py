@@ -9,9 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.metrics.confusion import Counts, Fractions
+from models.metrics.image_counts import ImageCounts
 from models.structures import Mask
 
 Binary = npt.NDArray[np.bool_]
+
+BOUND_TH = 0.008
+"""Share of the image diagonal within which two contours match."""
 
 
 class ContourScore:
@@ -21,34 +25,41 @@ class ContourScore:
     pixels. Truth 255 is background here, so that the void ring moves the contour inward, as published.
 
     Attributes:
-        matched_prediction, prediction: int64 [C], matched and all boundary pixels of the prediction.
-        matched_truth, truth: int64 [C], the same of the ground truth.
+        truth, prediction: int64 [C], boundary pixels of the ground truth and of the prediction.
+        matched_truth, matched_prediction: int64 [C], how many of them are matched.
 
     Source: arvijj/hfpl@1038a68:contour_fscore.py.
     """
 
-    def __init__(self, num_classes: int, bound_th: float = 0.008) -> None:
+    def __init__(self, num_classes: int, bound_th: float = BOUND_TH) -> None:
         """``bound_th``: share of the image diagonal; from 1 on, pixels."""
         self.bound_th = bound_th
-        self.matched_prediction, self.matched_truth, self.prediction, self.truth = np.zeros((4, num_classes), np.int64)
+        self.truth, self.prediction, self.matched_truth, self.matched_prediction = np.zeros((4, num_classes), np.int64)
 
-    def update(self, prediction: Mask, truth: Mask, present: npt.NDArray[np.intp] | None = None) -> None:
+    def update(self, prediction: Mask, truth: Mask, present: npt.NDArray[np.intp] | None = None) -> ImageCounts:
         """Add one image.
 
         Args:
             prediction, truth: uint8 [H,W].
             present: labels that either of them has, where the caller knows; None looks for them.
 
+        Returns:
+            What it added, in the order of ``models.metrics.image_counts.BOUNDARY``, for each class with a boundary.
+
         Raises:
             ValueError: unequal shapes.
         """
         if prediction.shape != truth.shape:
             raise ValueError(f"prediction is {prediction.shape}, truth {truth.shape}")
-        for label in np.union1d(prediction, truth) if present is None else present:
-            if 1 <= label <= len(self.truth):
-                counts = contour_matches(prediction == label, truth == label, self.bound_th)
-                for total, count in zip(self._totals(), counts, strict=True):
-                    total[label - 1] += count
+        seen = np.union1d(prediction, truth) if present is None else present
+        classes = [int(label) for label in seen if 1 <= label <= len(self.truth)]
+        found = [contour_matches(prediction == label, truth == label, self.bound_th) for label in classes]
+        counts = np.array(found, np.int64).reshape(-1, 4)[:, [3, 2, 1, 0]]
+        labels = np.array(classes, np.int64)
+        for total, count in zip(self._totals(), counts.T, strict=True):
+            total[labels - 1] += count
+        bounded = counts.any(1)
+        return ImageCounts(labels[bounded], counts[bounded])
 
     def merge(self, other: Self) -> Self:
         """Add the counts of ``other``."""
@@ -57,14 +68,24 @@ class ContourScore:
         return self
 
     def f(self) -> Fractions:
-        """F of each class [C]: 1 where neither mask has a contour of it, 0 where only one has."""
-        precision = np.where(self.prediction > 0, self.matched_prediction / np.maximum(self.prediction, 1), 1)
-        recall = np.where(self.truth > 0, self.matched_truth / np.maximum(self.truth, 1), 1)
-        total = precision + recall
-        return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0)
+        """F of each class [C]."""
+        return f_score(*self._totals())
 
     def _totals(self) -> tuple[Counts, Counts, Counts, Counts]:
-        return self.matched_prediction, self.matched_truth, self.prediction, self.truth
+        return self.truth, self.prediction, self.matched_truth, self.matched_prediction
+
+
+def f_score(
+    truth: Counts | Fractions,
+    prediction: Counts | Fractions,
+    matched_truth: Counts | Fractions,
+    matched_prediction: Counts | Fractions,
+) -> Fractions:
+    """F in [0,1] of boundary pixels and matched ones, of one shape: 1 where neither has a boundary, 0 where one has."""
+    precision = np.where(prediction > 0, matched_prediction / np.maximum(prediction, 1), 1)
+    recall = np.where(truth > 0, matched_truth / np.maximum(truth, 1), 1)
+    total = precision + recall
+    return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0)
 
 
 def contour(mask: Binary) -> Binary:

@@ -1,38 +1,42 @@
-"""Pixel counts of each label in each image: IoU over any choice of the images follows from their sums."""
+"""Counts of each label in each image: scores over any choice of the images follow from their sums."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from models.metrics.confusion import ConfusionMatrix, Counts
 
+PIXELS = ("truth", "predicted", "right")
+"""Pixels of a label in the truth, pixels predicted as it that have a truth, and pixels in both."""
+BOUNDARY = ("boundary_truth", "boundary_predicted", "matched_truth", "matched_predicted")
+"""Boundary pixels of a class in the truth and in the prediction, and how many of each are matched by the other."""
+COLUMNS = PIXELS + BOUNDARY
+
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
-    """What one image adds to the counts, for the background and each label that its truth or prediction shows.
+    """What one image adds to the counts, for some labels.
 
     Attributes:
-        labels: int64 [L], ascending, 0 (background) first.
-        truth: int64 [L], pixels of each label in the truth.
-        predicted: int64 [L], pixels of each predicted label that have a truth.
-        right: int64 [L], pixels of each label that truth and prediction agree on.
+        labels: int64 [L], ascending.
+        counts: int64 [L,K], of the K columns of :data:`PIXELS`, :data:`BOUNDARY` or :data:`COLUMNS`.
     """
 
     labels: Counts
-    truth: Counts
-    predicted: Counts
-    right: Counts
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
 class SweptCounts:
-    """The same of a CAM at each of T background thresholds: some hundred bytes a label.
+    """Pixel counts of a CAM at each of T background thresholds: some hundred bytes a label.
 
     Attributes:
-        labels, truth: as in :class:`ImageCounts`.
+        labels: int64 [L], ascending.
+        truth: int64 [L].
         predicted, right: int32 [L,T].
     """
 
@@ -42,17 +46,17 @@ class SweptCounts:
     right: npt.NDArray[np.int32]
 
     def at(self, index: int) -> ImageCounts:
-        """The counts at one threshold."""
+        """The pixel counts at one threshold."""
         predicted, right = (each[:, index].astype(np.int64) for each in (self.predicted, self.right))
-        return ImageCounts(self.labels, self.truth, predicted, right)
+        return ImageCounts(self.labels, np.stack([self.truth, predicted, right], 1))
 
 
 def mask_counts(confusion: ConfusionMatrix) -> ImageCounts:
-    """The counts of a confusion matrix of one image."""
+    """The pixel counts of a confusion matrix of one image: of the background, and of each label that it shows."""
     truth = confusion.counts.sum(1) + confusion.missed
     predicted, right = confusion.counts.sum(0), np.diagonal(confusion.counts)
     shown = _shown((truth > 0) | (predicted > 0))
-    return ImageCounts(shown, truth[shown], predicted[shown], right[shown])
+    return ImageCounts(shown, np.stack([truth, predicted, right], 1)[shown])
 
 
 def swept_counts(classes: Counts, joint: Counts) -> SweptCounts:
@@ -71,6 +75,17 @@ def swept_counts(classes: Counts, joint: Counts) -> SweptCounts:
     predicted[0], right[0] = truth.sum() - above.sum((0, 1)), truth[0] - above[0].sum(0)
     shown = _shown((truth > 0) | np.isin(np.arange(len(joint)), classes))
     return SweptCounts(shown, truth[shown], predicted[shown], right[shown])
+
+
+def beside(*parts: ImageCounts) -> ImageCounts:
+    """Columns of one image side by side, over the labels of all parts; 0 where a part lacks a label."""
+    labels = reduce(np.union1d, (part.labels for part in parts))
+    columns = []
+    for part in parts:
+        filled = np.zeros((len(labels), part.counts.shape[1]), np.int64)
+        filled[np.searchsorted(labels, part.labels)] = part.counts
+        columns.append(filled)
+    return ImageCounts(labels, np.concatenate(columns, 1))
 
 
 def _shown(there: npt.NDArray[np.bool_]) -> Counts:

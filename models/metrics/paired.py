@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.metrics.confusion import EPS, Counts, Fractions
+from models.metrics.confusion import Counts, Fractions
+from models.metrics.from_sums import Metric
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -20,7 +21,7 @@ Watch = Callable[[Iterable[int]], Iterable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """mIoU of one row minus that of another, in percentage points.
+    """A score of one row minus that of another, in percentage points.
 
     Attributes:
         value: mean over the pairs of seeds, on the images as they are.
@@ -37,13 +38,16 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` where the interval excludes 0, else ``open``."""
+        """``better`` or ``worse`` where the interval excludes 0, else ``open``; of one pair ``one seed``."""
+        if self.pairs == 1:
+            return "one seed"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "open"
 
 
 def paired_difference(
     ours: Sequence[Counts],
     theirs: Sequence[Counts],
+    metric: Metric,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -52,16 +56,17 @@ def paired_difference(
     """The difference of two rows that were evaluated on the same images, and its interval.
 
     Each resample draws the N images with replacement, the same ones for both rows and all seeds, sums their counts and
-    takes mIoU of the sums; then it draws from the S pairs of seeds and takes the mean of their differences. So images
-    and seeds are crossed, as in Owen's pigeonhole bootstrap. Of S pairs S - 1 are drawn, which makes the variance over
-    seeds unbiased (Rao and Wu); S draws would give (S - 1) / S of it, half for two seeds. The interval is the
-    difference plus and minus the resamples' standard deviation times Student's t with S - 1 degrees of freedom: with
-    few seeds percentiles of the resamples are far too narrow. One pair has no spread over seeds: its interval
+    takes the score of the sums; then it draws from the S pairs of seeds and takes the mean of their differences. So
+    images and seeds are crossed, as in Owen's pigeonhole bootstrap. Of S pairs S - 1 are drawn, which makes the
+    variance over seeds unbiased (Rao and Wu); S draws would give (S - 1) / S of it, half for two seeds. The interval is
+    the difference plus and minus the resamples' standard deviation times Student's t with S - 1 degrees of freedom:
+    with few seeds percentiles of the resamples are far too narrow. One pair has no spread over seeds: its interval
     (N - 1 degrees) is over images alone.
 
     Args:
-        ours, theirs: for each of S seeds, int64 [N,L,3]: of each image and label the pixels in the truth, in the
-            prediction, and in both; pair s is ``ours[s], theirs[s]``. The truth is the same in all.
+        ours, theirs: for each of S seeds, int64 [N,L,K]: of each image and label the counts that the metric needs;
+            pair s is ``ours[s], theirs[s]``. Counts of the truth are the same in all.
+        metric: what is compared.
         resamples: R.
         seed: of the Generator that draws; the same one gives the same interval.
         watch: sees the parts of the work go by, for a progress bar.
@@ -75,15 +80,15 @@ def paired_difference(
     """
     from scipy.special import stdtrit
 
-    _require_pairs(ours, theirs)
+    _require_pairs(ours, theirs, metric)
     pairs, images = len(ours), len(ours[0])
-    values = _differences(ours, theirs, np.ones((1, images)))[0]
+    values = _differences(ours, theirs, metric, np.ones((1, images)))[0]
     of_images, of_seeds = np.random.default_rng(seed).spawn(2)
     drawn = max(pairs - 1, 1)
     shares = of_seeds.multinomial(drawn, np.full(pairs, 1 / pairs), resamples) / drawn
     part = max(CELLS // images, 1)
     made = [
-        _differences(ours, theirs, _weights(of_images, min(part, resamples - start), images))
+        _differences(ours, theirs, metric, _weights(of_images, min(part, resamples - start), images))
         for start in watch(range(0, resamples, part))
     ]
     error = float((np.concatenate(made) * shares).sum(1).std(ddof=1))
@@ -99,28 +104,26 @@ def _weights(generator: np.random.Generator, resamples: int, images: int) -> Fra
     return counts.reshape(resamples, images).astype(np.float64)
 
 
-def _differences(ours: Sequence[Counts], theirs: Sequence[Counts], weights: Fractions) -> Fractions:
+def _differences(ours: Sequence[Counts], theirs: Sequence[Counts], metric: Metric, weights: Fractions) -> Fractions:
     """[R,S], in percentage points, of the images weighted by ``weights`` [R,N]."""
-    return np.stack([_miou(one, weights) - _miou(other, weights) for one, other in zip(ours, theirs, strict=True)], 1)
+    pairs = zip(ours, theirs, strict=True)
+    return np.stack([metric.score(_sums(one, weights)) - metric.score(_sums(two, weights)) for one, two in pairs], 1)
 
 
-def _miou(counts: Counts, weights: Fractions) -> Fractions:
-    """mIoU [R] over the labels that the drawn truths show. The sums are whole numbers below 2**53, so exact."""
+def _sums(counts: Counts, weights: Fractions) -> Fractions:
+    """Of weighted images, [R,L,K]. They are whole numbers below 2**53, so exact."""
     sums = weights @ counts.reshape(len(counts), -1).astype(np.float64)
-    truth, predicted, right = np.moveaxis(sums.reshape(len(weights), -1, 3), 2, 0)
-    shown = truth > 0
-    iou = np.where(shown, right / (truth + predicted - right + EPS), 0)
-    miou: Fractions = 100 * iou.sum(1) / np.maximum(shown.sum(1), 1)
-    return miou
+    return sums.reshape(len(weights), *counts.shape[1:])
 
 
-def _require_pairs(ours: Sequence[Counts], theirs: Sequence[Counts]) -> None:
+def _require_pairs(ours: Sequence[Counts], theirs: Sequence[Counts], metric: Metric) -> None:
     if not ours or len(ours) != len(theirs):
         raise ValueError(f"expected as many evaluations on both sides, found {len(ours)} and {len(theirs)}")
-    shapes = {each.shape for each in (*ours, *theirs)}
-    if len(shapes) > 1 or ours[0].ndim != 3 or ours[0].shape[2] != 3:
-        raise ValueError(f"expected counts of one shape [N,L,3], found {sorted(shapes)}")
+    shapes, columns = {each.shape for each in (*ours, *theirs)}, len(metric.columns)
+    if len(shapes) > 1 or ours[0].ndim != 3 or ours[0].shape[2] != columns:
+        raise ValueError(f"expected counts of one shape [N,L,{columns}], found {sorted(shapes)}")
     if len(ours[0]) < 2:
         raise ValueError("expected at least two images to draw from, found one")
-    if any((each[..., 0] != ours[0][..., 0]).any() for each in (*ours, *theirs)):
+    truth = ours[0][..., : metric.of_truth]
+    if any((each[..., : metric.of_truth] != truth).any() for each in (*ours, *theirs)):
         raise ValueError("expected evaluations against the same ground truth, found others")

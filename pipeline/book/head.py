@@ -44,7 +44,8 @@ class RecipeRow(Entry):
     published: Name | None = None
     """The row of pipeline/book/published.yaml that stands beside it."""
     against: Name | None = None
-    """Another row: the table shows their difference in mIoU, in each column that both have, with a 95 % interval."""
+    """Another row: the table shows their difference in mIoU and boundary F, in each column that both have, with a 95 %
+    interval."""
 
 
 class RepeatsRow(Entry):
@@ -55,7 +56,8 @@ class RepeatsRow(Entry):
     of: Annotated[list[Name], Field(min_length=1)]
     """Entries of ``evaluate``, one for each seed."""
     against: Name | None = None
-    """Another row: the table shows their mean difference in mIoU with a 95 % interval; seeds are paired in order."""
+    """Another row: the table shows their mean difference in mIoU and boundary F with a 95 % interval; seeds are paired
+    in order."""
 
 
 class TableSettings(Entry):

@@ -100,8 +100,8 @@ def test_merge_equals_one_pass() -> None:
         assert vars(one).keys() == vars(a).keys()
         for name, value in vars(one).items():
             if name == "images":  # the first part's, then the second's
-                assert [each.at(0).truth.tolist() for each in a.images] == [
-                    value[i].at(0).truth.tolist() for i in (0, 2, 4, 1, 3, 5)
+                assert [each.truth.tolist() for each in a.images] == [
+                    value[i].truth.tolist() for i in (0, 2, 4, 1, 3, 5)
                 ]
                 continue
             np.testing.assert_array_equal(getattr(a, name), value, err_msg=name)

@@ -165,3 +165,9 @@ def test_counts_of_the_images_add_up_to_the_metrics(judged: str) -> None:
         iou[label] = 100 * right / (truth + predicted - right)
     assert result.metrics["classes"] == pytest.approx(iou)
     assert result.metrics["miou"] == pytest.approx(sum(iou.values()) / 3)
+    f = []
+    for label in NAMES:
+        truth, predicted, right, hit = (sum(int(row[k]) for row in table.rows if row[1] == label) for k in range(5, 9))
+        f.append(200 * (right / truth) * (hit / predicted) / (right / truth + hit / predicted))
+    assert result.metrics["boundary_f"] == pytest.approx(sum(f) / 2)
+    assert all(row[5:] == (0, 0, 0, 0) for row in table.rows if row[1] == "background")

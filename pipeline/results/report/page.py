@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.results.report.plots import book_plots, plotly_js
 from pipeline.results.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.results.report.state import book_state
-from pipeline.results.tables.results import book_table, box_table, difference_table
+from pipeline.results.tables.results import book_table, box_table, seed_tables
 from pipeline.results.tables.text import NONE, TextTable
 from pipeline.storage.whole import whole_folder
 
@@ -24,6 +25,7 @@ TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
 INDEX = "index.html"
 TABLES = "table.*"
 """Files of ``python -m pipeline table``, which lie beside the report and outlive it."""
+SIGNED = re.compile(r"[+-]?\d")
 
 
 def write_report(book: Book, choice: Choice | None = None, folder: Path | None = None) -> Path:
@@ -43,9 +45,9 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
     """
     problems: list[str] = []
     columns = find_columns(book, problems)
-    plots, results, boxes = book_plots(book, problems), book_table(book), box_table(book)
-    differences = difference_table(book)
-    if not (columns or results.cells or boxes.cells or any(plots.values())):
+    plots, (seeds, differences) = book_plots(book, problems), seed_tables(book)
+    tables = {"results": book_table(book), "boxes": box_table(book), "seeds": seeds, "differences": differences}
+    if not (columns or any(table.cells for table in tables.values()) or any(plots.values())):
         raise DataError(
             "\n".join(
                 [
@@ -57,7 +59,7 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
         )
     with _swapped_in(folder or root_of(book)) as writing:
         gallery = _gallery(book, columns, choice or Choice(), writing)
-        _write_page(writing, book, (results, boxes, differences), {"plots": plots, **gallery}, problems)
+        _write_page(writing, book, tables, {"plots": plots, **gallery}, problems)
     return (folder or root_of(book)) / INDEX
 
 
@@ -100,7 +102,7 @@ def _columns(columns: Sequence[Column], judges: Sequence[Judge], rows: Sequence[
 
 
 def _write_page(
-    folder: Path, book: Book, results: tuple[TextTable, TextTable, TextTable], data: Plain, problems: Sequence[str]
+    folder: Path, book: Book, tables: Mapping[str, TextTable], data: Plain, problems: Sequence[str]
 ) -> None:
     """index.html and the files that it loads."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -120,11 +122,8 @@ def _write_page(
     content: dict[str, Any] = {
         "title": book.table.title or book.name,
         "book": book.name,
-        "results": results[0],
-        "numeric": _numeric(results[0]),
-        "boxes": results[1],
-        "boxes_numeric": _numeric(results[1]),
-        "differences": results[2],
+        "tables": tables,
+        "numeric": {name: _numeric(table) for name, table in tables.items()},
         "state": book_state(book),
         "command": _command(book),
         "problems": problems,
@@ -143,7 +142,7 @@ def _command(book: Book) -> str:
 def _numeric(results: TextTable) -> list[bool]:
     """Which columns of the table hold numbers, to be set flush right."""
     cells = [[str(row[index]) for row in results.cells] for index in range(len(results.columns))]
-    return [any(c != NONE for c in column) and all(c == NONE or c[:1].isdigit() for c in column) for column in cells]
+    return [any(c != NONE for c in column) and all(c == NONE or SIGNED.match(c) for c in column) for column in cells]
 
 
 def heat_gradient() -> str:

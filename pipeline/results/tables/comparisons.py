@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from models.metrics.from_sums import METRICS, MIOU, Metric
 from models.metrics.paired import Difference, Watch, paired_difference
 from pipeline.book.artifacts import artifact
 from pipeline.book.params import Book
@@ -17,10 +18,11 @@ from pipeline.results.tables.image_counts import FILE, CountedImages, read_image
 if TYPE_CHECKING:
     from pipeline.results.tables.rows import Number, PaperRow
 
-TITLE = "Differences in mIoU, with 95 % intervals"
-HEADINGS = ("recipe", "against", "of", "seeds", "difference", "95 % interval", "verdict")
+TITLE = "Differences, with 95 % intervals"
+HEADINGS = ("recipe", "against", "of", "score", "seeds", "difference", "95 % interval", "verdict")
 LONG = 20_000
 """Images times pairs of seeds from which on a bar shows how far it is."""
+BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Comparison:
         key, against: of the rows, in ``table.recipes`` or ``table.repeats``.
         label, against_label: of the rows, for a reader.
         column: of ``table.recipes``; "" for rows of ``table.repeats``.
+        wanted: how many pairs the book names.
+        metric: the score that is compared.
         pairs: the evaluations that are compared, one pair for each seed.
         difference: None where there is none; ``reason`` says why.
     """
@@ -41,6 +45,8 @@ class Comparison:
     against_label: str
     column: str
     pairs: tuple[tuple[Number, Number], ...]
+    wanted: int = 1
+    metric: Metric = MIOU
     difference: Difference | None = None
     reason: str = ""
 
@@ -51,7 +57,7 @@ class Comparison:
 
 
 def comparisons(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> tuple[Comparison, ...]:
-    """What the book compares, of rows that both have a number: its recipes in each column, then its repeats.
+    """What the book compares by each score, of rows that have a number: recipes in each column, then repeats.
 
     Raises:
         DataError: an images.csv is not what a stage writes.
@@ -61,7 +67,9 @@ def comparisons(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Numb
     def read(number: str) -> CountedImages | None:
         return read_images(artifact(book.book.work, "evaluations", number) / FILE)
 
-    return tuple(_measured(each, read) for each in (*_recipes(book, rows), *_repeats(book, numbers)) if each.pairs)
+    wanted = (each for each in (*_recipes(book, rows), *_repeats(book, numbers)) if each.pairs)
+    scored = (replace(each, metric=metric) for each in wanted for metric in METRICS)
+    return tuple(_measured(book, each, read) for each in scored)
 
 
 def _recipes(book: Book, rows: Sequence[PaperRow]) -> Iterator[Comparison]:
@@ -80,27 +88,37 @@ def _repeats(book: Book, numbers: Mapping[str, Number]) -> Iterator[Comparison]:
     for key, row in book.table.repeats.items():
         if row.against:
             other = book.table.repeats[row.against]
-            pairs = zip(row.of, other.of, strict=False)
+            pairs = list(zip(row.of, other.of, strict=False))
             made = tuple((numbers[one], numbers[two]) for one, two in pairs if one in numbers and two in numbers)
-            yield Comparison(key, row.against, row.label or key, other.label or row.against, "", made)
+            yield Comparison(key, row.against, row.label or key, other.label or row.against, "", made, len(pairs))
 
 
-def _measured(wanted: Comparison, read: Callable[[str], CountedImages | None]) -> Comparison:
+def _measured(book: Book, wanted: Comparison, read: Callable[[str], CountedImages | None]) -> Comparison:
+    metric = wanted.metric
     evaluations = [[number.evaluation for number in side] for side in zip(*wanted.pairs, strict=True)]
     counts = {name: read(name) for side in evaluations for name in side}
-    if older := [name for name, counted in counts.items() if counted is None]:
+    known = {name: found for name, found in counts.items() if found and set(metric.columns) <= set(found.columns)}
+    if older := [name for name in counts if name not in known]:
         stages = " ".join(f"evaluate@{name}" for name in older)
-        return replace(wanted, reason=f"no counts of single images; run {stages} again")
-    known = {name: counted for name, counted in counts.items() if counted is not None}
+        return replace(wanted, reason=f"no counts of single images for {metric.title}; run {stages} again")
     if len({counted.ids for counted in known.values()}) > 1:
         return replace(wanted, reason="evaluated on other images")
-    labels = sorted({label for counted in known.values() for label in counted.labels})
-    ours, theirs = ([known[name].table(labels) for name in side] for side in evaluations)
+    if options := _unequal_options(book, metric, list(known)):
+        return replace(wanted, reason=f"evaluated with another {' and '.join(options)}")
+    left_out = set() if metric.background else {BACKGROUND}
+    labels = sorted({label for counted in known.values() for label in counted.labels} - left_out)
+    ours, theirs = ([known[name].table(labels, metric.columns) for name in side] for side in evaluations)
     try:
-        difference = paired_difference(ours, theirs, watch=_watch(wanted, ours[0].shape[0]))
+        difference = paired_difference(ours, theirs, metric, watch=_watch(wanted, ours[0].shape[0]))
     except ValueError as error:  # one image alone, or another ground truth
         return replace(wanted, reason=str(error))
     return replace(wanted, difference=difference)
+
+
+def _unequal_options(book: Book, metric: Metric, evaluations: Sequence[str]) -> list[str]:
+    """Options that change what the metric counts, and that differ between evaluations."""
+    given = [book.evaluate[name].options for name in evaluations]
+    return [key for key, default in metric.options.items() if len({each.get(key, default) for each in given}) > 1]
 
 
 def _watch(wanted: Comparison, images: int) -> Watch:
@@ -110,12 +128,18 @@ def _watch(wanted: Comparison, images: int) -> Watch:
 
 def compared_of(row: Comparison) -> str:
     """What of the two rows is compared, for a reader."""
-    return next((title for column, title in COLUMNS.items() if column == row.column), "all seeds")
+    return next((title for column, title in COLUMNS.items() if column == row.column), "mean of seeds")
+
+
+def counted(made: int, wanted: int) -> str:
+    """How many of the seeds there are: "5", or "2 of 5"."""
+    return f"{made}" if made == wanted else f"{made} of {wanted}"
 
 
 def comparison_cells(row: Comparison) -> tuple[str, ...]:
     """A comparison as text, as :data:`HEADINGS` have it."""
-    named = (row.label + ("†" if row.stale else ""), row.against_label, compared_of(row), str(len(row.pairs)))
+    label = row.label + ("†" if row.stale else "")
+    named = (label, row.against_label, compared_of(row), row.metric.title, counted(len(row.pairs), row.wanted))
     found = row.difference
     if found is None:
         return (*named, "-", "-", row.reason)
@@ -131,8 +155,8 @@ def comparison_notes(rows: Sequence[Comparison]) -> Iterator[str]:
         )
     if any(row.difference and len(row.pairs) == 1 for row in rows):
         yield (
-            "A difference of one seed compares two trained networks, not two methods: another seed may give another "
-            "sign, whatever its interval."
+            "A difference of one seed compares two trained networks, not two methods: its interval is over images "
+            "alone, and another seed may give another sign. So it has no verdict."
         )
 
 
@@ -146,6 +170,9 @@ def comparison_json(row: Comparison) -> dict[str, Any]:
         "against_label": row.against_label,
         "of": compared_of(row),
         "column": row.column,
+        "metric": row.metric.key,
+        "score": row.metric.title,
+        "seeds": counted(len(row.pairs), row.wanted),
         "evaluations": [[number.evaluation for number in pair] for pair in row.pairs],
         "up_to_date": not row.stale,
         "images": found.images if found else None,
@@ -164,6 +191,7 @@ def comparison_csv(row: Comparison) -> Iterator[dict[str, Any]]:
     same = {"recipe": row.key, "label": f"{row.label} - {row.against_label}", "origin": "ours", "images": found.images}
     pairs = "; ".join(" - ".join(number.evaluation for number in pair) for pair in row.pairs)
     same |= {"evaluation": pairs, "up_to_date": not row.stale}
-    name = f"{row.column or 'miou'}_difference"
+    scored = [row.column] if row.column and row.metric is MIOU else [row.column, row.metric.key]
+    name = "_".join([*filter(None, scored), "difference"])
     values = {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
     yield from (same | {"column": column, "value": value} for column, value in values.items())

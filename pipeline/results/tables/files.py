@@ -109,6 +109,7 @@ def to_json(table: PaperTable) -> str:
         "comparisons": [comparison_json(row) for row in table.comparisons],
         "evaluations": {name: _number(number, table.shares[name]) for name, number in table.numbers.items()},
         "localisations": localisations.localisations_json(table.localised),
+        "missing": table.missing,
         "notes": table.notes,
         "warnings": table.warnings,
         "todo": table.todo,

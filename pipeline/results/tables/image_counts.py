@@ -11,31 +11,37 @@ import numpy as np
 
 from models.errors import DataError
 from models.metrics.confusion import Counts
+from models.metrics.image_counts import COLUMNS, PIXELS
 
 FILE = "images.csv"
-COLUMNS = ("image", "label", "truth", "predicted", "right")
+KEYS = ("image", "label")
 
 
 @dataclass(frozen=True)
 class CountedImages:
-    """The counts of one evaluation: a row (image, label) -> pixels in the truth, predicted, right."""
+    """The counts of one evaluation: a row (image, label) -> one count for each column."""
 
     ids: tuple[str, ...]
     labels: frozenset[str]
+    columns: tuple[str, ...]
     images: Counts
     label_names: tuple[str, ...]
-    pixels: Counts
+    counts: Counts
 
-    def table(self, labels: Sequence[str]) -> Counts:
-        """The counts as int64 [N,L,3] over the given labels, which have to hold all of these; 0 where none is."""
+    def table(self, labels: Sequence[str], columns: Sequence[str]) -> Counts:
+        """The counts int64 [N,L,K] of some labels and columns; 0 where an image has no row of a label."""
         place = {label: index for index, label in enumerate(labels)}
-        filled = np.zeros((len(self.ids), len(labels), 3), np.int64)
-        filled[self.images, [place[name] for name in self.label_names]] = self.pixels
+        kept = np.array([name in place for name in self.label_names], np.bool_)
+        filled = np.zeros((len(self.ids), len(labels), len(columns)), np.int64)
+        rows = [place[name] for name in self.label_names if name in place]
+        filled[self.images[kept], rows] = self.counts[kept][:, [self.columns.index(name) for name in columns]]
         return filled
 
 
 def read_images(path: Path) -> CountedImages | None:
     """The images.csv of an ``evaluate`` stage; None where there is none: the evaluation is older than such files.
+
+    Files from before boundaries were counted have the columns of pixels alone.
 
     Raises:
         DataError: it is not what the stage writes.
@@ -44,18 +50,20 @@ def read_images(path: Path) -> CountedImages | None:
         return None
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
-    if not lines or tuple(lines[0]) != COLUMNS:
-        raise _error(path, f"the columns {', '.join(COLUMNS)}", lines[0] if lines else "nothing")
+    header = tuple(lines[0]) if lines else ()
+    columns = header[len(KEYS) :]
+    if header[: len(KEYS)] != KEYS or columns not in (COLUMNS, PIXELS):
+        raise _error(path, f"the columns {', '.join((*KEYS, *COLUMNS))}", list(header) or "nothing")
     place: dict[str, int] = {}
-    images, labels, pixels = [], [], []
+    images, labels, counts = [], [], []
     for number, line in enumerate(lines[1:], 2):
-        if len(line) != len(COLUMNS) or not all(count.isdecimal() for count in line[2:]):
-            raise _error(path, f"an image, a label and three counts in line {number}", line)
+        if len(line) != len(header) or not all(count.isdecimal() for count in line[2:]):
+            raise _error(path, f"an image, a label and {len(columns)} counts in line {number}", line)
         images.append(place.setdefault(line[0], len(place)))
         labels.append(line[1])
-        pixels.append([int(count) for count in line[2:]])
-    counts = np.array(pixels, np.int64).reshape(-1, 3)
-    return CountedImages(tuple(place), frozenset(labels), np.array(images, np.int64), tuple(labels), counts)
+        counts.append([int(count) for count in line[2:]])
+    filled = np.array(counts, np.int64).reshape(-1, len(columns))
+    return CountedImages(tuple(place), frozenset(labels), columns, np.array(images, np.int64), tuple(labels), filled)
 
 
 def _error(path: Path, expected: str, found: object) -> DataError:

@@ -18,10 +18,31 @@ BENCHMARKS = {"VOC 2012": {1464, 1449, 10582}, "COCO 2014": {82783, 82081, 40504
 pictures that show no object."""
 NAMED = 5
 """Evaluations that the note on further ones names."""
+LISTED = 12
+"""Evaluations that a command names; `run` alone makes as many as there are."""
+
+
+def missing_rows(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> str:
+    """Which rows of the table have no number, where others have one; "" where none is missing or all are."""
+    recipes = [row.label for row in rows if not row.cells]
+    repeats = [
+        row.label or key for key, row in book.table.repeats.items() if not any(name in numbers for name in row.of)
+    ]
+    parts = [
+        f"{len(missing)} of {wanted} {named} ({first_of(missing, NAMED, between='; ')})"
+        for missing, wanted, named in (
+            (recipes, len(rows), "recipes"),
+            (repeats, len(book.table.repeats), "rows over seeds"),
+        )
+        if missing
+    ]
+    return f"Without a number yet: {', '.join(parts)}." if numbers and parts else ""
 
 
 def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> Iterator[str]:
     """What has to be known beside the numbers."""
+    if missing := missing_rows(book, rows, numbers):
+        yield missing
     if any("best_threshold" in number.metrics for number in numbers.values()):
         yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
     if any(row.share is not None for row in rows):
@@ -59,7 +80,7 @@ def todo_lines(book: Book, numbers: Mapping[str, Number]) -> Iterator[str]:
     missing = [name for name in book.evaluate if name not in numbers]
     wanted = [name for name in missing if name in wanted_evaluations(book)]
     if wanted:
-        yield f"Not evaluated yet: {', '.join(wanted)}. Run: {_command(book, wanted)}"
+        yield f"Not evaluated yet: {first_of(wanted, LISTED)}. Run: {_command(book, wanted)}"
     others = [name for name in missing if name not in wanted]
     if others:
         where = "" if book.book.path == "." else f" --book {book.book.path}"
@@ -80,5 +101,6 @@ def wanted_evaluations(book: Book) -> set[str]:
 
 
 def _command(book: Book, names: list[str]) -> str:
-    stages = "" if set(names) == wanted_evaluations(book) else "".join(f" evaluate@{name}" for name in names)
+    every = set(names) == wanted_evaluations(book) or len(names) > LISTED
+    stages = "" if every else "".join(f" evaluate@{name}" for name in names)
     return f"python -m pipeline run{stages}" + ("" if book.book.path == "." else f" --book {book.book.path}")

@@ -16,7 +16,7 @@ from pipeline.results.tables.evaluations import read_evaluations
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import boxes_todo_lines as boxes_todo
 from pipeline.results.tables.localisations import localisations
-from pipeline.results.tables.notes import table_notes, todo_lines
+from pipeline.results.tables.notes import missing_rows, table_notes, todo_lines
 from pipeline.results.tables.provenance import data_sets, provenance
 from pipeline.results.tables.recipes import network_of, recipes, test_settings
 from pipeline.results.tables.repeats import repeats
@@ -62,6 +62,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None, *, 
         repeats=repeats(book, numbers),
         localised=localised,
         comparisons=compared,
+        missing=missing_rows(book, rows, numbers),
         warnings=tuple(f"Warning ({stage}): {notice.text}" for stage, notice in made_notices(book, made)),
     )
 

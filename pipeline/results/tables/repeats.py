@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from models.metrics.from_sums import METRICS
 from pipeline.book.params import Book
+from pipeline.results.tables.comparisons import counted
 from pipeline.results.tables.rows import Repeats
 
 if TYPE_CHECKING:
     from pipeline.results.tables.rows import Number
 
-SCORES = {"miou": "mIoU", "boundary_f": "boundary F"}
+SCORES = {metric.key: metric.title for metric in METRICS}
 COLUMNS = ("recipe", "split", "seeds", *SCORES.values())
 
 
@@ -26,10 +28,9 @@ def repeats(book: Book, numbers: Mapping[str, Number]) -> tuple[Repeats, ...]:
 
 def repeat_cells(row: Repeats) -> tuple[str, ...]:
     """A row as text: label, split, how many of the seeds, and each score as mean and deviation."""
-    count = f"{len(row.numbers)}" if len(row.numbers) == row.wanted else f"{len(row.numbers)} of {row.wanted}"
     scores = (_text(*row.spread(score)) for score in SCORES)
     splits = ", ".join(dict.fromkeys(number.metrics["split"] for number in row.numbers))
-    return (row.label + ("†" if row.stale else ""), splits, count, *scores)
+    return (row.label + ("†" if row.stale else ""), splits, counted(len(row.numbers), row.wanted), *scores)
 
 
 def _text(value: float, deviation: float | None) -> str:
@@ -43,4 +44,6 @@ def repeat_json(row: Repeats) -> dict[str, Any]:
         for score in SCORES
     }
     evaluations = [number.evaluation for number in row.numbers]
-    return {"key": row.key, "label": row.label, "evaluations": evaluations, "up_to_date": not row.stale, **scores}
+    seeds = counted(len(row.numbers), row.wanted)
+    named = {"key": row.key, "label": row.label, "seeds": seeds, "evaluations": evaluations}
+    return {**named, "up_to_date": not row.stale, **scores}

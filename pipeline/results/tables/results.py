@@ -32,9 +32,10 @@ def book_table(book: Book) -> TextTable:
     return TextTable(table.title, short.columns, short.cells, (*table.notes, *table.todo))
 
 
-def difference_table(book: Book) -> TextTable:
-    """One row for each comparison of a checked book of which both sides have been made."""
-    return comparison_table(paper_table(book, runs={}))
+def seed_tables(book: Book) -> tuple[TextTable, TextTable]:
+    """Of a checked book: rows over several seeds of which something has been made, and what it compares of those."""
+    table = paper_table(book, runs={})
+    return repeat_table(table), comparison_table(table)
 
 
 def box_table(book: Book) -> TextTable:
@@ -78,7 +79,8 @@ def _filled(table: PaperTable) -> PaperTable:
     rows = tuple(row for row in table.rows if row.cells)
     left_out = len(table.rows) - len(rows)
     note = f"Recipes without a number are left out ({left_out}): the command `table` shows all."
-    return replace(table, rows=rows, notes=(*table.notes, note) if left_out else table.notes)
+    others = tuple(other for other in table.notes if other != table.missing)
+    return replace(table, rows=rows, notes=(*others, note) if left_out else table.notes)
 
 
 def print_runs(book: Book) -> None:

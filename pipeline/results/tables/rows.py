@@ -75,6 +75,7 @@ class PaperTable:
         repeats: recipes under several seeds, of which something has been evaluated.
         localised: evaluations of boxes that have been made, in the order of the book.
         comparisons: rows that the book compares, of which both have a number.
+        missing: which rows have no number, for a reader; "" where none is missing.
         warnings: about the data of what these numbers stand on, as its stages said them.
     """
 
@@ -90,6 +91,7 @@ class PaperTable:
     repeats: tuple[Repeats, ...] = ()
     localised: tuple[Localised, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    missing: str = ""
     warnings: tuple[str, ...] = ()
 
 

@@ -83,7 +83,7 @@ def comparison_table(table: PaperTable) -> TextTable:
     """One row for each comparison."""
     cells = tuple(comparisons.comparison_cells(row) for row in table.comparisons)
     notes = tuple(comparisons.comparison_notes(table.comparisons))
-    return TextTable(comparisons.TITLE, comparisons.HEADINGS, cells, notes, left=(0, 1, 2, 6))
+    return TextTable(comparisons.TITLE, comparisons.HEADINGS, cells, notes, left=(0, 1, 2, 3, 7))
 
 
 def localisation_table(localised: Sequence[Localised]) -> TextTable:
