@@ -163,7 +163,7 @@ def two_counts(from_zero: Sequence[bool]) -> str:
     if not 0 < sum(from_zero) < len(from_zero):
         return ""
     return (
-        f"{sum(from_zero)} of {len(from_zero)} files with whole numbers have a 0 at left or top and are read as counted "
-        "from 0, the others as VOC counts, from 1. If one tool wrote them all, boxes of the others lie a pixel too far left and "
-        "up. Remedy: let it write decimals, or export as COCO."
+        f"{sum(from_zero)} of {len(from_zero)} files with whole numbers have a 0 at left or top and are read as "
+        "counted from 0, the others as VOC counts, from 1. If one tool wrote them all, boxes of the others lie a pixel "
+        "too far left and up. Remedy: let it write decimals, or export as COCO."
     )
