@@ -19,6 +19,7 @@ from pipeline.book.artifacts import VERBS
 from pipeline.running.handover import Request
 from pipeline.running.prefork import prefork
 from pipeline.running.stage_process import environment
+from tests.helpers.processes import gone
 
 pytestmark = pytest.mark.slow
 
@@ -72,15 +73,6 @@ def wait_for(condition: Callable[[], Any]) -> Any:
             return value
         time.sleep(0.02)
     raise AssertionError("it did not happen within a minute")
-
-
-def gone(pid: int) -> bool:
-    """No such process, or one that only waits to be counted."""
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def endless(server: int) -> tuple[subprocess.Popen[str], int]:

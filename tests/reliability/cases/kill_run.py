@@ -19,6 +19,7 @@ import yaml
 
 from pipeline.book.artifacts import VERBS
 from pipeline.running.times import FOLDER as TIMES
+from tests.helpers.processes import descendants, gone
 from tests.helpers.tiny_graph import ENVIRONMENT as DVC_ENVIRONMENT
 from tests.reliability.book import ROOT, WORK, Tree, content, tree
 from tests.reliability.frame import ENVIRONMENT, Case, Counts
@@ -110,7 +111,7 @@ def _killed(folder: Path, command: str, variables: dict[str, str], victim: str, 
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
             return False
-        below = _descendants(process.pid)
+        below = descendants(process.pid)
         victims = {
             "everything": [process.pid, *below],
             "the command": [process.pid],
@@ -126,21 +127,9 @@ def _killed(folder: Path, command: str, variables: dict[str, str], victim: str, 
 
 def _wait_for(processes: list[int]) -> None:
     end = time.monotonic() + LONGEST
-    while any(Path(f"/proc/{pid}").exists() for pid in processes):
+    while not all(gone(pid) for pid in processes):
         assert time.monotonic() < end, f"processes of a run that was killed go on: {processes}"
         time.sleep(0.2)
-
-
-def _descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parent = int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [pid]
-    for each in found:
-        found.extend(children.get(each, []))
-    return found[1:]
 
 
 @contextmanager
