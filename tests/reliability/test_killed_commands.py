@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ from tests.test_end_to_end import ENVIRONMENT, ROOT, project
 PATIENCE = 30.0
 """Seconds for the kernel to end some processes, on a busy machine; what goes on does so for longer."""
 LONGEST = 1200.0
-"""Seconds until a stage is at work: an upper bound, so that the test ends."""
+"""Seconds until a stage is at work, or a killed one recorded: an upper bound, so that the test ends."""
 IMAGES = 100_000
 """Of a data set that takes minutes to make."""
-AT_WORK = "prepare@toy: about"
-"""What the stage that makes it says first."""
+RECORDER = "pipeline.tracking.recorder"
+"""It ends when it has written down what became of the stages."""
 
 
 def write_book(folder: Path, images: int) -> None:
@@ -58,21 +60,35 @@ def test_nothing_goes_on(command: str, variables: dict[str, str], tmp_path: Path
     said = folder / "log"
     with said.open("wb") as log:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
-        wait_for(lambda: process.poll() is not None or AT_WORK in said.read_text(), LONGEST, "a stage is at work")
-        below = descendants(process.pid)
+        wait_for(lambda: process.poll() is not None or any(pictures(folder)), LONGEST, "a stage is at work")
+        below = {pid: command_line(pid) for pid in descendants(process.pid)}
         assert len(below) >= 3, said.read_text()
         process.kill()
         process.wait()
-    wait_for(lambda: all(gone(pid) for pid in below), PATIENCE, f"all of {list(map(named, below))} end")
+    (recorder,) = (pid for pid, line in below.items() if RECORDER in line)
+    wait_for(lambda: all(gone(pid) for pid in below if pid != recorder), PATIENCE, f"all but {recorder} end: {below}")
+    wait_for(lambda: gone(recorder), LONGEST, "the recorder ends")
+    assert recorded(folder) == ["KILLED"]
     write_book(folder, 2)
     environment |= {"WEAK2MASK_PREFORK": "off"}  # one stage alone is sooner done without
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert recorded(folder) == ["KILLED", "FINISHED"]
 
 
-def named(pid: int) -> str:
-    """The end of a process's command line, while it is there."""
-    try:
-        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_text().replace(chr(0), ' ')[-80:]}"
-    except OSError:
-        return str(pid)
+def pictures(folder: Path) -> Iterator[Path]:
+    """Of a data set that is whole, or not yet."""
+    return (path for path in (folder / "work").rglob("*") if path.suffix in (".png", ".jpg"))
+
+
+def recorded(folder: Path) -> list[str]:
+    """How the stages ended, in MLflow's words."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        return [status for (status,) in store.execute("SELECT status FROM runs ORDER BY start_time")]
+
+
+def command_line(pid: int) -> str:
+    """Of a process, or nothing where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").replace("\0", " ")
+    return ""
