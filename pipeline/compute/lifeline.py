@@ -1,8 +1,10 @@
-"""A process that ends when the one that it works for has ended, however that came about.
+"""A process that ends when the command that it works for has ended, however that came about.
 
 A command that gets SIGKILL can end nobody, and what it has started would go on for hours: DVC with stage after stage,
-Prefect's server for ever. So each of these processes binds itself to its parent. On Linux the kernel then kills it with
-its parent. Where a shell stands between the two, and on other systems, a thread waits for the parent's end.
+Prefect's server for ever. So each of these processes binds itself to the command. On Linux the kernel kills those that
+the command has started itself. In those further down, such as a stage below DVC, and on other systems, a thread waits
+for the command's end. Nobody is bound to what stands between: DVC ends before its stage where a run is interrupted, and
+a training then still saves its state.
 
 ``python -m pipeline.compute.lifeline MODULE WORDS`` is ``python -m MODULE WORDS`` that way. The recorder of runs is not
 bound: it writes down how the stages ended, and ends when it has.
@@ -19,15 +21,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
-PARENT = "WEAK2MASK_PARENT"
+COMMAND = "WEAK2MASK_COMMAND"
 """Environment variable with the id of the process whose end ends this one."""
-STAGE = "DVC_STAGE"
-"""Set by DVC for the commands of stages: whoever called DVC, it is DVC that such a command works for."""
 PR_SET_PDEATHSIG = 1
 LOOK = 0.5
 """Seconds between two looks at a process, where the system has no better way."""
@@ -42,37 +42,29 @@ def bound_subprocess() -> Any:
     """The module subprocess for a library that starts ``python -m MODULE``: what its Popen starts is bound."""
 
     def popen(args: Sequence[str], env: Mapping[str, str], **more: Any) -> subprocess.Popen[Any]:
-        return subprocess.Popen(bound_command(*args[2:]), env={**env, PARENT: str(os.getpid())}, **more)
+        return subprocess.Popen(bound_command(*args[2:]), env={**env, COMMAND: str(os.getpid())}, **more)
 
     return SimpleNamespace(**vars(subprocess) | {"Popen": popen})
 
 
-def end_with_parent(variables: MutableMapping[str, str] = os.environ) -> None:
-    """Bind this process to the one that ``WEAK2MASK_PARENT`` names, or else to the DVC that runs it; else do nothing.
+def end_with_command() -> None:
+    """Bind this process to the command that ``WEAK2MASK_COMMAND`` names; without one, do nothing."""
+    command = os.environ.get(COMMAND, "")
+    if command.isdecimal():
+        end_with(int(command))
 
-    What this process starts with its environment is then bound to this process.
 
-    Args:
-        variables: the environment.
+def end_with(process: int) -> None:
+    """From now on this process ends, by SIGKILL, when the other one ends; at once where that is gone already.
+
+    On Linux, where the other one has started this one, the end of the thread that did so counts: one that stays.
     """
-    named = variables.get(PARENT, "")
-    parent = int(named) if named.isdecimal() else os.getppid() if STAGE in variables else 0
-    if parent:
-        variables[PARENT] = str(os.getpid())
-        end_with(parent)
-
-
-def end_with(parent: int) -> None:
-    """From now on this process ends, by SIGKILL, when the process ``parent`` ends; at once where that is gone already.
-
-    On Linux, if ``parent`` has started this process, it is the thread that did so whose end counts: one that stays.
-    """
-    if sys.platform == "linux" and os.getppid() == parent:
+    if sys.platform == "linux" and os.getppid() == process:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == parent:
+        if os.getppid() == process:
             return
-    elif not gone(parent):
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    elif not gone(process):
+        threading.Thread(target=_end_after, args=(process,), daemon=True).start()
         return
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -99,6 +91,6 @@ def _end_after(process: int) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with_command()
     del sys.argv[0]  # the module that is run puts its file there
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

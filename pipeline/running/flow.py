@@ -33,7 +33,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.load import checked_book
 from pipeline.book.params import load_book
 from pipeline.compute.bars import read_progress
-from pipeline.compute.lifeline import PARENT, bound_subprocess, end_with_parent
+from pipeline.compute.lifeline import COMMAND, bound_subprocess, end_with_command
 from pipeline.compute.servers import start_prefect
 from pipeline.running.flow_log import quieten, shorten_task_lines
 from pipeline.running.graph import FIRST, Stage, plan, read_graph
@@ -99,7 +99,7 @@ def serve(book: str, targets: list[str], force: bool = False, cron: str | None =
             raise ConfigurationError(
                 f"--cron '{cron}': expected five fields, minute hour day month weekday, as in '0 2 * * *' (UTC)."
             ) from None
-    os.environ[PARENT] = str(os.getpid())  # of the flow runs, each a process
+    os.environ[COMMAND] = str(os.getpid())  # of the flow runs, each a process
     run_book.serve(
         name="book",
         cron=cron,
@@ -139,7 +139,7 @@ def run_book(
         force: run them even if nothing has changed.
         jobs: how many stages at once. None: as many as the cores, and one training for each device.
     """
-    end_with_parent()
+    end_with_command()
     try:
         checked = checked_book(book, files=True, targets=targets)
         check_environment()

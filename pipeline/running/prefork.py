@@ -30,7 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.compute.lifeline import end_with, end_with_parent
+from pipeline.compute.lifeline import end_with, end_with_command
 from pipeline.running.handover import OFF, REFUSED, SOCKET, STARTED, Request, receive
 from pipeline.running.stage_process import environment
 
@@ -225,7 +225,7 @@ def _become(request: Request, server: int) -> None:
 
 def main() -> None:
     """Serve, and in a fork run the stage to the end of the process."""
-    end_with_parent()
+    end_with_command()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the stages, which get it from their commands
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as pipeline.__main__ has it, before torch is loaded
     server = Server(sys.argv[1], sys.argv[2:])

@@ -23,7 +23,7 @@ from time import monotonic, sleep
 from typing import IO, Literal
 
 from models.errors import TransientError
-from pipeline.compute.lifeline import PARENT, bound_command
+from pipeline.compute.lifeline import COMMAND, bound_command
 from pipeline.compute.scratch import SCRATCH
 
 EXIT_FILE = "WEAK2MASK_EXIT_FILE"
@@ -74,7 +74,7 @@ def environment() -> dict[str, str]:
     """The caller's, for a process that may bind itself to it, with this interpreter first: dvc.yaml says ``python``."""
     interpreter = str(Path(sys.executable).parent)
     path = interpreter + os.pathsep + os.environ.get("PATH", "")
-    return os.environ | {"PATH": path, PARENT: str(os.getpid())}
+    return os.environ | {"PATH": path, COMMAND: str(os.getpid())}
 
 
 def tell_exit(code: int, message: str) -> None:
