@@ -91,7 +91,8 @@ def _project(folder: Path) -> Path:
     for room in ("pipeline", "stages", "models", "dvc.yaml", ".dvcignore", "prefect.toml"):
         (folder / room).symlink_to(ROOT / room)
     (folder / "params.yaml").write_text(yaml.safe_dump(_book(), sort_keys=False), encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=folder, env=DVC_ENVIRONMENT, check=True)
+    words = [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"]
+    subprocess.run(words, cwd=folder, env=_environment({}), check=True)
     return folder
 
 
