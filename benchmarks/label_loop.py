@@ -6,7 +6,7 @@
 The book's segmenter is made first. Then, for each way to choose (least confidence, largest disagreement, at random) and
 each budget, the true masks of the chosen images stand for what a person would correct: they are exported as COCO's
 file, read again by ``import_annotations``, laid over the pseudo-masks, and a segmenter learns from both, once for each
-seed. Gains are over segmenters of the same seeds that learn from the pseudo-masks alone. A book.yaml gets the entries
+seed. Gains are over segmenters of the same seed that learn from the pseudo-masks alone. A book.yaml gets the entries
 as a block ``label_loop`` at its end.
 
 Minutes are those of outlines from scratch, 79 s an object (Bearman et al. 2016; ``models/metrics/label_cost.py``), for
@@ -15,7 +15,7 @@ and written to WORK/label_loop.csv.
 
 That is a whole training for each trial. In the smaller form of ``benchmarks/label_loop.yaml``, whose head has the
 commands, the trials go on from the first segmenter for a few epochs at a small crop, those without corrections too, so
-that only the labels differ: ``--go-on --epochs 3 --crop 144``.
+that only the labels differ: ``--go-on --epochs 5 --lr 0.003``.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _run(given.book, [f"evaluate@{trial.name}" for trial in (*before, *trials)])
     book = checked_book(given.book)
     scores = {one.name: one.metrics["miou"] for one in read_evaluations(book.book.work, list(book.evaluate))}
-    found = list(rows(trials, minutes, scores, fmean(scores[trial.name] for trial in before)))
+    found = list(rows(trials, minutes, scores, {trial.seed: scores[trial.name] for trial in before}))
     _report(Path(book.book.work) / "label_loop.csv", found)
 
 
@@ -94,6 +94,7 @@ def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default=[0], help="of the new trainings")
     parser.add_argument("--go-on", action="store_true", help="begin with the first segmenter, not as it began")
     parser.add_argument("--epochs", type=int, help="of the new trainings; by default those of the book")
+    parser.add_argument("--lr", type=float, help="of the new trainings; by default that of the book")
     parser.add_argument("--crop", type=int, help="of the new trainings; by default that of the book")
     parser.add_argument("--by", type=lambda text: text.split(","), default=list(get_args(By)))
     given = parser.parse_args(arguments)
@@ -168,8 +169,9 @@ def shorter(segmenter: Trained, given: argparse.Namespace) -> dict[str, Any]:
     entry, changes = segmenter.entry, dict[str, Any]()
     if given.go_on:
         changes["init"] = segmenter.name
-    if given.epochs:
-        changes["settings"] = {**entry.settings, "epochs": given.epochs}
+    settings = {"epochs": given.epochs, "lr": given.lr}
+    if any(settings.values()):
+        changes["settings"] = {**entry.settings, **{key: value for key, value in settings.items() if value}}
     if given.crop:
         changes["loader"] = {**entry.loader, "crop": given.crop}
     return changes
@@ -190,19 +192,31 @@ def _add_block(folder: Path, added: Mapping[str, Any]) -> None:
 
 
 def rows(
-    trials: Sequence[Trial], minutes: Mapping[str, float], scores: Mapping[str, float], before: float
+    trials: Sequence[Trial], minutes: Mapping[str, float], scores: Mapping[str, float], before: Mapping[int, float]
 ) -> Iterator[dict[str, Any]]:
+    """A row for each choice of images; ``before`` has the score without corrections by seed. A gain is a mean of
+    differences between trainings of one seed, whose share of luck is the same.
+    """
+    yield {
+        "by": "none",
+        "images": 0,
+        "minutes": 0.0,
+        "miou": round(fmean(before.values()), 2),
+        "gain": 0.0,
+        "gain_deviation": "",
+        "gain_an_hour": "",
+    }
     for corrections in dict.fromkeys(trial.corrections for trial in trials):
         of = [trial for trial in trials if trial.corrections == corrections]
-        found = [scores[trial.name] for trial in of]
-        gain = fmean(found) - before
+        gains = [scores[trial.name] - before[trial.seed] for trial in of]
+        gain = fmean(gains)
         yield {
             "by": of[0].by,
             "images": of[0].images,
             "minutes": round(minutes[corrections], 1),
-            "miou": round(fmean(found), 2),
-            "deviation": round(stdev(found), 2) if len(found) > 1 else "",
+            "miou": round(fmean(scores[trial.name] for trial in of), 2),
             "gain": round(gain, 2),
+            "gain_deviation": round(stdev(gains), 2) if len(gains) > 1 else "",
             "gain_an_hour": round(60 * gain / max(minutes[corrections], np.finfo(float).eps), 2),
         }
 

@@ -23,7 +23,7 @@ def test_each_trial_is_a_chain_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     book = made_book.book(**plain)
     made_book.make(book, truth=False, stages=("supervision/pseudo",))
     trials = [Trial("none", 0, 1), Trial("random", 2, 1)]
-    added = sections(book, trials, Namespace(checkpoint=None, judge="net", go_on=True, epochs=3, crop=96))
+    added = sections(book, trials, Namespace(checkpoint=None, judge="net", go_on=True, epochs=3, crop=96, lr=0.002))
     there = book.model_dump(mode="json", exclude_unset=True)
     both = {verb: {**there.get(verb, {}), **new} for verb, new in added.items()}
     grown = made_book.book(**{**plain, **both})
@@ -33,12 +33,14 @@ def test_each_trial_is_a_chain_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     assert not any(verb == "overlay_labels" for verb, _ in before)
     for name in ("loop_none_0_1", "loop_random_2_1"):  # the labels alone differ
         trained = grown.entry("train", name)
-        assert (trained.seed, trained.init, trained.settings["epochs"], trained.loader["crop"]) == (1, "net", 3, 96)
+        assert (trained.seed, trained.init, trained.loader["crop"]) == (1, "net", 96)
+        assert (trained.settings["epochs"], trained.settings["lr"]) == (3, 0.002)
 
 
-def test_gains_are_over_what_there_was_before() -> None:
+def test_gains_are_over_the_same_seed_without_corrections() -> None:
     trials = [Trial("confidence", 5, 0), Trial("confidence", 5, 1)]
-    scores = {trials[0].name: 61.0, trials[1].name: 63.0}
-    (row,) = rows(trials, {"corrected_confidence_5": 30.0}, scores, 60.0)
-    assert (row["miou"], row["gain"], row["gain_an_hour"], row["minutes"]) == (62.0, 2.0, 4.0, 30.0)
-    assert row["deviation"] == 1.41
+    scores = {trials[0].name: 61.0, trials[1].name: 68.0}
+    none, row = rows(trials, {"corrected_confidence_5": 30.0}, scores, {0: 60.0, 1: 65.0})
+    assert (none["by"], none["miou"], none["gain"]) == ("none", 62.5, 0.0)
+    assert (row["miou"], row["gain"], row["gain_an_hour"], row["minutes"]) == (64.5, 2.0, 4.0, 30.0)
+    assert row["gain_deviation"] == 1.41
