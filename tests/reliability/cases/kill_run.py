@@ -97,7 +97,8 @@ def _project(folder: Path) -> Path:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    return DVC_ENVIRONMENT | ENVIRONMENT | {"PYTHONPATH": str(ROOT)} | variables
+    patience = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{LONGEST:.0f}"}  # a busy machine is no fault
+    return DVC_ENVIRONMENT | ENVIRONMENT | {"PYTHONPATH": str(ROOT)} | patience | variables
 
 
 def _run(folder: Path, command: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
