@@ -10,12 +10,15 @@ import sys
 import warnings
 from typing import NoReturn
 
+from pipeline.compute.lifeline import end_with_command
 from pipeline.running.handover import SOCKET, end_as, hand_over
 
-if __name__ == "__main__" and SOCKET in os.environ and sys.argv[1:2] != ["code"]:  # that one needs no large library
-    ended = hand_over()
-    if ended is not None:
-        end_as(ended)
+if __name__ == "__main__":
+    if SOCKET in os.environ and sys.argv[1:2] != ["code"]:  # that one needs no large library
+        ended = hand_over()
+        if ended is not None:
+            end_as(ended)
+    end_with_command()
 
 try:
     import pipeline.compute.rare_collections  # noqa: F401 (before the large imports)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigurationError
+from pipeline.compute.lifeline import bound_command
 
 _WORK = re.compile(r"(?:^ +|[{,] *)work: *['\"]?([^'\"#{},\s]+)", re.MULTILINE)
 
@@ -95,8 +96,8 @@ def _touches(stages: Sequence[Any], work: str) -> bool:
 
 
 def one_book_command(dvc_yaml: Path, *words: str) -> list[str]:
-    """The command line of ``dvc WORDS`` that reads one book."""
-    return [sys.executable, "-m", "pipeline.running.dvc_books", dvc_yaml.as_posix(), *words]
+    """The command line of ``dvc WORDS`` that reads one book, and ends with the process that starts it."""
+    return bound_command("pipeline.running.dvc_books", dvc_yaml.as_posix(), *words)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -32,6 +32,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.load import checked_book
 from pipeline.book.params import load_book
 from pipeline.compute.bars import read_progress
+from pipeline.compute.lifeline import COMMAND, bound_subprocess, end_with_command
 from pipeline.compute.servers import start_prefect
 from pipeline.new_book.names import slug
 from pipeline.running.flow_log import quieten, shorten_task_lines
@@ -73,6 +74,9 @@ def run(book: str, targets: list[str], force: bool = False, jobs: int | None = N
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # or the server of the run stays behind
     quieten()
     if not api_url():
+        from prefect.server.api import server
+
+        server.subprocess = bound_subprocess()  # or a server would stay behind a flow that SIGKILL has ended
         settings = get_current_settings()
         patience = settings.server.ephemeral.startup_timeout_seconds
         start_prefect(partial(get_client, sync_client=True), settings.home, patience)
@@ -95,6 +99,7 @@ def serve(book: str, targets: list[str], force: bool = False, cron: str | None =
             raise ConfigurationError(
                 f"--cron '{cron}': expected five fields, minute hour day month weekday, as in '0 2 * * *' (UTC)."
             ) from None
+    os.environ[COMMAND] = str(os.getpid())  # of the flow runs, each a process
     run_book.serve(
         name="book",
         cron=cron,
@@ -134,6 +139,7 @@ def run_book(
         force: run them even if nothing has changed.
         jobs: how many stages at once. None: as many as the cores, and one training for each device.
     """
+    end_with_command()
     try:
         checked = checked_book(book, files=True, targets=targets)
         check_environment()

@@ -14,7 +14,6 @@ ended.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import io
 import os
@@ -31,6 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.compute.lifeline import end_with, end_with_command
 from pipeline.running.handover import OFF, REFUSED, SOCKET, STARTED, Request, receive
 from pipeline.running.stage_process import environment
 
@@ -38,7 +38,6 @@ PROGRAM = "pipeline.__main__"
 """The command line, which stands above this room: called by its name, as a new process would be."""
 LIBRARIES = ("torch", PROGRAM, "pipeline.binders.train", "pipeline.binders.evaluate")
 """What most stages load. The rest is loaded by those that need it."""
-PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -211,9 +210,7 @@ def _stamp(file: str) -> tuple[int, int]:
 def _become(request: Request, server: int) -> None:
     """Make the fork what the command's own process would be."""
     os.setsid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a stage does not outlive who would report its end
-    if os.getppid() != server:
-        os._exit(1)
+    end_with(server)  # a stage does not outlive who would report its end
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number, descriptor in enumerate(request.descriptors):
@@ -228,6 +225,7 @@ def _become(request: Request, server: int) -> None:
 
 def main() -> None:
     """Serve, and in a fork run the stage to the end of the process."""
+    end_with_command()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the stages, which get it from their commands
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as pipeline.__main__ has it, before torch is loaded
     server = Server(sys.argv[1], sys.argv[2:])

@@ -10,6 +10,7 @@ from pathlib import Path
 from models.errors import Weak2MaskError
 from pipeline.book.artifacts import SCORED
 from pipeline.book.params import Book
+from pipeline.compute.lifeline import bound_command
 from pipeline.running.stage_process import environment
 from pipeline.tracking.runs import locked_outputs
 
@@ -34,7 +35,7 @@ def pull_evaluations(book: Book) -> None:
             stacklevel=2,
         )
         return  # DVC would take no name for all of them
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "pull", *names]
+    command = bound_command("dvc", "--wait-for-lock", "pull", *names)
     if subprocess.run(command, env=environment(), stdout=sys.stderr, check=False).returncode:
         raise Weak2MaskError(
             f"The evaluations of {book.book.params} could not be pulled. Expected a DVC remote (`dvc remote list`) "

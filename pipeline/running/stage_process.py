@@ -23,6 +23,7 @@ from time import monotonic, sleep
 from typing import IO, Literal
 
 from models.errors import TransientError
+from pipeline.compute.lifeline import COMMAND, bound_command
 from pipeline.compute.scratch import SCRATCH
 
 EXIT_FILE = "WEAK2MASK_EXIT_FILE"
@@ -65,14 +66,15 @@ _ENDING = StageOutcome("failed", 128 + signal.SIGTERM, "not finished: the flow r
 
 
 def repro_command(addresses: Sequence[str], *options: str) -> list[str]:
-    """The ``dvc repro`` that waits for its turn at DVC's lock."""
-    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *addresses, *options]
+    """The ``dvc repro`` that waits for its turn at DVC's lock, and ends with the process that starts it."""
+    return bound_command("dvc", "--wait-for-lock", "repro", *addresses, *options)
 
 
 def environment() -> dict[str, str]:
-    """The caller's environment, with this interpreter first: dvc.yaml says ``python``."""
+    """The caller's, for a process that may bind itself to it, with this interpreter first: dvc.yaml says ``python``."""
     interpreter = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": interpreter + os.pathsep + os.environ.get("PATH", "")}
+    path = interpreter + os.pathsep + os.environ.get("PATH", "")
+    return os.environ | {"PATH": path, COMMAND: str(os.getpid())}
 
 
 def tell_exit(code: int, message: str) -> None:
@@ -212,7 +214,7 @@ def changed_stages(addresses: Sequence[str]) -> set[str]:
     """The addresses among these that ``dvc status`` finds not up to date; all of them when it cannot say."""
     if not addresses:
         return set()  # DVC would take none for all
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json", *addresses]
+    command = bound_command("dvc", "--wait-for-lock", "status", "--json", *addresses)
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     try:
         names = json.loads(done.stdout)

@@ -21,8 +21,12 @@ Counts = Mapping[str, int | str]
 """What a trial saw: a few words -> how many times, added up over the trials; or what it measured, in words."""
 
 
-ENVIRONMENT = {"WEAK2MASK_WORKERS": "0", "WEAK2MASK_TRACKING": "off", "WEAK2MASK_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-"""Of a trial: what a stage does, it does in the process of the trial, on one thread; runs are not recorded."""
+ENVIRONMENT = {
+    "WEAK2MASK_WORKERS": "0", "WEAK2MASK_TRACKING": "off", "WEAK2MASK_DEVICE": "cpu", "OMP_NUM_THREADS": "1",
+    "DVC_NO_ANALYTICS": "1",
+}  # fmt: skip
+"""Of a trial: what a stage does, it does in the process of the trial, on one thread; runs are not recorded; DVC starts
+no process that would report its use."""
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,15 @@ from pipeline.book.artifacts import VERBS
 from pipeline.running.handover import Request
 from pipeline.running.prefork import prefork
 from pipeline.running.stage_process import environment
+from tests.helpers.processes import gone
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 PHASE = "PYTEST_CURRENT_TEST"
 """A variable that changes while the test runs."""
+LONGEST = 600
+"""Seconds: no measure of anything, so that a test ends on a busy machine too."""
 COMMAND = f"{sys.executable} -m pipeline "
 
 
@@ -57,7 +60,7 @@ def start(words: str, **variables: str) -> subprocess.Popen[str]:
 
 
 def ends_with(command: subprocess.Popen[str]) -> int:
-    command.communicate(timeout=60)
+    command.communicate(timeout=LONGEST)
     return command.returncode
 
 
@@ -66,21 +69,12 @@ def forks(server: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
+    end = time.monotonic() + LONGEST
     while time.monotonic() < end:
         if value := condition():
             return value
         time.sleep(0.02)
-    raise AssertionError("it did not happen within a minute")
-
-
-def gone(pid: int) -> bool:
-    """No such process, or one that only waits to be counted."""
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    raise AssertionError(f"it did not happen within {LONGEST} s")
 
 
 def endless(server: int) -> tuple[subprocess.Popen[str], int]:
