@@ -224,8 +224,11 @@ _JSON_OF_MAPPING: dict[str, Callable[[Any], bool]] = {
     "labelme": _has("shapes", "imagePath"),
     "via": lambda content: _has("_via_img_metadata")(content) or _any_has("filename", "regions")(content),
     "supervisely": lambda content: (
-        (_has("objects", "size")(content) and _any_has("classTitle")(content["objects"]))
-        or (_has("objects", "size", "tags", "description")(content) and content["objects"] == [])
+        _has("objects", "size")(content)
+        and (
+            _any_has("classTitle")(content["objects"])
+            or (not content["objects"] and _has("tags", "description")(content))
+        )
     ),
     "vott": lambda content: _has("asset", "regions")(content) or _has("assets", "tags")(content),
     "darwin": _has("item", "annotations"),
@@ -248,9 +251,7 @@ _JSON_OF_LIST: dict[str, Callable[[Any], bool]] = {
     "scale": _any_has("task_id", "response"),
     "createml": lambda content: any(_any_has("coordinates")(item.get("annotations")) for item in _items(content)),
     "label_studio": lambda content: (
-        _any_has("data", "annotations")(content)
-        or _any_has("data", "completions")(content)
-        or _any_has("data", "predictions")(content)
+        any(_any_has("data", key)(content) for key in ("annotations", "completions", "predictions"))
         or _any_has("annotator", "annotation_id")(content)
     ),
     "geojson": _any_has("geometry", "properties"),
@@ -260,10 +261,6 @@ _NO_LABELS = ("classes.txt", "notes.json", "obj.names", "obj.data", "train.txt",
 
 
 _BRUSH = re.compile(r"task-\d+-annotation-\d+-by-")
-
-
-def _json_file(path: Path) -> str | None:
-    return foreign_text(path)
 
 
 def _text_file(path: Path) -> str | None:
@@ -281,13 +278,13 @@ def _table_file(path: Path) -> str:
 
 
 _OF_FILES: dict[str, Callable[[Path], str | None]] = {
-    ".json": _json_file,
+    ".json": foreign_text,
     ".xml": foreign_text,
     ".txt": _text_file,
     ".csv": _table_file,
-    ".ndjson": _json_file,
-    ".jsonl": _json_file,
-    ".manifest": _json_file,
+    ".ndjson": foreign_text,
+    ".jsonl": foreign_text,
+    ".manifest": foreign_text,
     ".zip": lambda path: "a ZIP archive. Remedy: unpack it.",
     ".png": lambda path: str(EXPORTS["brush_images"]) if _BRUSH.match(path.name) else None,
 }

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.compute.lifeline import gone
 from pipeline.running.graph import Graph
 
 LOCKS = Path(".dvc/tmp/rwlock")
@@ -17,7 +18,7 @@ def being_written() -> dict[str, int]:
     """Each path (absolute) that a living process of DVC writes, and the id of that process."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
         locks = json.loads(LOCKS.read_text(encoding="utf-8")).get("write", {})
-        return {path: info["pid"] for path, info in locks.items() if _lives(info["pid"])}
+        return {path: info["pid"] for path, info in locks.items() if not gone(info["pid"])}
     return {}
 
 
@@ -47,13 +48,3 @@ def busy_message(stages: Mapping[str, int]) -> str:
         f"another command is at work on this book: {which}. What it reads must not change meanwhile.\n"
         "Nothing is lost, finished stages are kept. Wait until it has ended, then run the same command again."
     )
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True

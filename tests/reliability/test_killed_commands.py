@@ -63,7 +63,7 @@ def test_nothing_goes_on(command: str, variables: dict[str, str], tmp_path: Path
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
         wait_for(lambda: process.poll() is not None or any(pictures(folder)), LONGEST, "a stage is at work")
         below = {pid: command_line(pid) for pid in descendants(process.pid)}
-        assert len(below) >= 3, said.read_text()
+        assert len(below) >= 2, said.read_text()  # DVC and the stage, with whoever forks stages
         process.kill()
         process.wait()
     recorders = [pid for pid, line in below.items() if RECORDER in line]
