@@ -225,10 +225,7 @@ _JSON_OF_MAPPING: dict[str, Callable[[Any], bool]] = {
     "via": lambda content: _has("_via_img_metadata")(content) or _any_has("filename", "regions")(content),
     "supervisely": lambda content: (
         _has("objects", "size")(content)
-        and (
-            _any_has("classTitle")(content["objects"])
-            or (not content["objects"] and _has("tags", "description")(content))
-        )
+        and (_any_has("classTitle")(content["objects"]) or _has("tags", "description")(content))
     ),
     "vott": lambda content: _has("asset", "regions")(content) or _has("assets", "tags")(content),
     "darwin": _has("item", "annotations"),
