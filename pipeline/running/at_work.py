@@ -7,8 +7,10 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from pipeline.compute.lifeline import gone
+import psutil
+
 from pipeline.running.graph import Graph
 
 LOCKS = Path(".dvc/tmp/rwlock")
@@ -18,8 +20,52 @@ def being_written() -> dict[str, int]:
     """Each path (absolute) that a living process of DVC writes, and the id of that process."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
         locks = json.loads(LOCKS.read_text(encoding="utf-8")).get("write", {})
-        return {path: info["pid"] for path, info in locks.items() if not gone(info["pid"])}
+        return {path: info["pid"] for path, info in locks.items() if holds(info)}
     return {}
+
+
+def holds(info: Mapping[str, Any]) -> bool:
+    """Whether the process with this ``pid`` lives and can be the one that wrote the lock, with the words ``cmd``.
+
+    A killed process keeps its id until its parent asks how it ended, and the first process of a container often never
+    asks. In a container that was started again, the id may be of a process that has nothing to do with DVC.
+    """
+    try:
+        process = psutil.Process(info["pid"])
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return False
+        words = process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+    except psutil.AccessDenied:  # somebody else's
+        return True
+    program = str(info.get("cmd", "")).partition(" ")[0]
+    return "dvc" not in program or any("dvc" in word for word in words)
+
+
+def forget_the_dead() -> None:
+    """Take the locks of processes that have ended out of DVC's list: it takes some of them for living.
+
+    The list changes as DVC changes it, under DVC's lock of the list.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        if all(psutil.pid_exists(info["pid"]) == holds(info) for info in _locks(json.loads(LOCKS.read_text("utf-8")))):
+            return  # what does not exist, DVC forgets of itself
+        from dvc.repo import Repo
+        from dvc.rwlock import _edit_rwlock
+
+        with Repo() as repo, _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock")) as locks:
+            for path, info in [*locks["write"].items()]:
+                if not holds(info):
+                    del locks["write"][path]
+            for path, infos in [*locks["read"].items()]:
+                locks["read"][path] = [info for info in infos if holds(info)]
+                if not locks["read"][path]:
+                    del locks["read"][path]
+
+
+def _locks(locks: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*locks["write"].values(), *(info for infos in locks["read"].values() for info in infos)]
 
 
 def at_work(graph: Graph) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.compute.bars import CHANNEL
-from pipeline.running.at_work import at_work, busy_message, stages_made_by
+from pipeline.running.at_work import at_work, busy_message, forget_the_dead, stages_made_by
 from pipeline.running.graph import Graph, Stage, downstream, nearest_upstream
 from pipeline.running.slots import Slots
 from pipeline.running.stage_process import StageOutcome, StageProcesses, changed_stages
@@ -38,6 +38,7 @@ class PlanRun:
 
         To be called at the start, and again when the stage ``code`` has run: the others depend on what it writes.
         """
+        forget_the_dead()
         if not self.force:
             self._unchanged = set(self.graph) - downstream(self.graph, changed(self.graph))
 

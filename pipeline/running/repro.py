@@ -13,7 +13,7 @@ from pipeline.book.check_inputs import check_targets
 from pipeline.book.params import Book
 from pipeline.compute import runtime
 from pipeline.compute.engines import setting
-from pipeline.running.at_work import at_work, being_written, busy_message, made_of
+from pipeline.running.at_work import at_work, being_written, busy_message, forget_the_dead, made_of
 from pipeline.running.dvc_books import one_book_command
 from pipeline.running.graph import plan, read_graph
 from pipeline.running.plan import changed
@@ -43,6 +43,7 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     names = [f"{dvc_yaml}:{target}" for target in targets] or [dvc_yaml]
     if being_written() and _up_to_date(book, targets, force):
         return
+    forget_the_dead()
     command = one_book_command(Path(dvc_yaml), "--wait-for-lock", "repro", *names, *(["--force"] if force else []))
     with recording(), prefork(), listening() as exit_file:
         for tries_left in reversed(range(TRIES)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,34 @@ def test_locks_of_the_dead_and_half_of_a_file_count_for_nothing(folder: Path) ->
     assert being_written() == {"/b": os.getpid()}
     places.LOCKS.write_text('{"write": {"/a"')
     assert being_written() == {}
+
+
+def test_a_killed_process_that_nobody_has_asked_about_holds_nothing(folder: Path) -> None:
+    """It keeps its id: in a container whose first process never asks, for ever."""
+    with subprocess.Popen(repro_command(["apart"], "-q"), env=ENVIRONMENT) as killed:
+        killed.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it stays as it is
+        dead = {"pid": killed.pid, "cmd": "/x/dvc/__main__.py repro apart"}
+        living = {"pid": os.getpid(), "cmd": "pytest"}
+        out = str(folder / "left.txt")
+        locks = {"write": {out: dead, "/b": living}, "read": {"/c": [dead, living], "/d": [dead]}}
+        places.LOCKS.write_text(json.dumps(locks))
+        assert being_written() == {"/b": os.getpid()}
+        with pytest.raises(subprocess.CalledProcessError):
+            dvc(folder, "repro", "-q", "left")
+        places.forget_the_dead()
+        assert json.loads(places.LOCKS.read_text())["write"] == {"/b": living}
+        assert json.loads(places.LOCKS.read_text())["read"] == {"/c": [living]}
+        dvc(folder, "repro", "-q", "left")
+
+
+def test_an_id_that_another_program_has_now_holds_nothing(folder: Path) -> None:
+    """In a container that was started again the same ids come again."""
+    with subprocess.Popen(["sleep", "600"]) as other:
+        info = {"pid": other.pid, "cmd": "/x/pipeline/running/dvc_books.py dvc.yaml repro"}
+        assert not places.holds(info)
+        assert places.holds(info | {"cmd": "python some.py"})
+        other.kill()
 
 
 def test_what_is_up_to_date_needs_no_lock(first: subprocess.Popen[bytes]) -> None:
