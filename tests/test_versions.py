@@ -64,6 +64,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list
     for room in ROOMS:
         (shutil.copytree if (ROOT / room).is_dir() else shutil.copy)(ROOT / room, folder / room)
     shutil.copytree(ROOT / "recipes" / "folder", folder / "recipes" / "folder")
+    shutil.copy(ROOT / "dvc.yaml", folder / "recipes" / "folder")  # as after its first run
     book = yaml.safe_load((ROOT / "params.yaml").read_text())
     book["prepare"]["toy"]["options"] = {"seed": 3, "train": 6, "val": 2, "min_size": 64, "max_size": 80}
     book["annotate"]["boxes"] = {"data": "toy", "split": "train", "kind": "boxes", "options": {"core": 0.0}}

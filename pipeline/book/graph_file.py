@@ -1,5 +1,8 @@
 """The one dvc.yaml and its copies in the books' folders.
 
+A book gets its copy when it is first run: whatever is asked of DVC, it reads every dvc.yaml of the project, some
+milliseconds for each stage, and most people use few of the books.
+
 A copy is a real file, no link: DVC reads other revisions, and other repositories, through Git, for which a link is a
 file with a path in it, and one dvc.yaml that is none spoils the whole revision. In the workspace a link does as well.
 
@@ -64,6 +67,12 @@ def write_graph(folder: Path) -> bool:
     return True
 
 
+def write_first_graph(folder: Path) -> bool:
+    """Give the book its dvc.yaml where it has none yet; returns whether it was written."""
+    target = folder / GRAPH.name
+    return not target.is_file() and project_graph() is not None and write_graph(folder)
+
+
 def books(recipes: Path = Path("recipes")) -> list[Path]:
     """Folders of the books below ``recipes``."""
     return sorted(path.parent for path in recipes.rglob("params.yaml"))
@@ -72,7 +81,8 @@ def books(recipes: Path = Path("recipes")) -> list[Path]:
 def check_graph_file(folder: Path) -> None:
     """Whether the book's dvc.yaml, a file or a link, has every stage of the project's as it is; more may stand there.
 
-    Comments and layout do not count. Does nothing outside of a project's root.
+    Comments and layout do not count. Does nothing outside of a project's root, nor for a book that DVC does not know
+    yet.
 
     Raises:
         ConfigurationError: it does not; names the stages that differ and the command that refreshes them.
@@ -82,7 +92,9 @@ def check_graph_file(folder: Path) -> None:
         return
     remedy = f"Refresh it: python -m pipeline refresh {folder.as_posix()}"
     if not target.is_file():
-        found = f"a link to {target.readlink()}, where nothing is" if target.is_symlink() else "nothing"
+        if not target.is_symlink():
+            return
+        found = f"a link to {target.readlink()}, where nothing is"
         raise ConfigurationError(f"{target}: expected a copy of the project's {GRAPH}, found {found}. {remedy}.")
     ours = graph.encode()
     if target.read_bytes() == ours:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 def checked_book(
     folder: str, files: bool = False, targets: Sequence[str] | None = None, *, committed: bool = False
 ) -> Book:
-    """The book in ``folder``, every name resolved; with ``files`` its dvc.yaml too, and inputs linked and found.
+    """The book in ``folder``, every name resolved.
+
+    With ``files`` its inputs are linked and found, and its dvc.yaml is checked, or written where it has none.
 
     Args:
         targets: stages whose inputs have to be there; None: all of the book.
@@ -25,7 +27,7 @@ def checked_book(
     from pipeline.book.agreement import check_agreement
     from pipeline.book.check import check as check_names
     from pipeline.book.check_inputs import check_files, check_targets
-    from pipeline.book.graph_file import check_graph_file
+    from pipeline.book.graph_file import check_graph_file, write_first_graph
     from pipeline.book.links import link_sources
     from pipeline.book.mark import refresh_mark
     from pipeline.book.neighbours import check_work
@@ -43,4 +45,5 @@ def checked_book(
         check_targets(book, targets or ())
         link_sources(book)
         check_files(book, targets)
+        write_first_graph(Path(book.book.path))
     return book

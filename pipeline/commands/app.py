@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command_name
+
+if TYPE_CHECKING:
+    from pipeline.book.params import Book
 
 JOBS, RESULTS, USE, SERVICES, STAGES = "Jobs", "Results", "Use", "Services", "Stages (called by dvc.yaml)"
 PANELS = (JOBS, RESULTS, USE, SERVICES, STAGES)
@@ -31,6 +34,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def book_to_run(folder: str, targets: Sequence[str] | None) -> Book:
+    """The checked book in ``folder``, known to DVC from now on; says so where it was not.
+
+    Raises:
+        ConfigurationError: the book, a target or an input does not hold.
+    """
+    from pipeline.book.load import checked_book
+
+    graph = Path(folder) / "dvc.yaml"
+    known = graph.exists()
+    book = checked_book(folder, files=True, targets=targets or [])
+    if not known and graph.is_file():
+        print(f"Written: {graph.as_posix()}, by which DVC's commands know this book. Commit it with its dvc.lock.")
+    return book
 
 
 def program() -> str:

@@ -19,6 +19,7 @@ from pipeline.commands.app import (
     JsonOption,
     TargetsArgument,
     app,
+    book_to_run,
     complete_book,
 )
 from pipeline.commands.results import table
@@ -95,7 +96,7 @@ def run(
     if everything:
         _no_targets(targets)
         targets = [f"{verb}@{name}" for verb, name in checked_book(book).entries()]
-    checked = checked_book(book, files=True, targets=targets or [])
+    checked = book_to_run(book, targets)
     print(announcement(checked, targets or checked.book.targets, max(1, workers())), flush=True)
     repro.run(checked, targets or [], force=force)
     table(book, filled=True)
@@ -226,10 +227,14 @@ def link(
 def refresh(
     books: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders of books. Default: all below recipes/.", autocompletion=complete_book),
+        typer.Argument(
+            help="Folders of books. Default: all below recipes/ that were run.", autocompletion=complete_book
+        ),
     ] = None,
 ) -> None:
-    """Copy the project's dvc.yaml into the folders of books: after an edit of it, or where a copy is stale or missing.
+    """Copy the project's dvc.yaml into the folders of books: after an edit of it, or where a copy is stale.
+
+    A book gets its copy when `run`, `flow` or `serve` first runs it. This command writes it for a plain `dvc repro`.
 
     Examples: ``python -m pipeline refresh``; ``python -m pipeline refresh recipes/mine``.
     """
@@ -239,7 +244,9 @@ def refresh(
 
     if not is_root(Path()):
         raise ConfigurationError(f"{Path.cwd()}: {ROOT_EXPECTED}. Run this there.")
-    folders = [Path(book) for book in books or ()] or all_books()
+    folders = [Path(book) for book in books or ()] or [
+        folder for folder in all_books() if any((folder / name).exists() for name in (GRAPH.name, "dvc.lock"))
+    ]
     for folder in folders:
         if not (folder / "params.yaml").is_file():
             known = [".", *(path.as_posix() for path in all_books())]

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.book.load import checked_book
-from pipeline.commands.app import SERVICES, BookOption, ForceOption, TargetsArgument, app
+from pipeline.commands.app import SERVICES, BookOption, ForceOption, TargetsArgument, app, book_to_run
 from pipeline.commands.results import table
 
 
@@ -32,7 +31,7 @@ def flow(
     """
     from pipeline.book.check_inputs import check_targets
 
-    check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
+    check_targets(book_to_run(book, targets), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
     from pipeline.compute.servers import check_prefect
     from pipeline.running import flow as flows
@@ -60,7 +59,7 @@ def serve(
     from pipeline.book.check_inputs import check_targets
     from pipeline.compute.servers import DEFAULT_API, check_prefect
 
-    check_targets(checked_book(book, files=True, targets=targets or []), targets or [])
+    check_targets(book_to_run(book, targets), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_API_URL", DEFAULT_API)
     check_prefect(os.environ["PREFECT_API_URL"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.errors import Weak2MaskError
 from pipeline.book.artifacts import SCORED
+from pipeline.book.graph_file import write_first_graph
 from pipeline.book.params import Book
 from pipeline.compute.lifeline import bound_command
 from pipeline.running.stage_process import environment
@@ -35,6 +36,7 @@ def pull_evaluations(book: Book) -> None:
             stacklevel=2,
         )
         return  # DVC would take no name for all of them
+    write_first_graph(dvc_yaml.parent)
     command = bound_command("dvc", "--wait-for-lock", "pull", *names)
     if subprocess.run(command, env=environment(), stdout=sys.stderr, check=False).returncode:
         raise Weak2MaskError(

@@ -13,7 +13,7 @@ import yaml
 from models.errors import ConfigurationError
 from pipeline.book.artifacts import code_fingerprint
 from pipeline.book.check_graph import label_files, region_folders
-from pipeline.book.graph_file import GRAPH
+from pipeline.book.graph_file import GRAPH, project_graph
 from pipeline.book.lineage import Node
 from pipeline.book.params import Book
 from pipeline.book.yaml_text import parse_yaml
@@ -39,7 +39,8 @@ class GraphFile:
         self._book = book
         path = Path(book.book.path) / GRAPH.name
         try:
-            self._stages: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8"))["stages"]
+            text = path.read_text(encoding="utf-8") if path.exists() else project_graph() or ""
+            self._stages: dict[str, Any] = parse_yaml(text)["stages"]
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ConfigurationError(

@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from models.errors import ConfigurationError
-from pipeline.book.graph_file import check_graph_file, write_graph
+from pipeline.book.graph_file import check_graph_file, write_first_graph, write_graph
 from pipeline.commands import jobs, results, services, stages, use, write_books  # noqa: F401 (importing adds the commands)
 from pipeline.commands.app import app
 
@@ -66,10 +66,14 @@ def test_an_older_copy_is_refused_and_refreshed(text: str, message: str) -> None
     check_graph_file(BOOK)
 
 
-def test_no_file_and_a_link_to_nothing() -> None:
+def test_no_file_yet_is_fine_and_a_link_to_nothing_is_not() -> None:
+    assert not write_first_graph(BOOK)
     (BOOK / "dvc.yaml").unlink()
-    with pytest.raises(ConfigurationError, match=r"expected a copy of the project's dvc\.yaml, found nothing"):
-        check_graph_file(BOOK)
+    check_graph_file(BOOK)
+    assert not (BOOK / "dvc.yaml").exists()
+    assert write_first_graph(BOOK)
+    assert (BOOK / "dvc.yaml").read_bytes() == Path("dvc.yaml").read_bytes()
+    (BOOK / "dvc.yaml").unlink()
     (BOOK / "dvc.yaml").symlink_to("../gone.yaml")
     with pytest.raises(ConfigurationError, match=r"found a link to \.\./gone\.yaml, where nothing is"):
         check_graph_file(BOOK)
@@ -94,11 +98,14 @@ def test_stages_of_the_users_own_are_not_overwritten() -> None:
     assert (BOOK / "dvc.yaml").read_text() == text
 
 
-def test_refresh_finds_every_book_and_names_the_closest() -> None:
+def test_refresh_finds_every_book_that_was_run_and_names_the_closest() -> None:
     run = CliRunner().invoke
+    never = Path("recipes/never")
+    shutil.copytree(BOOK, never, ignore=shutil.ignore_patterns("dvc.yaml"))
     assert run(app, ["refresh"]).output == "Nothing to do, books: 1.\n"
     graph("stages: {}")
     assert run(app, ["refresh"]).output == "Written: recipes/mine/dvc.yaml\n"
+    assert run(app, ["refresh", "recipes/never"]).output == "Written: recipes/never/dvc.yaml\n"
     refused = run(app, ["refresh", "recipes/mien"]).exception
     assert isinstance(refused, ConfigurationError)
     assert "Did you mean 'recipes/mine'?" in str(refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,15 +89,20 @@ def test_repro_runs_the_book_and_what_it_needs(project: Path) -> None:
     assert run(project, "repro", "no_such_stage").returncode == 255
 
 
-def test_every_shipped_book_says_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    books: dict[str, Any] = {
-        str(path.with_name("dvc.yaml")): yaml.safe_load(path.read_text())["book"]["work"]
-        for path in [ROOT / "params.yaml", *ROOT.glob("recipes/*/params.yaml")]
-    }
+def test_every_shipped_book_says_where_it_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    books: dict[str, Any] = {}
+    for path in [ROOT / "params.yaml", *ROOT.glob("recipes/*/params.yaml")]:
+        graph = (tmp_path / path.relative_to(ROOT)).with_name("dvc.yaml")
+        graph.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, graph.parent)
+        graph.touch()
+        books[str(graph)] = yaml.safe_load(path.read_text())["book"]["work"]
     assert len(books) > 10
-    here = str(ROOT / "dvc.yaml")
-    assert other_books(Path("dvc.yaml")) == {file: str(ROOT / work) for file, work in books.items() if file != here}
+    here = str(tmp_path / "dvc.yaml")
+    assert other_books(Path("dvc.yaml")) == {file: str(tmp_path / work) for file, work in books.items() if file != here}
+    (tmp_path / "recipes/voc_mini/dvc.yaml").unlink()
+    assert str(tmp_path / "recipes/voc_mini/dvc.yaml") not in other_books(Path("dvc.yaml")), "DVC does not read it"
     assert here in other_books(Path("recipes/voc_mini/dvc.yaml"))
 
 
