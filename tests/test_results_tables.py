@@ -23,7 +23,7 @@ NUMBER: dict[str, Any] = {
 SMALL: dict[str, Any] = {
     "title": "Small",
     "data": "toy (toy)",
-    "columns": {"cam": "CAM", "val": "prediction, raw"},
+    "columns": {"cam": "CAM", "val": "prediction, no CRF"},
     "made": {
         "commits": ["0123456789"],
         "uncommitted": False,

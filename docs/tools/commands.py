@@ -24,8 +24,9 @@ Run commands in the project's root. `weak2mask COMMAND` is the same program, and
 | --- | --- |
 | 0 | done |
 | 1 | a stage failed, the disk refused, or a bug; the message says which |
-| 2 | the book, a name or an option is wrong: nothing has run |
+| 2 | the book, a name or an option is wrong: mostly before anything runs |
 | 3 | data are wrong: files that are missing, damaged or contradict each other |
+| 75 | the machine is busy, a stage was killed, or a service is late: try again |
 """
 TEXTS = {
     JOBS: "Run a book, check it, say where its inputs are.",

@@ -38,9 +38,9 @@ class RecipeRow(Entry):
     pseudo_masks: Name | None = None
     """Evaluation of the pseudo-masks."""
     val: Name | None = None
-    """Evaluation of the segmenter at one scale."""
+    """Evaluation of a prediction without CRF, at one scale or several."""
     val_crf: Name | None = None
-    """Evaluation of the segmenter with several scales, mirror images or a dense CRF."""
+    """Evaluation of a prediction with a dense CRF."""
     published: Name | None = None
     """The row of pipeline/book/published.yaml that stands beside it."""
     against: Name | None = None

@@ -17,8 +17,8 @@ COLUMNS: dict[Column, str] = {
     "cam": "CAM",
     "refined": "refined CAM",
     "pseudo_masks": "pseudo-masks",
-    "val": "prediction, raw",
-    "val_crf": "prediction, CRF / multi-scale",
+    "val": "prediction, no CRF",
+    "val_crf": "prediction, CRF",
 }
 Text = Annotated[str, StringConstraints(min_length=1)]
 

@@ -31,7 +31,7 @@ def show(
     its last run on this machine, and what can be counted: images, views, steps.
 
     Examples: ``python -m pipeline show segmenter_val``; ``python -m pipeline show segmenter_val --graph chain.svg``;
-    ``python -m pipeline show evaluate@seam --book recipes/voc_mini``.
+    ``python -m pipeline show evaluate@walk --book recipes/voc_mini``.
     """
     from pipeline.book.graph_file import check_graph_file
     from pipeline.book.links import link_sources
