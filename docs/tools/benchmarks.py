@@ -33,7 +33,7 @@ are user and system time of a process with one thread, its children included. Lo
 `python loop`, which is the same work on every machine: by them figures of two machines compare. A target is in CPU
 seconds of a machine on which the loop takes 0.35 s. A floor is what the libraries behind a command cost alone in the
 same rounds. `dvc repro` reads every dvc.yaml of the project before it runs a stage, here
-those of all the books; `python -m benchmarks.startup PROJECT` measures.
+that of the root alone; `python -m benchmarks.startup PROJECT` measures.
 
 """
 

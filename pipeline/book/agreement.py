@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ def expansion_of(folder: str | Path) -> Expansion | None:
         raise ConfigurationError(
             f"{file}: expected UTF-8 text, found other bytes ({error}). Save it as UTF-8."
         ) from None
-    return expand(text, file.as_posix())
+    return _expanded(text, file.as_posix())
+
+
+@lru_cache(maxsize=2)
+def _expanded(text: str, name: str) -> Expansion:
+    """Expanded once a command: it is to be read, not changed."""
+    return expand(text, name)
 
 
 def check_agreement(folder: str | Path) -> None:

@@ -120,13 +120,20 @@ def trait(target: str | None, name: str, default: Any = None) -> Any:
 
     ``default`` where none does, or for a name that is in no door (None).
     """
-    for module, node in _lineage(target) if target else ():
+    found = _trait(target, name) if target else ()
+    return found[0] if found else default
+
+
+@cache
+def _trait(target: str, name: str) -> tuple[Any, ...]:
+    """The value as the only item; nothing where no class sets the attribute."""
+    for module, node in _lineage(target):
         for item in node.body if isinstance(node, ast.ClassDef) else ():
             targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
             value = getattr(item, "value", None)
             if value is not None and any(isinstance(one, ast.Name) and one.id == name for one in targets):
-                return _value(value, module)
-    return default
+                return (_value(value, module),)
+    return ()
 
 
 def constant_beside(target: str, name: str) -> Any:
