@@ -48,13 +48,20 @@ def forget_the_dead() -> None:
 
     The list changes as DVC changes it, under DVC's lock of the list.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        if all(psutil.pid_exists(info["pid"]) == holds(info) for info in _locks(json.loads(LOCKS.read_text("utf-8")))):
-            return  # what does not exist, DVC forgets of itself
-        from dvc.repo import Repo
-        from dvc.rwlock import _edit_rwlock
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
+        listed = _locks(json.loads(LOCKS.read_text(encoding="utf-8")))
+        if any(psutil.pid_exists(info["pid"]) and not holds(info) for info in listed):  # DVC sees to the others
+            _forget_the_dead()
 
-        with Repo() as repo, _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock")) as locks:
+
+def _forget_the_dead() -> None:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.rwlock import _edit_rwlock
+
+    with suppress(DvcException), Repo() as repo:  # somebody holds the list for long: DVC will say so
+        guard = _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False))
+        with guard as locks:
             for path, info in [*locks["write"].items()]:
                 if not holds(info):
                     del locks["write"][path]
