@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from pipeline.running.dvc_books import release_locks
 from pipeline.running.graph import Graph
 
 LOCKS = Path(".dvc/tmp/rwlock")
@@ -51,24 +52,7 @@ def forget_the_dead() -> None:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
         listed = _locks(json.loads(LOCKS.read_text(encoding="utf-8")))
         if any(psutil.pid_exists(info["pid"]) and not holds(info) for info in listed):  # DVC sees to the others
-            _forget_the_dead()
-
-
-def _forget_the_dead() -> None:
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.rwlock import _edit_rwlock
-
-    with suppress(DvcException), Repo() as repo:  # somebody holds the list for long: DVC will say so
-        guard = _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False))
-        with guard as locks:
-            for path, info in [*locks["write"].items()]:
-                if not holds(info):
-                    del locks["write"][path]
-            for path, infos in [*locks["read"].items()]:
-                locks["read"][path] = [info for info in infos if holds(info)]
-                if not locks["read"][path]:
-                    del locks["read"][path]
+            release_locks(holds)
 
 
 def _locks(locks: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -4,7 +4,8 @@ Before ``dvc repro`` looks at a stage it reads every dvc.yaml of the project, so
 book. Here it reads one book, whatever is no book, and of the others those in whose work folder something that has been
 read reads or writes. ``python -m pipeline.running.dvc_books BOOK/dvc.yaml ...`` is ``dvc ...`` that way.
 
-``dvc.repo.index`` is not documented; ``tests/pipeline/running/test_dvc_books.py`` compares both ways.
+Neither ``dvc.repo.index`` nor ``dvc.rwlock`` is documented; ``tests/pipeline/running/test_dvc_books.py`` compares both
+ways, ``test_at_work.py`` looks at the locks.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,28 @@ def one_book(dvc_yaml: Path) -> Iterator[None]:
         yield
     finally:
         module.Index = whole
+
+
+def release_locks(holds: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Take locks of stages whose owner ``holds`` none out of DVC's list, as DVC changes it; nothing if it is in use.
+
+    Args:
+        holds: whether the process with this ``pid`` and command line ``cmd`` may hold a lock.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.rwlock import _edit_rwlock
+
+    with suppress(DvcException), Repo() as repo:
+        guard = _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False))
+        with guard as locks:
+            for path, info in [*locks["write"].items()]:
+                if not holds(info):
+                    del locks["write"][path]
+            for path, infos in [*locks["read"].items()]:
+                locks["read"][path] = [info for info in infos if holds(info)]
+                if not locks["read"][path]:
+                    del locks["read"][path]
 
 
 def other_books(dvc_yaml: Path) -> dict[str, str]:
