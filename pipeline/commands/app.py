@@ -42,9 +42,10 @@ def book_to_run(folder: str, targets: Sequence[str] | None) -> Book:
     Raises:
         ConfigurationError: the book, a target or an input does not hold.
     """
+    from pipeline.book.graph_file import GRAPH
     from pipeline.book.load import checked_book
 
-    graph = Path(folder) / "dvc.yaml"
+    graph = Path(folder) / GRAPH.name
     known = graph.exists()
     book = checked_book(folder, files=True, targets=targets or [])
     if not known and graph.is_file():

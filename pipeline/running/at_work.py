@@ -45,10 +45,7 @@ def holds(info: Mapping[str, Any]) -> bool:
 
 
 def forget_the_dead() -> None:
-    """Take the locks of processes that have ended out of DVC's list: it takes some of them for living.
-
-    The list changes as DVC changes it, under DVC's lock of the list.
-    """
+    """Remove the locks of processes that have ended from DVC's list: DVC takes some of them for living."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
         listed = _locks(json.loads(LOCKS.read_text(encoding="utf-8")))
         if any(psutil.pid_exists(info["pid"]) and not holds(info) for info in listed):  # DVC sees to the others
@@ -56,7 +53,8 @@ def forget_the_dead() -> None:
 
 
 def _locks(locks: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [*locks["write"].values(), *(info for infos in locks["read"].values() for info in infos)]
+    """Every lock of the list: DVC leaves ``write`` or ``read`` out where there is none."""
+    return [*locks.get("write", {}).values(), *(info for infos in locks.get("read", {}).values() for info in infos)]
 
 
 def at_work(graph: Graph) -> dict[str, int]:

@@ -77,7 +77,9 @@ def one_book(dvc_yaml: Path) -> Iterator[None]:
 
 
 def release_locks(holds: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Take locks of stages whose owner ``holds`` none out of DVC's list, as DVC changes it; nothing if it is in use.
+    """Remove the locks of stages that nobody holds from DVC's list, under DVC's guard of the list.
+
+    Does nothing where the guard cannot be had, or the list is no list: DVC says so when it is asked for something.
 
     Args:
         holds: whether the process with this ``pid`` and command line ``cmd`` may hold a lock.
