@@ -32,6 +32,9 @@ class TrainSettings:
         ema: decay of the average of the weights that becomes the result, 0 for the last weights.
         channels_last: keep weights and activations with the channels last in memory, which some devices prefer.
         log_every: optimiser steps averaged in a row of the history.
+        keep_features: keep in ``.scratch/features`` what a frozen backbone says of each view (float16), so that later
+            epochs, and other trainings on the same encoder, read it (by the caller). It needs ``model.frozen`` and
+            ``loader.views``.
         save_every_seconds: how often the state for a resume is saved (read by the caller).
     """
 
@@ -53,6 +56,7 @@ class TrainSettings:
     ema: ShareBelowOne = 0.0
     channels_last: bool = False
     log_every: PositiveCount = 20
+    keep_features: bool = False
     save_every_seconds: NonNegative = 30.0
 
     def __post_init__(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,13 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 NOMINAL_STRIDES = (4, 8, 16, 32)
+
+
+class FeatureMemory(Protocol):
+    """Features of images that a frozen backbone has seen before."""
+
+    def __call__(self, image: Tensor, encoder: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What ``encoder`` says of ``image`` [B,3,H,W], which is asked only where nothing is kept."""
 
 
 class Backbone(nn.Module):
@@ -30,6 +37,7 @@ class Backbone(nn.Module):
         strides: feature name -> stride in image pixels, after strides beyond ``output_stride`` became dilations.
         not_needed: how published entries begin that serve what no feature needs, beside ImageNet's classifiers.
         frozen: whether it learns nothing at all, see :meth:`hold`.
+        memory: asked before a pass of a frozen backbone; None for a pass each time.
     """
 
     library: ClassVar[str] = "torchvision"
@@ -37,6 +45,7 @@ class Backbone(nn.Module):
     hub: ClassVar[str] = ""
     output_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
     not_needed: tuple[str, ...] = ()
+    memory: FeatureMemory | None = None
     mean: Tensor
     std: Tensor
 
@@ -85,6 +94,9 @@ class Backbone(nn.Module):
         return features
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        return self._pass(image) if self.memory is None else self.memory(image, self._pass)
+
+    def _pass(self, image: Tensor) -> dict[str, Tensor]:
         with self.held(image):
             features: dict[str, Tensor] = super().__call__(image)
         return {name: feature.float() for name, feature in features.items()} if self.frozen else features

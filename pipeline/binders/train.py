@@ -16,6 +16,7 @@ from pipeline.storage.whole import whole_file
 def run(book: Book, name: str, log: Log) -> None:
     """Write ``checkpoints/NAME`` and ``histories/NAME.csv``; an interrupted training goes on where it was."""
     from models.settings import TrainSettings
+    from pipeline.binders.keeping import Keeping
     from pipeline.compute import runtime
     from pipeline.loading.loader_options import LoaderOptions
     from pipeline.loading.loaders import TrainLoader
@@ -42,6 +43,11 @@ def run(book: Book, name: str, log: Log) -> None:
         bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
         log.metrics({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
 
+    keeping = None
+    if settings.keep_features:
+        how = {"precision": fabric.strategy.precision.precision, "device": fabric.device.type}
+        how["channels_last"] = settings.channels_last
+        keeping = Keeping.of(name, method, len(supervision.ids) * loader.options.views, how)
     resume.claim()
     state = resume.load()
     total = settings.total_steps(loader.steps_per_epoch)
@@ -49,12 +55,16 @@ def run(book: Book, name: str, log: Log) -> None:
 
     def on_step(done: int, snapshot: Callable[[], TrainingState]) -> None:
         bar.update()
+        if keeping is not None:
+            keeping.require_use()
         resume.on_step(done, snapshot)
 
     with bar, resume.stopping_at_a_step():
         result = train(
             method, loader, fabric, settings, seed=entry.seed, state=state, on_row=on_row, on_step=on_step
         )  # fmt: skip
+    if keeping is not None:
+        log.tags({"features": ", ".join(f"{count} {what}" for what, count in keeping.close().items())})
     if fabric.is_global_zero:
         recipe = {"method": entry.method, "options": entry.model, "name": name}
         if entry.add_ons:

@@ -18,7 +18,7 @@ from pipeline.annotations import ANNOTATORS
 from pipeline.book.artifacts import PRODUCERS, kind_of
 from pipeline.book.check_graph import circle_problems, label_problems, split_problems, teaching_problems
 from pipeline.book.check_prompts import prompt_problems
-from pipeline.book.check_roles import instance_problems, role_problems
+from pipeline.book.check_roles import instance_problems, keeping_problems, role_problems
 from pipeline.book.check_table import table_problems
 from pipeline.book.lineage import REFERENCES
 from pipeline.book.lines import located
@@ -85,6 +85,7 @@ def _entry_problems(book: Book, verb: str, name: str) -> Iterator[str]:
         yield from _mixture_problems(f"{where}.options.options", entry.options.get("options"))
     if verb == "train":
         yield from _add_on_problems(where, entry)
+        yield from keeping_problems(where, entry)
     yield from role_problems(book, where, entry, verb)
     yield from instance_problems(book, where, entry)
     yield from _split_problems(book, where, entry)

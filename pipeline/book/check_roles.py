@@ -1,4 +1,4 @@
-"""What ``check`` finds wrong with what a book asks of a page: a function that the page lacks, or has switched off."""
+"""What ``check`` finds wrong with what a book asks of a page: a function that it lacks, or has switched off."""
 
 from __future__ import annotations
 
@@ -54,6 +54,24 @@ def role_problems(book: Book, where: str, entry: Any, verb: str) -> Iterator[str
         yield (
             f"{where}.checkpoint: '{entry.checkpoint}' is trained with {switch}: 0, so that it cannot "
             f"{needed[1]}. Give that a weight in train.{entry.checkpoint}.model."
+        )
+
+
+def keeping_problems(where: str, entry: Any) -> Iterator[str]:
+    """Features are worth keeping of an encoder that does not learn, of views that come again."""
+    if entry.settings.get("keep_features") is not True:
+        return
+    page = METHODS.get(entry.method, "")
+    reads = [what for what in ("attention", "tokens") if page and trait(page, f"reads_{what}")]
+    if reads:
+        yield f"{where}.settings.keep_features: '{entry.method}' reads {reads[0]} of its backbone, which are not kept."
+    elif entry.model.get("frozen") is not True:
+        remedy = f"model.frozen: true, if '{entry.method}' has it"
+        yield f"{where}.settings.keep_features: the backbone learns. Remedy: {remedy}."
+    if not entry.loader.get("views"):
+        yield (
+            f"{where}.settings.keep_features: each view of an image is new. Remedy: loader.views: 2, so that two views "
+            "of each image come again and again."
         )
 
 

@@ -58,7 +58,12 @@ def write_fingerprints(book: Book, folder: Path) -> None:
 @cache
 def fingerprint(verb: str, named: tuple[str, ...]) -> str:
     """sha256 over all code that the binder of ``verb`` and the modules ``named`` reach."""
-    contents = {_module(module).content(name) for module, name in reached((f"pipeline.binders.{verb}", *named))}
+    return code_of((f"pipeline.binders.{verb}", *named))
+
+
+def code_of(modules: Iterable[str]) -> str:
+    """sha256 over all code that ``modules`` reach."""
+    contents = {_module(module).content(name) for module, name in reached(modules)}
     keep_facts()
     return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()
 

@@ -21,6 +21,8 @@ DEFAULT_API = "http://127.0.0.1:4200/api"
 """Prefect's API as ``python -m pipeline server`` offers it."""
 SQLITE_BEGIN = b"SQLite format 3\0"
 """The first bytes of every SQLite database (https://www.sqlite.org/fileformat.html)."""
+ENDED = "server process exited with code"
+"""What Prefect says, after the whole wait, of a server that is no longer there."""
 
 
 def become_prefect_server(host: str, port: int) -> NoReturn:
@@ -119,9 +121,10 @@ def start_prefect(connect: Callable[[], AbstractContextManager[object]], home: P
             return
     except Exception as error:  # RuntimeError: out of time; one of httpx: the server hangs
         why = " ".join(str(error).split())[:300] or type(error).__name__
+        often = "Something ended it, such as a lack of memory." if ENDED in why else "Most often the machine is busy."
         raise TransientError(
             f"Prefect's own server did not start, for which it has {seconds} s: {why}\n"
-            "Most often the machine is busy. Nothing has run yet. Remedy: the same command again; more time with "
+            f"{often} Nothing has run yet. Remedy: the same command again; more time with "
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=300; a server that stays (python -m pipeline server); "
             "or no Prefect at all: python -m pipeline run."
         ) from None

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from models.errors import ConfigurationError
-from models.options import NonNegative, Number, PositiveCount, Share, Side, Whole, require
+from models.options import Count, NonNegative, Number, PositiveCount, Share, Side, Whole, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class LoaderOptions:
         hsv: largest whole step by which hue (of 180), saturation and value (of 255) move, each uniform; 0 for none.
         grey, blurred: share of the images that lose their colour, and that are smoothed (5x5 Gaussian of a sigma in
             [0.1,5] pixels).
+        views: random views of an image that a training has, the same for every seed: epoch e shows view
+            e mod ``views``; 0 draws a new one in every epoch.
         cache: decode every image once and keep it in memory.
         num_workers: processes that load; -1 takes :func:`pipeline.compute.runtime.workers`, at most 8. Changes no
             batch.
@@ -51,6 +53,7 @@ class LoaderOptions:
     hsv: Annotated[Whole, Field(ge=0, le=90, description="a whole number from 0 to 90")] = 0
     grey: Share = 0.0
     blurred: Share = 0.0
+    views: Count = 0
     cache: bool = False
     num_workers: Annotated[Whole, Field(ge=-1, description="-1 or more")] = -1
 

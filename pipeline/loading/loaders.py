@@ -30,7 +30,7 @@ from pipeline.loading.transforms import (
     without_colour,
 )
 
-ORDER, SAMPLE = 1, 2
+ORDER, SAMPLE, VIEW = 1, 2, 3
 """What a random number is for: the first word of its seed after the run's, so that no two uses share a stream."""
 
 SIGMAS = (0.1, 5.0)
@@ -76,9 +76,10 @@ class TrainSample:
 class TrainLoader:
     """Batches of every optimiser step, from any step onwards (the ``Source`` of ``stages.train``).
 
-    The order of an epoch is drawn from (seed, epoch), the augmentation of a sample from (seed, epoch, position), and
-    every process takes its slice of the same global batches: neither a resume, nor the number of loading processes, of
-    devices, or of accumulated parts changes what the optimiser sees. The last incomplete batch of an epoch is dropped.
+    The order of an epoch is drawn from (seed, epoch), the augmentation of a sample from (seed, epoch, position), or
+    from (epoch mod views, position) where there are so many views, and every process takes its slice of the same global
+    batches: neither a resume, nor the number of loading processes, of devices, or of accumulated parts changes what the
+    optimiser sees. The last incomplete batch of an epoch is dropped.
 
     Raises:
         ConfigurationError: fewer images than a batch, or a batch that the parts and processes do not divide.
@@ -173,7 +174,9 @@ class TrainDataset(Dataset[TrainSample | Weak2MaskError]):
             image, supervision = self._kept[position] if self._kept else self._read(position)
         except Weak2MaskError as error:
             return error
-        rng = np.random.default_rng([self.seed, SAMPLE, epoch, position])
+        views = self.options.views
+        words = [0, VIEW, epoch % views, position] if views else [self.seed, SAMPLE, epoch, position]
+        rng = np.random.default_rng(words)
         return TrainSample(self.ids[position], *augment(image, supervision, self.options, rng))
 
     def prepare(self) -> None:

@@ -108,6 +108,16 @@ def test_a_server_that_is_late_is_worth_another_try(tmp_path: Path) -> None:
         start_prefect(connect, tmp_path / "home", 120)
     assert len(str(late.value)) < 900
     assert late.value.__cause__ is None
+    assert "the machine is busy" in str(late.value)
+
+
+def test_a_server_that_was_killed_is_no_busy_machine(tmp_path: Path) -> None:
+    def connect() -> contextlib.AbstractContextManager[None]:
+        raise RuntimeError("Timed out while attempting to connect. Ephemeral server process exited with code -9.")
+
+    with pytest.raises(TransientError, match="Something ended it, such as a lack of memory") as ended:
+        start_prefect(connect, tmp_path / "home", 120)
+    assert "busy" not in str(ended.value)
 
 
 def test_a_damaged_database_and_a_file_in_the_folders_place(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from models.backbones.base import IMAGENET_MEAN
 from models.errors import ConfigurationError, DataError
 from models.structures import Batch, Image, Supervision
 from pipeline.loading.loader_options import LoaderOptions, fitting
-from pipeline.loading.loaders import TrainLoader, augment, epoch_order
+from pipeline.loading.loaders import TrainLoader, TrainSample, augment, epoch_order
 from pipeline.loading.transforms import (
     Window,
     blur,
@@ -159,6 +159,24 @@ def test_an_epoch_is_a_permutation_and_the_next_one_is_another() -> None:
     assert len(set(ids[:8])) == len(set(ids[8:])) == 8
     assert ids[:8] != ids[8:]
     assert sorted(epoch_order(3, 0, 10)) == list(range(10))
+
+
+def test_so_many_views_come_again_under_every_seed() -> None:
+    options = replace(OPTIONS, views=2)
+    dataset = loader(options).dataset
+
+    def view(epoch: int) -> npt.NDArray[np.float32]:
+        sample = dataset[epoch, 1]
+        assert isinstance(sample, TrainSample)
+        return sample.image
+
+    assert np.array_equal(view(0), view(2))
+    assert np.array_equal(view(1), view(3))
+    assert not np.array_equal(view(0), view(1))
+    dataset.seed = 7
+    assert np.array_equal(view(3), view(1))
+    dataset.options = OPTIONS
+    assert not np.array_equal(view(0), view(2))
 
 
 @pytest.mark.parametrize("cache", [False, True])

@@ -97,7 +97,7 @@ def _project(folder: Path) -> Path:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    patience = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{LONGEST:.0f}"}  # a busy machine is no fault
+    patience = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}  # for a killed one too
     return DVC_ENVIRONMENT | ENVIRONMENT | {"PYTHONPATH": str(ROOT)} | patience | variables
 
 
