@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.errors import TrainingError
 from pipeline.storage.kept_features import KeptFeatures
+from tests.helpers.pretend_gpu import PretendGpu
 
 
 class Encoder:
@@ -98,3 +99,17 @@ def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
         kept(tmp_path)(images(1), Encoder(7e4))["layer3"]
     assert not [*tmp_path.rglob("*.npz")]
     assert np.isfinite(kept(tmp_path)(images(1), Encoder(6e4))["layer3"].numpy()).all()
+
+
+def test_on_a_gpu_features_lie_there_and_are_the_same(tmp_path: Path) -> None:
+    encoder, image = Encoder(), images(2)
+    expected = kept(tmp_path / "cpu")(image, encoder)["layer4"]
+    with PretendGpu() as gpu:
+        there = image.to("cuda")
+        computed = kept(tmp_path / "gpu")(there, encoder)["layer4"]
+        assert str(computed.device) == "cuda:0"
+        gpu.trips.clear()
+        read = kept(tmp_path / "gpu")(there, encoder)["layer4"]
+        assert sum(gpu.trips.values()) == 1, "a view is known by its pixels: one read a batch"
+        assert torch.equal(read.cpu(), expected)
+        assert torch.equal(computed.cpu(), expected)
