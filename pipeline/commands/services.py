@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from pipeline.commands.app import SERVICES, BookOption, ForceOption, TargetsArgument, app, book_to_run
 from pipeline.commands.results import table
+
+PATIENCE = 60.0
+"""Seconds that ``serve`` waits for a server which may be starting."""
 
 
 @app.command(rich_help_panel=SERVICES)
@@ -51,18 +56,18 @@ def serve(
 ) -> None:
     """Offer the flow as Prefect's deployment weak2mask/book; the arguments are what its form starts with.
 
-    Needs a server: ``python -m pipeline server``, or the one that PREFECT_API_URL names.
+    Needs a server: ``python -m pipeline server``, or the one that PREFECT_API_URL names. It waits a minute for one.
 
     Examples: ``python -m pipeline serve``; ``python -m pipeline serve --book recipes/voc_mini --cron '0 2 * * *'``;
     then ``prefect deployment run weak2mask/book --param targets='["evaluate@cam"]'``.
     """
     from pipeline.book.check_inputs import check_targets
-    from pipeline.compute.servers import DEFAULT_API, check_prefect
+    from pipeline.compute.servers import DEFAULT_API, await_prefect
 
     check_targets(book_to_run(book, targets), targets or [])
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_API_URL", DEFAULT_API)
-    check_prefect(os.environ["PREFECT_API_URL"])
+    await_prefect(os.environ["PREFECT_API_URL"], PATIENCE, partial(print, file=sys.stderr, flush=True))
     from pipeline.running import flow as flows
 
     flows.serve(book, targets or [], force, cron)

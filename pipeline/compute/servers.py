@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,8 +18,11 @@ from urllib.request import ProxyHandler, build_opener
 
 from models.errors import ConfigurationError, TransientError, Weak2MaskError
 
-DEFAULT_API = "http://127.0.0.1:4200/api"
+DEFAULT_PORT = 4200
+DEFAULT_API = f"http://127.0.0.1:{DEFAULT_PORT}/api"
 """Prefect's API as ``python -m pipeline server`` offers it."""
+PAUSE = 0.5
+"""Seconds between two looks for a server that is starting."""
 SQLITE_BEGIN = b"SQLite format 3\0"
 """The first bytes of every SQLite database (https://www.sqlite.org/fileformat.html)."""
 ENDED = "server process exited with code"
@@ -91,7 +95,7 @@ def check_prefect(api_url: str, seconds: float = 5.0) -> None:
     except (URLError, OSError) as error:
         raise Weak2MaskError(
             f"The Prefect server at {api_url} does not answer: {getattr(error, 'reason', error)}.\n"
-            f"Remedy: start it (python -m pipeline server --port {parts.port or 4200}), "
+            f"Remedy: start it (python -m pipeline server --port {parts.port or DEFAULT_PORT}), "
             "or unset PREFECT_API_URL to run without one."
         ) from None
     if healthy is not True:
@@ -99,6 +103,35 @@ def check_prefect(api_url: str, seconds: float = 5.0) -> None:
             f"PREFECT_API_URL={api_url}: something else than a Prefect API answers there. "
             f"Expected an address that ends in /api, such as {parts.scheme}://{parts.netloc}/api."
         )
+
+
+def await_prefect(api_url: str, seconds: float, say: Callable[[str], None]) -> None:
+    """:func:`check_prefect`, with patience for a server that is starting, which takes some ten seconds.
+
+    Args:
+        seconds: how long it may take until something answers.
+        say: told once, where nothing answers yet.
+
+    Raises:
+        ConfigurationError, Weak2MaskError: see :func:`check_prefect`.
+    """
+    end, said = time.monotonic() + seconds, False
+    while True:
+        try:
+            return check_prefect(api_url)
+        except ConfigurationError:  # something answers, but not what is asked for
+            raise
+        except Weak2MaskError:
+            if time.monotonic() >= end:
+                raise
+        if not said:
+            port = urlsplit(api_url).port or DEFAULT_PORT
+            say(
+                f"Waiting up to {seconds:.0f} s for a Prefect server at {api_url}. "
+                f"If none is starting: python -m pipeline server --port {port}"
+            )
+            said = True
+        time.sleep(PAUSE)
 
 
 def start_prefect(connect: Callable[[], AbstractContextManager[object]], home: Path, seconds: int) -> None:

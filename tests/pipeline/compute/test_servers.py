@@ -16,7 +16,8 @@ from threading import Thread
 import pytest
 
 from models.errors import ConfigurationError, TransientError, Weak2MaskError
-from pipeline.compute.servers import check_address, check_prefect, start_prefect
+from pipeline.compute import servers
+from pipeline.compute.servers import await_prefect, check_address, check_prefect, start_prefect
 
 
 @pytest.fixture
@@ -90,6 +91,39 @@ def test_nobody_there_is_an_error_with_its_remedy() -> None:
     with pytest.raises(Weak2MaskError, match=f"server --port {port}") as caught:
         check_prefect(f"http://127.0.0.1:{port}/api")
     assert caught.value.exit_code == 1
+
+
+def test_a_server_that_is_starting_is_waited_for(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, said = iter([Weak2MaskError("not yet"), Weak2MaskError("not yet"), None]), list[str]()
+
+    def look(api_url: str) -> None:
+        if answer := next(answers):
+            raise answer
+        check_prefect(api_url)
+
+    monkeypatch.setattr(servers, "PAUSE", 0.0)
+    monkeypatch.setattr(servers, "check_prefect", look)
+    await_prefect(f"{server}/api", 60, said.append)
+    assert next(answers, "all were asked for") == "all were asked for"
+    (line,) = said
+    assert f"up to 60 s for a Prefect server at {server}/api" in line
+    assert f"server --port {server.rpartition(':')[2]}" in line
+
+
+def test_a_server_that_answers_is_not_spoken_of_and_a_wrong_one_not_waited_for(server: str) -> None:
+    said: list[str] = []
+    await_prefect(f"{server}/api", 60, said.append)
+    with pytest.raises(ConfigurationError, match=f"such as {server}/api"):
+        await_prefect(server, 60, said.append)
+    assert not said
+
+
+def test_waiting_for_nobody_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "PAUSE", 0.01)
+    said: list[str] = []
+    with pytest.raises(Weak2MaskError, match="does not answer"):
+        await_prefect(f"http://127.0.0.1:{free_port()}/api", 0.1, said.append)
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("url", ["localhost:4200", "4200", "", "ftp://127.0.0.1/api"])
