@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from models.ops.half_precision import is_fast_in
 from models.ops.pixel_correlation import winner_only, with_background
 from models.structures import UNLABELLED, Batch, StepContext
 from pipeline.compute.runtime import keep_memory
+from pipeline.storage.kept_features import KeptFeatures
 
 CONTEXT = StepContext(0, 10, 5)
 SMALL = 128
@@ -71,6 +74,41 @@ def _learnt(method: Method, outputs: dict[str, Tensor], batch: Batch) -> Results
     loss.backward()
     gradients = [p.grad.norm() for p in method.parameters() if p.grad is not None]
     return {"loss": loss, "norm of the gradient": torch.stack(gradients).norm()}
+
+
+@dataclass(frozen=True)
+class Frozen(Step):
+    """A method whose backbone does not learn, and the folder of its features of the batch."""
+
+    folder: TemporaryDirectory[str]
+
+
+def frozen(images: int, side: int, classes: int) -> Frozen:
+    """The classifier on a frozen MobileNetV2, whose features of the batch are kept."""
+    x = Frozen(*vars(step(images, side, classes)).values(), TemporaryDirectory())
+    for _ in range(10):  # statistics for batch norms: without, features of a random network are of the order of 1e-9
+        x.method.backbone(x.batch.image)  # type: ignore[operator]
+    x.method.backbone.hold()  # type: ignore[operator,union-attr]
+    _remember(x)
+    x.method(x.batch)
+    return x
+
+
+def read_step(x: Frozen) -> Results:
+    """Forward pass of the head on features read from the disk (``settings.keep_features``), losses, backward pass."""
+    _remember(x)
+    return _learnt(x.method, x.method(x.batch), x.batch)
+
+
+def computed_step(x: Frozen) -> Results:
+    """Forward pass of the frozen encoder without a graph and of the head, losses, backward pass."""
+    x.method.backbone.memory = None  # type: ignore[union-attr]
+    return _learnt(x.method, x.method(x.batch), x.batch)
+
+
+def _remember(x: Frozen) -> None:
+    memory = KeptFeatures(lambda: Path(x.folder.name), len(x.batch.image))
+    x.method.backbone.memory = memory  # type: ignore[union-attr,assignment]
 
 
 @dataclass(frozen=True)
@@ -195,6 +233,15 @@ CASES = {
         as_trained,
         plain_step,
         size={"images": 8, "side": 192, "classes": 6},
+        quick={"images": 2, "side": 64, "classes": 3},
+        tolerance=2e-2,
+    ),
+    "kept_features": Case(
+        "A step on a frozen encoder, features kept",
+        frozen,
+        read_step,
+        computed_step,
+        size={"images": 8, "side": 256, "classes": 6},
         quick={"images": 2, "side": 64, "classes": 3},
         tolerance=2e-2,
     ),

@@ -23,6 +23,9 @@ Encoder: TypeAlias = Callable[[Tensor], dict[str, Tensor]]
 """Image [1,3,H,W] -> its features by level."""
 
 
+HALF = torch.finfo(torch.float16)
+
+
 class KeptFeatures:
     """What one frozen encoder says of views that come again: read from ``folder``, where it looked at them before.
 
@@ -53,7 +56,7 @@ class KeptFeatures:
         """Features of ``image`` [B,3,H,W] on its device, float32 maps [B,D,h,w]; a level is made when it is asked for.
 
         Raises:
-            TrainingError: on asking, a feature is beyond the range of float16.
+            TrainingError: on asking, features are beyond the range of float16, or all of them below it.
         """
         return _Levels(self, image, encoder)
 
@@ -112,11 +115,10 @@ class _Levels(dict[str, Tensor]):
 
 
 def _half(features: Tensor, level: str) -> npt.NDArray[np.float16]:
-    half = features[0].detach().to(torch.float16)
-    if not bool(torch.isfinite(half).all()):
-        largest = features.abs().max().item()
+    largest = features.detach().abs().max().item()
+    if not (largest == 0 or HALF.tiny <= largest <= HALF.max):
         raise TrainingError(
-            f"Features of '{level}' are kept as float16, which holds up to 65,504; found {largest:g}. "
-            "Remedy: settings.keep_features: false."
+            f"Features of '{level}' are kept as float16, which holds numbers from {HALF.tiny:.0e} to {HALF.max:,.0f}; "
+            f"found at most {largest:g}. Remedy: settings.keep_features: false, and weights that were trained."
         )
-    return half.cpu().numpy()
+    return features[0].detach().to(torch.float16).cpu().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,23 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def page(kind: type[Method] = Classifier, frozen: bool = True) -> Method:
+    method = deepcopy(_learning(kind))
+    if frozen:
+        method.backbone.hold()  # type: ignore[operator,union-attr]
+    return method
+
+
+@cache
+def _learning(kind: type[Method]) -> Method:
+    """With statistics in its batch norms: without, a random network's features are of the order of 1e-9."""
     torch.manual_seed(0)
-    return kind(2, backbone="mobilenet_v2", width=0.25, frozen=frozen)  # type: ignore[call-arg]
+    method = kind(2, backbone="mobilenet_v2", width=0.25)  # type: ignore[call-arg]
+    norms = [module for module in method.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the mean over passes
+    for _ in range(3):
+        method.backbone(torch.rand(4, 3, 32, 32))  # type: ignore[operator]
+    return method
 
 
 def trained(method: Method, keep: bool = True, seed: int = 0) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
@@ -64,10 +80,12 @@ def test_later_epochs_and_other_seeds_compute_nothing(kind: type[Method]) -> Non
 
 def test_it_is_the_training_without_up_to_the_rounding_of_float16() -> None:
     kept, plain = trained(page())[0], trained(page(), keep=False)[0]
-    learned = [name for name in plain if not torch.equal(plain[name], page().state_dict()[name])]
+    begun = page().state_dict()
+    learned = [name for name in plain if not torch.equal(plain[name], begun[name])]
     assert learned
     for name in learned:
-        torch.testing.assert_close(kept[name], plain[name], rtol=0.02, atol=2e-3)
+        moved = (plain[name] - begun[name]).norm()
+        assert (kept[name] - plain[name]).norm() < 5e-3 * moved, name
 
 
 def test_a_second_view_of_the_page_is_kept_too() -> None:

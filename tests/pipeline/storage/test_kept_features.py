@@ -95,10 +95,13 @@ def test_views_that_never_come_again_do_not_fill_the_disk(tmp_path: Path) -> Non
 
 
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"'layer3' .* up to 65,504; found [67]\d{4}.*keep_features: false"):
+    with pytest.raises(TrainingError, match=r"'layer3' .* to 65,504; found at most [67]\d{4}.*keep_features: false"):
         kept(tmp_path)(images(1), Encoder(7e4))["layer3"]
+    with pytest.raises(TrainingError, match=r"from 6e-05 .* found at most [0-9.]+e-09.*weights that were trained"):
+        kept(tmp_path)(images(1), Encoder(1e-8))["layer3"]
     assert not [*tmp_path.rglob("*.npz")]
     assert np.isfinite(kept(tmp_path)(images(1), Encoder(6e4))["layer3"].numpy()).all()
+    assert not kept(tmp_path / "dark")(images(1), Encoder(0.0))["layer3"].any(), "nothing is nothing"
 
 
 def test_on_a_gpu_features_lie_there_and_are_the_same(tmp_path: Path) -> None:
