@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -80,7 +81,8 @@ class Keeping:
 
 def _folder(backbone: Backbone, how: dict[str, Any]) -> Path:
     """Of an encoder, by all that decides its features of an image."""
-    weights = hashlib.sha256(repr(backbone).encode())  # strides, dilations and activations have no weights
+    structure = re.sub(r" at 0x[0-9a-f]+", "", repr(backbone))  # what has no weights: strides, dilations, activations
+    weights = hashlib.sha256(structure.encode())
     for name, value in backbone.state_dict().items():
         weights.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         weights.update(value.detach().cpu().contiguous().numpy().tobytes())
