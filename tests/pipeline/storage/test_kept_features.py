@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from models.errors import TrainingError
 from pipeline.storage.kept_features import KeptFeatures
 from tests.helpers.pretend_gpu import PretendGpu
 
@@ -40,7 +38,7 @@ def test_a_second_look_computes_nothing_and_has_the_same_bytes(tmp_path: Path) -
     assert encoder.looks == [1, 1, 1], "one view at a time: a map does not depend on its neighbours in a batch"
     assert first.dtype == torch.float32
     assert first.shape == (3, 3, 4, 5)
-    assert torch.equal(first, (image / 3).half().float())
+    torch.testing.assert_close(first, image / 3, rtol=0, atol=2e-4)
     again = kept(tmp_path)
     assert torch.equal(again(image.flip(0), encoder)["layer3"], first.flip(0))
     assert len(encoder.looks) == 3
@@ -76,7 +74,7 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
     whole = kept(tmp_path)(image, encoder)["layer3"]
     (file,) = tmp_path.rglob("*.npz")
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 255
+    content[content.index(b"NUMPY") + 140] ^= 255  # behind the array's header of 128 bytes
     file.write_bytes({"flipped": bytes(content), "cut": bytes(content[:-30]), "empty": b""}[damage])
     assert torch.equal(kept(tmp_path)(image, encoder)["layer3"], whole)
     assert len(encoder.looks) == 2
@@ -94,14 +92,24 @@ def test_views_that_never_come_again_do_not_fill_the_disk(tmp_path: Path) -> Non
     assert memory.counts["kept"] == 5, "views of another size have their own room"
 
 
-def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"'layer3' .* to 65,504; found at most [67]\d{4}.*keep_features: false"):
-        kept(tmp_path)(images(1), Encoder(7e4))["layer3"]
-    with pytest.raises(TrainingError, match=r"from 6e-05 .* found at most [0-9.]+e-09.*weights that were trained"):
-        kept(tmp_path)(images(1), Encoder(1e-8))["layer3"]
-    assert not [*tmp_path.rglob("*.npz")]
-    assert np.isfinite(kept(tmp_path)(images(1), Encoder(6e4))["layer3"].numpy()).all()
-    assert not kept(tmp_path / "dark")(images(1), Encoder(0.0))["layer3"].any(), "nothing is nothing"
+@pytest.mark.parametrize("factor", [7e4, 1e-9, 1.0, 0.0, 1e30, 1e-42])
+def test_features_of_any_magnitude_are_rounded_alike(tmp_path: Path, factor: float) -> None:
+    """A random network's are of the order of 1e-9, where float16 has nothing; of others some are beyond 65,504."""
+    image = images(2)
+    expected = image * factor
+    for _ in range(2):
+        found = kept(tmp_path)(image, Encoder(factor))["layer3"]
+        step = torch.finfo(torch.float16).eps * expected.flatten(1).amax(1)[:, None, None, None]
+        assert bool(((found - expected).abs() <= step).all())
+
+
+def test_what_is_not_finite_is_not_hidden(tmp_path: Path) -> None:
+    image = images(1)
+    image[0, 0, 0, :2] = torch.tensor([torch.nan, torch.inf])
+    for _ in range(2):
+        found = kept(tmp_path)(image, Encoder())["layer3"]
+        assert found[0, 0, 0, 0].isnan()
+        assert found[0, 0, 0, 1].isinf()
 
 
 def test_on_a_gpu_features_lie_there_and_are_the_same(tmp_path: Path) -> None:
