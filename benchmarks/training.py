@@ -85,7 +85,8 @@ class Frozen(Step):
 
 def frozen(images: int, side: int, classes: int) -> Frozen:
     """The classifier on a frozen MobileNetV2, whose features of the batch are kept."""
-    x = Frozen(*vars(step(images, side, classes)).values(), TemporaryDirectory())
+    made = step(images, side, classes)
+    x = Frozen(made.method, made.batch, TemporaryDirectory())
     for _ in range(10):  # statistics for batch norms: without, features of a random network are of the order of 1e-9
         x.method.backbone(x.batch.image)  # type: ignore[operator]
     x.method.backbone.hold()  # type: ignore[operator,union-attr]

@@ -8,7 +8,7 @@ from typing import Any
 from models.methods import METHODS
 from models.refiners import SPREADS
 from pipeline.book.params import Book
-from pipeline.book.signatures import has_method, trait
+from pipeline.book.signatures import has_method, options_model, trait
 from pipeline.weights.official.table import OFFICIAL
 
 ROLES = {
@@ -25,6 +25,9 @@ OPTION_ROLES = {
 }
 """What a value of a verb's option asks instead."""
 
+
+PAST_FEATURES = {"reads_attention": "attention", "reads_tokens": "tokens", "reads_texts": "blocks of CLIP"}
+"""Trait of a page -> what it reads of its backbone in place of the features that can be kept."""
 
 SPREAD_ROLES = {
     "links": ("links", "say which pixels belong together"),
@@ -61,17 +64,18 @@ def keeping_problems(where: str, entry: Any) -> Iterator[str]:
     """Features are worth keeping of an encoder that does not learn, of views that come again."""
     if entry.settings.get("keep_features") is not True:
         return
-    page = METHODS.get(entry.method, "")
-    reads = [what for what in ("attention", "tokens") if page and trait(page, f"reads_{what}")]
-    if reads:
-        yield f"{where}.settings.keep_features: '{entry.method}' reads {reads[0]} of its backbone, which are not kept."
+    page, key = METHODS.get(entry.method, ""), f"{where}.settings.keep_features"
+    past = [what for reads, what in PAST_FEATURES.items() if page and trait(page, reads)]
+    if past:
+        yield f"{key}: '{entry.method}' reads {past[0]} and not its backbone's features. Remedy: leave it out."
+    elif page and "frozen" not in options_model(page).model_fields:
+        yield f"{key}: '{entry.method}' has no option frozen, and its backbone learns. Remedy: leave it out."
     elif entry.model.get("frozen") is not True:
-        remedy = f"model.frozen: true, if '{entry.method}' has it"
-        yield f"{where}.settings.keep_features: the backbone learns. Remedy: {remedy}."
+        yield f"{key}: the backbone learns. Remedy: model.frozen: true."
     if not entry.loader.get("views"):
         yield (
-            f"{where}.settings.keep_features: each view of an image is new. Remedy: loader.views: 2, so that two views "
-            "of each image come again and again."
+            f"{key}: each view of an image is new. Remedy: loader.views: 2, so that two views of each image come again "
+            "and again."
         )
 
 

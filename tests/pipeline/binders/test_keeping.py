@@ -125,7 +125,9 @@ def test_what_does_not_look_is_refused() -> None:
     [
         ({"model": {}}, "keep_features: the backbone learns. Remedy: model.frozen: true"),
         ({"loader": {}}, "keep_features: each view of an image is new. Remedy: loader.views: 2"),
-        ({"method": "toco"}, "keep_features: 'toco' reads tokens of its backbone"),
+        ({"method": "toco"}, "keep_features: 'toco' reads tokens and not its backbone's features"),
+        ({"method": "weclip"}, "keep_features: 'weclip' reads blocks of CLIP and not its backbone's features"),
+        ({"method": "boundary_net"}, "keep_features: 'boundary_net' has no option frozen"),
     ],
 )
 def test_check_says_what_is_missing(entry: dict[str, object], message: str) -> None:
