@@ -5,13 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.ports import free_port
 from tests.test_end_to_end import ENVIRONMENT, project, small_book
 
 WATCH = """
@@ -104,14 +107,42 @@ def test_no_command_connects_to_another_machine(watched: tuple[Path, dict[str, s
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert strangers(environment) == set(), words
-    for words in (["mlflow", "--port", "50611"], ["server", "--port", "50612"]):
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["mlflow", "server"])
+def test_no_server_connects_to_another_machine(
+    watched: tuple[Path, dict[str, str]], tmp_path: Path, command: str
+) -> None:
+    folder, environment = watched
+    environment = environment | {"SEEN": str(tmp_path / "seen.txt")}
+    said, port = tmp_path / "said.txt", free_port()
+    with said.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *words], cwd=folder, env=environment, start_new_session=True
+            [sys.executable, "-m", "pipeline", command, "--port", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
-        try:
-            time.sleep(30)  # telemetry of servers is sent soon after they start
-            assert process.poll() is None, words
-        finally:
+    try:
+        _await(port, process, said)
+        time.sleep(15)  # telemetry of servers is sent soon after they start
+        assert process.poll() is None, said.read_text()
+    finally:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-        assert strangers(environment) == set(), words
+        process.wait()
+    assert strangers(environment) == set()
+
+
+def _await(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
+    """Until somebody listens there: a busy machine takes a minute to start a server."""
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        assert process.poll() is None, said.read_text()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"nobody listens at {port} after three minutes: {said.read_text()}")

@@ -20,7 +20,7 @@ import torch
 
 from pipeline.book.params import Book
 from pipeline.compute.engines import cluster
-from tests.pipeline.compute.test_engines import _free_port
+from tests.helpers.ports import free_port
 from tests.reliability import every_verb
 from tests.reliability.every_verb import ENTRIES, make, make_all, output, write_book
 
@@ -54,7 +54,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Book, dict
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """A Dask cluster of two workers."""
-    with cluster.served(2, _free_port()) as address:
+    with cluster.served(2, free_port()) as address:
         yield address
 
 

@@ -27,6 +27,7 @@ from pipeline.compute.engines import cluster, setting, worker
 from pipeline.compute.scratch import SCRATCH
 from pipeline.storage.stores import Header, MaskStore
 from pipeline.tracking.log import dvc_md5
+from tests.helpers.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -37,17 +38,10 @@ IDS = tuple(f"image_{i}" for i in range(20))
 SIZE = (24, 32)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A cluster of two worker processes; a chunk that has taken two workers with it is given up."""
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), cluster.served(2, _free_port()) as address:
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), cluster.served(2, free_port()) as address:
         yield address
 
 
@@ -271,7 +265,7 @@ def test_run_finds_a_bad_setting_before_any_stage(monkeypatch: pytest.MonkeyPatc
 def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT", 1.0)
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
-    monkeypatch.setenv("WEAK2MASK_DASK", f"tcp://127.0.0.1:{_free_port()}")
+    monkeypatch.setenv("WEAK2MASK_DASK", f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(Weak2MaskError, match=r"No Dask scheduler answers at tcp://.*Start a scheduler and workers"):
         run_chunks(_square, [0], "squares")
 
@@ -301,14 +295,14 @@ def _answer_http(listener: socket.socket) -> None:
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster._Crew.require, "__defaults__", (0.5,))
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
-    with cluster.served(0, _free_port()) as address:
+    with cluster.served(0, free_port()) as address:
         monkeypatch.setenv("WEAK2MASK_DASK", address)
         with pytest.raises(Weak2MaskError, match=r"has no worker .* dask worker tcp://"):
             run_chunks(_square, [0], "squares")
 
 
 def test_the_cluster_command_and_a_scheduler_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = _free_port()
+    port = free_port()
     root = Path(__file__).parents[3]
     command = [sys.executable, "-m", "pipeline", "cluster", "--workers", "1", "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(Path(__file__).parent)])}
@@ -363,7 +357,7 @@ def _stop(chunk: int) -> int:
 def test_the_chunk_of_a_worker_that_hangs_is_done_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_ENGINE", "dask")
     setting_of_dask = {"distributed.scheduler.worker-ttl": "10s", "distributed.scheduler.allowed-failures": 3}
-    with dask.config.set(setting_of_dask), cluster.served(2, _free_port()) as address:
+    with dask.config.set(setting_of_dask), cluster.served(2, free_port()) as address:
         monkeypatch.setenv("WEAK2MASK_DASK", address)
         try:
             assert run_chunks(_stop, range(6), "with a straggler") == list(range(6))

@@ -18,6 +18,7 @@ import pytest
 from models.errors import ConfigurationError, TransientError, Weak2MaskError
 from pipeline.compute import servers
 from pipeline.compute.servers import await_prefect, check_address, check_prefect, start_prefect
+from tests.helpers.ports import free_port
 
 
 @pytest.fixture
@@ -26,12 +27,6 @@ def taken() -> Iterator[int]:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         yield listening.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Answering(BaseHTTPRequestHandler):

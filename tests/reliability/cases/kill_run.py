@@ -20,6 +20,7 @@ import yaml
 
 from pipeline.book.artifacts import VERBS
 from pipeline.running.times import FOLDER as TIMES
+from tests.helpers.ports import free_port
 from tests.helpers.processes import descendants, gone
 from tests.helpers.tiny_graph import ENVIRONMENT as DVC_ENVIRONMENT
 from tests.reliability.book import ROOT, WORK, Tree, content, tree
@@ -141,9 +142,7 @@ def _wait_for(processes: list[int], seconds: float) -> None:
 @contextmanager
 def _cluster() -> Iterator[dict[str, str]]:
     """A Dask cluster on this machine that outlives the runs, and what says to a run that it is there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "pipeline", "cluster", "--workers", "1", "--port", str(port)]
     process = subprocess.Popen(words, env=_environment({}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

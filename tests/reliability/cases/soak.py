@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.book.lineage import ancestors
 from pipeline.compute.scratch import SCRATCH
-from tests.pipeline.compute.test_engines import _free_port
+from tests.helpers.ports import free_port
 from tests.reliability.every_verb import make, write_book
 from tests.reliability.flatness import held, require_flat, watched
 from tests.reliability.frame import Case, Counts
@@ -68,7 +68,7 @@ def toy(number: int) -> Counts:
 def deployment(number: int, runs: int = RUNS) -> Counts:
     """Runs of a deployment that ``serve`` offers, on a server of its own."""
     folder = project(Path.cwd() / "toy", small_book())
-    port = _free_port()
+    port = free_port()
     environment = ENVIRONMENT | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_HOME": str(folder / "p")}
     with (
         _running(folder, environment, "server", "--port", str(port)) as server,
