@@ -46,6 +46,8 @@ class TimmNetwork(Backbone):
     def __init__(
         self, network: Any, output_stride: int | None = None, freeze_bn: bool = False, frozen_stages: int = 0
     ) -> None:
+        from models.backbones.timm_padding import quicken_padded
+
         super().__init__(output_stride or 32, [0] * len(LAYERS), (0, 0))
         settings = network.pretrained_cfg
         self.name = settings["architecture"]
@@ -59,6 +61,7 @@ class TimmNetwork(Backbone):
         self._measure()
         self.output_stride = self._checked_stride(output_stride)
         quicken(network)
+        quicken_padded(network)
         slim(network)
         self.freeze(freeze_bn, frozen_stages)
 
