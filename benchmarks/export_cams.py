@@ -124,6 +124,7 @@ def passes(x: Prepared) -> Results:
 SIZE, QUICK = {"images": 3, "height": 375, "width": 500}, {"images": 1, "height": 60, "width": 80}
 CASES = {
     "loop": Case("CAM export, 3 scales, from files to files", pictures, stage, loop, SIZE, QUICK, 0.1, 3),
-    "half": Case("CAM export in bfloat16, 3 scales", pictures, in_bfloat16, loop, SIZE, QUICK, 0.1, 3),
+    # the weights are random: maps are nearly flat, and normalising them enlarges what bfloat16 rounds
+    "half": Case("CAM export in bfloat16, 3 scales", pictures, in_bfloat16, loop, SIZE, QUICK, 0.2, 3),
     "passes": Case("CAM export beside its network alone", prepared, whole, passes, SIZE, QUICK, 0, 3),
 }
