@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from pipeline.book.artifacts import VERBS
+from tests.helpers.ports import free_port
 from tests.helpers.processes import descendants, gone
 from tests.test_end_to_end import ENVIRONMENT, ROOT, project
 
@@ -51,19 +52,20 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> None:
         pytest.param("run", {"WEAK2MASK_TRACKING": "on"}, marks=pytest.mark.slow, id="run-recorded"),
         pytest.param("run", {"WEAK2MASK_PREFORK": "off"}, marks=pytest.mark.slow, id="run-alone"),
         pytest.param("flow", {}, marks=pytest.mark.slow, id="flow"),
+        pytest.param("run --max-steps 1 --resume", {}, marks=pytest.mark.slow, id="dry-run"),
     ],
 )
 def test_nothing_goes_on(command: str, variables: dict[str, str], tmp_path: Path) -> None:
     folder = project(tmp_path / "book", {})
     write_book(folder, IMAGES)
-    words = [sys.executable, "-m", "pipeline", command]
+    words = [sys.executable, "-m", "pipeline", *command.split()]
     environment = ENVIRONMENT | {"PREFECT_HOME": str(tmp_path / "prefect")} | variables
     said = folder / "log"
     with said.open("wb") as log:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
         wait_for(lambda: process.poll() is not None or any(pictures(folder)), LONGEST, "a stage is at work")
         below = {pid: command_line(pid) for pid in descendants(process.pid)}
-        assert len(below) >= 2, said.read_text()  # DVC and the stage, with whoever forks stages
+        assert below, said.read_text()  # the stage, and but for a dry run DVC
         process.kill()
         process.wait()
     recorders = [pid for pid, line in below.items() if RECORDER in line]
@@ -76,6 +78,50 @@ def test_nothing_goes_on(command: str, variables: dict[str, str], tmp_path: Path
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert recorded(folder) == ["KILLED", "FINISHED"] * len(recorders)
+
+
+@pytest.mark.slow
+def test_nothing_of_a_deployment_goes_on(tmp_path: Path) -> None:
+    """SIGKILL of ``serve`` in a run of its deployment: the server stays, and another ``serve`` goes on."""
+    folder, port = project(tmp_path / "book", {}), free_port()
+    write_book(folder, IMAGES)
+    environment = ENVIRONMENT | {
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+    start = [sys.executable, "-m", "prefect", "deployment", "run", "weak2mask/book"]
+
+    def started(*more: str) -> bool:
+        done = subprocess.run([*start, *more], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode == 0  # not before the server and the deployment are there
+
+    with running(folder, environment, "server", "--port", str(port)):
+        with running(folder, environment, "serve") as serving:
+            wait_for(started, LONGEST, "a run is asked for")
+            wait_for(lambda: any(pictures(folder)), LONGEST, "a stage is at work")
+            below = {pid: command_line(pid) for pid in descendants(serving.pid)}
+            assert len(below) >= 2  # the flow and its stage
+            serving.kill()
+            serving.wait()
+            wait_for(lambda: all(gone(pid) for pid in below), PATIENCE, f"all end: {below}")
+        write_book(folder, 2)
+        with running(folder, environment, "serve"):
+            wait_for(lambda: started("--watch"), LONGEST, "a run completes")
+    assert sum(1 for _ in pictures(folder)) >= 3
+
+
+@contextmanager
+def running(folder: Path, environment: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that stays, ended at the end."""
+    with (folder / f"{words[0]}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *words], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def pictures(folder: Path) -> Iterator[Path]:
