@@ -127,6 +127,7 @@ def write_shards(
     desc: str,
     on_device: bool = False,
     add: Callable[[Path], None] | None = None,
+    workers: int | None = None,
 ) -> None:
     """Make the shards that are not there yet, by the engine that the environment chose, and move the store into place.
 
@@ -136,6 +137,7 @@ def write_shards(
         desc: for the progress bar.
         on_device: ``make`` computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
         add: called with the whole store's folder before it is moved, to write warnings beside it.
+        workers: processes of a pool on this machine; default :func:`pipeline.compute.runtime.workers`.
     """
     missing = [k for k in range(writer.count) if not writer.done(k)]
     run_chunks(
@@ -143,6 +145,7 @@ def write_shards(
         missing,
         desc,
         on_device=on_device,
+        workers=workers,
         describe=lambda k: _described(writer, k),
         images=lambda k: len(writer.shard_ids(k)),
     )

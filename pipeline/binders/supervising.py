@@ -12,6 +12,7 @@ from models.structures import BACKGROUND, UNLABELLED, Supervision
 from pipeline.annotations.build import annotate_catalogue, annotated_ids, check_annotations
 from pipeline.annotations.regions import Regions, RegionSource
 from pipeline.binders.common import Log, Workspace, header, require_mask_classes, write_shards
+from pipeline.compute.machine import free_memory
 from pipeline.compute.runtime import workers
 from pipeline.datasets.ground_truth import GroundTruth
 from pipeline.problems.notices import Notice, save_notices, warn_of
@@ -22,6 +23,11 @@ WITHOUT_CLASSES = ("tags", "boxes")
 
 BY_HAND = ("points", "scribbles", "shapes", "mixture")
 """Kinds that may label the background only where people marked it."""
+
+SMALL = 2**24
+"""Bytes of annotation files that every process may read."""
+PARSED = 5
+"""Bytes that a process needs for one byte of COCO's JSON, at most (docs/lab/2026-11-29_memory.md: 3.2 to 3.9)."""
 
 LOOKED = 200
 """Images that are asked for a pixel of background."""
@@ -71,9 +77,26 @@ def write_supervision(
         notices.extend(_without_background(here, options, SupervisionStore(whole)))
         save_notices(whole, notices)
 
-    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}", add=add_notices)
+    processes = fitting(sum(path.stat().st_size for path in inputs if path.is_file()), free_memory())
+    write_shards(writer, _Annotate(here, options, truth), f"{here.verb} {name}", add=add_notices, workers=processes)
     warn_of(notices)
     log.metrics({"images": len(writer.header.ids), "warnings": len(notices)})
+
+
+def fitting(size: int, free: int | None) -> int | None:
+    """Processes of which each can hold the annotation files as Python has them; None: as many as the machine has cores.
+
+    Args:
+        size: of the files, bytes.
+        free: memory that is left, bytes; None where that is not known.
+
+    Returns:
+        0 where not two fit: this process has read the files already.
+    """
+    if free is None or size < SMALL:
+        return None
+    count = min(workers(), free // (PARSED * size))
+    return count if count > 1 else 0
 
 
 def _without_background(here: Workspace, options: Mapping[str, Any], store: SupervisionStore) -> list[Notice]:

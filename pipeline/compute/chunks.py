@@ -20,6 +20,7 @@ def run_chunks(
     desc: str,
     *,
     on_device: bool = False,
+    workers: int | None = None,
     describe: Callable[[int], str] | None = None,
     images: Callable[[int], int] | None = None,
 ) -> list[Result]:
@@ -33,6 +34,7 @@ def run_chunks(
         chunks: chunk numbers.
         desc: what is being done, for the bar and for messages.
         on_device: the task computes on :func:`pipeline.compute.runtime.device`, which it asks for where it runs.
+        workers: processes of a pool on this machine; default :func:`pipeline.compute.runtime.workers`.
         describe: what a chunk holds, for messages.
         images: how many images a chunk holds, for the bar; None counts chunks.
 
@@ -43,7 +45,7 @@ def run_chunks(
         ConfigurationError: the engine's setting does not hold.
         Exception: the first failure, with the chunk in a note. Chunks under way end first, the rest is not started.
     """
-    job: Job[Result] = Job(OneThread(task), chunks, desc, None, on_device, describe, images)
+    job: Job[Result] = Job(OneThread(task), chunks, desc, workers, on_device, describe, images)
     run: Any = resolve(ENGINES, setting.engine(), "engine")
     results: list[Result] = run(job) if chunks else []
     return results

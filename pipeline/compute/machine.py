@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 GPU_FOLDER = Path("/proc/driver/nvidia/gpus")
 """Has one folder for each GPU, where NVIDIA's driver is loaded."""
+MEMINFO = Path("/proc/meminfo")
+"""What Linux says about memory."""
+CGROUP = Path("/sys/fs/cgroup")
+"""A container's limits."""
 
 
 def machine_kind(gpus: Path = GPU_FOLDER) -> str:
@@ -20,6 +25,17 @@ def machine_kind(gpus: Path = GPU_FOLDER) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = _visible(len(list(gpus.iterdir())) if gpus.is_dir() else 0)
     return f"{_counted(cores, 'core')}, {_counted(count, 'GPU') if count else 'no GPU'}"
+
+
+def free_memory(meminfo: Path = MEMINFO, limits: Path = CGROUP) -> int | None:
+    """Bytes that this machine, or the container on it, can still give; None where it does not say (macOS)."""
+    free = []
+    with suppress(OSError, LookupError, ValueError):
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free.append(1024 * int(lines["MemAvailable"].split()[0]))
+    with suppress(OSError, ValueError):  # "max" is no number: no limit
+        free.append(int((limits / "memory.max").read_text()) - int((limits / "memory.current").read_text()))
+    return max(0, min(free)) if free else None
 
 
 def _visible(count: int) -> int:

@@ -11,8 +11,12 @@ import pytest
 from PIL import Image
 
 from models.errors import DataError
+from pipeline.binders import supervising
+from pipeline.binders.supervising import fitting
 from pipeline.book.params import VERBS, Book
+from pipeline.compute.engines import processes
 from pipeline.problems.notices import read_notices
+from pipeline.storage.stores import SupervisionStore
 from pipeline.tracking.log import Log
 
 WORK = Path("work/mine")
@@ -77,3 +81,30 @@ def test_bad_files_are_refused_before_anything_is_made() -> None:
     assert not (WORK / "supervision" / "it").exists()
     with pytest.raises(DataError, match="expected maps of regions for 3 images, found none for 3"):
         run("scribbles", "data/scribbles", regions={"method": "files", "folder": "maps"})
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "processes"),
+    [
+        (500, 10_000, None),  # a small file: as many as there are cores
+        (500_000_000, None, None),
+        (500_000_000, 64_000_000_000, 16),
+        (500_000_000, 8_000_000_000, 3),
+        (500_000_000, 4_000_000_000, 0),  # no second one would fit beside this one, which has read it
+        (500_000_000, 0, 0),
+    ],
+)
+def test_as_many_processes_as_can_hold_the_file(
+    size: int, free: int | None, processes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEAK2MASK_WORKERS", "16")
+    assert fitting(size, free) == processes
+
+
+def test_a_large_file_is_read_once_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"q{k}.png,cat,5,5,20,20\n" for k in range(3))
+    Path("data/boxes.csv").write_text("image,class,x1,y1,x2,y2\n" + rows)
+    monkeypatch.setattr(supervising, "SMALL", 1)
+    monkeypatch.setattr(supervising, "free_memory", lambda: 100)
+    monkeypatch.setattr(processes, "context", lambda modules: pytest.fail("a process was started"))
+    assert len(SupervisionStore(run("boxes", "data/boxes.csv"))) == 3
