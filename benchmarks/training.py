@@ -17,6 +17,7 @@ from benchmarks.similarity import with_gradient
 from models.losses.seam import View, comparable_views, equivariance_losses, min_pooling_loss, siamese_classification
 from models.method import Method
 from models.methods.classifier import Classifier
+from models.methods.segmenter import SegmenterNetwork
 from models.ops.cam import max_norm
 from models.ops.depthwise import DepthwiseConv2d
 from models.ops.half_precision import is_fast_in
@@ -41,12 +42,22 @@ class Step:
 def step(images: int, side: int, classes: int) -> Step:
     """The classifier on MobileNetV2, one class an image, no labels of pixels."""
     torch.manual_seed(0)
-    batch = Batch(
-        torch.rand(images, 3, side, side),
-        torch.eye(classes).bool()[torch.arange(images) % classes],
-        torch.full((images, side, side), UNLABELLED),
-    )
-    return Step(Classifier(classes).train(), batch)
+    return Step(Classifier(classes).train(), _batch(images, side, classes, UNLABELLED))
+
+
+def segmenter_step(images: int, side: int, classes: int) -> Step:
+    """The segmenter on MobileNetV2, every pixel labelled with its image's class."""
+    torch.manual_seed(0)
+    numbers = 1 + torch.arange(images) % classes
+    return Step(SegmenterNetwork(classes, dropout=0.0).train(), _batch(images, side, classes, numbers[:, None, None]))
+
+
+def _batch(images: int, side: int, classes: int, labels: Tensor | int) -> Batch:
+    """Noise, one class an image."""
+    image, numbers = torch.rand(images, 3, side, side), torch.arange(images) % classes
+    seeds = torch.empty(images, side, side, dtype=torch.long)
+    seeds[:] = labels
+    return Batch(image, torch.eye(classes).bool()[numbers], seeds)
 
 
 def as_trained(x: Step) -> Results:
@@ -246,6 +257,15 @@ CASES = {
         size={"images": 8, "side": 192, "classes": 6},
         quick={"images": 4, "side": 128, "classes": 3},
         tolerance=0.1,  # bfloat16 moves the gradient of a random network by up to 5 %
+    ),
+    "segmenter": Case(
+        "A step of the segmenter",
+        segmenter_step,
+        as_trained,
+        plain_step,
+        size={"images": 8, "side": 192, "classes": 6},
+        quick={"images": 4, "side": 128, "classes": 3},
+        tolerance=0.1,
     ),
     "kept_features": Case(
         "A step on a frozen encoder, features kept",
