@@ -28,6 +28,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
+
 LIBRARIES = ("torch", "torchvision", "dvc", "mlflow", "typer", "pydantic")
 LOOP = "python loop"
 LOOP_SECONDS = 0.35
@@ -35,6 +37,10 @@ LOOP_SECONDS = 0.35
 PR_SET_CHILD_SUBREAPER = 36
 ONE_STAGE = "stages:\n  only:\n    cmd: echo made > made\n    outs: [made]\n"
 """The smallest dvc.yaml."""
+ROOMS = ("pipeline", "stages", "models", "pyproject.toml", "prefect.toml", "dvc.yaml", ".dvcignore")
+"""Of the project, linked into one with a book of stages that do nearly nothing."""
+STAGES = 11
+ONE_OF_THEM, ALL_OF_THEM, ONE_MORE = "run of one stage", f"run of {STAGES} stages", "a stage more in a run"
 READ_ALL = "from dvc.repo import Repo; Repo().index.graph"
 """What every ``dvc repro`` does before it looks at a stage."""
 
@@ -61,8 +67,15 @@ class Case:
     folder: Path | None = None
 
 
-def cases(images: Path, out: Path, small: Path) -> dict[str, Case]:
-    """The commands by name; ``predict`` reads one image in ``images``, ``small`` is a project of one stage."""
+def cases(images: Path, out: Path, small: Path, many: Path) -> dict[str, Case]:
+    """The commands by name.
+
+    Args:
+        images: of which ``predict`` reads one.
+        out: where it writes.
+        small: a project of one stage that is not this project's.
+        many: a project of :data:`STAGES` stages that are.
+    """
     command, dvc = ("-m", "pipeline"), ("-m", "dvc")
     predict = ("predict", str(images), "--checkpoint", "segmenter", "--out", str(out), "--overwrite")
     shapes, torch, mlflow, least = (
@@ -90,6 +103,8 @@ def cases(images: Path, out: Path, small: Path) -> dict[str, Case]:
         "dvc reads all books": Case(("-c", READ_ALL), floor=("import dvc",)),
         "dvc repro": Case((*dvc, "repro", "dvc.yaml"), 2.5, "up to date", floor=(least,)),
         "run": Case((*command, "run"), None, "Written", floor=(least,)),
+        ONE_OF_THEM: Case((*command, "run", "--force", "import_weights@w0"), says="import_weights@w0", folder=many),
+        ALL_OF_THEM: Case((*command, "run", "--force"), says=f"import_weights@w{STAGES - 1}", folder=many),
     }
 
 
@@ -103,6 +118,23 @@ def make_small(folder: Path) -> None:
     (folder / "dvc.yaml").write_text(ONE_STAGE, encoding="utf-8")
     for words in (("init", "--no-scm", "--quiet"), ("config", "core.analytics", "false"), ("repro", "--quiet")):
         subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, check=True)
+
+
+def make_many(folder: Path, project: Path) -> None:
+    """A clone of the project, by links, with a book of stages that only write random weights.
+
+    Raises:
+        subprocess.CalledProcessError: DVC does not run.
+    """
+    folder.mkdir()
+    for room in ROOMS:
+        (folder / room).symlink_to(project / room)
+    book = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    sections: dict[str, Any] = {name: {} for name, section in book.items() if name not in ("book", "table")}
+    sections["import_weights"] = {f"w{k}": book["import_weights"]["random"] for k in range(STAGES)}
+    sections["book"] = book["book"] | {"targets": [f"import_weights@w{k}" for k in range(STAGES)]}
+    (folder / "params.yaml").write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=folder, check=True)
 
 
 def cpu_seconds(case: Case, project: Path, store: Path) -> float:
@@ -149,6 +181,15 @@ def measure(chosen: dict[str, Case], project: Path, store: Path, rounds: int) ->
             if number:  # the first round warms the cache
                 seconds[name].append(used)
     return seconds
+
+
+def with_one_more(chosen: dict[str, Case], seconds: dict[str, list[float]]) -> dict[str, Case]:
+    """The cases and, where both runs of a few stages are among them, what a stage more costs in a run."""
+    if not {ONE_OF_THEM, ALL_OF_THEM} <= {*chosen}:
+        return chosen
+    pairs = zip(seconds[ALL_OF_THEM], seconds[ONE_OF_THEM], strict=True)
+    seconds[ONE_MORE] = [(many - one) / (STAGES - 1) for many, one in pairs]
+    return chosen | {ONE_MORE: Case((), 2.0)}
 
 
 Row = dict[str, Any]
@@ -210,14 +251,19 @@ def main() -> None:
         images = Path(folder) / "images"
         images.mkdir()
         (images / pictures[0].name).write_bytes(pictures[0].read_bytes())
-        known = cases(images, Path(folder) / "masks", Path(folder) / "small")
+        small, many = Path(folder) / "small", Path(folder) / "many"
+        known = cases(images, Path(folder) / "masks", small, many)
         named = arguments.only.split(",") if arguments.only else list(known)
         if unknown := [name for name in named if name not in known]:
             raise SystemExit(f"--only: expected some of {', '.join(known)}, found {', '.join(unknown)}.")
         chosen = {name: known[name] for name in dict.fromkeys([LOOP, *named])}
-        if any(case.folder for case in chosen.values()):
-            make_small(Path(folder) / "small")
-        rows = summary(chosen, measure(chosen, project, Path(folder) / "runs.db", arguments.rounds))
+        folders = {case.folder for case in chosen.values()}
+        if small in folders:
+            make_small(small)
+        if many in folders:
+            make_many(many, project)
+        seconds = measure(chosen, project, Path(folder) / "runs.db", arguments.rounds)
+        rows = summary(with_one_more(chosen, seconds), seconds)
     _print(rows)
     if arguments.json:
         about: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(project)}

@@ -33,7 +33,9 @@ are user and system time of a process with one thread, its children included. Lo
 `python loop`, which is the same work on every machine: by them figures of two machines compare. A target is in CPU
 seconds of a machine on which the loop takes 0.35 s. A floor is what the libraries behind a command cost alone in the
 same rounds. `dvc repro` reads every dvc.yaml of the project before it runs a stage, here
-that of the root alone; `python -m benchmarks.startup PROJECT` measures.
+that of the root alone. `stage` is a stage by itself, as a plain `dvc repro` starts each; `run` loads the libraries once
+for all its stages, and `a stage more in a run` is a tenth of what ten more of them add.
+`python -m benchmarks.startup PROJECT` measures.
 
 """
 

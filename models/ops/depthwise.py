@@ -2,7 +2,7 @@
 
 Torch has no fast backward pass for a dilation, and in bfloat16 none for a stride or a kernel of 5x5 either (up to 50
 times as slow). Where the processor has instructions for bfloat16, torch 2.15 has a wrong one for a dilation: on tensors
-with channels last and 32 or more columns, the gradient of the weights is made of memory that nobody wrote (1e18 as
+with channels last and 30 or more columns, the gradient of the weights is made of memory that nobody wrote (1e18 as
 often as 1). What is done here instead:
 
 - 3x3: a convolution with a stride has the gradient of one without, zeros between; one with dilation d is d x d
