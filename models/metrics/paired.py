@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 
@@ -55,13 +56,13 @@ def paired_difference(
 ) -> Difference:
     """The difference of two rows that were evaluated on the same images, and its interval.
 
-    Each resample draws the N images with replacement, the same ones for both rows and all seeds, sums their counts and
-    takes the score of the sums; then it draws from the S pairs of seeds and takes the mean of their differences. So
-    images and seeds are crossed, as in Owen's pigeonhole bootstrap. Of S pairs S - 1 are drawn, which makes the
-    variance over seeds unbiased (Rao and Wu); S draws would give (S - 1) / S of it, half for two seeds. The interval is
-    the difference plus and minus the resamples' standard deviation times Student's t with S - 1 degrees of freedom:
-    with few seeds percentiles of the resamples are far too narrow. One pair has no spread over seeds: its interval
-    (N - 1 degrees) is over images alone.
+    Two errors add up, of which one is known far better than the other. That of the images is a bootstrap's: each
+    resample draws the N images with replacement, the same ones for both rows and all seeds, sums their counts and takes
+    the score of the sums; its standard deviation has N - 1 degrees of freedom. That of the seeds is the standard error
+    of the mean of the S differences, of S - 1 degrees. Each is multiplied by Student's t of its degrees, and the
+    interval reaches the root of the sum of both squares to either side (Howe). One t for both, with S - 1 degrees,
+    would be far too wide: with three seeds on images that decide, 99.9 % in place of 95. One pair has no spread over
+    seeds: its interval is over images alone.
 
     Args:
         ours, theirs: for each of S seeds, int64 [N,L,K]: of each image and label the counts that the metric needs;
@@ -74,26 +75,25 @@ def paired_difference(
     Raises:
         ValueError: no pair, unpaired seeds, unequal shapes, other truths, or a single image.
 
-    Sources: An Introduction to the Bootstrap, chapters 6, 8 and 12 (Efron and Tibshirani 1993): standard errors, data
-    in several levels, Student's t on them; The pigeonhole bootstrap (Owen 2007); Resampling inference with complex
-    survey data (Rao and Wu 1988).
+    Sources: An Introduction to the Bootstrap, chapters 6 and 12 (Efron and Tibshirani 1993): standard errors, Student's
+    t on them; Approximate confidence limits on the mean of X + Y (Howe 1974); Construction of confidence limits about
+    effect measures: a general approach (Zou and Donner 2008).
     """
     from scipy.special import stdtrit
 
     _require_pairs(ours, theirs, metric)
     pairs, images = len(ours), len(ours[0])
     values = _differences(ours, theirs, metric, np.ones((1, images)))[0]
-    of_images, of_seeds = np.random.default_rng(seed).spawn(2)
-    drawn = max(pairs - 1, 1)
-    shares = of_seeds.multinomial(drawn, np.full(pairs, 1 / pairs), resamples) / drawn
-    part = max(CELLS // images, 1)
+    generator, part = np.random.default_rng(seed), max(CELLS // images, 1)
     made = [
-        _differences(ours, theirs, metric, _weights(of_images, min(part, resamples - start), images))
+        _differences(ours, theirs, metric, _weights(generator, min(part, resamples - start), images))
         for start in watch(range(0, resamples, part))
     ]
-    error = float((np.concatenate(made) * shares).sum(1).std(ddof=1))
-    value, degrees = float(values.mean()), pairs - 1 if pairs > 1 else images - 1
-    half = error * float(stdtrit(degrees, (1 + LEVEL) / 2))
+    of_images = float(np.concatenate(made).mean(1).std(ddof=1)) * float(stdtrit(images - 1, (1 + LEVEL) / 2))
+    of_seeds = 0.0
+    if pairs > 1:
+        of_seeds = float(values.std(ddof=1)) / pairs**0.5 * float(stdtrit(pairs - 1, (1 + LEVEL) / 2))
+    value, half = float(values.mean()), hypot(of_images, of_seeds)
     return Difference(value, value - half, value + half, pairs, images)
 
 

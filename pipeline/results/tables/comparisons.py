@@ -150,7 +150,7 @@ def comparison_notes(rows: Sequence[Comparison]) -> Iterator[str]:
     """What has to be known beside the intervals."""
     if any(row.difference for row in rows):
         yield (
-            "Differences are in percentage points, their intervals from a bootstrap over images and seeds: better and "
+            "Differences are in percentage points, their intervals count other images and other seeds: better and "
             "worse where the interval excludes 0, else open."
         )
     if any(row.difference and len(row.pairs) == 1 for row in rows):
