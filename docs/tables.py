@@ -233,7 +233,7 @@ def _book(name: str, content: Content) -> Iterator[str]:
     yield f"## {content['title']} (`{name}`)\n\nData: {content['data']}. {made(content)}\n"
     if content.get("missing"):
         yield f"{content['missing']}\n"
-    if any(row["miou"] for row in content["recipes"]):
+    if _recipe_rows(content)[1]:
         yield recipes(content)
     if content["repeats"]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"
@@ -252,8 +252,8 @@ ALL_VIEWS: dict[str, Callable[[Mapping[str, Content]], str]] = {"recipes": all_r
 
 
 def _recipe_rows(content: Content) -> tuple[list[str], Rows]:
-    """Headings after the recipe's, and a row for each recipe that has a number."""
-    rows = [row for row in content["recipes"] if row["miou"]]
+    """Headings after the recipe's, and a row for each recipe that has a number and is not one seed of several."""
+    rows = [row for row in content["recipes"] if row["miou"] and not _is_seed(row, content)]
     columns = [key for key in content["columns"] if any(key in row["miou"] for row in rows)]
     heads = [*(content["columns"][key] for key in columns), "boundary F", "% of full"]
     cells = [
@@ -266,6 +266,12 @@ def _recipe_rows(content: Content) -> tuple[list[str], Rows]:
         for row in rows
     ]
     return heads, cells
+
+
+def _is_seed(row: Content, content: Content) -> bool:
+    """A recipe without a label, on which a row over seeds stands."""
+    of_seeds = {name for each in content.get("repeats", ()) for name in each["evaluations"]}
+    return row["label"] == row["key"] and not of_seeds.isdisjoint(row["evaluations"].values())
 
 
 def _score(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from docs.tables import BLOCK, TYPED, fill, pages, read_results, typed_numbers
+from docs.tables import BLOCK, TYPED, fill, pages, read_results, recipes, typed_numbers
 
 ROOT = Path(__file__).parent.parent
 RESULTS = read_results(ROOT / "results")
@@ -20,6 +20,7 @@ NUMBER: dict[str, Any] = {
     "out_of_date": [],
     "provenance": {"list": "train", "stages": [{"stage": "train@a", "seconds": 90.0}, {"stage": "b", "seconds": None}]},
 }
+UNSCORED: dict[str, Any] = {"evaluations": {}, "boundary_f": None, "percent_of_full": None}
 SMALL: dict[str, Any] = {
     "title": "Small",
     "data": "toy (toy)",
@@ -33,8 +34,8 @@ SMALL: dict[str, Any] = {
         "dates": ["2026-11-28", "2026-11-29"],
     },
     "recipes": [
-        {"label": "Plain", "miou": {"cam": 61.06}, "boundary_f": None, "percent_of_full": None, "up_to_date": False},
-        {"label": "Empty", "miou": {}, "boundary_f": None, "percent_of_full": None, "up_to_date": True},
+        UNSCORED | {"key": "plain", "label": "Plain", "miou": {"cam": 61.06}, "up_to_date": False},
+        UNSCORED | {"key": "empty", "label": "Empty", "miou": {}, "up_to_date": True},
     ],
     "repeats": [],
     "evaluations": {"cam": NUMBER, "again": NUMBER},
@@ -75,6 +76,15 @@ def test_a_block_is_written_from_its_book() -> None:
     said = fill("<!-- results: small made -->\n<!-- end -->", {"small": SMALL})
     assert "Measured 2026-11-28 to 2026-11-29; commit `01234567`; machine: 2 cores, no GPU; precision: 32-true;" in said
     assert "2 minutes one after the other, 1 of them of unknown time left out." in said
+
+
+def test_seeds_without_a_label_are_shown_by_their_mean_alone() -> None:
+    row = UNSCORED | {"miou": {"cam": 50.0}, "up_to_date": True}
+    seeds = [row | {"key": f"new_{k}", "label": f"new_{k}", "evaluations": {"cam": f"new_{k}"}} for k in range(2)]
+    named = row | {"key": "plain_0", "label": "Plain", "evaluations": {"cam": "plain_0"}}
+    repeats = [{"evaluations": ["new_0", "new_1"]}, {"evaluations": ["plain_0"]}]
+    content = {"recipes": [*seeds, named], "repeats": repeats, "columns": {"cam": "CAM"}}
+    assert recipes(content).splitlines()[2:] == ["| Plain | 50.0 |  |  |"]
 
 
 @pytest.mark.parametrize("marker", ["none recipes", "small nothing", "all evaluations"])
