@@ -33,7 +33,14 @@ SEEDED = {
 }
 """Trainings that say `seed: 0` now, the default, which they left out before."""
 
-CHANGED_SINCE: dict[str, set[str]] = {}
+BASES = ("classifier", "classifier_hfpl", "ppc", "ppc_hfpl", "seam", "seam_hfpl")
+VARIANTS = ("longer", "rcm", "rcm_longer", "rcm_mam", "vanilla")
+CHANGED_SINCE: dict[str, set[str]] = {  # segmenters learn by AdamW since 30 November 2026
+    "recipes/voc_mini": {"train@full", "train@segmenter", "train@segmenter_crf"},
+    "recipes/voc_mini_cams": {f"train@{name}_{seed}_segmenter" for name in BASES for seed in range(3)},
+    "recipes/voc_mini_rcm": {f"train@{name}_{seed}_segmenter" for name in VARIANTS for seed in range(3)},
+    "recipes/voc_mini_rtc": {f"train@second_{seed}" for seed in range(3)},
+}
 """BOOK: {`train@seam`, ...}: entries that were changed or removed on purpose since. Edit a book: name yours."""
 
 
