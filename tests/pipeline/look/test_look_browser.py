@@ -184,6 +184,7 @@ def test_labels_that_were_not_saved_outlive_the_page(tab: Tab, site: Site) -> No
 
 @pytest.mark.parametrize(("button", "kept"), [("#keep-mine", 2), ("#take-theirs", 1)])
 def test_two_windows_are_asked_whose_labels_stay(tab: Tab, button: str, kept: int) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "points.csv").write_text("image,class,x,y\n")
     open_image(tab, "t0")
     (FOLDER / "points.csv").write_text("image,class,x,y\nt0,cat,1,1\n")  # the other window
