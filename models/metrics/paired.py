@@ -61,8 +61,7 @@ def paired_difference(
     the score of the sums; its standard deviation has N - 1 degrees of freedom. That of the seeds is the standard error
     of the mean of the S differences, of S - 1 degrees. Each is multiplied by Student's t of its degrees, and the
     interval reaches the root of the sum of both squares to either side (Howe). One t for both, with S - 1 degrees,
-    would be far too wide: with three seeds on images that decide, 99.9 % in place of 95. One pair has no spread over
-    seeds: its interval is over images alone.
+    would be far too wide where the images decide. One pair has no spread over seeds: its interval is over images alone.
 
     Args:
         ours, theirs: for each of S seeds, int64 [N,L,K]: of each image and label the counts that the metric needs;

@@ -28,13 +28,18 @@ def machine_kind(gpus: Path = GPU_FOLDER) -> str:
 
 
 def free_memory(meminfo: Path = MEMINFO, limits: Path = CGROUP) -> int | None:
-    """Bytes that this machine, or the container on it, can still give; None where it does not say (macOS)."""
+    """Bytes that this machine, or the container on it, can still give; None where it does not say (macOS).
+
+    Files that Linux keeps in memory only until somebody needs it count as free.
+    """
     free = []
     with suppress(OSError, LookupError, ValueError):
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         free.append(1024 * int(lines["MemAvailable"].split()[0]))
     with suppress(OSError, ValueError):  # "max" is no number: no limit
         free.append(int((limits / "memory.max").read_text()) - int((limits / "memory.current").read_text()))
+        kept = dict(line.split() for line in (limits / "memory.stat").read_text().splitlines())
+        free[-1] += int(kept.get("inactive_file", 0))
     return max(0, min(free)) if free else None
 
 

@@ -25,3 +25,10 @@ def test_what_is_left(said: str | None, limit: str | None, used: str | None, fre
         if content is not None:
             (tmp_path / name).write_text(content)
     assert free_memory(tmp_path / "meminfo", tmp_path) == free
+
+
+def test_files_that_are_kept_until_somebody_needs_memory_are_free(tmp_path: Path) -> None:
+    for name, content in (("memory.max", "5000"), ("memory.current", "4000")):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "memory.stat").write_text("anon 1200\nfile 2800\ninactive_file 2500\n")
+    assert free_memory(tmp_path / "none", tmp_path) == 3500
