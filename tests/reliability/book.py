@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ LIBRARIES = (
     "models.methods", "pydensecrf.densecrf",
 )  # fmt: skip
 """What forks would load one by one."""
+FILE_EVENTS = ("open", "os.", "shutil.")
+"""Audit events of a process: what it does to files."""
+COUNT = "operations.txt"
 FAILED = 70
 """Exit code of a fork whose function raised."""
 Tree = Mapping[str, str]
@@ -72,11 +75,13 @@ class Finished:
         folder: with ``params.yaml`` and all artefacts.
         stages: in the order in which they ran.
         cpu: seconds of each stage.
+        operations: of each stage, on files of the book.
     """
 
     folder: Path
     stages: tuple[Node, ...]
     cpu: dict[Node, float]
+    operations: dict[Node, int]
 
 
 @cache
@@ -92,18 +97,44 @@ def finished() -> Finished:
         code, said = forked(lambda: write_fingerprints(checked_book(".", committed=True), WORK / "code"))
         assert code == 0, said
         stages = in_order(load_book("."))
-        cpu = {}
+        cpu, operations = {}, {}
         for stage in stages:
             if stage[0] == "import_annotations":
                 write_points(load_book("."))
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            code, said = forked(lambda stage=stage: run(stage))
+            code, said = forked(partial(_counted, stage, folder / COUNT))
             assert code == 0, f"{stage}: {said}"
+            operations[stage] = int((folder / COUNT).read_text())
+            (folder / COUNT).unlink()
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu[stage] = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     finally:
         os.chdir(here)
-    return Finished(folder, stages, cpu)
+    return Finished(folder, stages, cpu, operations)
+
+
+def _counted(stage: Node, count: Path) -> None:
+    """Run a stage, and write down how many operations on files of the book it has made."""
+    seen = [0]
+
+    def at(number: int) -> None:
+        seen[0] = number
+
+    before_operations(at)
+    run(stage)
+    count.write_text(str(seen[0]))
+
+
+def before_operations(act: Callable[[int], object]) -> None:
+    """Call ``act(n)`` before this process does its nth thing, from 1, to a file of the book or of its scratch."""
+    seen, places = [0], (str(WORK), ".scratch")
+
+    def hook(name: str, arguments: tuple[object, ...]) -> None:
+        if name.startswith(FILE_EVENTS) and arguments and any(place in str(arguments[0]) for place in places):
+            seen[0] += 1
+            act(seen[0])
+
+    sys.addaudithook(hook)
 
 
 def in_order(book: Book) -> tuple[Node, ...]:

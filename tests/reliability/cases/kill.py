@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
 
 from pipeline.book.lineage import Node
-from tests.reliability.book import WORK, Tree, finished, forked, outputs, run, tree
+from tests.reliability.book import WORK, Tree, before_operations, finished, forked, outputs, run, tree
 from tests.reliability.frame import Case, Counts
 
-FILE_EVENTS = ("open", "os.", "shutil.")
-"""Audit events before which a process may be killed: what it does to files."""
 OLDER = "older"
-MOST_EVENTS = 400
 
 
 def stage(number: int) -> Counts:
@@ -31,7 +27,7 @@ def stage(number: int) -> Counts:
     for place in places:
         _age(place) if older else _remove(place)
     aged = [tree(place) if older else None for place in places]
-    moment, how = _moment(random, master.cpu[stage])
+    moment, how = _moment(random, master.cpu[stage], master.operations[stage])
     where = f"{'@'.join(stage)}, {how}, {'an older' if older else 'no'} artefact in its place"
     code, said = forked(partial(_killed, moment, stage))
     assert code in (0, -signal.SIGKILL, -signal.SIGPROF), f"{where}: ended by itself with {code}: {said}"
@@ -44,11 +40,11 @@ def stage(number: int) -> Counts:
     return {"killed" if code else "ended first": 1, f"kills of {stage[0]}": int(code != 0)}
 
 
-def _moment(random: Random, cpu: float) -> tuple[Callable[[], None], str]:
+def _moment(random: Random, cpu: float, operations: int) -> tuple[Callable[[], None], str]:
     """What makes the process of a stage end, and when, in words."""
     if random.random() < 0.7:
-        event = random.randrange(MOST_EVENTS) if random.random() < 0.5 else random.randrange(MOST_EVENTS // 8)
-        return partial(_kill_before, event), f"killed before operation {event} below work/"
+        number = 1 + random.randrange(operations)
+        return partial(_kill_before, number), f"killed before operation {number} of {operations} on files of the book"
     seconds = max(0.001, random.random() * cpu)
     return partial(signal.setitimer, signal.ITIMER_PROF, seconds), f"killed after {seconds:.3f} s of CPU"
 
@@ -58,22 +54,9 @@ def _killed(moment: Callable[[], None], stage: Node) -> None:
     run(stage)
 
 
-def _kill_before(event: int) -> None:
+def _kill_before(operation: int) -> None:
     """Kill this process before it does its Nth thing to a file of the book."""
-    seen = [0]
-    work, scratch = str(WORK), ".scratch"
-
-    def hook(name: str, arguments: tuple[object, ...]) -> None:
-        if not name.startswith(FILE_EVENTS):
-            return
-        path = str(arguments[0]) if arguments else ""
-        if work not in path and scratch not in path:
-            return
-        if seen[0] == event:
-            os.kill(os.getpid(), signal.SIGKILL)
-        seen[0] += 1
-
-    sys.addaudithook(hook)
+    before_operations(lambda number: number == operation and os.kill(os.getpid(), signal.SIGKILL))
 
 
 def _whole(place: Path, before: Tree | None, new: Tree, where: str) -> None:
@@ -113,7 +96,7 @@ CASES = {
         "the stage runs again and all bytes are those of a run without a fault",
         stage,
         quick=15,
-        long=170,
+        long=240,
         before=finished,
     )
 }
