@@ -20,14 +20,31 @@ from PIL import Image
 from pipeline.book.lineage import ancestors
 from pipeline.compute.scratch import SCRATCH
 from tests.helpers.ports import free_port
+from tests.helpers.processes import descendants, gone
 from tests.reliability.every_verb import make, write_book
-from tests.reliability.flatness import held, require_flat, watched
+from tests.reliability.flatness import Held, held, require_flat, watched
 from tests.reliability.frame import Case, Counts
 from tests.test_end_to_end import ENVIRONMENT, ROOT, project, small_book
 
 CHEAP = (("refine_cams", "cam_crf"), ("make_pseudo_masks", "cam_crf"), ("evaluate", "pseudo_masks"))
 SHARE = float(os.environ.get("SOAK", "1"))
 """Of the full sizes: a smaller soak says how much more is held after each run, with less certainty."""
+CLIENT = """
+import sys, time
+from prefect.deployments import run_deployment
+for number in range(int(sys.argv[1])):
+    for attempt in range(20):
+        try:
+            run = run_deployment("weak2mask/book", poll_interval=0.5)
+            break
+        except Exception as error:  # the server and the deployment have to be there first
+            if number or attempt == 19:
+                raise
+            print(error, file=sys.stderr)
+            time.sleep(5)
+    print(run.state.type.value, flush=True)
+"""
+"""One process that starts all runs: a client of each run would load Prefect again."""
 SEEDS, LOOKS, RUNS, IMAGES = (max(2, round(SHARE * full)) for full in (5, 60, 50, 20_000))
 
 
@@ -69,16 +86,22 @@ def deployment(number: int, runs: int = RUNS) -> Counts:
     """Runs of a deployment that ``serve`` offers, on a server of its own."""
     folder = project(Path.cwd() / "toy", small_book())
     port = free_port()
-    environment = ENVIRONMENT | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_HOME": str(folder / "p")}
+    environment = ENVIRONMENT | {
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_HOME": str(folder / "p"),
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    }
     with (
         _running(folder, environment, "server", "--port", str(port)) as server,
         _running(folder, environment, "serve", "annotate@tags") as serving,
     ):
-        seen = []
-        for _ in range(runs):
-            _start_and_wait(folder, environment)
+        seen: list[tuple[Held, Held]] = []
+        for state in _started(folder, environment, runs):
+            assert state == "COMPLETED", f"run {len(seen) + 1} of {runs} ended as {state}"
+            _wait_for_run(serving)
             seen.append((held(server), held(serving, [folder / SCRATCH / "tasks"])))
-    measured = {}
+        assert len(seen) == runs, f"{len(seen)} of {runs} runs: {(folder / 'client.log').read_text()[-3000:]}"
+    measured: dict[str, str] = {}
     for name, process in zip(("server", "serve"), zip(*seen, strict=True), strict=True):
         measured |= {f"{name}: {what}": text for what, text in require_flat(process, megabytes=30).items()}
     return {"runs": runs, **measured}
@@ -133,14 +156,31 @@ def _running(folder: Path, environment: Mapping[str, str], *words: str) -> Itera
         process.wait(60)
 
 
-def _start_and_wait(folder: Path, environment: Mapping[str, str]) -> None:
-    command = [sys.executable, "-m", "prefect", "deployment", "run", "weak2mask/book", "--watch"]
-    for _ in range(20):  # the server and the deployment have to be there first
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        if "not found" not in done.stdout + done.stderr and "connect" not in (done.stdout + done.stderr).lower():
-            break
-        time.sleep(5)
-    assert done.returncode == 0, done.stdout + done.stderr
+def _started(folder: Path, environment: Mapping[str, str], runs: int) -> Iterator[str]:
+    """Start runs of the deployment, each when the one before it has ended; gives how it ended."""
+    words = [sys.executable, "-c", CLIENT, str(runs)]
+    with (folder / "client.log").open("w") as log:
+        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    with process:
+        yield from (line.strip() for line in process.stdout)
+
+
+def _wait_for_run(serving: int, seconds: float = 60) -> None:
+    """Until the process of the run that has just ended is gone, so that each look sees the same processes."""
+    end = time.monotonic() + seconds
+    while any(not _is_tracker(pid) for pid in descendants(serving)):
+        assert time.monotonic() < end, f"the process of a run that has ended is still there after {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+def _is_tracker(pid: int) -> bool:
+    """Python's tracker of shared resources, which stays as long as the process that has it; or a process that ended."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+    return b"resource_tracker" in command or gone(pid)
 
 
 CASES = {
