@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+import pipeline.compute.rare_collections  # noqa: F401 (as the commands do)
 from models.structures import Cam
 from pipeline.binders.common import header
 from pipeline.book.artifacts import artifact

@@ -48,18 +48,19 @@ def _stages(record: Record) -> Iterator[str]:
     steps = [name for name in dict.fromkeys(run["step"] for run in runs) if name not in ("made images", "page")]
     columns = ["step", *(f"{size:,}: CPU s" for size in sizes), *(f"{size:,}: MB" for size in sizes)]
     gaps = [f"ms an image, to {size:,}" for size in sizes[1:]]
-    yield table([*columns, *gaps, "ratio"], [_row(runs, step, sizes) for step in steps]) + "\n"
+    rows = [*(_row(runs, step, sizes) for step in steps), _all_steps(runs, steps, sizes)]
+    yield table([*columns, *gaps, "ratio"], rows) + "\n"
     yield (
         "MB is the peak of the process. CPU milliseconds of one image more are corrected by a loop that is timed "
         "before and after each step; a step that takes less than a second more at the largest size has none.\n"
     )
     written = [run for run in runs if "files" in run and run["images"] == sizes[-1] and run["step"] != HASHED]
     stores = {run["step"]: run for run in written}
-    rows = [
+    files = [
         [step, f"{run['files']:,}", f"`{run['bytes'] / 1e6:,.1f}`", f"{run['bytes'] / sizes[-1]:,.0f}"]
         for step, run in stores.items()
     ]
-    yield f"## Files of {sizes[-1]:,} images\n\n{table(['step', 'files', 'MB', 'bytes an image'], rows)}\n"
+    yield f"## Files of {sizes[-1]:,} images\n\n{table(['step', 'files', 'MB', 'bytes an image'], files)}\n"
     yield from _report(runs, sizes[-1])
     commits = ", ".join(f"`{commit[:8]}`" for commit in dict.fromkeys(run["commit"] for run in runs))
     yield f"Measured until {record['made']['date']}, commits {commits}, {record['made']['machine']}.\n"
@@ -69,8 +70,7 @@ def _row(runs: Sequence[Record], step: str, sizes: Sequence[int]) -> list[str]:
     at = {size: [run for run in runs if run["step"] == step and run["images"] == size] for size in sizes}
     cpu = {size: min((run["cpu"] for run in of_size), default=None) for size, of_size in at.items()}
     memory = {size: max((run["megabytes"] for run in of_size), default=None) for size, of_size in at.items()}
-    known = [seconds for seconds in cpu.values() if seconds is not None]
-    gaps = [gap for _, gap in slopes(runs, step)] if step != "chunk" and max(known) - min(known) >= 1 else []
+    gaps = _gaps(runs, step)
     places = 4 if step == "chunk" else 2
     return [
         step,
@@ -80,6 +80,21 @@ def _row(runs: Sequence[Record], step: str, sizes: Sequence[int]) -> list[str]:
         *[""] * (len(sizes) - 1 - len(gaps)),
         f"`{gaps[-1] / gaps[0]:.2f}`" if len(gaps) > 1 else "",
     ]
+
+
+def _gaps(runs: Sequence[Record], step: str) -> list[float]:
+    """CPU milliseconds of one image more, to each larger size; none of a step that grows by less than a second."""
+    seconds = [run["cpu"] for run in runs if run["step"] == step]
+    if step == "chunk" or max(seconds) - min(seconds) < 1:
+        return []
+    return [gap for _, gap in slopes(runs, step)]
+
+
+def _all_steps(runs: Sequence[Record], steps: Sequence[str], sizes: Sequence[int]) -> list[str]:
+    of_steps = [gaps for step in steps if (gaps := _gaps(runs, step))]
+    gaps = [sum(each) for each in zip(*of_steps, strict=True)]
+    ratio = f"`{gaps[-1] / gaps[0]:.2f}`" if len(gaps) > 1 else ""
+    return ["all steps", *[""] * (2 * len(sizes)), *(f"`{gap:.3f}`" for gap in gaps), ratio]
 
 
 def _report(runs: Sequence[Record], images: int) -> Iterator[str]:
