@@ -35,8 +35,12 @@ SEEDED = {
 
 BASES = ("classifier", "classifier_hfpl", "ppc", "ppc_hfpl", "seam", "seam_hfpl")
 VARIANTS = ("longer", "rcm", "rcm_longer", "rcm_mam", "vanilla")
-CHANGED_SINCE: dict[str, set[str]] = {  # segmenters learn by AdamW since 30 November 2026
-    "recipes/voc_mini": {"train@full", "train@segmenter", "train@segmenter_crf"},
+CHANGED_SINCE: dict[str, set[str]] = {  # segmenters learn by AdamW, voc_mini computes in bfloat16
+    "recipes/voc_mini": {
+        *(f"train@{name}" for name in ("classifier", "boundary", "affinity", "segmenter", "segmenter_crf", "full")),
+        *(f"export_cams@{name}" for name in ("cam", "cam_val")),
+        *(f"predict_masks@{name}" for name in ("segmenter_raw", "segmenter", "segmenter_crf", "full_raw", "full")),
+    },
     "recipes/voc_mini_cams": {f"train@{name}_{seed}_segmenter" for name in BASES for seed in range(3)},
     "recipes/voc_mini_rcm": {f"train@{name}_{seed}_segmenter" for name in VARIANTS for seed in range(3)},
     "recipes/voc_mini_rtc": {f"train@second_{seed}" for seed in range(3)},
