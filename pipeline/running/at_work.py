@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.running.dvc_books import release_locks
+from pipeline.running.dvc_books import release_locks, remove_broken_locks
 from pipeline.running.graph import Graph
 
 LOCKS = Path(".dvc/tmp/rwlock")
@@ -45,11 +45,29 @@ def holds(info: Mapping[str, Any]) -> bool:
 
 
 def forget_the_dead() -> None:
-    """Remove the locks of processes that have ended from DVC's list: DVC takes some of them for living."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no locks, or half of a file
-        listed = _locks(json.loads(LOCKS.read_text(encoding="utf-8")))
+    """Remove the locks of processes that have ended from DVC's list: DVC takes some of them for living.
+
+    The whole list goes where it is half a file, unless another DVC lives here: it would no longer be heeded.
+    """
+    with suppress(OSError, KeyError, TypeError, AttributeError):  # no locks
+        try:
+            listed = _locks(json.loads(LOCKS.read_bytes()))
+        except ValueError:
+            if not _others_live():
+                remove_broken_locks(LOCKS)
+            return
         if any(psutil.pid_exists(info["pid"]) and not holds(info) for info in listed):  # DVC sees to the others
             release_locks(holds)
+
+
+def _others_live() -> bool:
+    """Whether another process of DVC, beside this one and those that started it, works in this folder."""
+    own, here = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}, os.getcwd()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # ended, or somebody else's
+            if process.pid not in own and process.cwd() == here and any("dvc" in word for word in process.cmdline()):
+                return True
+    return False
 
 
 def _locks(locks: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ ways, ``test_at_work.py`` looks at the locks.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -98,6 +99,25 @@ def release_locks(holds: Callable[[Mapping[str, Any]], bool]) -> None:
                 locks["read"][path] = [info for info in infos if holds(info)]
                 if not locks["read"][path]:
                     del locks["read"][path]
+
+
+def remove_broken_locks(path: Path) -> None:
+    """Remove DVC's list of locks where it is half a file, as a DVC leaves it that was killed while writing it.
+
+    Under DVC's guard of the list, which a living writer holds. Does nothing where the guard cannot be had.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.lock import make_lock
+    from dvc.repo import Repo
+    from dvc.rwlock import RWLOCK_LOCK
+
+    with suppress(DvcException, OSError), Repo() as repo:
+        hardlink = repo.config["core"].get("hardlink_lock", False)
+        with make_lock(os.path.join(repo.tmp_dir, RWLOCK_LOCK), tmp_dir=repo.tmp_dir, hardlink_lock=hardlink):
+            try:
+                json.loads(path.read_bytes())
+            except ValueError:
+                path.unlink()
 
 
 def other_books(dvc_yaml: Path) -> dict[str, str]:

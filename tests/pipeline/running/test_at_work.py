@@ -96,6 +96,23 @@ def test_a_killed_process_that_nobody_has_asked_about_holds_nothing(folder: Path
             assert not any(json.loads(places.LOCKS.read_text()).values())
 
 
+@pytest.mark.parametrize("left", ["", '{"write": {"/a"', '{"write": {}, "read": {}'])
+def test_half_a_list_of_locks_that_a_killed_process_left_is_removed(folder: Path, left: str) -> None:
+    """DVC truncates its list and writes it anew; killed in between, it refuses ever after."""
+    places.LOCKS.write_text(left)
+    with pytest.raises(subprocess.CalledProcessError):  # DVC alone; else remove_broken_locks can go
+        dvc(folder, "repro", "-q", "left")
+    places.forget_the_dead()
+    assert not places.LOCKS.exists()
+    dvc(folder, "repro", "-q", "left")
+
+
+def test_half_a_list_stays_while_another_command_is_at_work(first: subprocess.Popen[bytes]) -> None:
+    places.LOCKS.write_text("")
+    places.forget_the_dead()
+    assert places.LOCKS.read_text() == ""
+
+
 def test_an_id_that_another_program_has_now_holds_nothing(folder: Path) -> None:
     """In a container that was started again the same ids come again."""
     with subprocess.Popen(["sleep", "600"]) as other:
