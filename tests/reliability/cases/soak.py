@@ -196,8 +196,8 @@ CASES = {
         seconds=1800,
     ),
     "toy": Case(
-        f"The toy book, with {EPOCHS} epochs a training, {SEEDS} times in a row in one project, each time under another "
-        "seed: nothing stays behind",
+        f"The toy book, with {EPOCHS} epochs a training, {SEEDS} times in a row in one project, each time under "
+        "another seed: nothing stays behind",
         toy,
         quick=0,
         long=1,
