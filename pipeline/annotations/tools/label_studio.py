@@ -168,7 +168,7 @@ _Made = Callable[..., Shape]
 
 def _placed(points: Floats, size: _Size) -> Floats:
     """Percents as pixels, or as shares where the size is not known."""
-    return points / PERCENT * (np.array([size[1], size[0]]) if size else 1.0)
+    return points / PERCENT * (np.array([size[1], size[0]], np.float64) if size else 1.0)
 
 
 def _shape(kind: str, outline: Floats, size: _Size, **more: Any) -> _Made:

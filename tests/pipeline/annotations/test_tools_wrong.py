@@ -103,6 +103,16 @@ def test_results_of_label_studio_in_another_place(tmp_path: Path, given: dict[st
     assert "expected a list of results as `result` of an annotation, found" in refused(tmp_path / "a.json", ("q0",))
 
 
+def test_a_width_of_label_studio_that_no_image_has_is_refused(tmp_path: Path) -> None:
+    """Larger than 64 bits, it made an array of objects, which numpy does not round."""
+    value = {"x": 10.5, "y": 12, "width": 31, "height": 34, "rotation": 0, "rectanglelabels": ["cat"]}
+    box = {"type": "rectanglelabels", "original_width": 2.0**64, "original_height": 64, "value": value}
+    (tmp_path / "a.json").write_text(
+        json.dumps([{"data": {"image": "q0.png"}, "annotations": [{"id": 1, "result": [box]}]}])
+    )
+    assert "18446744073709551616" in refused(tmp_path / "a.json", ("q0",))
+
+
 JSON_FORMS = ("labelme", "label_studio", "label_studio_min", "via", "via3", "coco", "datumaro", "supervisely", "darwin")
 VALUES = some.sampled_from([None, True, -1, 0, 7, 1e300, 10**400, float("nan"), "", "x", "cat", [], [[]], {}, {"x": 1}])
 

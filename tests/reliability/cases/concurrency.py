@@ -157,14 +157,14 @@ CASES = {
         "has to wait, and one more command completes",
         one_project,
         quick=1,
-        long=20,
+        long=40,
     ),
     "one_cache": Case(
         "Two clones run on one DVC cache, and one of them collects garbage: both complete, and the cache holds what it "
         "says",
         one_cache,
         quick=0,
-        long=8,
+        long=20,
     ),
     "one_store": Case(
         "Three stages record in one new MLflow store at once: every run is there, finished, and the group may write on",

@@ -172,7 +172,7 @@ CASES = {
         partial(trial, command, dask), quick=0, long=long, seconds=4 * LONGEST, before=_reference,
     )
     for name, command, where, dask, long in (
-        ("dvc", "run", "", False, 20), ("flow", "flow", "", False, 8),
+        ("dvc", "run", "", False, 20), ("flow", "flow", "", False, 20),
         ("dask", "run", "with chunks on Dask ", True, 12),
     )
 }  # fmt: skip
