@@ -76,9 +76,7 @@ def _row(runs: Sequence[Record], step: str, sizes: Sequence[int]) -> list[str]:
         step,
         *("" if value is None else f"`{value:.{places}f}`" for value in cpu.values()),
         *("" if value is None else f"{value:.0f}" for value in memory.values()),
-        *(f"`{gap:.3f}`" for gap in gaps),
-        *[""] * (len(sizes) - 1 - len(gaps)),
-        f"`{gaps[-1] / gaps[0]:.2f}`" if len(gaps) > 1 else "",
+        *_gap_cells(gaps, sizes),
     ]
 
 
@@ -91,10 +89,15 @@ def _gaps(runs: Sequence[Record], step: str) -> list[float]:
 
 
 def _all_steps(runs: Sequence[Record], steps: Sequence[str], sizes: Sequence[int]) -> list[str]:
-    of_steps = [gaps for step in steps if (gaps := _gaps(runs, step))]
+    of_steps = [gaps for step in steps if len(gaps := _gaps(runs, step)) == len(sizes) - 1]  # measured at each size
     gaps = [sum(each) for each in zip(*of_steps, strict=True)]
-    ratio = f"`{gaps[-1] / gaps[0]:.2f}`" if len(gaps) > 1 else ""
-    return ["all steps", *[""] * (2 * len(sizes)), *(f"`{gap:.3f}`" for gap in gaps), ratio]
+    return ["all steps", *[""] * (2 * len(sizes)), *_gap_cells(gaps, sizes)]
+
+
+def _gap_cells(gaps: Sequence[float], sizes: Sequence[int]) -> list[str]:
+    """A cell for each larger size, and the last gap beside the first."""
+    cells = [*(f"`{gap:.3f}`" for gap in gaps), *[""] * (len(sizes) - 1 - len(gaps))]
+    return [*cells, f"`{gaps[-1] / gaps[0]:.2f}`" if len(gaps) > 1 else ""]
 
 
 def _report(runs: Sequence[Record], images: int) -> Iterator[str]:
