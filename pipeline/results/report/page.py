@@ -17,7 +17,7 @@ from pipeline.results.report.plots import book_plots, plotly_js
 from pipeline.results.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.results.report.state import book_state
-from pipeline.results.tables.results import book_table, box_table, seed_tables
+from pipeline.results.tables.results import book_table, box_table, label_prices, seed_tables
 from pipeline.results.tables.text import NONE, TextTable
 from pipeline.storage.whole import whole_folder
 
@@ -45,7 +45,8 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
     """
     problems: list[str] = []
     columns = find_columns(book, problems)
-    plots, (seeds, differences) = book_plots(book, problems), seed_tables(book)
+    plots = book_plots(book, problems, label_prices(book))
+    seeds, differences = seed_tables(book)
     tables = {"results": book_table(book), "boxes": box_table(book), "seeds": seeds, "differences": differences}
     if not (columns or any(table.cells for table in tables.values()) or any(plots.values())):
         raise DataError(

@@ -14,6 +14,7 @@ from models.errors import DataError
 from pipeline.book.artifacts import artifact
 from pipeline.book.params import Book
 from pipeline.results.report.sources import noting
+from pipeline.results.tables.bought import Bought, frontier
 from pipeline.results.tables.evaluations import read_evaluations
 
 Plain = dict[str, Any]
@@ -31,11 +32,17 @@ def plotly_js() -> str:
     return str(get_plotlyjs())
 
 
-def book_plots(book: Book, problems: list[str]) -> Plain:
+def book_plots(book: Book, problems: list[str], prices: Sequence[Bought] = ()) -> Plain:
     """Every figure of a book that can be drawn; files that cannot be read are noted in ``problems``.
 
+    Args:
+        book: the recipe book.
+        problems: grows.
+        prices: rows with the minutes of their labels, the cheapest first.
+
     Returns:
-        ``bars``, ``sweep`` and ``boxes``: a figure or None; ``training`` and ``confusion``: {title, figure} of each.
+        ``bars``, ``labels``, ``sweep`` and ``boxes``: a figure or None; ``training`` and ``confusion``: {title,
+        figure} of each.
     """
     titles = {
         row.name: f"{row.name} ({row.metrics['split']})"
@@ -51,6 +58,7 @@ def book_plots(book: Book, problems: list[str]) -> Plain:
     )
     return {
         "bars": _draw(lambda: class_bars({titles[name]: lines for name, lines in classes.items()}), classes),
+        "labels": price_points(prices),
         "sweep": _draw(lambda: sweep_lines(sweeps), sweeps),
         "boxes": _draw(lambda: box_lines(boxes), boxes),
         "training": [
@@ -83,6 +91,55 @@ def _bar(title: str, lines: Lines, standing: bool) -> Plain:
     value = "y" if standing else "x"
     hover = f"%{{{'x' if standing else 'y'}}}: %{{{value}:.1f}}<extra>{_text(title)}</extra>"
     return {"type": "bar", "name": _text(title), "hovertemplate": hover} | where
+
+
+def price_points(rows: Sequence[Bought]) -> Plain | None:
+    """mIoU against the minutes that the labels take, and a line through what no cheaper row beats.
+
+    None unless the rows have two prices at least. Minutes are on a log scale: outlines cost tens of times as much as
+    tags.
+    """
+    if len({row.minutes for row in rows}) < 2:
+        return None
+    best = frontier(rows)
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [round(row.minutes, 2) for row in best],
+        "y": [round(row.miou, 2) for row in best],
+        "line": {"width": 1, "dash": "dot"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    traces: list[Plain] = [line]
+    by_kinds: dict[str, list[Bought]] = {}
+    for row in rows:
+        by_kinds.setdefault(" + ".join(row.kinds), []).append(row)
+    for kinds, group in by_kinds.items():
+        hover = [
+            f"{_text(row.label)}<br>{row.minutes:.0f} minutes: {row.miou:.1f}"
+            + (f" ± {row.std:.1f} ({row.seeds} seeds)" if row.std is not None else "")
+            for row in group
+        ]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": _text(kinds),
+                "x": [round(row.minutes, 2) for row in group],
+                "y": [round(row.miou, 2) for row in group],
+                "error_y": {"type": "data", "array": [round(row.std or 0.0, 2) for row in group], "thickness": 1},
+                "marker": {"size": 10},
+                "text": hover,
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    axes = {
+        "xaxis": {"title": {"text": "minutes of a person"}, "type": "log", "dtick": "D2", "automargin": True},
+        "yaxis": {"title": {"text": "mIoU (%)"}, "automargin": True},
+    }
+    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 360}
+    return _figure(traces, layout | axes)
 
 
 def sweep_lines(evaluations: dict[str, Lines]) -> Plain:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.results.tables.bought import Bought, bought
 from pipeline.results.tables.freshness import Record
 from pipeline.results.tables.localisations import localisations
 from pipeline.results.tables.paper import paper_table
@@ -36,6 +37,11 @@ def seed_tables(book: Book) -> tuple[TextTable, TextTable]:
     """Of a checked book: rows over several seeds of which something has been made, and what it compares of those."""
     table = paper_table(book, runs={})
     return repeat_table(table), comparison_table(table)
+
+
+def label_prices(book: Book) -> tuple[Bought, ...]:
+    """Final numbers of a checked book by what their labels cost, the cheapest first."""
+    return bought(paper_table(book, runs={}, compare=False))
 
 
 def box_table(book: Book) -> TextTable:

@@ -90,6 +90,7 @@ function startTraining() {
   };
   scale?.addEventListener("change", show);
   if (scale) show();
+  draw(find("#label-prices"), report.plots.labels);
   draw(find("#sweep"), report.plots.sweep);
   draw(find("#box-curve"), report.plots.boxes);
 }
