@@ -31,7 +31,7 @@ left out. Use it beside an editor; `python -m pipeline check` reports whatever a
 closest valid name. How a book is put together is in [Recipe books](../books.md).
 
 A book has the sections `book`, `table` and one for each verb. Every verb must be there, if only as `{}`, but for
-`import_proposals`, `align_cams`, `overlay_labels` and `classify_proposals`. The keys below
+`import_proposals`, `align_cams`, `merge_cams`, `overlay_labels` and `classify_proposals`. The keys below
 a verb are names of your choice (lower case, digits, underscores): each is one stage. Entries refer to each other by
 these names.
 """

@@ -10,7 +10,7 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
     "supervision": ("annotate", "import_annotations", "make_pseudo_masks", "overlay_labels"),
     "checkpoints": ("import_weights", "train"),
     "proposals": ("import_proposals",),
-    "cams": ("export_cams", "refine_cams", "propagate_cams", "align_cams"),
+    "cams": ("export_cams", "refine_cams", "propagate_cams", "align_cams", "merge_cams"),
     "masks": ("predict_masks", "classify_proposals"),
     "evaluations": ("evaluate",),
     "localisations": ("evaluate_boxes",),
@@ -30,6 +30,7 @@ SECTIONS: tuple[str, ...] = (
     "refine_cams",
     "propagate_cams",
     "align_cams",
+    "merge_cams",
     "make_pseudo_masks",
     "overlay_labels",
     "predict_masks",
@@ -39,7 +40,7 @@ SECTIONS: tuple[str, ...] = (
 )
 """The verbs in the order in which a params.yaml has their sections."""
 
-OPTIONAL = ("import_proposals", "align_cams", "overlay_labels", "classify_proposals")
+OPTIONAL = ("import_proposals", "align_cams", "merge_cams", "overlay_labels", "classify_proposals")
 """Sections that a params.yaml need not have: dvc.yaml has empty ones, which those of the book are merged into."""
 
 SCORED = ("evaluate", "evaluate_boxes")

@@ -198,7 +198,7 @@ def _mixture_problems(where: str, options: Any) -> Iterator[str]:
 
 def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
     """Supervision, CAMs and proposals must come from the data set that the entry names."""
-    for key in ("supervision", "over", "cams", "proposals"):
+    for key in ("supervision", "over", "cams", "other", "proposals"):
         value = getattr(entry, key, None)
         made = book.producer(REFERENCES[key], value) if value else None
         if made and made[1].data != entry.data:

@@ -11,7 +11,7 @@ from pipeline.book.published import COLUMNS, Column, published
 
 WANTED: dict[Column, tuple[str, ...]] = {
     "cam": ("export_cams",),
-    "refined": ("refine_cams", "propagate_cams", "align_cams", "make_pseudo_masks"),
+    "refined": ("refine_cams", "propagate_cams", "align_cams", "merge_cams", "make_pseudo_masks"),
     "pseudo_masks": ("annotate", "import_annotations", "make_pseudo_masks", "overlay_labels"),
     "val": ("predict_masks", "classify_proposals"),
     "val_crf": ("predict_masks",),

@@ -175,7 +175,8 @@ class RefineCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is refined: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    """What is refined: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams``, ``align_cams`` or
+    ``merge_cams``."""
     refiner: str
     """A name of a refiner."""
     dtype: Literal["float16", "uint8"] = "float16"
@@ -188,7 +189,8 @@ class PropagateCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What spreads: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    """What spreads: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams``, ``align_cams`` or
+    ``merge_cams``."""
     checkpoint: Name
     """A trained method that links pixels (affinity_net, boundary_net, spml), or an official one; with
     ``spread: transport`` any with a backbone.
@@ -209,7 +211,8 @@ class AlignCamsEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is aligned: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    """What is aligned: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams``, ``align_cams`` or
+    ``merge_cams``."""
     proposals: Name
     """The masks whose outlines it takes: an entry of ``import_proposals``."""
     aligner: str
@@ -220,11 +223,25 @@ class AlignCamsEntry(Entry):
     """Of the aligner."""
 
 
+class MergeCamsEntry(Entry):
+    data: Name
+    """The data set: an entry of ``prepare``."""
+    cams: Name
+    """The first of two: an entry of ``export_cams``, ``refine_cams``, ``propagate_cams``, ``align_cams`` or
+    ``merge_cams``. Its images, grid and instances are kept."""
+    other: Name
+    """The second, which has at least the images of the first, with the same classes."""
+    dtype: Literal["float16", "uint8"] = "float16"
+    """As in ``export_cams``."""
+    options: Options = {}
+    """The share of the second in the mean."""
+
+
 class MakePseudoMasksEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """Entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    """Entry of ``export_cams``, ``refine_cams``, ``propagate_cams``, ``align_cams`` or ``merge_cams``."""
     rule: str
     """How the background is decided: a name of a rule."""
     options: Options = {}
@@ -285,7 +302,8 @@ class EvaluateBoxesEntry(Entry):
     data: Name
     """The data set: an entry of ``prepare``."""
     cams: Name
-    """What is judged: entry of ``export_cams``, ``refine_cams``, ``propagate_cams`` or ``align_cams``."""
+    """What is judged: entry of ``export_cams``, ``refine_cams``, ``propagate_cams``, ``align_cams`` or
+    ``merge_cams``."""
     checkpoint: Name
     """The network that ranks the classes of an image."""
     options: Options = {}

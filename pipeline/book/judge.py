@@ -19,6 +19,7 @@ COLUMN: dict[str, str] = {
     "refine_cams": "refined",
     "propagate_cams": "refined",
     "align_cams": "refined",
+    "merge_cams": "refined",
     "make_pseudo_masks": "pseudo_masks",
     "overlay_labels": "pseudo_masks",
     "predict_masks": "val",

@@ -17,6 +17,7 @@ REFERENCES = {
     "init": "checkpoints",
     "checkpoint": "checkpoints",
     "cams": "cams",
+    "other": "cams",
     "proposals": "proposals",
 }
 """Keys whose value names an artefact that another entry makes."""

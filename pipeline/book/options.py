@@ -48,6 +48,7 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("refine_cams", "options"): "refiner",
     ("propagate_cams", "options"): "spread",
     ("align_cams", "options"): "aligner",
+    ("merge_cams", "options"): "stages.merge_cams:merge_cams",
     ("import_proposals", "options"): "proposer",
     ("make_pseudo_masks", "options"): "rule",
     ("predict_masks", "options"): "stages.predict_masks:predict_masks",

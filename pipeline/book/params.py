@@ -29,6 +29,7 @@ from pipeline.book.entries import (
     ImportProposalsEntry,
     ImportWeightsEntry,
     MakePseudoMasksEntry,
+    MergeCamsEntry,
     Name,
     OverlayLabelsEntry,
     PredictMasksEntry,
@@ -72,6 +73,7 @@ class Book(BaseModel):
     refine_cams: dict[Name, RefineCamsEntry]
     propagate_cams: dict[Name, PropagateCamsEntry]
     align_cams: dict[Name, AlignCamsEntry] = {}
+    merge_cams: dict[Name, MergeCamsEntry] = {}
     make_pseudo_masks: dict[Name, MakePseudoMasksEntry]
     overlay_labels: dict[Name, OverlayLabelsEntry] = {}
     predict_masks: dict[Name, PredictMasksEntry]

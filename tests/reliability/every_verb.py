@@ -31,6 +31,7 @@ ENTRIES = {
     "refine_cams": "cam_crf",
     "propagate_cams": "walk",
     "align_cams": "vote",
+    "merge_cams": "both",
     "make_pseudo_masks": "cam_crf",
     "overlay_labels": "clicked",
     "predict_masks": "full",
@@ -69,6 +70,7 @@ def more_verbs() -> dict[str, Any]:
         "import_annotations": {"points": points},
         "import_proposals": {"regions": regions},
         "align_cams": {"vote": on_regions | {"cams": "cam", "aligner": "region_vote"}},
+        "merge_cams": {"both": {"data": "toy", "cams": "cam", "other": "vote"}},
         "classify_proposals": {"bank": on_regions | bank},
         "overlay_labels": {"clicked": {"data": "toy", "supervision": "cam_crf", "over": "points"}},
     }

@@ -72,6 +72,8 @@ def component(book: Book, verb: str, entry: Any) -> str:
         return f"{COMPONENTS[verb]} {getattr(entry, COMPONENTS[verb])}{add_ons}"
     if verb == "import_weights":
         return f"official {entry.official}" if entry.official else f"architecture {entry.architecture}"
+    if verb == "merge_cams":
+        return f"mean of {entry.cams} and {entry.other}"
     if verb == "overlay_labels":
         return f"{entry.over} over {entry.supervision}"
     if verb == "evaluate":

@@ -110,7 +110,7 @@ def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, A
     refiners = [
         {"refiner": _refiner(book, node), **(_short(effective_options(*_entry(book, node))) or {})}
         for node in main
-        if node[0] in ("refine_cams", "propagate_cams", "align_cams")
+        if node[0] in ("refine_cams", "propagate_cams", "align_cams", "merge_cams")
     ]
     return {
         "labels_at_inference": ", ".join(dict.fromkeys(_labels(book, main))),
@@ -123,9 +123,11 @@ def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, A
 
 
 def _refiner(book: Book, node: tuple[str, str]) -> str:
-    """Name of a refiner or aligner, or of the network by which CAMs spread."""
+    """Name of a refiner or aligner, of the network by which CAMs spread, or of the CAMs that are merged."""
     verb, name = node
     entry = book.entry(verb, name)
+    if verb == "merge_cams":
+        return f"mean with '{entry.other}'"
     if verb != "propagate_cams":
         return str(entry.refiner if verb == "refine_cams" else f"{entry.aligner} of '{entry.proposals}'")
     method = book.train[entry.checkpoint].method if entry.checkpoint in book.train else entry.checkpoint

@@ -1,0 +1,71 @@
+"""The mean of two CAMs as a stage of a book that may lack the section."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.errors import ConfigurationError, DataError
+from pipeline.binders import merge_cams
+from pipeline.binders.common import header
+from pipeline.book.artifacts import artifact
+from pipeline.book.check import check
+from pipeline.book.lineage import ancestors
+from pipeline.book.params import Book
+from pipeline.datasets.catalogue import Catalogue
+from pipeline.storage.stores import CamStore
+from pipeline.tracking.log import Log
+from tests.helpers import made_book
+
+ENTRY = {"data": "made", "cams": "cam", "other": "more"}
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
+    monkeypatch.chdir(tmp_path)
+    return made_book.make(book(), truth=False, stages=("cams/cam",))
+
+
+def book(**entry: Any) -> Book:
+    refined = {"data": "made", "cams": "cam", "refiner": "dense_crf"}
+    return made_book.book(refine_cams={"more": refined}, merge_cams={"both": {**ENTRY, **entry}})
+
+
+def brighter(catalogue: Catalogue, ids: tuple[str, ...]) -> None:
+    """CAMs that are 1 everywhere, of ``ids`` alone, which are the first."""
+    work = book().book.work
+    cams = CamStore(artifact(work, "cams", "cam"))
+    writer = CamStore.create(artifact(work, "cams", "more"), header(catalogue, ids), cams.keys[: len(ids)])
+    writer.write(0, [replace(cam, scores=np.ones_like(cam.scores)) for _, cam in cams.items(ids)])
+    writer.finish()
+
+
+@pytest.mark.parametrize("weight", [0.5, 0.25])
+def test_every_image_gets_the_mean(catalogue: Catalogue, weight: float) -> None:
+    brighter(catalogue, catalogue.ids("train"))
+    merge_cams.run(book(options={"weight": weight}), "both", Log())
+    before, after = (CamStore(artifact("work/made", "cams", name)) for name in ("cam", "both"))
+    assert after.ids == before.ids
+    for id, cam in after:
+        np.testing.assert_allclose(cam.scores, (1 - weight) * before[id].scores + weight, atol=1e-3)
+
+
+def test_an_image_that_the_second_lacks_is_named(catalogue: Catalogue) -> None:
+    brighter(catalogue, catalogue.ids("train")[:2])
+    with pytest.raises(DataError, match="t2"):
+        merge_cams.run(book(), "both", Log())
+
+
+def test_check_resolves_both_names_and_the_weight() -> None:
+    assert ("refine_cams", "more") in ancestors(book(), "merge_cams", "both")
+    for entry, problem in (
+        ({"other": "moore"}, r"merge_cams\.both\.other: nothing makes cams 'moore'"),
+        ({"options": {"weight": 1.5}}, r"merge_cams\.both\.options.*weight"),
+        ({"options": {"wait": 0.5}}, r"merge_cams\.both\.options.*weight"),
+    ):
+        with pytest.raises(ConfigurationError, match=problem):
+            check(book(**entry))
