@@ -135,7 +135,7 @@ def price_points(rows: Sequence[Bought]) -> Plain | None:
             }
         )
     axes = {
-        "xaxis": {"title": {"text": "minutes of a person"}, "type": "log", "dtick": "D2", "automargin": True},
+        "xaxis": {"title": {"text": "minutes of a person"}, "type": "log", "tickvals": _ROUND, "automargin": True},
         "yaxis": {"title": {"text": "mIoU (%)"}, "automargin": True},
     }
     layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 360}
@@ -238,6 +238,8 @@ def confusion_map(lines: Lines) -> Plain:
     return _figure([trace], layout)
 
 
+_ROUND = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+"""Ticks of a log scale that are written out: plotly's own leave the power of ten to the reader."""
 _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"}
 _TOP = {"y": 1, "yanchor": "top"}
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
