@@ -23,6 +23,8 @@ BLOCK = re.compile(r"(<!-- results: (\w+) (\w+) -->\n)(.*?)(<!-- end -->)", re.D
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 DECIMAL = re.compile(r"(?<![\d.])\d+\.\d+(?![\d.]| [kMG]B\b)")
 """A number with a fraction: neither a version (2.13.0) nor the size of something to install."""
+BEST = 3
+"""Recipes of a book in the table of all books."""
 TYPED = ("lab", "methods", "reference")
 """Folders of docs/ whose tables may have typed numbers: notes of one day, published constants, defaults of options."""
 
@@ -156,18 +158,19 @@ def boxes(content: Content) -> str:
 
 
 def label_costs(content: Content) -> str:
-    """Final numbers of recipes by what their labels cost, in minutes of a person: the cheapest first."""
+    """What recipes learn from and predict by what their labels cost, in minutes of a person: the cheapest first."""
     lines = []
     for row in content["recipes"]:
-        last = next((key for key in ("val_crf", "val") if key in row["miou"]), None)
+        last = next((key for key in ("val_crf", "val", "pseudo_masks") if key in row["miou"]), None)
         cost = last and content["evaluations"][row["evaluations"][last]]["provenance"].get("label_cost")
         if cost:
-            lines.append((cost["minutes"], row["label"], cost, row["miou"][last]))
+            predicted = row["miou"][last] if last != "pseudo_masks" else None
+            lines.append((cost["minutes"], row["label"], cost, row["miou"].get("pseudo_masks"), predicted))
     rows = [
-        [label, ", ".join(cost["kinds"]), str(cost["images"]), f"{minutes:.0f}", _score(miou)]
-        for minutes, label, cost, miou in sorted(lines, key=lambda line: line[:2])
+        [label, ", ".join(cost["kinds"]), str(cost["images"]), f"{minutes:.0f}", _score(learned), _score(predicted)]
+        for minutes, label, cost, learned, predicted in sorted(lines, key=lambda line: line[:2])
     ]
-    return _table(["recipe", "labels", "images", "minutes of a person", "mIoU"], rows, words=2)
+    return _table(["recipe", "labels", "images", "minutes of a person", "pseudo-masks", "prediction"], rows, words=2)
 
 
 def made(content: Content) -> str:
@@ -211,17 +214,24 @@ VIEWS: dict[str, Callable[[Content], str]] = {
 
 
 def all_recipes(results: Mapping[str, Content]) -> str:
-    """The recipes of all books in one table."""
+    """The recipes of all books that predict best, in one table: at most :data:`BEST` of each."""
     lines = [
         (name, cells[0], dict(zip(heads, cells[1:], strict=True)))
         for name, content in results.items()
-        for heads, rows in [_recipe_rows(content)]
+        for heads, rows in [_recipe_rows({**content, "recipes": _best(content)})]
         for cells in rows
     ]
     order = [*next(iter(results.values()))["columns"].values(), "boundary F", "% of full"]
     heads = [head for head in order if any(head in cells for _, _, cells in lines)]
     rows = [[f"`{name}`", label, *(cells.get(head, "") for head in heads)] for name, label, cells in lines]
     return _table(["book", "recipe", *heads], rows, words=2)
+
+
+def _best(content: Content) -> list[Content]:
+    """The recipes with the highest predictions, in the order of the book."""
+    rows = [row for row in content["recipes"] if {"val", "val_crf"} & set(row["miou"]) and not _is_seed(row, content)]
+    best = sorted(rows, key=lambda row: max(row["miou"].get(key, 0.0) for key in ("val", "val_crf")))[-BEST:]
+    return [row for row in rows if row in best]
 
 
 def all_books(results: Mapping[str, Content]) -> str:
