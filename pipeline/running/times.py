@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+import psutil
+
 from pipeline.book.lineage import ancestors
 from pipeline.book.params import Book
 from pipeline.book.yaml_text import parse_yaml
@@ -97,6 +99,14 @@ def _known(book: Book) -> dict[str, float]:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of its children that have ended."""
+    """Of this process, and of all below it: those that have ended, and those at work.
+
+    The workers of a stage are children of a server that forks them and lives on, so a parent's count of its children
+    that have ended has none of their work.
+    """
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    total = sum(each.ru_utime + each.ru_stime for each in used)
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ended just now, and counts where it was waited for
+            total += sum(process.cpu_times()[:4])  # its own, and those of its children that have ended
+    return total

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from multiprocessing import get_context
 from pathlib import Path
+from time import process_time
 
 import pytest
 import yaml
@@ -36,6 +38,20 @@ def test_what_a_stage_took_is_shown_next_time(book: Book) -> None:
     Path("work/toy/times/train@classifier.json").write_text('{"seconds": 240, "cpu_seconds": 400}')
     assert str(expected(book, "train@classifier", 2)) == "about 4 min, as last time"
     assert expected(book, "train@segmenter", 2) is None
+
+
+def burn() -> None:
+    """Half a second of CPU time."""
+    while process_time() < 0.5:
+        pass
+
+
+def test_workers_of_a_server_that_lives_on_count(book: Book) -> None:
+    with measured(book, "train@classifier"):
+        worker = get_context("forkserver").Process(target=burn)
+        worker.start()
+        worker.join()
+    assert json.loads(Path("work/toy/times/train@classifier.json").read_text())["cpu_seconds"] >= 0.5
 
 
 def test_a_stage_that_fails_keeps_the_time_before(book: Book) -> None:
