@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from models.errors import DataError
 from models.structures import Cam
 from pipeline.binders.common import Log, Workspace, header, write_shards
 from pipeline.book.params import Book
+from pipeline.problems.notices import first_of
 from pipeline.storage.stores import CamStore
 from stages.merge_cams import merge_cams
 
@@ -35,6 +37,13 @@ def run(book: Book, name: str, log: Log) -> None:
     cams, other = _stores(here)
     cams.require((), f"merge_cams.{name}", catalogue.digest)
     other.require(cams.ids, f"merge_cams.{name}", catalogue.digest)
+    keys = dict(zip(other.ids, other.keys, strict=True))
+    if differ := [id for id, classes in zip(cams.ids, cams.keys, strict=True) if keys[id] != classes]:
+        raise DataError(
+            f"merge_cams.{name}: expected maps of the same classes, found {len(differ)} of {len(cams)} images for "
+            f"which '{entry.cams}' and '{entry.other}' have maps of different ones: {first_of(differ)}. "
+            "Remedy: export both with the same `supervision:`."
+        )
     writer = CamStore.create(
         here.path("cams", name),
         header(catalogue, cams.ids),

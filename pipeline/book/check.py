@@ -203,6 +203,8 @@ def _split_problems(book: Book, where: str, entry: Any) -> Iterator[str]:
         made = book.producer(REFERENCES[key], value) if value else None
         if made and made[1].data != entry.data:
             yield f"{where}.{key}: '{value}' belongs to data '{made[1].data}', not to '{entry.data}'."
+    if (other := getattr(entry, "other", None)) and other == entry.cams:
+        yield f"{where}.other: expected CAMs beside '{other}', found the same: their mean would be '{other}' itself."
 
 
 def _duplicates(book: Book) -> Iterator[str]:

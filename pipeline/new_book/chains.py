@@ -62,6 +62,24 @@ class Chain:
                     f"{self.book.train[name].seed} itself: expected other ones with --seeds."
                 )
 
+    def require_several_networks(self) -> None:
+        """No target stands on two trainings that differ by their seeds alone: both would be the same network.
+
+        Raises:
+            ConfigurationError: one does, such as on those whose CAMs are merged.
+        """
+        for target in self.targets:
+            seen: dict[str, str] = {}
+            for verb, name in ancestors(self.book, *target):
+                if verb != "train" or (verb, name) not in self.nodes:
+                    continue
+                same = repr(self.book.train[name].model_copy(update={"seed": 0}))
+                if (first := seen.setdefault(same, name)) != name:
+                    raise ConfigurationError(
+                        f"train.{first} and train.{name} differ by their seeds alone, and would be the same network "
+                        "under one new seed. Remedy: begin after them with --from, or write a block with other seeds."
+                    )
+
     def inputs(self, node: Node) -> dict[str, Node]:
         """Key of an entry -> what it names there, as far as that varies."""
         return {key: below for key, below in entry_inputs(self.book, *node).items() if below in self.nodes}

@@ -54,12 +54,14 @@ def repeat(book: str, targets: Sequence[str], seeds: Sequence[int], first: Seque
         first: ``train@NAME`` from which on trainings get another seed; none for all that the targets stand on.
 
     Raises:
-        ConfigurationError: unknown targets, no training above them, a training that has one of the seeds, another entry
-            with a new name, or sections of the file that cannot be added to line by line. Nothing is written then.
+        ConfigurationError: unknown targets, no training above them, a training that has one of the seeds, two trainings
+            that differ by their seeds alone, another entry with a new name, or sections of the file that cannot be
+            added to line by line. Nothing is written then.
     """
     check_agreement(book)
     chain = Chain.of(load_book(book), Path(book) / FLAT, targets, first)
     chain.require_other_seeds(seeds)
+    chain.require_several_networks()
     expansion = expansion_of(book)
     if expansion is None:
         return _add_entries(chain, seeds)

@@ -17,7 +17,7 @@ COLUMN_OF = {
     "refine_cams": "refined CAM",
     "propagate_cams": "refined CAM",
     "align_cams": "refined CAM",
-    "merge_cams": "refined CAM",
+    "merge_cams": "merged CAM",
     "annotate": "supervision",
     "import_annotations": "supervision",
     "make_pseudo_masks": "pseudo-mask",

@@ -134,8 +134,12 @@ def price_points(rows: Sequence[Bought]) -> Plain | None:
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
+    prices = sorted({row.minutes for row in rows})
+    ticks = [tick for tick in _ROUND if prices[0] <= tick <= prices[-1]]
+    if len(ticks) < 2:  # all within one step
+        ticks = [round(price, 1) for price in (prices[0], prices[-1])]
     axes = {
-        "xaxis": {"title": {"text": "minutes of a person"}, "type": "log", "tickvals": _ROUND, "automargin": True},
+        "xaxis": {"title": {"text": "minutes of a person"}, "type": "log", "tickvals": ticks, "automargin": True},
         "yaxis": {"title": {"text": "mIoU (%)"}, "automargin": True},
     }
     layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 360}

@@ -18,7 +18,7 @@ from pipeline.pictures.gallery import COLUMN_OF, STORES
 from pipeline.results.tables.evaluations import read_evaluations
 
 ORDER = (
-    "export_cams", "refine_cams", "propagate_cams", "align_cams", "merge_cams", "make_pseudo_masks",
+    "export_cams", "merge_cams", "refine_cams", "propagate_cams", "align_cams", "make_pseudo_masks",
     "overlay_labels", "predict_masks", "classify_proposals",
 )  # fmt: skip
 """Verbs that fill a column, in the order of the columns; full supervision is the ground truth again."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import TypeAlias
 
 from pipeline.results.tables.rows import Number, PaperTable
+
+Place: TypeAlias = tuple[str, str]
+"""Data set and split."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,14 @@ class Bought:
 def bought(table: PaperTable) -> tuple[Bought, ...]:
     """Rows over seeds, then recipes that are in none of them, the cheapest first.
 
-    A row counts if its numbers judge predictions: CAMs and pseudo-masks are of images that have labels.
+    A row counts if its numbers judge predictions: CAMs and pseudo-masks are of images that have labels. All are of one
+    data set and split, that of most rows.
     """
-    return tuple(sorted(_rows(table), key=lambda row: (row.minutes, row.miou, row.label)))
+    found = list(_rows(table))
+    images = Counter(place for place, _ in found)
+    most = max(images, key=images.__getitem__, default=None)
+    rows = [row for place, row in found if place == most]
+    return tuple(sorted(rows, key=lambda row: (row.minutes, row.miou, row.label)))
 
 
 def frontier(rows: Sequence[Bought]) -> tuple[Bought, ...]:
@@ -49,7 +59,7 @@ def frontier(rows: Sequence[Bought]) -> tuple[Bought, ...]:
     return tuple(best)
 
 
-def _rows(table: PaperTable) -> Iterator[Bought]:
+def _rows(table: PaperTable) -> Iterator[tuple[Place, Bought]]:
     shown: set[str] = set()
     for row in table.repeats:
         costs = [_minutes(number) for number in row.numbers]
@@ -57,11 +67,15 @@ def _rows(table: PaperTable) -> Iterator[Bought]:
             shown.update(number.evaluation for number in row.numbers)
             spread = row.spread("miou")
             price = mean(minutes for minutes in costs if minutes)
-            yield Bought(row.label, _kinds(row.numbers[0]), price, *spread, len(row.numbers))
+            yield _place(row.numbers[0]), Bought(row.label, _kinds(row.numbers[0]), price, *spread, len(row.numbers))
     for recipe in table.rows:
         last = recipe.last
         if last and last.evaluation not in shown and (minutes := _minutes(last)):
-            yield Bought(recipe.label, _kinds(last), minutes, last.value)
+            yield _place(last), Bought(recipe.label, _kinds(last), minutes, last.value)
+
+
+def _place(number: Number) -> Place:
+    return number.provenance["data"], number.provenance["split"]
 
 
 def _minutes(number: Number) -> float | None:

@@ -132,10 +132,16 @@ def sentence(number: Number) -> str:
         *trained,
         "init " + "; ".join(source["init"]) if source["init"] else "",
         _views(source),
+        *_merges(source),
         "CRF " + _options(source["crf"]) if source["crf"] else "no CRF",
         _options(source["thresholds"]),
     ]  # fmt: skip
     return "; ".join(part for part in parts if part)
+
+
+def _merges(provenance: Mapping[str, Any]) -> list[str]:
+    """CAMs that were averaged: with which, at which weight."""
+    return [f"{each['refiner']}, weight {each['weight']:g}" for each in provenance["refiners"] if "weight" in each]
 
 
 def _views(provenance: Mapping[str, Any]) -> str:

@@ -106,7 +106,7 @@ def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, A
             "thresholds": {},
         }
     main = _cam_chain(book, (verb, made))
-    exported = next((effective_options(*_entry(book, node)) for node in main if node[0] == "export_cams"), {})
+    exported = [effective_options(*_entry(book, node)) for node in main if node[0] == "export_cams"]
     refiners = [
         {"refiner": _refiner(book, node), **(_short(effective_options(*_entry(book, node))) or {})}
         for node in main
@@ -114,8 +114,8 @@ def _inference(book: Book, name: str, nodes: list[Node], metrics: Mapping[str, A
     ]
     return {
         "labels_at_inference": ", ".join(dict.fromkeys(_labels(book, main))),
-        "scales": exported.get("scales"),
-        "flip": exported.get("flip"),
+        "scales": sorted({scale for each in exported for scale in each["scales"]}) if exported else None,
+        "flip": any(each["flip"] for each in exported) if exported else None,
         "crf": next((refiner for refiner in refiners if refiner["refiner"] == "dense_crf"), None),
         "refiners": refiners,
         "thresholds": _thresholds(book, main, metrics),
@@ -135,21 +135,26 @@ def _refiner(book: Book, node: tuple[str, str]) -> str:
 
 
 def _cam_chain(book: Book, node: Node) -> list[Node]:
-    """From an output down to the CAMs it was made from: pseudo-masks, refined CAMs, exported CAMs."""
-    nodes = [node]
-    while cams := getattr(book.entry(*nodes[-1]), "cams", None):
-        made = book.producer("cams", cams)
-        assert made is not None, "check() resolves every name"
-        nodes.append((made[0], cams))
-    return nodes
+    """From an output down to the CAMs it was made from, each once: pseudo-masks, refined CAMs, exported CAMs.
+
+    Where two CAMs were merged, the first of them with all below it comes before the other.
+    """
+    nodes = {node: None}
+    entry = book.entry(*node)
+    for cams in (getattr(entry, "cams", None), getattr(entry, "other", None)):
+        if cams:
+            made = book.producer("cams", cams)
+            assert made is not None, "check() resolves every name"
+            nodes |= dict.fromkeys(_cam_chain(book, (made[0], cams)))
+    return list(nodes)
 
 
 def _labels(book: Book, chain: list[Node]) -> list[str]:
     """The labels of the judged images that the output was made with."""
-    last = book.entry(*chain[-1])
-    supervision = getattr(last, "supervision", None)
-    source = book.producer("supervision", supervision) if supervision else (chain[-1][0], last)
-    return [_kind(source[1])] if source else []
+    ends = [book.entry(*node) for node in chain if not getattr(book.entry(*node), "cams", None)]
+    named = [getattr(end, "supervision", None) for end in ends]
+    sources = [book.producer("supervision", name) if name else ("", end) for end, name in zip(ends, named, strict=True)]
+    return [_kind(source[1]) for source in sources if source]
 
 
 def _thresholds(book: Book, chain: list[Node], metrics: Mapping[str, Any]) -> dict[str, Any]:

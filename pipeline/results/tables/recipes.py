@@ -69,9 +69,11 @@ def test_settings(book: Book, name: str) -> dict[str, Any]:
 
 
 def _fill_cams(book: Book, columns: dict[str, str], of: str) -> None:
-    """Walk from pseudo-masks or refined CAMs down to the exported ones."""
+    """Walk from pseudo-masks or refined CAMs down to the exported ones; those below a mean are no row's alone."""
     kind, _, name = of.partition("/")
-    while (made := book.producer(kind, name)) and "cams" in entry_inputs(book, made[0], name):
+    while (made := book.producer(kind, name)) and "cams" in (below := entry_inputs(book, made[0], name)):
+        if "other" in below:
+            return
         name, kind = made[1].cams, "cams"
         _set(columns, "cam" if name in book.export_cams else "refined", _evaluation_of(book, f"cams/{name}"))
 

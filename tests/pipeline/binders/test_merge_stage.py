@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 from models.errors import ConfigurationError, DataError
+from models.structures import Cam
 from pipeline.binders import merge_cams
 from pipeline.binders.common import header
 from pipeline.book.artifacts import artifact
 from pipeline.book.check import check
+from pipeline.book.entries import EvaluateEntry
+from pipeline.book.head import RecipeRow
 from pipeline.book.lineage import ancestors
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import Catalogue
+from pipeline.results.tables.provenance import _cam_chain
+from pipeline.results.tables.recipes import completed
 from pipeline.storage.stores import CamStore
 from pipeline.tracking.log import Log
 from tests.helpers import made_book
@@ -60,9 +65,37 @@ def test_an_image_that_the_second_lacks_is_named(catalogue: Catalogue) -> None:
         merge_cams.run(book(), "both", Log())
 
 
+def test_maps_of_other_classes_are_counted_before_the_first_is_made(catalogue: Catalogue) -> None:
+    work, ids = book().book.work, catalogue.ids("train")
+    cams = CamStore(artifact(work, "cams", "cam"))
+    other = [(1,) if len(keys) == 2 else keys for keys in cams.keys]
+    writer = CamStore.create(artifact(work, "cams", "more"), header(catalogue, ids), other)
+    made = [
+        Cam(np.array(keys), np.zeros((len(keys), 2, 2), np.float32), cam.size)
+        for keys, (_, cam) in zip(other, cams, strict=True)
+    ]
+    writer.write(0, made)
+    writer.finish()
+    several = sum(len(keys) == 2 for keys in cams.keys)
+    assert several
+    with pytest.raises(DataError, match=rf"merge_cams\.both: .* found {several} of 4 images .* 'cam' and 'more'"):
+        merge_cams.run(book(), "both", Log())
+
+
+def test_provenance_has_both_branches() -> None:
+    given = book()
+    evaluated = given.changed({"evaluate": {"both": EvaluateEntry(data="made", of="cams/both")}})
+    assert _cam_chain(evaluated, ("merge_cams", "both")) == [
+        ("merge_cams", "both"), ("export_cams", "cam"), ("refine_cams", "more")
+    ]  # fmt: skip
+    row = completed(evaluated, RecipeRow(refined="both"))
+    assert (row.refined, row.cam) == ("both", None)
+
+
 def test_check_resolves_both_names_and_the_weight() -> None:
     assert ("refine_cams", "more") in ancestors(book(), "merge_cams", "both")
     for entry, problem in (
+        ({"other": "cam"}, r"merge_cams\.both\.other: expected CAMs beside 'cam', found the same"),
         ({"other": "moore"}, r"merge_cams\.both\.other: nothing makes cams 'moore'"),
         ({"options": {"weight": 1.5}}, r"merge_cams\.both\.options.*weight"),
         ({"options": {"wait": 0.5}}, r"merge_cams\.both\.options.*weight"),

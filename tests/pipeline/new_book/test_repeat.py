@@ -55,6 +55,21 @@ def test_a_recipe_repeats_from_a_training_on() -> None:
     assert load_book(".").train["segmenter_3"].init == "classifier"
 
 
+def test_two_networks_of_one_mean_do_not_become_the_same() -> None:
+    content = yaml.safe_load(FILE.read_text())
+    for section, key in (("train", "classifier"), ("export_cams", "cam")):
+        content[section][f"{key}_two"] = dict(content[section][key])
+    content["train"]["classifier_two"]["seed"] = 9
+    content["export_cams"]["cam_two"]["checkpoint"] = "classifier_two"
+    content["merge_cams"] = {"both": {"data": "toy", "cams": "cam", "other": "cam_two"}}
+    content["evaluate"]["both"] = {"data": "toy", "of": "cams/both"}
+    FILE.write_text(yaml.safe_dump(content, sort_keys=False))
+    text = FILE.read_text()
+    with pytest.raises(ConfigurationError, match=r"train\.classifier and train\.classifier_two differ by their seeds"):
+        repeat(".", ["evaluate@both"], [1])
+    assert FILE.read_text() == text
+
+
 def test_what_is_there_stays_and_rows_that_lack_the_new_ones_are_told() -> None:
     repeat(".", ["evaluate@cam"], [1])
     text = FILE.read_text()

@@ -11,9 +11,9 @@ from pipeline.results.tables.bought import Bought, bought, frontier
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable, Repeats
 
 
-def number(name: str, miou: float, minutes: float | None, of: str = "masks/x") -> Number:
+def number(name: str, miou: float, minutes: float | None, of: str = "masks/x", split: str = "val") -> Number:
     cost = minutes and {"kinds": ["tags"], "images": 3, "minutes": minutes}
-    return Number(name, {"miou": miou}, (), {"of": of, "label_cost": cost or None})
+    return Number(name, {"miou": miou}, (), {"of": of, "data": "d", "split": split, "label_cost": cost or None})
 
 
 def table(rows: dict[str, Number], *repeats: Repeats) -> PaperTable:
@@ -38,6 +38,11 @@ def test_rows_of_unknown_cost_are_left_out() -> None:
     assert bought(table({"row": free}, Repeats("r", "R", (number("one", 50, 10), free), 2))) == ()
 
 
+def test_rows_of_another_split_are_left_out() -> None:
+    rows = {"a": number("a", 50, 10), "train": number("t", 80, 5, split="train"), "b": number("b", 60, 90)}
+    assert [row.label for row in bought(table(rows))] == ["a", "b"]
+
+
 def test_the_frontier_is_what_no_cheaper_row_beats() -> None:
     rows = tuple(
         Bought(f"{minutes}", (), minutes, miou) for minutes, miou in ((1, 40), (1, 45), (2, 44), (5, 50), (9, 50))
@@ -48,6 +53,14 @@ def test_the_frontier_is_what_no_cheaper_row_beats() -> None:
 def test_one_price_is_no_plot() -> None:
     assert price_points((Bought("a", ("tags",), 10, 40), Bought("b", ("tags",), 10, 50))) is None
     assert price_points(()) is None
+
+
+@pytest.mark.parametrize(
+    ("prices", "ticks"), [((3527.2, 3897), [3527.2, 3897]), ((47, 1588), [50, 100, 200, 500, 1000])]
+)
+def test_the_axis_has_two_numbers_at_least(prices: tuple[float, float], ticks: list[float]) -> None:
+    figure: Any = price_points([Bought("a", ("tags",), prices[0], 40), Bought("b", ("tags",), prices[1], 50)])
+    assert list(figure["layout"]["xaxis"]["tickvals"]) == ticks
 
 
 def test_the_plot_has_a_colour_for_each_kind_and_the_names_are_no_markup() -> None:
