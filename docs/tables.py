@@ -249,7 +249,7 @@ def _book(name: str, content: Content) -> Iterator[str]:
         yield f"### Mean and standard deviation over seeds\n\n{repeats(content)}"
     if content.get("comparisons"):
         yield f"### Differences\n\n{differences(content)}"
-    if any(number["provenance"].get("label_cost") for number in content["evaluations"].values()):
+    if label_costs(content).count("\n|") > 1:
         yield f"### What the labels cost\n\n{label_costs(content)}"
     yield f"### Evaluations\n\n{evaluations(content)}"
     if content["localisations"]:
