@@ -319,7 +319,7 @@ def _numbers(value: Any) -> Iterator[float]:
         for each in value:
             yield from _numbers(each)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield float(value)
+        yield abs(float(value))  # a sign is no part of what is looked for
 
 
 if __name__ == "__main__":
