@@ -42,8 +42,8 @@ def bought(table: PaperTable) -> tuple[Bought, ...]:
     data set and split, that of most rows.
     """
     found = list(_rows(table))
-    images = Counter(place for place, _ in found)
-    most = max(images, key=images.__getitem__, default=None)
+    rows_at = Counter(place for place, _ in found)
+    most = max(rows_at, key=rows_at.__getitem__, default=None)
     rows = [row for place, row in found if place == most]
     return tuple(sorted(rows, key=lambda row: (row.minutes, row.miou, row.label)))
 
