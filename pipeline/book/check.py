@@ -174,7 +174,7 @@ def _misfits(
         if trait(target, "built_by_check"):
             resolve({"": target}, "", "")(**given)
     except ValidationError as error:
-        yield from (line.strip() for line in explain(error, model, where, homes))
+        yield from (line.strip() for line in explain(error, model, where, lambda location: homes.get(location[-1], "")))
 
 
 def _add_on_problems(where: str, entry: Any) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from models.backbones import BACKBONES
 from models.doors import Door
@@ -12,10 +13,12 @@ from models.methods import ADD_ONS, METHODS
 from models.refiners import ALIGNERS, REFINERS, SPREADS
 from models.rules import RULES
 from pipeline.annotations import ANNOTATORS, PROPOSERS
-from pipeline.book.params import Book
 from pipeline.book.signatures import options_model
 from pipeline.datasets import READERS
 from pipeline.weights.official.table import OFFICIAL
+
+if TYPE_CHECKING:
+    from pipeline.book.params import Book
 
 DOORS: dict[str, Mapping[str, str]] = {
     "reader": READERS,
@@ -96,6 +99,19 @@ def _page_components(method: str, options: Mapping[str, Any], add_ons: Mapping[s
     yield from (ADD_ONS[name].partition(":")[0] for name in add_ons if name in ADD_ONS)
 
 
+def block_of(verb: str, written: Mapping[str, Any], key: str) -> str | None:
+    """The block of options that takes a key which stands beside it, as the entry is written: ``settings`` for ``lr``.
+
+    None where the entry names no known component, or where no block takes the key.
+    """
+    entry = SimpleNamespace(**{"of": "", **{str(name): value for name, value in written.items()}})
+    for owner, field in OPTIONS:
+        target = _declared(verb, entry, field) if owner == verb else None
+        if target is not None and key in options_model(target).model_fields:
+            return field
+    return None
+
+
 def effective_options(verb: str, entry: Any, field: str = "options") -> dict[str, Any]:
     """The options of a checked entry as they will be used, as JSON has them: the book's over the defaults."""
     target = _declared(verb, entry, field)
@@ -105,7 +121,7 @@ def effective_options(verb: str, entry: Any, field: str = "options") -> dict[str
 
 def _declared(verb: str, entry: Any, field: str) -> str | None:
     """The "module:attribute" that declares the options of an entry; None where the entry names no known component."""
-    if verb == "evaluate" and entry.of.startswith("cams/"):
+    if verb == "evaluate" and str(entry.of).startswith("cams/"):
         return "stages.evaluate:score_cams"
     target = OPTIONS[verb, field]
-    return target if ":" in target else DOORS[target].get(getattr(entry, target))
+    return target if ":" in target else DOORS[target].get(str(getattr(entry, target, "")))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
@@ -41,9 +40,12 @@ from pipeline.book.entries import (
 from pipeline.book.expansion import Expansion
 from pipeline.book.head import BookSettings, TableSettings
 from pipeline.book.lines import located, with_line
+from pipeline.book.options import block_of
 from pipeline.book.yaml_text import parse_once
 from pipeline.compute.project import is_root
 from pipeline.problems.notices import first_lines
+
+Elsewhere: TypeAlias = Callable[[Sequence[str]], str]
 
 MOST_PROBLEMS = 20
 """Problems of a book that a message lists; they show again once those are mended."""
@@ -166,12 +168,24 @@ def validated(content: Mapping[str, Any], path: Path, expansion: Expansion | Non
     try:
         book = Book.model_validate(content)
     except ValidationError as error:
-        problems = located(path, one_screen(explain(error, Book)), expansion)
+        problems = located(path, one_screen(explain(error, Book, elsewhere=_block_beside(content))), expansion)
         file = path if expansion is None else Path(expansion.written.name)
         raise ConfigurationError(f"{file} does not hold:\n" + "\n".join(problems)) from None
     _require_own_place(book, path.parent)
     book._origin = _Origin(path.absolute())
     return book
+
+
+def _block_beside(content: Mapping[str, Any]) -> Elsewhere:
+    """For keys that stand beside the block of options that takes them."""
+
+    def hint(location: Sequence[str]) -> str:
+        verb, name, key = location if len(location) == 3 else ("", "", "")
+        written = content[verb].get(name) if verb in VERBS else None
+        block = block_of(verb, written, key) if isinstance(written, dict) else None
+        return f" It belongs in `{block}:`." if block else ""
+
+    return hint
 
 
 def _no_book(path: Path) -> str:
@@ -209,7 +223,7 @@ def _known_books() -> list[str]:
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], prefix: str = "", homes: Mapping[str, str] = MappingProxyType({})
+    error: ValidationError, model: type[BaseModel], prefix: str = "", elsewhere: Elsewhere = lambda location: ""
 ) -> list[str]:
     """One line per problem: where, what was expected, what was found, the closest valid key.
 
@@ -217,7 +231,7 @@ def explain(
         error: what validating against ``model`` raised.
         model: its fields are the valid keys.
         prefix: where in the book the model lies.
-        homes: for keys that belong elsewhere in the entry, where.
+        elsewhere: for the place of an unknown key, a sentence where in the entry it belongs, or "".
     """
     lines = []
     for key, of_key in groupby(error.errors(), key=lambda problem: problem["loc"][:1]):
@@ -225,7 +239,7 @@ def explain(
         if expected := wanted(problems, description(model.model_fields.get(str(*key)))):
             lines.append(_out_of_range(problems, expected, prefix))
         else:
-            lines += _explained(problems, model, prefix, homes)
+            lines += _explained(problems, model, prefix, elsewhere)
     return lines
 
 
@@ -238,14 +252,14 @@ def _out_of_range(problems: Sequence[ErrorDetails], expected: str, prefix: str) 
 
 
 def _explained(
-    problems: Sequence[ErrorDetails], model: type[BaseModel], prefix: str, homes: Mapping[str, str]
+    problems: Sequence[ErrorDetails], model: type[BaseModel], prefix: str, elsewhere: Elsewhere
 ) -> list[str]:
     lines = []
     for problem in problems:
         location = [str(part) for part in problem["loc"] if part != "[key]"]
         where = ".".join(filter(None, [prefix, *location]))
         if problem["type"] == "extra_forbidden":
-            hint = homes.get(location[-1]) or closest(location[-1], _fields_at(model, location[:-1]))
+            hint = elsewhere(location) or closest(location[-1], _fields_at(model, location[:-1]))
             lines.append(f"  {where}: unknown key '{location[-1]}'.{hint}")
         elif problem["type"] == "missing":
             lines.append(f"  {where}: missing. Add '{location[-1]}:' (a section may be empty: {{}}).")
