@@ -22,7 +22,9 @@ Lines = list[dict[str, str]]
 
 NO_LOSS = {"step", "epoch", "lr", "total"}
 FEW_CLASSES = 12
-"""Up to so many classes the bars stand and the confusion matrix has its numbers in the cells."""
+"""Up to so many classes the bars stand and the cells of a matrix have their numbers."""
+FEW_EVALUATIONS = 8
+"""More would be bars of a few pixels: their classes are a matrix."""
 
 
 def plotly_js() -> str:
@@ -57,7 +59,7 @@ def book_plots(book: Book, problems: list[str], prices: Sequence[Bought] = ()) -
         for file in ("classes.csv", "sweep.csv", "confusion.csv")
     )
     return {
-        "bars": _draw(lambda: class_bars({titles[name]: lines for name, lines in classes.items()}), classes),
+        "bars": _draw(lambda: class_figure({titles[name]: lines for name, lines in classes.items()}), classes),
         "labels": price_points(prices),
         "sweep": _draw(lambda: sweep_lines(sweeps), sweeps),
         "boxes": _draw(lambda: box_lines(boxes), boxes),
@@ -66,6 +68,39 @@ def book_plots(book: Book, problems: list[str], prices: Sequence[Bought] = ()) -
         ],
         "confusion": [{"title": titles[name], "figure": confusion_map(lines)} for name, lines in confusions.items()],
     }
+
+
+def class_figure(evaluations: dict[str, Lines]) -> Plain:
+    """IoU of each class in each evaluation, lines of class and iou: bars, or a matrix where there are many."""
+    return class_bars(evaluations) if len(evaluations) <= FEW_EVALUATIONS else class_matrix(evaluations)
+
+
+def class_matrix(evaluations: dict[str, Lines]) -> Plain:
+    """IoU of each class (a column) in each evaluation (a row), lines of class and iou; a cell is empty without one."""
+    names = list(dict.fromkeys(line["class"] for lines in evaluations.values() for line in lines))
+    ious = [{line["class"]: round(float(line["iou"]), 2) for line in lines} for lines in evaluations.values()]
+    few = len(names) <= FEW_CLASSES
+    trace = {
+        "type": "heatmap",
+        "x": [_text(name) for name in names],
+        "y": [_text(title) for title in evaluations],
+        "z": [[of.get(name) for name in names] for of in ious],
+        "zmin": 0,
+        "zmax": 100,
+        "xgap": 1,
+        "ygap": 1,
+        "hoverongaps": False,
+        "colorbar": _COLORBAR,
+        "hovertemplate": "%{x}: %{z:.1f}<extra>%{y}</extra>",
+    } | ({"texttemplate": "%{z:.0f}"} if few else {})
+    layout = {
+        "xaxis": _TICKS | {"side": "top", "tickangle": 0 if few else -90} | ({} if few else _DENSE),
+        "yaxis": _TICKS | {"autorange": "reversed", "tickmode": "linear", "tickfont": {"size": 11}},
+        "margin": _MARGIN | {"t": 32},
+        "height": 90 + 18 * len(evaluations),
+        "meta": "even",  # the page's colours at even steps
+    }
+    return _figure([trace], layout)
 
 
 def class_bars(evaluations: dict[str, Lines]) -> Plain:
@@ -158,8 +193,7 @@ def box_lines(evaluations: dict[str, Lines]) -> Plain:
 
 def _curves(evaluations: dict[str, Lines], column: str, x_title: str, y_title: str) -> Plain:
     traces: list[Plain] = []
-    notes: list[Plain] = []
-    for number, (name, lines) in enumerate(evaluations.items()):
+    for name, lines in evaluations.items():
         x, y = ([float(line[key]) for line in lines] for key in ("threshold", column))
         best = max(range(len(y)), key=y.__getitem__)
         sizes = [11 if k == best else 0 for k in range(len(y))]
@@ -167,22 +201,19 @@ def _curves(evaluations: dict[str, Lines], column: str, x_title: str, y_title: s
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": _text(name),
+                "name": f"{_text(name)}, best {y[best]:.1f} at {x[best]:.2f}",
                 "x": x,
                 "y": [round(value, 2) for value in y],
                 "marker": {"size": sizes, "opacity": 1, "line": {"width": 0}},
                 "hovertemplate": f"threshold %{{x:.2f}}: %{{y:.1f}}<extra>{_text(name)}</extra>",
             }
         )
-        text = f"best {x[best]:.2f}: {y[best]:.1f}"
-        above = {"text": text, "showarrow": False, "yshift": 15 + 13 * (number % 2), "xanchor": "center"}
-        notes.append({"x": x[best], "y": y[best]} | above)
     top = max((value for trace in traces for value in trace["y"]), default=100)
     axes = {
         "xaxis": {"title": {"text": x_title}, "automargin": True},
-        "yaxis": {"title": {"text": y_title}, "range": [0, min(100, top + 12)], "automargin": True},
+        "yaxis": {"title": {"text": y_title}, "range": [0, min(100, top + 5)], "automargin": True},
     }
-    layout = {"annotations": notes, "legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 320}
+    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": _height(traces, 4)}
     return _figure(traces, layout | axes)
 
 
@@ -207,7 +238,7 @@ def loss_lines(lines: Lines) -> Plain:
         "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "automargin": True},
         "yaxis": {"title": {"text": "loss"}, "rangemode": "tozero", "automargin": True},
     }
-    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 320}
+    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": _height(traces, 2)}
     return _figure(traces, layout | axes)
 
 
@@ -228,14 +259,13 @@ def confusion_map(lines: Lines) -> Plain:
         "zmax": 100,
         "xgap": 1 if few else 0,
         "ygap": 1 if few else 0,
-        "colorbar": {"ticksuffix": " %", "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": 250} | _TOP,
+        "colorbar": _COLORBAR,
         "hovertemplate": "%{y} labelled %{x}: %{z:.1f} %<extra></extra>",
     } | ({"texttemplate": "%{z:.0f}"} if few else {})
-    ticks = {"automargin": True, "ticks": "", "showgrid": False, "type": "category"}
-    dense = {} if few else {"tickmode": "linear", "tickfont": {"size": 10}}
+    dense = {} if few else _DENSE
     layout = {
-        "xaxis": ticks | dense | {"title": {"text": "predicted"}, "tickangle": -45 if few else -90},
-        "yaxis": ticks | dense | {"title": {"text": "actual"}, "autorange": "reversed"},
+        "xaxis": _TICKS | dense | {"title": {"text": "predicted"}, "tickangle": -45 if few else -90},
+        "yaxis": _TICKS | dense | {"title": {"text": "actual"}, "autorange": "reversed"},
         "margin": _MARGIN | {"t": 32},
         "height": 400 if few else 140 + 13 * len(actual),
     }
@@ -244,9 +274,18 @@ def confusion_map(lines: Lines) -> Plain:
 
 _ROUND = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
 """Ticks of a log scale that are written out: plotly's own leave the power of ten to the reader."""
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"}
-_TOP = {"y": 1, "yanchor": "top"}
+_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left", "font": {"size": 11}}
+_COLORBAR = {
+    "ticksuffix": " %", "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": 250, "y": 1, "yanchor": "top",
+}  # fmt: skip
+_TICKS = {"automargin": True, "ticks": "", "showgrid": False, "type": "category"}
+_DENSE = {"tickmode": "linear", "tickfont": {"size": 10}}
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+def _height(traces: Sequence[Plain], beside: int) -> int:
+    """Of a chart whose legend has so many names side by side, so that the legend takes nothing from the lines."""
+    return 280 + 19 * -(-len(traces) // beside)
 
 
 def _figure(traces: Sequence[Plain], layout: Plain) -> Plain:

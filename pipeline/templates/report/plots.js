@@ -28,9 +28,10 @@ function theme() {
   };
 }
 
-/** The figure's traces; a heat map in the colours of the page, unevenly spaced, so that small confusions show. */
+/** The figure's traces; a heat map in the colours of the page, those of confusions unevenly spaced: small ones show. */
 function traces(figure) {
-  const scale = [0, 0.02, 0.1, 0.3, 0.65, 1].map((stop, k) => [stop, colour(`--heat-${k}`)]);
+  const stops = figure.layout.meta === "even" ? [0, 0.2, 0.4, 0.6, 0.8, 1] : [0, 0.02, 0.1, 0.3, 0.65, 1];
+  const scale = stops.map((stop, k) => [stop, colour(`--heat-${k}`)]);
   return structuredClone(figure.data).map((trace) => (trace.type === "heatmap" ? { ...trace, colorscale: scale } : trace));
 }
 
@@ -47,8 +48,28 @@ function redraw() {
 
 function startBars() {
   const figure = report.plots.bars;
-  const order = find("#bars-order");
   if (!figure) return;
+  if (figure.data[0].type === "heatmap") orderRows(figure);
+  else orderBars(figure);
+  draw(find("#bars"), figure);
+}
+
+/** A matrix of classes: its rows, the evaluations, by the IoU of a class. */
+function orderRows(figure) {
+  const order = find("#bars-order");
+  const [{ x, y, z }] = figure.data;
+  fillSelect(order, [["", "as in the book"], ...x.map((name, k) => [String(k), `by ${plain(name)}`])]);
+  order.addEventListener("change", () => {
+    const iou = new Map(y.map((name, k) => [name, z[k][Number(order.value)] ?? -1]));
+    const sorted = order.value ? [...y].sort((a, b) => iou.get(b) - iou.get(a)) : y;
+    const yaxis = { ...figure.layout.yaxis, categoryorder: "array", categoryarray: sorted };
+    draw(find("#bars"), { data: figure.data, layout: { ...figure.layout, yaxis } });
+  });
+}
+
+/** Bars: the classes by their IoU in an evaluation. */
+function orderBars(figure) {
+  const order = find("#bars-order");
   const axis = figure.data[0].orientation === "h" ? "yaxis" : "xaxis";
   const value = axis === "yaxis" ? "x" : "y";
   const label = axis === "yaxis" ? "y" : "x";
@@ -61,7 +82,6 @@ function startBars() {
     const layout = { ...figure.layout, [axis]: { ...figure.layout[axis], categoryarray: sorted } };
     draw(find("#bars"), { data: figure.data, layout });
   });
-  draw(find("#bars"), figure);
 }
 
 /** A name as it was before it was made safe for Plotly. */

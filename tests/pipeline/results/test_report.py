@@ -20,6 +20,7 @@ from pipeline.results.report import rows as rows_module
 from pipeline.results.report.choosing import Choice, choose
 from pipeline.results.report.images import save_fill, save_heat, save_outline, save_photo
 from pipeline.results.report.page import write_report
+from pipeline.results.report.plots import class_figure, sweep_lines
 from pipeline.results.report.scores import image_iou, mean_iou
 from pipeline.results.report.state import book_state
 from pipeline.storage.sums import FILE
@@ -303,6 +304,24 @@ def test_many_classes_lie_down(folder: Path) -> None:
     assert len(confusion["data"][0]["z"]) == 81
     assert "texttemplate" not in confusion["data"][0]
     assert len({one["colour"] for one in page.data["classes"]}) == 80
+
+
+def test_classes_of_many_evaluations_are_a_matrix() -> None:
+    lines = [{"class": name, "iou": value} for name, value in (("background", "90"), ("<b>", "12.345"), ("dog", "0"))]
+    few = {f"{k} (val)": lines for k in range(8)}
+    assert [trace["type"] for trace in class_figure(few)["data"]] == 8 * ["bar"]
+    (trace,) = class_figure(few | {"other classes (val)": lines[:2]})["data"]
+    assert trace["type"] == "heatmap"
+    assert trace["x"] == ["background", "&lt;b&gt;", "dog"]
+    assert trace["y"][0] == "0 (val)"
+    assert trace["z"][0] == [90.0, 12.35, 0.0]
+    assert trace["z"][8] == [90.0, 12.35, None]
+
+
+def test_a_sweep_names_its_best_threshold() -> None:
+    sweep = [{"threshold": f"{k / 10}", "miou": f"{value}"} for k, value in enumerate((20, 41.26, 30))]
+    (trace,) = sweep_lines({"cam": sweep})["data"]
+    assert trace["name"] == "cam, best 41.3 at 0.10"
 
 
 def test_layers_of_a_mask(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,6 +170,22 @@ def test_bars_by_iou_and_another_confusion(tab: Tab) -> None:
     before = tab.run("JSON.stringify(find('#confusion-plot').data[0].z)")
     choose(tab, "confusion-of", "0")
     assert tab.run("JSON.stringify(find('#confusion-plot').data[0].z)") != before
+
+
+def test_a_matrix_of_classes_by_the_iou_of_one(tab: Tab) -> None:
+    from pipeline.results.report.plots import class_figure
+
+    tab.wait(f"{PLOTS} >= 4")
+    cats = [3, 8, 1, 9, 5, 4, 7, 2, 6]
+    made = {f"{k}": [{"class": "cat", "iou": f"{iou}"}, {"class": "dog", "iou": f"{k}"}] for k, iou in enumerate(cats)}
+    tab.run(f"report.plots.bars = {json.dumps(class_figure(made))}; find('#bars-order').replaceChildren(); startBars()")
+    names = "[...document.querySelectorAll('#bars .ytick text')].map(one => one.textContent)"
+    tab.wait(f"{names}.length === 9")
+    order = tab.run(names)
+    choose(tab, "bars-order", "0")
+    by_cat = [f"{k}" for k in sorted(range(9), key=lambda k: -cats[k])]
+    # Ticks stand in the document as they are drawn, from above or from below.
+    tab.wait(f"JSON.stringify({names}) === JSON.stringify({by_cat if order[0] == '0' else by_cat[::-1]!r})")
 
 
 def test_a_narrow_window(tab: Tab) -> None:
