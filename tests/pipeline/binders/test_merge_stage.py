@@ -49,14 +49,16 @@ def brighter(catalogue: Catalogue, ids: tuple[str, ...]) -> None:
     writer.finish()
 
 
-@pytest.mark.parametrize("weight", [0.5, 0.25])
-def test_every_image_gets_the_mean(catalogue: Catalogue, weight: float) -> None:
+@pytest.mark.parametrize(
+    ("weight", "dtype", "step"), [(0.5, "float16", 1e-3), (0.25, "float16", 1e-3), (0.25, "uint8", 1 / 510)]
+)
+def test_every_image_gets_the_mean(catalogue: Catalogue, weight: float, dtype: str, step: float) -> None:
     brighter(catalogue, catalogue.ids("train"))
-    merge_cams.run(book(options={"weight": weight}), "both", Log())
+    merge_cams.run(book(options={"weight": weight}, dtype=dtype), "both", Log())
     before, after = (CamStore(artifact("work/made", "cams", name)) for name in ("cam", "both"))
     assert after.ids == before.ids
     for id, cam in after:
-        np.testing.assert_allclose(cam.scores, (1 - weight) * before[id].scores + weight, atol=1e-3)
+        np.testing.assert_allclose(cam.scores, (1 - weight) * before[id].scores + weight, atol=step + 1e-6)
 
 
 def test_an_image_that_the_second_lacks_is_named(catalogue: Catalogue) -> None:
@@ -90,6 +92,14 @@ def test_provenance_has_both_branches() -> None:
     ]  # fmt: skip
     row = completed(evaluated, RecipeRow(refined="both"))
     assert (row.refined, row.cam) == ("both", None)
+
+
+def test_cams_of_another_data_set_are_refused() -> None:
+    toy = {"reader": "toy", "root": "."}
+    elsewhere = {"data": "elsewhere", "cams": "cam", "refiner": "dense_crf"}
+    sections = {"prepare": {"made": toy, "elsewhere": toy}, "refine_cams": {"more": elsewhere}}
+    with pytest.raises(ConfigurationError, match=r"both\.other: 'more' belongs to data 'elsewhere', not to 'made'"):
+        check(made_book.book(**sections, merge_cams={"both": ENTRY}))
 
 
 def test_check_resolves_both_names_and_the_weight() -> None:
