@@ -24,6 +24,7 @@ Number = Annotated[float, Strict(), AllowInfNan(False)]
 
 Positive = Annotated[Number, Field(gt=0, description="a number above 0")]
 NonNegative = Annotated[Number, Field(ge=0, description="a number of 0 or more")]
+Exponent = Annotated[Number, Field(ge=1, description="an exponent of 1 or more")]
 Weight = Annotated[Number, Field(ge=0, description="a weight of 0 or more")]
 """Of a loss, or of a term of one."""
 Share = Annotated[Number, Field(ge=0, le=1, description="a share in [0,1]")]

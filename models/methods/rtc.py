@@ -39,6 +39,7 @@ from models.ops.siamese import siamese_cam_views
 from models.ops.tagged_pairs import TaggedPairs
 from models.options import (
     Count,
+    Exponent,
     InnerShare,
     Positive,
     PositiveCount,
@@ -60,6 +61,8 @@ class Rtc(BandLabelMethod):
         dropout: share of feature channels dropped before the CAM head (RTC 0.5).
         feature_width: channels of f, which the class maps read and CTR compares (RTC 256).
         affinity_width: channels of the first level that affinities compare (RTC 64).
+        affinity_power: exponent of their cosines (RTC 1): above 1 scores spread to fewer cells, those that look most
+            alike.
         second_size: side of the second view in pixels (RTC 128).
         hardest: share of the entries that the cross equivariance keeps (RTC 0.2).
         counted_classes: classes that the means of both equivariance terms and of the compensator count; 0 counts all C,
@@ -98,6 +101,7 @@ class Rtc(BandLabelMethod):
         dropout: ShareBelowOne = 0.0,
         feature_width: PositiveCount = 256,
         affinity_width: PositiveCount = 64,
+        affinity_power: Exponent = 1.0,
         second_size: PositiveCount = 128,
         hardest: ShareAboveZero = 0.2,
         counted_classes: Count = 0,
@@ -131,7 +135,7 @@ class Rtc(BandLabelMethod):
         decoder = resolve(HEADS, head, "head") if segmentation else None
         self.decoder = decoder and decoder(channels, 1 + num_classes, output_stride=stride, width=head_width)
         self.second_size, self.hardest, self.representation = second_size, hardest, representation
-        self.counted_classes, self.cells = counted_classes, cells
+        self.counted_classes, self.cells, self.affinity_power = counted_classes, cells, affinity_power
         self.labels: Literal["multi", "single"] = labels
         self.contrast, self.tau, self.background = contrast, tau, background
         self.background_cells, self.negatives = background_cells, negatives
@@ -155,9 +159,10 @@ class Rtc(BandLabelMethod):
         with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the affinity
             logits, embedded = logits.float(), embedded.float()
             if self.representation == "cross":
-                refined = cross_representation(logits, *(part.float() for part in compared))  # (1), [B,1+C,h,w]
+                deep, shallow = (part.float() for part in compared)
+                refined = cross_representation(logits, deep, shallow, power=self.affinity_power)  # (1), [B,1+C,h,w]
             else:
-                refined = pixel_correlation(correlation_seed(logits), compared.float())
+                refined = pixel_correlation(correlation_seed(logits), compared.float(), power=self.affinity_power)
         return {"logits": logits, "refined": refined, "embedded": embedded, "features": features["layer4"]}
 
     def second_view(self, image: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from models.losses.seam import View, comparable_views, equivariance_losses, siam
 from models.ops.pixel_correlation import correlation_seed, pixel_correlation
 from models.ops.siamese import siamese_cam_views
 from models.ops.tagged_pairs import TaggedPairs
-from models.options import Count, Positive, PositiveCount, ShareAboveZero, ShareBelowOne
+from models.options import Count, Exponent, Positive, PositiveCount, ShareAboveZero, ShareBelowOne
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -31,6 +31,8 @@ class Seam(BackboneMethod):
         num_classes: foreground classes C; the network has a map for the background too, which learns nothing.
         dropout: share of feature channels dropped before the class convolution (SEAM 0.5).
         correlation_width: channels of the first level that pixel correlation compares (SEAM 64).
+        affinity_power: exponent of its cosines (SEAM 1): above 1 scores spread to fewer cells, those that look most
+            alike.
         second_scale: size of the second view as a share of the first (SEAM 0.3).
         second_size: side of the second view in pixels instead (PPC 128); 0 takes the share.
         hardest: share of the entries that the cross term keeps (SEAM 0.2).
@@ -46,6 +48,7 @@ class Seam(BackboneMethod):
         *,
         dropout: ShareBelowOne = 0.0,
         correlation_width: PositiveCount = 64,
+        affinity_power: Exponent = 1.0,
         second_scale: Positive = 0.3,
         second_size: Count = 0,
         hardest: ShareAboveZero = 0.2,
@@ -56,7 +59,7 @@ class Seam(BackboneMethod):
         self.head = CamHead(self.backbone.channels, 1 + num_classes, dropout=dropout)
         self.correlation = CorrelationHead(self.backbone.channels, width=correlation_width)
         self.second_scale, self.second_size, self.hardest = second_scale, second_size, hardest
-        self.counted_classes = counted_classes
+        self.counted_classes, self.affinity_power = counted_classes, affinity_power
 
     def look(self, image: Tensor) -> Outputs:
         """``logits`` and ``refined`` [B,1+C,h,w] at the network's grid, and the ``features`` behind them [B,D,h,w]."""
@@ -65,7 +68,8 @@ class Seam(BackboneMethod):
         normalised = (image - self.backbone.mean) / self.backbone.std
         compared = self.correlation(normalised, features).float()  # F, [B,3*width,h,w]
         with torch.autocast(image.device.type, enabled=False):  # cosines of half precision blur the affinity
-            refined = pixel_correlation(correlation_seed(logits.float()), compared)  # (1), (2)
+            seed = correlation_seed(logits.float())  # (1)
+            refined = pixel_correlation(seed, compared, power=self.affinity_power)  # (2)
         return {"logits": logits.float(), "refined": refined, "features": features["layer4"]}
 
     def second_view(self, image: Tensor) -> Tensor:

@@ -43,12 +43,14 @@ def correlation_seed(logits: Tensor, eps: float = EPS) -> Tensor:
     return winner_only(with_background((positive - eps).relu() / (peak + eps)))
 
 
-def pixel_correlation(scores: Tensor, features: Tensor, eps: float = EPS) -> Tensor:
-    """``scores A`` with ``A = relu(e^T e)``, columns divided by their sums, ``e`` the features' directions.
+def pixel_correlation(scores: Tensor, features: Tensor, eps: float = EPS, power: float = 1.0) -> Tensor:
+    """``scores A`` with ``A = relu(e^T e)^power``, columns divided by their sums, ``e`` the features' directions.
 
     Args:
         scores: [N,K,h,w], resized to the grid of the features (corners aligned) where they differ.
         features: [N,D,h',w'].
+        eps: keeps divisions by zero out.
+        power: above 1, cells that look most alike count for more; 1 is SEAM's.
 
     Returns:
         [N,K,h',w'].
@@ -61,12 +63,14 @@ def pixel_correlation(scores: Tensor, features: Tensor, eps: float = EPS) -> Ten
     flat = features.flatten(2)
     directions = flat / (flat.norm(dim=1, keepdim=True) + eps)
     affinity = (directions.transpose(1, 2) @ directions).relu()
+    if power != 1:
+        affinity = affinity**power
     affinity = affinity / (affinity.sum(1, keepdim=True) + eps)
     spread: Tensor = scores.flatten(2) @ affinity
     return spread.view(*spread.shape[:2], *size)
 
 
-def cross_representation(logits: Tensor, deep: Tensor, shallow: Tensor, eps: float = EPS) -> Tensor:
+def cross_representation(logits: Tensor, deep: Tensor, shallow: Tensor, eps: float = EPS, power: float = 1.0) -> Tensor:
     """RTC's refinement (CRR): the mean of what deep and what shallow features make of the seed.
 
     Gradients reach the features alone.
@@ -74,6 +78,7 @@ def cross_representation(logits: Tensor, deep: Tensor, shallow: Tensor, eps: flo
     Args:
         logits: [N,1+C,h,w]; channel 0 is not read.
         deep, shallow: [N,D,h,w] and [N,D',h,w].
+        eps, power: of :func:`pixel_correlation`.
 
     Returns:
         [N,1+C,h,w], not negative.
@@ -81,4 +86,4 @@ def cross_representation(logits: Tensor, deep: Tensor, shallow: Tensor, eps: flo
     Source: ChunyanWang1/RTC@9c777e0:network/resnet38_contrast.py (FCM, PCM).
     """
     seed = correlation_seed(logits, eps)
-    return (pixel_correlation(seed, deep, eps) + pixel_correlation(seed, shallow, eps)) / 2
+    return (pixel_correlation(seed, deep, eps, power) + pixel_correlation(seed, shallow, eps, power)) / 2

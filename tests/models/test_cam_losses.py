@@ -164,6 +164,8 @@ def test_pixel_correlation_is_a_mean_over_the_cells_that_look_alike() -> None:
     found = pixel_correlation(scores, features)[0, :, 0]
     expected = torch.tensor([[1 / (1 + s), s / (1 + 2 * s), 0, 0], [0, 0, 0, 1]])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    squared = pixel_correlation(scores, features, power=2)[0, :, 0]  # s becomes 1/2: less reaches the second cell
+    torch.testing.assert_close(squared[0], torch.tensor([1 / 1.5, 0.5 / 2, 0, 0]), rtol=1e-4, atol=1e-6)
 
 
 def test_what_is_spread_are_the_winners_and_no_gradient() -> None:
