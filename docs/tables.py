@@ -157,6 +157,16 @@ def boxes(content: Content) -> str:
     return _table(["boxes of", "images", *BOXES.values()], rows, words=1)
 
 
+def box_repeats(content: Content) -> str:
+    """A row for each recipe whose boxes were evaluated under several seeds: mean and standard deviation."""
+    scores = {"top1_loc": "Top-1 Loc", "gt_known": "GT-known", "max_box_acc_v2": "MaxBoxAccV2"}
+    rows = [
+        [row["label"], row["seeds"], *(_spread(row[score]) for score in scores)]
+        for row in content.get("box_repeats", ())
+    ]
+    return _table(["recipe", "seeds", *scores.values()], rows, words=1)
+
+
 def label_costs(content: Content) -> str:
     """What recipes learn from and predict by what their labels cost, in minutes of a person: the cheapest first."""
     lines = []
@@ -208,6 +218,7 @@ VIEWS: dict[str, Callable[[Content], str]] = {
     "repeats": repeats,
     "differences": differences,
     "boxes": boxes,
+    "box_repeats": box_repeats,
     "label_costs": label_costs,
     "made": made,
 }
@@ -254,6 +265,8 @@ def _book(name: str, content: Content) -> Iterator[str]:
     yield f"### Evaluations\n\n{evaluations(content)}"
     if content["localisations"]:
         yield f"### Boxes\n\n{boxes(content)}"
+    if content.get("box_repeats"):
+        yield f"### Boxes, mean and standard deviation over seeds\n\n{box_repeats(content)}"
     if content["warnings"]:
         yield "\n".join(f"- {warning}" for warning in content["warnings"]) + "\n"
 

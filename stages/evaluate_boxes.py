@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from models.errors import DataError
+from models.metrics.image_counts import BOXES
 from models.metrics.level_boxes import to_levels
 from models.metrics.localisation import (
     THRESHOLDS,
@@ -53,32 +54,43 @@ class BoxSample:
 
 @dataclass(frozen=True, slots=True)
 class Localisation:
-    """Metrics that JSON can hold (in percent, full precision) and the curve: named columns, rows of numbers."""
+    """Metrics that JSON can hold (in percent, full precision), the curve, and what each image adds to the scores.
+
+    Attributes:
+        metrics: by name.
+        columns, rows: of the curve.
+        images: of each judged image its id, its class, and the counts of ``models.metrics.image_counts.BOXES``.
+    """
 
     metrics: dict[str, Any]
     columns: tuple[str, ...]
     rows: tuple[tuple[float, ...], ...]
+    images: tuple[tuple[str | int, ...], ...] = ()
 
 
 class BoxScore:
-    """Everything that is counted about boxes; picklable, mergeable, constant in size."""
+    """Everything that is counted about boxes; picklable, mergeable; some hundred bytes an image."""
 
     def __init__(self) -> None:
         self.left_out = 0
+        self.judged: list[tuple[str, int]] = []
         self.right = {1: 0, 5: 0}
         self.largest = BoxSweep((0.5,))
         self.largest_in = {1: BoxSweep((0.5,)), 5: BoxSweep((0.5,))}
         self.every = BoxSweep(IOUS)
 
-    def update(self, scores: npt.NDArray[np.float32], boxes: Boxes, rank: int) -> None:
+    def update(self, id: str, label: int, scores: npt.NDArray[np.float32], boxes: Boxes, rank: int) -> None:
         """Add one image.
 
         Args:
+            id: of the image.
+            label: its class, 1..C.
             scores: float32 [H,W], the map of its class.
             boxes: [G,4] XYXY on the grid of ``scores``; an image counts if any of them matches.
             rank: how many classes the network puts before the image's.
         """
         largest, every = overlaps(to_levels(scores), boxes)
+        self.judged.append((id, label))
         self.largest.update(largest)
         self.every.update(every)
         for k, sweep in self.largest_in.items():
@@ -88,6 +100,7 @@ class BoxScore:
     def merge(self, other: Self) -> Self:
         """Add what another chunk counted."""
         self.left_out += other.left_out
+        self.judged += other.judged
         self.largest.merge(other.largest)
         self.every.merge(other.every)
         for k, sweep in self.largest_in.items():
@@ -125,7 +138,17 @@ class BoxScore:
         }
         columns = ("threshold", "max_box_acc", *(f"v2_{round(100 * iou)}" for iou in IOUS))
         rows = np.column_stack([np.round(THRESHOLDS, 3), curve, *every]).tolist()
-        return Localisation(metrics, columns, tuple(map(tuple, rows)))
+        return Localisation(metrics, columns, tuple(map(tuple, rows)), self._images(best))
+
+    def _images(self, best: int) -> tuple[tuple[str | int, ...], ...]:
+        """The judged images at the thresholds of the metrics: ``best`` (V1), and the best of each IoU (V2)."""
+        at = np.array([best])
+        right = {"judged": np.ones((len(self.judged), 1), np.bool_), "gt_known": self.largest.right_at(at)}
+        right |= {f"top{k}_loc": sweep.right_at(at) for k, sweep in self.largest_in.items()}
+        v2 = self.every.right_at(self.every.best())
+        right |= {f"v2_{round(100 * iou)}": v2[:, k : k + 1] for k, iou in enumerate(IOUS)}
+        counts = np.concatenate([right[name] for name in BOXES], 1).astype(int).tolist()
+        return tuple((*image, *row) for image, row in zip(self.judged, counts, strict=True))
 
 
 def score_boxes(
@@ -169,7 +192,7 @@ def score_boxes(
     pairs = ((sample, sample.image()) for sample in _kept(samples, images, score))
     for sample, logits in in_batches(pairs, lambda pair: square or pair[1].shape, ranked, batch_size):
         label = int(sample.classes[0])
-        score.update(*_on_grid(sample, label, side), rank_of(logits, label))
+        score.update(sample.id, label, *_on_grid(sample, label, side), rank_of(logits, label))
     return score
 
 

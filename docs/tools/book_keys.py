@@ -16,8 +16,8 @@ from docs.tools.examples import entry_text
 from docs.tools.tables import table
 from docs.tools.types import as_yaml, in_words
 from models.methods import ADD_ONS
-from pipeline.book.artifacts import VERBS, kind_of
-from pipeline.book.head import BookSettings, RecipeRow, RepeatsRow, TableSettings
+from pipeline.book.artifacts import TABLE_ROWS, VERBS, kind_of
+from pipeline.book.head import BookSettings, BoxesRow, RecipeRow, RepeatsRow, TableSettings
 from pipeline.book.options import DOORS, OPTIONS
 from pipeline.book.params import Book
 from pipeline.book.signatures import options_model
@@ -86,6 +86,8 @@ def _general() -> Iterator[str]:
     yield _fields(RecipeRow)
     yield "A row of `table.repeats`:"
     yield _fields(RepeatsRow)
+    yield "A row of `table.boxes`:"
+    yield _fields(BoxesRow)
 
 
 def _section(verb: str) -> Iterator[str]:
@@ -176,7 +178,7 @@ def _fields(model: type[BaseModel]) -> str:
 
 def _values(name: str, words: str, model: type[BaseModel]) -> str:
     """A name's kind where the key names a component or another artefact."""
-    if name in {"recipes", "repeats"}:
+    if name in TABLE_ROWS:
         return "rows, below"
     if words == "text" and name in DOORS:
         return f"name of {'an' if name[0] in 'aeio' else 'a'} {name}"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models.metrics.confusion import EPS, Fractions
 from models.metrics.contour import BOUND_TH, f_score
+from models.metrics.image_counts import BOXES
 
 Score = Callable[[Fractions], Fractions]
 
@@ -22,7 +23,8 @@ class Metric:
     Attributes:
         key: as an evaluation's metrics.json has it.
         title: for a reader.
-        columns: the K counts that it needs, of ``models.metrics.image_counts.COLUMNS``, those of the truth first.
+        columns: the K counts that it needs, of ``models.metrics.image_counts.COLUMNS`` or ``BOXES``, those of the truth
+            first.
         of_truth: how many of them belong to the truth: they do not differ between evaluations of the same images.
         background: whether the background is one of its labels.
         score: sums float64 [R,L,K] of R choices of the images, over L labels -> the score in percent, [R].
@@ -67,3 +69,24 @@ BOUNDARY_F = Metric(
     2, False, boundary_f, {"bound_th": BOUND_TH},
 )  # fmt: skip
 METRICS = (MIOU, BOUNDARY_F)
+
+
+def share_right(sums: Fractions) -> Fractions:
+    """Share of the judged images that are right, in percent, [R], from sums [R,L,1+K] of ``judged`` and K columns.
+
+    The mean over the columns: MaxBoxAccV2 is that of three IoUs.
+    """
+    judged, *right = np.moveaxis(sums.sum(1), 1, 0)
+    share: Fractions = 100 * np.mean(right, axis=0) / np.maximum(judged, 1)
+    return share
+
+
+BOX_METRICS = tuple(
+    Metric(key, title, (BOXES[0], *columns), 1, True, share_right, {"images": "single_class", "side": 0})
+    for key, title, columns in (
+        ("top1_loc", "Top-1 Loc", ("top1_loc",)),
+        ("gt_known", "GT-known", ("gt_known",)),
+        ("max_box_acc_v2", "MaxBoxAccV2", ("v2_30", "v2_50", "v2_70")),
+    )
+)
+"""Of evaluations of boxes; each at the threshold that is the best for all images."""

@@ -15,6 +15,8 @@ PIXELS = ("truth", "predicted", "right")
 BOUNDARY = ("boundary_truth", "boundary_predicted", "matched_truth", "matched_predicted")
 """Boundary pixels of a class in the truth and in the prediction, and how many of each are matched by the other."""
 COLUMNS = PIXELS + BOUNDARY
+BOXES = ("judged", "top1_loc", "top5_loc", "gt_known", "v2_30", "v2_50", "v2_70")
+"""Of an image whose box was judged: 1, and 0 or 1 for each score of object localisation, at its best threshold."""
 
 
 @dataclass(frozen=True, slots=True)

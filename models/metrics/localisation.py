@@ -29,6 +29,7 @@ class BoxSweep:
         ious: float64 [I], from which on a box matches.
         hits: int64 [I,255].
         images: how many have been added.
+        each: of each image its hits, bits in uint8 [I,32].
 
     Source: docs/methods/evaluation.md, section 4 (wsolevaluation's BoxEvaluator).
     """
@@ -37,6 +38,7 @@ class BoxSweep:
         self.ious: Fractions = np.asarray(ious, np.float64)
         self.hits = np.zeros((len(self.ious), LEVELS), np.int64)
         self.images = 0
+        self.each: list[npt.NDArray[np.uint8]] = []
 
     def update(self, overlaps: Fractions, counts: bool = True) -> None:
         """Add one image.
@@ -45,15 +47,23 @@ class BoxSweep:
             overlaps: float64 [255], IoU of its box with the ground truth at each level.
             counts: False for an image that is wrong whatever its box.
         """
-        if counts:
-            self.hits += overlaps >= self.ious[:, None]
+        hit = (overlaps >= self.ious[:, None]) & counts
+        self.hits += hit
         self.images += 1
+        self.each.append(np.packbits(hit, axis=1))
 
     def merge(self, other: Self) -> Self:
         """Add the counts of ``other``, made with the same IoUs."""
         self.hits += other.hits
         self.images += other.images
+        self.each += other.each
         return self
+
+    def right_at(self, thresholds: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Whether each image is right at a threshold for each IoU, bool [N,I], from indices [I] of the curve."""
+        levels = (THRESHOLDS * LEVELS).astype(np.int64)[thresholds]
+        hits = np.unpackbits(np.stack(self.each), axis=2, count=LEVELS).astype(np.bool_)
+        return hits[:, np.arange(len(levels)), levels]
 
     def curve(self) -> Fractions:
         """Share of the images that are right at each threshold, float64 [I,1000]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
+from models.metrics.image_counts import BOXES
 from pipeline.annotations.boxes import around
 from pipeline.annotations.common import objects
 from pipeline.binders.common import Log, Workspace, id_chunks, span, split_of
@@ -21,6 +22,7 @@ from pipeline.book.params import Book
 from pipeline.compute.chunks import run_chunks
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.datasets.ground_truth import GroundTruth
+from pipeline.storage.csv_cells import plain_cell
 from pipeline.storage.stores import CamStore
 from pipeline.storage.whole import whole_folder
 
@@ -76,7 +78,7 @@ def true_boxes(
 
 
 def run(book: Book, name: str, log: Log) -> None:
-    """Write ``localisations/NAME``: metrics.json, thresholds.csv."""
+    """Write ``localisations/NAME``: metrics.json, thresholds.csv, images.csv."""
     here = Workspace(book, "evaluate_boxes", name)
     entry, catalogue = here.entry, here.catalogue
     cams = CamStore.opened(here.path("cams", entry.cams))
@@ -89,15 +91,20 @@ def run(book: Book, name: str, log: Log) -> None:
     localisation = reduce(lambda a, b: a.merge(b), scores).localisation()
     labels = {"cams": entry.cams, "checkpoint": entry.checkpoint, "split": split_of(catalogue.splits, cams.ids)}
     with whole_folder(here.path("localisations", name)) as folder:
-        _write(folder, localisation, labels)
+        _write(folder, localisation, labels, catalogue.class_names)
     log.metrics(localisation.metrics)
     log.tags(labels)
 
 
-def _write(folder: Path, localisation: Localisation, labels: dict[str, str]) -> None:
+def _write(folder: Path, localisation: Localisation, labels: dict[str, str], class_names: Sequence[str]) -> None:
     content = json.dumps({**labels, **localisation.metrics}, indent=1, sort_keys=True)
     (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
-    with (folder / "thresholds.csv").open("w", encoding="utf-8", newline="") as file:
+    _write_table(folder / "thresholds.csv", [localisation.columns, *localisation.rows])
+    named = ((id, class_names[int(label) - 1], *counts) for id, label, *counts in localisation.images)
+    _write_table(folder / "images.csv", [("image", "label", *BOXES), *named])
+
+
+def _write_table(path: Path, rows: Iterable[Sequence[str | int | float]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(localisation.columns)
-        writer.writerows(localisation.rows)
+        writer.writerows(map(plain_cell, row) for row in rows)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from models.errors import ConfigurationError
-from pipeline.book.artifacts import VERBS
+from pipeline.book.artifacts import TABLE_ROWS, VERBS
 from pipeline.book.expansion import Expansion, expand
 from pipeline.book.yaml_text import parse_once
 from pipeline.problems.notices import first_of
@@ -106,7 +106,7 @@ def _in_section(section: Any, old: Any, new: Any) -> Iterator[str]:
     joint = "@" if section in VERBS else "."
     changed = [name for name in dict.fromkeys([*old, *new]) if repr(old.get(name)) != repr(new.get(name))]
     for name in changed:
-        if section == "table" and name in ("recipes", "repeats"):
+        if section == "table" and name in TABLE_ROWS:
             yield from _in_section(f"{section}.{name}", old.get(name, {}), new.get(name, {}))
             continue
         state = "changed" if name in old and name in new else "new" if name in new else "removed"

@@ -43,6 +43,9 @@ SECTIONS: tuple[str, ...] = (
 OPTIONAL = ("import_proposals", "align_cams", "merge_cams", "overlay_labels", "classify_proposals")
 """Sections that a params.yaml need not have: dvc.yaml has empty ones, which those of the book are merged into."""
 
+TABLE_ROWS = ("recipes", "repeats", "boxes")
+"""Keys of the section ``table`` that hold rows by name."""
+
 SCORED = ("evaluate", "evaluate_boxes")
 """Verbs whose artefact is a folder with a metrics.json, which DVC knows by its files."""
 

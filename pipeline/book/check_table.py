@@ -50,6 +50,23 @@ def table_problems(book: Book) -> Iterator[str]:
         if len(judged) == len(images) == 1 and judged != images:
             found = " and ".join(" ".join(each) for each in (*judged, *images))
             yield f"table.repeats.{key}.against: expected a row of one kind on the same images, found {found}."
+    yield from _box_problems(book)
+
+
+def _box_problems(book: Book) -> Iterator[str]:
+    """Of the rows over seeds of evaluations of boxes."""
+    for key, row in book.table.boxes.items():
+        where = f"table.boxes.{key}"
+        for name in row.of:
+            if name not in book.evaluate_boxes:
+                yield f"{where}.of: no evaluation of boxes '{name}'.{closest(name, book.evaluate_boxes)}"
+        if len(set(row.of)) < len(row.of):
+            yield f"{where}.of: an evaluation stands twice: {', '.join(row.of)}. Name each seed's once."
+        other = book.table.boxes.get(row.against or "")
+        named = [name for name in (*row.of, *(other.of if other else ())) if name in book.evaluate_boxes]
+        if len(data := {book.evaluate_boxes[name].data for name in named}) > 1:
+            yield f"{where}: expected evaluations of one data set, found {', '.join(sorted(data))}."
+        yield from _against_problems(where, key, row.against, book.table.boxes)
 
 
 def _against_problems(where: str, key: str, against: str | None, rows: Mapping[str, object]) -> Iterator[str]:

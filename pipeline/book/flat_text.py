@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.book.artifacts import TABLE_ROWS
 from pipeline.book.yaml_text import FLOAT
 
 HEAD = "# Written by `python -m pipeline expand` from book.yaml: edit that one.\n"
@@ -54,7 +55,7 @@ def _section(key: str, value: Any) -> Iterator[str]:
         return
     yield f"{blank}{key}:\n"
     for name, entry in value.items():
-        if key == "table" and name in ("recipes", "repeats") and isinstance(entry, dict) and entry:
+        if key == "table" and name in TABLE_ROWS and isinstance(entry, dict) and entry:
             yield f"  {name}:\n"
             yield from (f"    {flat_line(row, below)}\n" for row, below in entry.items())
         else:

@@ -60,6 +60,18 @@ class RepeatsRow(Entry):
     in order."""
 
 
+class BoxesRow(Entry):
+    """Evaluations of boxes of one recipe under several seeds, shown as mean and spread."""
+
+    label: str = ""
+    """Name of the row; empty takes the entry's."""
+    of: Annotated[list[Name], Field(min_length=1)]
+    """Entries of ``evaluate_boxes``, one for each seed."""
+    against: Name | None = None
+    """Another row: the table shows their mean difference in Top-1 Loc, GT-known and MaxBoxAccV2 with a 95 % interval;
+    seeds are paired in order."""
+
+
 class TableSettings(Entry):
     """The results tables; ``bound`` names the evaluation that counts as full supervision.
 
@@ -74,6 +86,8 @@ class TableSettings(Entry):
     """Rows of the recipe table."""
     repeats: dict[Name, RepeatsRow] = {}
     """Rows of the table of seeds."""
+    boxes: dict[Name, BoxesRow] = {}
+    """Rows of the table of seeds of object localisation."""
 
 
 class BookSettings(Entry):

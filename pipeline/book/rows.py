@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.book.artifacts import TABLE_ROWS
 from pipeline.book.each import EACH, Scope
 from pipeline.book.head import RecipeRow, RepeatsRow
 from pipeline.book.judge import Judgement
@@ -33,8 +34,8 @@ class Rows:
         self.sources: dict[Path, Path] = {}
         self._written, self._given = scope.written, given
         self._judged: set[tuple[str, str]] = set()
-        self._rows: dict[str, dict[Any, Any]] = {RECIPES: {}, REPEATS: {}}
-        for kind in (RECIPES, REPEATS):
+        self._rows: dict[str, dict[Any, Any]] = {kind: {} for kind in TABLE_ROWS}
+        for kind in TABLE_ROWS:
             rows = given.get(kind) if isinstance(given, dict) else None
             if rows is not None:
                 self._plain(scope, kind, self._written.require_mapping(rows, (TABLE, kind), "rows below it"))

@@ -46,8 +46,9 @@ def write_report(book: Book, choice: Choice | None = None, folder: Path | None =
     problems: list[str] = []
     columns = find_columns(book, problems)
     plots = book_plots(book, problems, label_prices(book))
-    seeds, differences = seed_tables(book)
-    tables = {"results": book_table(book), "boxes": box_table(book), "seeds": seeds, "differences": differences}
+    seeds, box_seeds, differences = seed_tables(book)
+    tables = {"results": book_table(book), "boxes": box_table(book), "box_seeds": box_seeds}
+    tables |= {"seeds": seeds, "differences": differences}
     if not (columns or any(table.cells for table in tables.values()) or any(plots.values())):
         raise DataError(
             "\n".join(

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from models.metrics.from_sums import METRICS, MIOU, Metric
+from models.metrics.from_sums import BOX_METRICS, METRICS, MIOU, Metric
 from models.metrics.paired import Difference, Watch, paired_difference
-from pipeline.book.artifacts import artifact
+from pipeline.book.artifacts import artifact, kind_of
+from pipeline.book.head import BoxesRow, RepeatsRow
 from pipeline.book.params import Book
 from pipeline.book.published import COLUMNS
 from pipeline.compute.bars import progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TITLE = "Differences, with 95 % intervals"
 HEADINGS = ("recipe", "against", "of", "score", "seeds", "difference", "95 % interval", "verdict")
+SCORED_BY = {"evaluate": METRICS, "evaluate_boxes": BOX_METRICS}
 LONG = 20_000
 """Images times pairs of seeds from which on a bar shows how far it is."""
 BACKGROUND = "background"
@@ -35,6 +37,7 @@ class Comparison:
         column: of ``table.recipes``; "" for rows of ``table.repeats``.
         wanted: how many pairs the book names.
         metric: the score that is compared.
+        verb: what made the evaluations: ``evaluate``, or ``evaluate_boxes`` for rows of ``table.boxes``.
         pairs: the evaluations that are compared, one pair for each seed.
         difference: None where there is none; ``reason`` says why.
     """
@@ -46,6 +49,7 @@ class Comparison:
     column: str
     pairs: tuple[tuple[Number, Number], ...]
     wanted: int = 1
+    verb: str = "evaluate"
     metric: Metric = MIOU
     difference: Difference | None = None
     reason: str = ""
@@ -56,19 +60,29 @@ class Comparison:
         return any(number.stale for pair in self.pairs for number in pair)
 
 
-def comparisons(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number]) -> tuple[Comparison, ...]:
+def comparisons(
+    book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Number], boxes: Mapping[str, Number]
+) -> tuple[Comparison, ...]:
     """What the book compares by each score, of rows that have a number: recipes in each column, then repeats.
+
+    Args:
+        book: the recipe book.
+        rows: of the recipe table.
+        numbers: evaluation -> its number.
+        boxes: evaluation of boxes -> its number.
 
     Raises:
         DataError: an images.csv is not what a stage writes.
     """
 
     @cache
-    def read(number: str) -> CountedImages | None:
-        return read_images(artifact(book.book.work, "evaluations", number) / FILE)
+    def read(verb: str, number: str) -> CountedImages | None:
+        return read_images(artifact(book.book.work, kind_of(verb), number) / FILE)
 
-    wanted = (each for each in (*_recipes(book, rows), *_repeats(book, numbers)) if each.pairs)
-    scored = (replace(each, metric=metric) for each in wanted for metric in METRICS)
+    seeds = _repeats(book.table.repeats, numbers, "evaluate")
+    of_boxes = _repeats(book.table.boxes, boxes, "evaluate_boxes")
+    wanted = (each for each in (*_recipes(book, rows), *seeds, *of_boxes) if each.pairs)
+    scored = (replace(each, metric=metric) for each in wanted for metric in SCORED_BY[each.verb])
     return tuple(_measured(book, each, read) for each in scored)
 
 
@@ -83,27 +97,30 @@ def _recipes(book: Book, rows: Sequence[PaperRow]) -> Iterator[Comparison]:
                     yield Comparison(key, other.key, row.label, other.label, column, (pair,))
 
 
-def _repeats(book: Book, numbers: Mapping[str, Number]) -> Iterator[Comparison]:
+def _repeats(
+    rows: Mapping[str, RepeatsRow] | Mapping[str, BoxesRow], numbers: Mapping[str, Number], verb: str
+) -> Iterator[Comparison]:
     """Seeds are paired by their places in ``of``; a pair of which one has not been evaluated is left out."""
-    for key, row in book.table.repeats.items():
+    for key, row in rows.items():
         if row.against:
-            other = book.table.repeats[row.against]
+            other = rows[row.against]
             pairs = list(zip(row.of, other.of, strict=False))
             made = tuple((numbers[one], numbers[two]) for one, two in pairs if one in numbers and two in numbers)
-            yield Comparison(key, row.against, row.label or key, other.label or row.against, "", made, len(pairs))
+            labels = row.label or key, other.label or row.against
+            yield Comparison(key, row.against, *labels, "", made, len(pairs), verb)
 
 
-def _measured(book: Book, wanted: Comparison, read: Callable[[str], CountedImages | None]) -> Comparison:
-    metric = wanted.metric
+def _measured(book: Book, wanted: Comparison, read: Callable[[str, str], CountedImages | None]) -> Comparison:
+    metric, verb = wanted.metric, wanted.verb
     evaluations = [[number.evaluation for number in side] for side in zip(*wanted.pairs, strict=True)]
-    counts = {name: read(name) for side in evaluations for name in side}
+    counts = {name: read(verb, name) for side in evaluations for name in side}
     known = {name: found for name, found in counts.items() if found and set(metric.columns) <= set(found.columns)}
     if older := [name for name in counts if name not in known]:
-        stages = " ".join(f"evaluate@{name}" for name in older)
+        stages = " ".join(f"{verb}@{name}" for name in older)
         return replace(wanted, reason=f"no counts of single images for {metric.title}; run {stages} again")
     if len({counted.ids for counted in known.values()}) > 1:
         return replace(wanted, reason="evaluated on other images")
-    if options := _unequal_options(book, metric, list(known)):
+    if options := _unequal_options(getattr(book, verb), metric, list(known)):
         return replace(wanted, reason=f"evaluated with another {' and '.join(options)}")
     left_out = set() if metric.background else {BACKGROUND}
     labels = sorted({label for counted in known.values() for label in counted.labels} - left_out)
@@ -115,9 +132,9 @@ def _measured(book: Book, wanted: Comparison, read: Callable[[str], CountedImage
     return replace(wanted, difference=difference)
 
 
-def _unequal_options(book: Book, metric: Metric, evaluations: Sequence[str]) -> list[str]:
+def _unequal_options(entries: Mapping[str, Any], metric: Metric, evaluations: Sequence[str]) -> list[str]:
     """Options that change what the metric counts, and that differ between evaluations."""
-    given = [book.evaluate[name].options for name in evaluations]
+    given = [entries[name].options for name in evaluations]
     return [key for key, default in metric.options.items() if len({each.get(key, default) for each in given}) > 1]
 
 

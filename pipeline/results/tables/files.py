@@ -15,9 +15,16 @@ from pipeline.results.tables.circumstances import together
 from pipeline.results.tables.comparisons import comparison_csv, comparison_json
 from pipeline.results.tables.latex import latex
 from pipeline.results.tables.layout import OURS, PUBLISHED, Cell, Field, fields, sentence
-from pipeline.results.tables.repeats import SCORES, repeat_json
+from pipeline.results.tables.repeats import BOX_SCORES, SCORES, repeat_json
 from pipeline.results.tables.rows import Number, PaperRow, PaperTable
-from pipeline.results.tables.text import TextTable, comparison_table, evaluation_table, localisation_table, repeat_table
+from pipeline.results.tables.text import (
+    TextTable,
+    box_repeat_table,
+    comparison_table,
+    evaluation_table,
+    localisation_table,
+    repeat_table,
+)
 from pipeline.storage.csv_cells import plain_cell
 
 CSV_FIELDS = (
@@ -64,6 +71,9 @@ def markdown(table: PaperTable) -> str:
     if table.comparisons:
         compared = comparison_table(table)
         evaluations = f"## {compared.title}\n\n{compared.markdown()}\n{evaluations}"
+    if table.box_repeats:
+        several = box_repeat_table(table)
+        evaluations += f"\n## {several.title}\n\n{several.markdown()}"
     if table.localised:
         boxes = localisation_table(table.localised)
         evaluations += f"\n## {boxes.title}\n\n{boxes.markdown()}"
@@ -83,10 +93,11 @@ def long_csv(table: PaperTable) -> str:
 def _all_csv_lines(table: PaperTable) -> Iterator[dict[str, Any]]:
     for row in table.rows:
         yield from ({"recipe": row.key, "label": row.label} | line for line in _csv_lines(row))
-    for several in table.repeats:
+    every = (*((row, SCORES) for row in table.repeats), *((row, BOX_SCORES) for row in table.box_repeats))
+    for several, scores in every:
         named = {"recipe": several.key, "label": several.label, "origin": OURS, "up_to_date": not several.stale}
         named["evaluation"] = "; ".join(number.evaluation for number in several.numbers)
-        for score in SCORES:
+        for score in scores:
             for kind, value in zip(("mean", "std"), several.spread(score), strict=True):
                 if value is not None:
                     yield named | {"column": f"{score}_{kind}", "value": value}
@@ -106,6 +117,7 @@ def to_json(table: PaperTable) -> str:
         "columns": COLUMNS,
         "recipes": [_recipe(row) for row in table.rows],
         "repeats": [repeat_json(row) for row in table.repeats],
+        "box_repeats": [repeat_json(row, BOX_SCORES) for row in table.box_repeats],
         "comparisons": [comparison_json(row) for row in table.comparisons],
         "evaluations": {name: _number(number, table.shares[name]) for name, number in table.numbers.items()},
         "localisations": localisations.localisations_json(table.localised),

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import DataError
 from models.metrics.confusion import Counts
-from models.metrics.image_counts import COLUMNS, PIXELS
+from models.metrics.image_counts import BOXES, COLUMNS, PIXELS
 
 FILE = "images.csv"
 KEYS = ("image", "label")
@@ -39,7 +39,7 @@ class CountedImages:
 
 
 def read_images(path: Path) -> CountedImages | None:
-    """The images.csv of an ``evaluate`` stage; None where there is none: the evaluation is older than such files.
+    """The images.csv of an ``evaluate`` or ``evaluate_boxes`` stage; None where there is none: it is older than them.
 
     Files from before boundaries were counted have the columns of pixels alone.
 
@@ -52,7 +52,7 @@ def read_images(path: Path) -> CountedImages | None:
         lines = list(csv.reader(file))
     header = tuple(lines[0]) if lines else ()
     columns = header[len(KEYS) :]
-    if header[: len(KEYS)] != KEYS or columns not in (COLUMNS, PIXELS):
+    if header[: len(KEYS)] != KEYS or columns not in (COLUMNS, PIXELS, BOXES):
         raise _error(path, f"the columns {', '.join((*KEYS, *COLUMNS))}", list(header) or "nothing")
     place: dict[str, int] = {}
     images, labels, counts = [], [], []

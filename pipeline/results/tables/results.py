@@ -14,6 +14,7 @@ from pipeline.results.tables.rows import PaperTable
 from pipeline.results.tables.text import (
     NONE,
     TextTable,
+    box_repeat_table,
     comparison_table,
     evaluation_table,
     localisation_table,
@@ -33,10 +34,10 @@ def book_table(book: Book) -> TextTable:
     return TextTable(table.title, short.columns, short.cells, (*table.notes, *table.todo))
 
 
-def seed_tables(book: Book) -> tuple[TextTable, TextTable]:
-    """Of a checked book: rows over several seeds of which something has been made, and what it compares of those."""
+def seed_tables(book: Book) -> tuple[TextTable, TextTable, TextTable]:
+    """Of a checked book: rows over several seeds, of masks and of boxes, of which something is made; differences."""
     table = paper_table(book, runs={})
-    return repeat_table(table), comparison_table(table)
+    return repeat_table(table), box_repeat_table(table), comparison_table(table)
 
 
 def label_prices(book: Book) -> tuple[Bought, ...]:
@@ -69,12 +70,14 @@ def print_table(table: PaperTable, *, filled: bool = False) -> None:
     if named:
         published = recipe_table(table, (PUBLISHED,))
         shown += [replace(published, title="Published numbers").rich(), ""]
+    if table.repeats:
+        shown += [repeat_table(table).rich(), ""]
+    if table.box_repeats:
+        shown += [box_repeat_table(table).rich(), ""]
+    if table.comparisons:
+        compared = comparison_table(table)
+        shown += [compared.rich(), *compared.notes, ""]
     if table.numbers:
-        if table.repeats:
-            shown += [repeat_table(table).rich(), ""]
-        if table.comparisons:
-            compared = comparison_table(table)
-            shown += [compared.rich(), *compared.notes, ""]
         shown += [replace(evaluation_table(table), title="Evaluations").rich(), ""]
     if table.localised:
         shown += [localisation_table(table.localised).rich(), ""]

@@ -73,6 +73,7 @@ class PaperTable:
         notes: what a reader has to know.
         todo: what is missing or out of date, and what to run.
         repeats: recipes under several seeds, of which something has been evaluated.
+        box_repeats: of evaluations of boxes under several seeds, of which something has been evaluated.
         localised: evaluations of boxes that have been made, in the order of the book.
         comparisons: rows that the book compares, of which both have a number.
         missing: which rows have no number, for a reader; "" where none is missing.
@@ -89,6 +90,7 @@ class PaperTable:
     notes: tuple[str, ...]
     todo: tuple[str, ...]
     repeats: tuple[Repeats, ...] = ()
+    box_repeats: tuple[Repeats, ...] = ()
     localised: tuple[Localised, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     missing: str = ""
@@ -97,7 +99,7 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Repeats:
-    """One row of ``table.repeats``: those of its evaluations that have been made."""
+    """One row of ``table.repeats`` or of ``table.boxes``: those of its evaluations that have been made."""
 
     key: str
     label: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.results.tables import comparisons
 from pipeline.results.tables.localisations import TITLE, Localised, columns_and_cells
-from pipeline.results.tables.repeats import COLUMNS, repeat_cells
+from pipeline.results.tables.repeats import BOX_SCORES, COLUMNS, SCORES, repeat_cells
 from pipeline.results.tables.rows import Number, PaperTable
 
 if TYPE_CHECKING:
@@ -74,9 +74,14 @@ def evaluation_table(table: PaperTable) -> TextTable:
 
 def repeat_table(table: PaperTable) -> TextTable:
     """One row for each recipe that was trained with several seeds."""
-    return TextTable(
-        "Mean and standard deviation over seeds", COLUMNS, tuple(repeat_cells(row) for row in table.repeats)
-    )
+    cells = tuple(repeat_cells(row) for row in table.repeats)
+    return TextTable("Mean and standard deviation over seeds", (*COLUMNS, *SCORES.values()), cells)
+
+
+def box_repeat_table(table: PaperTable) -> TextTable:
+    """One row for each recipe whose boxes were evaluated under several seeds."""
+    cells = tuple(repeat_cells(row, BOX_SCORES) for row in table.box_repeats)
+    return TextTable(f"{TITLE}, mean and standard deviation over seeds", (*COLUMNS, *BOX_SCORES.values()), cells)
 
 
 def comparison_table(table: PaperTable) -> TextTable:

@@ -92,6 +92,7 @@ def test_tables_have_their_rows(folder: str) -> None:
     of_before = [key for key in now["table"]["recipes"] if key in before["table"]["recipes"]]
     assert of_before == list(before["table"]["recipes"]), "in their order"
     now["table"]["recipes"] = {key: now["table"]["recipes"][key] for key in of_before}
+    now["table"].pop("boxes", None)  # rows over seeds of boxes came later too
     assert now["table"] == before["table"]
 
 
