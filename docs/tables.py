@@ -266,7 +266,7 @@ def _book(name: str, content: Content) -> Iterator[str]:
     if content["localisations"]:
         yield f"### Boxes\n\n{boxes(content)}"
     if content.get("box_repeats"):
-        yield f"### Boxes, mean and standard deviation over seeds\n\n{box_repeats(content)}"
+        yield f"### Boxes over seeds\n\n{box_repeats(content)}"
     if content["warnings"]:
         yield "\n".join(f"- {warning}" for warning in content["warnings"]) + "\n"
 

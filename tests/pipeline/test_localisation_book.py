@@ -60,7 +60,15 @@ def content(folder: str = "cub") -> dict[str, Any]:
         "evaluate_boxes": {
             "test": {"data": "birds", "cams": "test", "checkpoint": "net", "options": {"side": 32, "square": 32}},
             "crf": {"data": "birds", "cams": "crf", "checkpoint": "net"},
+            "plain": {"data": "birds", "cams": "test", "checkpoint": "net"},
             "toy": {"data": "toy", "cams": "toy", "checkpoint": "toy", "options": {"images": "single_object"}},
+        },
+        "table": {
+            "boxes": {
+                "cam": {"label": "CAM", "of": ["plain"]},
+                "refined": {"label": "CAM, CRF", "of": ["crf"], "against": "cam"},
+                "square": {"of": ["test"], "against": "cam"},
+            }
         },
     }  # fmt: skip
 
@@ -122,6 +130,57 @@ def test_the_table_and_the_report_have_them(book: Book, capsys: pytest.CaptureFi
     assert "Boxes that are right, by threshold" in page
     assert '<th scope="col" class="number">GT-known</th>' in page
     assert [row[0].rstrip("†") for row in box_table(book).cells] == list(book.evaluate_boxes)
+
+
+def test_rows_over_seeds_and_their_difference(book: Book, capsys: pytest.CaptureFixture[str]) -> None:
+    table = paper_table(book, runs={})
+    assert [(row.label, row.values("gt_known")) for row in table.box_repeats] == [
+        ("CAM", [metrics(book, "plain")["gt_known"]]),
+        ("CAM, CRF", [metrics(book, "crf")["gt_known"]]),
+        ("square", [metrics(book, "test")["gt_known"]]),
+    ]
+    refined = {each.metric.key: each for each in table.comparisons if each.key == "refined"}
+    assert list(refined) == ["top1_loc", "gt_known", "max_box_acc_v2"]
+    for key, each in refined.items():
+        assert each.difference is not None
+        assert each.difference.value == pytest.approx(metrics(book, "crf")[key] - metrics(book, "plain")[key])
+        assert each.difference.images == 4
+    others = {each.reason for each in table.comparisons if each.key == "square"}
+    assert others == {"evaluated with another side"}, "on a square of 32 pixels other boxes match"
+    print_table(table)
+    assert "Object localisation over seeds" in capsys.readouterr().out
+    files = write_table(table)
+    assert "## Object localisation over seeds" in files["md"].read_text()
+    written = json.loads(files["json"].read_text())
+    assert [row["key"] for row in written["box_repeats"]] == ["cam", "refined", "square"]
+    assert written["box_repeats"][0]["gt_known"]["mean"] == metrics(book, "plain")["gt_known"]
+    assert "gt_known_mean" in files["csv"].read_text()
+    assert "Object localisation over seeds</h3>" in write_report(book).read_text()
+
+
+def test_an_older_evaluation_of_boxes_has_no_interval(book: Book) -> None:
+    images = Path(book.book.work) / "localisations" / "crf" / "images.csv"
+    whole = images.read_text()
+    images.unlink()
+    try:
+        reasons = {each.reason for each in paper_table(book, runs={}).comparisons if each.key == "refined"}
+        assert reasons == {f"no counts of single images for {title}; run evaluate_boxes@crf again" for title in
+                           ("Top-1 Loc", "GT-known", "MaxBoxAccV2")}  # fmt: skip
+    finally:
+        images.write_text(whole)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"of": ["tets"]}, "table.boxes.cam.of: no evaluation of boxes 'tets'. Did you mean 'test'?"),
+        ({"of": ["plain", "plain"]}, "table.boxes.cam.of: an evaluation stands twice"),
+        ({"of": ["plain", "toy"]}, "table.boxes.cam: expected evaluations of one data set, found birds, toy"),
+        ({"of": ["plain"], "against": "cam"}, "table.boxes.cam.against: expected another row"),
+    ],
+)
+def test_rows_of_boxes_are_checked(tmp_path: Path, row: Any, expected: str) -> None:
+    assert expected in problems(tmp_path, lambda found: found["table"]["boxes"].update(cam=row))
 
 
 def test_a_metrics_file_that_is_not_whole(book: Book) -> None:

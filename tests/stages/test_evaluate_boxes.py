@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.errors import DataError
+from models.metrics.image_counts import BOXES
 from models.structures import Cam, Image
 from stages.evaluate_boxes import BoxSample, score_boxes
 
@@ -61,6 +62,16 @@ def test_right_box_and_right_class() -> None:
     assert found["top5_loc"] == 50
     assert (found["top1_cls"], found["top5_cls"]) == (50, 75)
     assert found["best_threshold"] == pytest.approx(0.4), "the first level that cuts the rim off"
+
+
+def test_images_add_up_to_the_scores() -> None:
+    samples = [sample(str(k), GOOD if k % 3 else BAD, label=1 + k % 4, best=1 + k % 2) for k in range(9)]
+    found = score_boxes(samples, FirstPixel()).localisation()
+    assert [image[:3] for image in found.images] == [(str(k), 1 + k % 4, 1) for k in range(9)]
+    for name, counts in zip(BOXES[1:], zip(*(image[3:] for image in found.images), strict=True), strict=True):
+        key = f"max_box_acc_{name}" if name.startswith("v2") else name
+        assert set(counts) <= {0, 1}
+        assert 100 * sum(counts) / 9 == pytest.approx(found.metrics[key]), name
 
 
 def test_v2_is_the_mean_over_three_ious() -> None:

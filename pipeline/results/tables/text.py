@@ -81,7 +81,7 @@ def repeat_table(table: PaperTable) -> TextTable:
 def box_repeat_table(table: PaperTable) -> TextTable:
     """One row for each recipe whose boxes were evaluated under several seeds."""
     cells = tuple(repeat_cells(row, BOX_SCORES) for row in table.box_repeats)
-    return TextTable(f"{TITLE}, mean and standard deviation over seeds", (*COLUMNS, *BOX_SCORES.values()), cells)
+    return TextTable(f"{TITLE} over seeds", (*COLUMNS, *BOX_SCORES.values()), cells)
 
 
 def comparison_table(table: PaperTable) -> TextTable:
