@@ -224,6 +224,28 @@ def link(
 
 
 @app.command(rich_help_panel=JOBS)
+def keep(targets: TargetsArgument = None, book: BookOption = ".") -> None:
+    """Keep results over an edit of the code that changes none of their numbers, so that no stage runs again for it.
+
+    After an edit or an upgrade every stage runs again whose code may compute something else. Where you know that it
+    does not (a new option whose default is what was before), this has DVC record the new code beside the old results.
+    You vouch for it: run one of the stages in another clone, and compare the `md5` of its outputs in dvc.lock. With
+    targets: these stages, and what they stand on; else all that ran. Stages whose settings or inputs have changed too
+    run again.
+
+    Examples: ``python -m pipeline keep --book recipes/voc_mini``;
+    ``python -m pipeline keep train@classifier --book recipes/voc_mini``.
+    """
+    from pipeline.running.keep import keep as keep_results
+
+    done = keep_results(book_to_run(book, targets), targets or [])
+    print(f"Kept, with the code of now: {len(done.kept)} stages." if done.kept else "Nothing to keep.")
+    left = [f"  {stage} {reason}" for stage, reason in done.left.items()]
+    if left:
+        print("\n".join(["These run again all the same:", *first_lines(left, CHANGES, "  and {} more")]))
+
+
+@app.command(rich_help_panel=JOBS)
 def refresh(
     books: Annotated[
         list[str] | None,

@@ -25,6 +25,7 @@ from pipeline.book.yaml_text import parse_once, parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
 
 NO_RECORD = "has no record in dvc.lock"
+OTHER_CODE = "ran with other code"
 FEW = 3
 
 
@@ -101,7 +102,7 @@ class Record:
             yield f"ran with other settings: {differing}"
         used = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
         if used.get(code_fingerprint(self.book.book.work, verb, name).as_posix()) != self._code(node):
-            yield "ran with other code"
+            yield OTHER_CODE
         for below in entry_inputs(self.book, verb, name).values():
             path = artifact(self.book.book.work, *artefact_name(below).split("/"))
             if used.get(path.as_posix()) != self.md5(path):
