@@ -21,6 +21,7 @@ from pipeline.commands.app import (
     app,
     book_to_run,
     complete_book,
+    complete_stage,
 )
 from pipeline.commands.results import table
 from pipeline.problems.notices import first_lines
@@ -50,6 +51,10 @@ PrecisionOption = Annotated[
 ]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", rich_help_panel=DRY, help="Keep stages that ran before and are unchanged.")
+]
+KeptArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Stages, e.g. evaluate@cam. Default: all that ran.", autocompletion=complete_stage),
 ]
 EverythingOption = Annotated[bool, typer.Option("--all", help="Every stage, not only the book's main chain.")]
 
@@ -224,7 +229,7 @@ def link(
 
 
 @app.command(rich_help_panel=JOBS)
-def keep(targets: TargetsArgument = None, book: BookOption = ".") -> None:
+def keep(targets: KeptArgument = None, book: BookOption = ".") -> None:
     """Keep results over an edit of the code that changes none of their numbers, so that no stage runs again for it.
 
     After an edit or an upgrade every stage runs again whose code may compute something else. Where you know that it
