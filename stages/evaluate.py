@@ -1,21 +1,24 @@
 """evaluate: Masks or Cams against ground truth -> metrics and plot tables.
 
-The scores of a chunk of the images can be made in another process (``score_masks``, ``score_cams``) and merged.
+The scores of a chunk of the images can be made in another process (``score_masks``, ``score_cams``,
+``score_cam_masks``) and merged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import DataError
 from models.metrics.cam_sweep import PUBLISHED_THRESHOLDS, CamSweep
 from models.metrics.confusion import ConfusionMatrix, Fractions, mean
 from models.metrics.contour import BOUND_TH, ContourScore
-from models.metrics.image_counts import COLUMNS, PIXELS, ImageCounts, beside, mask_counts
+from models.metrics.image_counts import COLUMNS, ImageCounts, beside, mask_counts
 from models.ops.background import class_map, winner
 from models.ops.resize import resize_bilinear
 from models.structures import Cam, Mask
@@ -86,7 +89,10 @@ class MaskScore:
 
 
 class CamScore:
-    """Everything that is counted about CAMs: the threshold sweep, and contours at one fixed threshold."""
+    """What is counted about CAMs in a first pass: the threshold sweep, and the masks at one fixed threshold.
+
+    The best threshold is known when all parts are merged; a second pass (``score_cam_masks``) judges the masks there.
+    """
 
     def __init__(
         self,
@@ -95,16 +101,14 @@ class CamScore:
         thresholds: Sequence[float] = PUBLISHED_THRESHOLDS,
         bound_th: float = BOUND_TH,
     ) -> None:
-        """``fixed_threshold``: background score of ``miou_fixed`` and ``boundary_f`` (HFPL .25)."""
+        """``fixed_threshold``: background score of ``miou_fixed`` and ``boundary_f_fixed`` (HFPL .25)."""
         self.sweep = CamSweep(len(class_names), thresholds)
         self.fixed_threshold = fixed_threshold
         self.fixed = MaskScore(class_names, bound_th)
 
     def update(self, cam: Cam, truth: Mask) -> None:
         """Add one image; the scores are upsampled bilinearly to the truth uint8 [H,W]. ValueError as for masks."""
-        if truth.shape != tuple(cam.size):
-            raise ValueError(f"the CAM is of an image {cam.size}, the truth is {truth.shape}")
-        scores = resize_bilinear(cam.scores, cam.size)
+        scores = _enlarged(cam, truth)
         self.sweep.update(cam.classes, scores, truth)
         self.fixed.update(class_map(winner(scores, self.fixed_threshold), cam.classes), truth)
 
@@ -114,35 +118,37 @@ class CamScore:
         self.fixed.merge(other.fixed)
         return self
 
-    def evaluation(self) -> Evaluation:
+    @property
+    def best_threshold(self) -> float:
+        """The background score of the best mIoU, the lowest of equal ones."""
+        return float(self.sweep.thresholds[self.sweep.best("truth")])
+
+    def evaluation(self, at_best: MaskScore) -> Evaluation:
         """Metrics of all the images so far.
 
-        ``miou``, ``classes``, ``pixel_accuracy``, ``precision`` and ``recall`` are at the best threshold (``miou_best``
-        says so by name), ``miou_fixed`` and ``boundary_f`` at ``fixed_threshold``; so are the counts of each image.
+        ``miou``, ``boundary_f`` and all others are at the best threshold, as are the counts of each image;
+        ``miou_best`` says so by name. ``miou_fixed`` and ``boundary_f_fixed`` are at ``fixed_threshold``.
+
+        Args:
+            at_best: of the same images at :attr:`best_threshold`.
         """
         _require_images(len(self.fixed.images))
         names, curve = self.fixed.class_names, self.sweep.curve("truth")
-        best = int(curve.argmax())
-        confusion = self.sweep.confusion(best)
         metrics = {
             "images": len(self.fixed.images),
-            **_confusion_metrics(confusion, names),
-            "boundary_f": 100 * self.fixed.boundary_f,
-            "miou_best": 100 * float(curve[best]),
-            "best_threshold": float(self.sweep.thresholds[best]),
+            **_confusion_metrics(at_best.confusion, names),
+            "boundary_f": 100 * at_best.boundary_f,
+            "miou_best": 100 * float(curve.max()),
+            "best_threshold": self.best_threshold,
             "miou_fixed": 100 * self.fixed.confusion.miou("truth"),
+            "boundary_f_fixed": 100 * self.fixed.boundary_f,
             "fixed_threshold": self.fixed_threshold,
         }
         tables = {
-            "confusion": confusion_table(confusion, names),
+            "confusion": confusion_table(at_best.confusion, names),
             "threshold_curve": curve_table(self.sweep.thresholds, curve),
         }
-        return Evaluation(metrics, tables, tuple(self._image_counts(best)))
-
-    def _image_counts(self, best: int) -> Iterator[ImageCounts]:
-        """Pixels at the best threshold, boundaries at the fixed one."""
-        for pixels, fixed in zip(self.sweep.image_counts(best), self.fixed.images, strict=True):
-            yield beside(pixels, ImageCounts(fixed.labels, fixed.counts[:, len(PIXELS) :]))
+        return Evaluation(metrics, tables, tuple(at_best.images))
 
 
 def score_masks(
@@ -160,7 +166,8 @@ def score_masks(
     """
     score = MaskScore(class_names, bound_th)
     for name, prediction, truth in pairs:
-        _update(score, name, prediction, truth)
+        with _named(name):
+            score.update(prediction, truth)
     return score
 
 
@@ -176,12 +183,31 @@ def score_cams(
     Args:
         triples: CAM and truth uint8 [H,W].
         class_names: the C foreground classes.
-        fixed_threshold: background score of ``miou_fixed`` and of ``boundary_f``.
+        fixed_threshold: background score of ``miou_fixed`` and of ``boundary_f_fixed``.
         bound_th: as in :func:`score_masks`.
     """
     score = CamScore(class_names, fixed_threshold, bound_th=bound_th)
     for name, cam, truth in triples:
-        _update(score, name, cam, truth)
+        with _named(name):
+            score.update(cam, truth)
+    return score
+
+
+def score_cam_masks(
+    triples: Iterable[tuple[str, Cam, Mask]],
+    class_names: Sequence[str],
+    threshold: float,
+    *,
+    bound_th: float = BOUND_TH,
+) -> MaskScore:
+    """Count over the masks of (id, cam, truth) at a background score of ``threshold``, to be merged with other chunks.
+
+    Args and errors as :func:`score_cams`.
+    """
+    score = MaskScore(class_names, bound_th)
+    for name, cam, truth in triples:
+        with _named(name):
+            score.update(class_map(winner(_enlarged(cam, truth), threshold), cam.classes), truth)
     return score
 
 
@@ -235,12 +261,20 @@ def _confusion_metrics(confusion: ConfusionMatrix, class_names: Sequence[str]) -
     }
 
 
-def _update(score: Any, name: str, judged: Any, truth: Mask) -> None:
+def _enlarged(cam: Cam, truth: Mask) -> npt.NDArray[np.float32]:
+    """The scores [K,H,W], upsampled bilinearly to the truth uint8 [H,W]. ValueError: it is of another image."""
+    if truth.shape != tuple(cam.size):
+        raise ValueError(f"the CAM is of an image {cam.size}, the truth is {truth.shape}")
+    return resize_bilinear(cam.scores, cam.size)
+
+
+@contextmanager
+def _named(image: str) -> Iterator[None]:
     try:
-        score.update(judged, truth)
+        yield
     except ValueError as error:
         raise DataError(
-            f"Image '{name}' cannot be evaluated: {error}. Make its masks again from this data set."
+            f"Image '{image}' cannot be evaluated: {error}. Make its masks again from this data set."
         ) from error
 
 

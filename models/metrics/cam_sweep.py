@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.metrics.confusion import Absent, ConfusionMatrix, Counts, Fractions
-from models.metrics.image_counts import ImageCounts, SweptCounts, swept_counts
 from models.structures import IGNORE, Mask
 
 PUBLISHED_THRESHOLDS = tuple(i / 100 for i in range(60))
@@ -25,7 +24,6 @@ class CamSweep:
     Attributes:
         thresholds: float64 [T], ascending.
         histogram: int64 [1+C,C,T+1].
-        images: what each image added, in order.
 
     Source: arvijj/hfpl@1038a68:eval_cam_voc.py; jiwoon-ahn/irn@a2ece00:step/eval_cam.py.
     """
@@ -36,7 +34,6 @@ class CamSweep:
         if not len(self.thresholds) or self.thresholds[0] < 0 or (np.diff(self.thresholds) <= 0).any():
             raise ValueError(f"thresholds must ascend from 0 or above, found {list(thresholds)}")
         self.histogram: Counts = np.zeros((num_classes + 1, num_classes, len(self.thresholds) + 1), np.int64)
-        self.images: list[SweptCounts] = []
 
     def update(self, classes: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], truth: Mask) -> None:
         """Add one image: classes [K] in 1..C, scores float32 [K,H,W], truth uint8 [H,W].
@@ -60,14 +57,12 @@ class CamSweep:
             raise ValueError(f"truth has labels outside 0..{labels - 1} (255 apart)")
         # Without classes every pixel lies in the bin below all thresholds, where the class does not matter.
         self.histogram[:, classes - 1 if len(classes) else [0]] += joint[:labels]
-        self.images.append(swept_counts(classes, joint[:labels]))
 
     def merge(self, other: Self) -> Self:
         """Add the counts of ``other``, made with the same thresholds."""
         if not np.array_equal(self.thresholds, other.thresholds):
             raise ValueError("the two sweeps have different thresholds")
         self.histogram += other.histogram
-        self.images += other.images
         return self
 
     def confusion(self, index: int) -> ConfusionMatrix:
@@ -78,10 +73,6 @@ class CamSweep:
         result.counts[:] = np.column_stack([background, foreground])
         result.largest = int(np.flatnonzero(result.counts.any(0) | result.counts.any(1)).max(initial=-1))
         return result
-
-    def image_counts(self, index: int) -> list[ImageCounts]:
-        """The counts of each image at ``thresholds[index]``, in order."""
-        return [image.at(index) for image in self.images]
 
     def curve(self, absent: Absent = "zero") -> Fractions:
         """mIoU at each threshold [T]."""

@@ -32,51 +32,12 @@ class ImageCounts:
     counts: Counts
 
 
-@dataclass(frozen=True, slots=True)
-class SweptCounts:
-    """Pixel counts of a CAM at each of T background thresholds: some hundred bytes a label.
-
-    Attributes:
-        labels: int64 [L], ascending.
-        truth: int64 [L].
-        predicted, right: int32 [L,T].
-    """
-
-    labels: Counts
-    truth: Counts
-    predicted: npt.NDArray[np.int32]
-    right: npt.NDArray[np.int32]
-
-    def at(self, index: int) -> ImageCounts:
-        """The pixel counts at one threshold."""
-        predicted, right = (each[:, index].astype(np.int64) for each in (self.predicted, self.right))
-        return ImageCounts(self.labels, np.stack([self.truth, predicted, right], 1))
-
-
 def mask_counts(confusion: ConfusionMatrix) -> ImageCounts:
     """The pixel counts of a confusion matrix of one image: of the background, and of each label that it shows."""
     truth = confusion.counts.sum(1) + confusion.missed
     predicted, right = confusion.counts.sum(0), np.diagonal(confusion.counts)
     shown = _shown((truth > 0) | (predicted > 0))
     return ImageCounts(shown, np.stack([truth, predicted, right], 1)[shown])
-
-
-def swept_counts(classes: Counts, joint: Counts) -> SweptCounts:
-    """The counts of one image's CAM.
-
-    Args:
-        classes: int64 [K] in 1..C, all different.
-        joint: int64 [1+C,K,T+1], pixels by true label, best class, and number of thresholds below its score; K = 1
-            where ``classes`` is empty.
-    """
-    above = joint[:, : len(classes), :0:-1].cumsum(2)[:, :, ::-1]
-    truth = joint.sum((1, 2))
-    predicted = np.zeros((len(joint), joint.shape[2] - 1), np.int32)
-    right = np.zeros_like(predicted)
-    predicted[classes], right[classes] = above.sum(0), above[classes, np.arange(len(classes))]
-    predicted[0], right[0] = truth.sum() - above.sum((0, 1)), truth[0] - above[0].sum(0)
-    shown = _shown((truth > 0) | np.isin(np.arange(len(joint)), classes))
-    return SweptCounts(shown, truth[shown], predicted[shown], right[shown])
 
 
 def beside(*parts: ImageCounts) -> ImageCounts:

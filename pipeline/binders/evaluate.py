@@ -6,7 +6,7 @@ import csv
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,16 @@ from pipeline.problems.notices import first_of
 from pipeline.storage.csv_cells import plain_cell
 from pipeline.storage.stores import CamStore, MaskStore, SupervisionStore
 from pipeline.storage.whole import whole_folder
-from stages.evaluate import CamScore, Evaluation, MaskScore, Table, image_table, score_cams, score_masks
+from stages.evaluate import (
+    CamScore,
+    Evaluation,
+    MaskScore,
+    Table,
+    image_table,
+    score_cam_masks,
+    score_cams,
+    score_masks,
+)
 
 CHUNK, MOST_CHUNKS = 64, 32
 """Images of a chunk, of which a large split has more, and how many chunks: what one counts has 3 MB where there are 80
@@ -29,11 +38,12 @@ STORES: dict[str, Any] = {"cams": CamStore, "masks": MaskStore, "supervision": S
 
 @dataclass(frozen=True)
 class _Score:
-    """Counts one chunk of the images; picklable."""
+    """Counts one chunk of the images; picklable. ``threshold``: of CAMs in their second pass."""
 
     here: Workspace
     kind: str
     chunks: tuple[tuple[str, ...], ...]
+    threshold: float | None = None
 
     def __call__(self, k: int) -> MaskScore | CamScore:
         here, entry = self.here, self.here.entry
@@ -43,7 +53,10 @@ class _Score:
         ids = self.chunks[k]
         if self.kind == "cams":
             triples = ((id, cam, truth.mask(id)) for id, cam in store.items(ids))
-            return score_cams(triples, catalogue.class_names, **entry.options)
+            if self.threshold is None:
+                return score_cams(triples, catalogue.class_names, **entry.options)
+            options = {key: value for key, value in entry.options.items() if key != "fixed_threshold"}
+            return score_cam_masks(triples, catalogue.class_names, self.threshold, **options)
         masks = ((id, getattr(item, "seeds", item), truth.mask(id)) for id, item in store.items(ids))
         return score_masks(masks, catalogue.class_names, **entry.options)
 
@@ -57,16 +70,13 @@ def run(book: Book, name: str, log: Log) -> None:
     ids = store.ids if entry.split is None else catalogue.ids(entry.split)
     store.require(ids, f"evaluate.{name}", catalogue.digest)
     chunks = score_chunks(ids)
-    scores: list[Any] = [
-        *run_chunks(
-            _Score(here, kind, chunks),
-            range(len(chunks)),
-            f"evaluate {name}",
-            describe=lambda k: span(chunks[k]),
-            images=lambda k: len(chunks[k]),
-        )
-    ]
-    evaluation = reduce(lambda a, b: a.merge(b), scores).evaluation()
+    score = _Score(here, kind, chunks)
+    total = _counted(score, f"evaluate {name}")
+    if kind == "cams":  # the best threshold is known now
+        at_best = _counted(replace(score, threshold=total.best_threshold), f"evaluate {name}, best threshold")
+        evaluation = total.evaluation(at_best)
+    else:
+        evaluation = total.evaluation()
     labels = {"kind": kind, "of": entry.of, "split": entry.split or split_of(catalogue.splits, ids)}
     with whole_folder(here.path("evaluations", name)) as folder:
         _write(folder, evaluation, labels)
@@ -82,6 +92,21 @@ def run(book: Book, name: str, log: Log) -> None:
     log.metrics({key: value for key, value in evaluation.metrics.items() if isinstance(value, int | float)})
     log.metrics({f"iou_{key}": value for key, value in evaluation.metrics["classes"].items()})
     log.tags(labels)
+
+
+def _counted(score: _Score, desc: str) -> Any:
+    """What all chunks have counted together."""
+    chunks = score.chunks
+    parts: list[Any] = [
+        *run_chunks(
+            score,
+            range(len(chunks)),
+            desc,
+            describe=lambda k: span(chunks[k]),
+            images=lambda k: len(chunks[k]),
+        )
+    ]
+    return reduce(lambda a, b: a.merge(b), parts)
 
 
 def score_chunks(ids: Sequence[str]) -> tuple[tuple[str, ...], ...]:

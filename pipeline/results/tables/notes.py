@@ -44,7 +44,7 @@ def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Numb
     if missing := missing_rows(book, rows, numbers):
         yield missing
     if any("best_threshold" in number.metrics for number in numbers.values()):
-        yield "CAMs: mIoU at the best background threshold of the sweep, boundary F at the fixed one."
+        yield "CAMs: mIoU and boundary F at the threshold of the best mIoU; 'at fixed': both at the one it names."
     if any(row.share is not None for row in rows):
         yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images and test settings."
     if any(number.provenance["proposals"] for number in numbers.values()):

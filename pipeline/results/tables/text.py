@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.results.tables import comparisons
 from pipeline.results.tables.localisations import TITLE, Localised, columns_and_cells
@@ -109,8 +109,14 @@ def _cells(number: Number, share: float | None) -> list[str]:
         f"{metrics['best_threshold']:.2f}" if "best_threshold" in metrics else NONE,
         f"{metrics['boundary_f']:.1f}",
         f"{metrics['pixel_accuracy']:.1f}",
-        f"{metrics['miou_fixed']:.1f} ({metrics['fixed_threshold']:.2f})" if "miou_fixed" in metrics else NONE,
+        _at_fixed(metrics),
         NONE if share is None else f"{share:.1f}",
         run,
         md5[:8] if md5 else NONE,
     ]
+
+
+def _at_fixed(metrics: Mapping[str, Any]) -> str:
+    """mIoU and boundary F at the fixed threshold, and that: "46.8, 11.1 (0.25)". Older evaluations lack the second."""
+    scores = [f"{metrics[key]:.1f}" for key in ("miou_fixed", "boundary_f_fixed") if key in metrics]
+    return f"{', '.join(scores)} ({metrics['fixed_threshold']:.2f})" if scores else NONE
