@@ -13,7 +13,8 @@ from models.errors import DataError
 from pipeline.book.params import Book
 from pipeline.book.warnings import made_notices
 from pipeline.results.report.choosing import Choice, chosen_images, default_judges
-from pipeline.results.report.plots import book_plots, plotly_js
+from pipeline.results.report.figures import plotly_js
+from pipeline.results.report.plots import book_plots
 from pipeline.results.report.rows import Plain, RowWriter, hex_colour, write_rows
 from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.results.report.state import book_state

@@ -1,37 +1,23 @@
-"""The plots of a report as plotly figures in plain JSON: the only file that imports plotly.
-
-Colours of text, grids and paper are the page's, which knows whether it is dark; traces take the page's colour cycle.
-"""
+"""The plots of a report as plotly figures in plain JSON; the matrices among them have a file of their own."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from models.errors import DataError
 from pipeline.book.artifacts import artifact
 from pipeline.book.params import Book
+from pipeline.results.report.figures import FEW_CLASSES, LEGEND, MARGIN, Lines, Plain, figure, height, text
+from pipeline.results.report.matrices import class_matrix, confusion_map
 from pipeline.results.report.sources import noting
 from pipeline.results.tables.bought import Bought, frontier
 from pipeline.results.tables.evaluations import read_evaluations
 
-Plain = dict[str, Any]
-Lines = list[dict[str, str]]
-
 NO_LOSS = {"step", "epoch", "lr", "total"}
-FEW_CLASSES = 12
-"""Up to so many classes the bars stand and the cells of a matrix have their numbers."""
 FEW_EVALUATIONS = 8
 """More would be bars of a few pixels: their classes are a matrix."""
-
-
-def plotly_js() -> str:
-    """The library for the page."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
 
 
 def book_plots(book: Book, problems: list[str], prices: Sequence[Bought] = ()) -> Plain:
@@ -75,71 +61,48 @@ def class_figure(evaluations: dict[str, Lines]) -> Plain:
     return class_bars(evaluations) if len(evaluations) <= FEW_EVALUATIONS else class_matrix(evaluations)
 
 
-def class_matrix(evaluations: dict[str, Lines]) -> Plain:
-    """IoU of each class (a column) in each evaluation (a row), lines of class and iou; a cell is empty without one."""
-    names = list(dict.fromkeys(line["class"] for lines in evaluations.values() for line in lines))
-    ious = [{line["class"]: round(float(line["iou"]), 2) for line in lines} for lines in evaluations.values()]
-    few = len(names) <= FEW_CLASSES
-    trace = {
-        "type": "heatmap",
-        "x": [_text(name) for name in names],
-        "y": [_text(title) for title in evaluations],
-        "z": [[of.get(name) for name in names] for of in ious],
-        "zmin": 0,
-        "zmax": 100,
-        "xgap": 1,
-        "ygap": 1,
-        "hoverongaps": False,
-        "colorbar": _COLORBAR,
-        "hovertemplate": "%{x}: %{z:.1f}<extra>%{y}</extra>",
-    } | ({"texttemplate": "%{z:.0f}"} if few else {})
-    layout = {
-        "xaxis": _TICKS | {"side": "top", "tickangle": 0 if few else -90} | ({} if few else _DENSE),
-        "yaxis": _TICKS | {"autorange": "reversed", "tickmode": "linear", "tickfont": {"size": 11}},
-        "margin": _MARGIN | {"t": 32},
-        "height": 90 + 18 * len(evaluations),
-        "meta": "even",  # the page's colours at even steps
-    }
-    return _figure([trace], layout)
-
-
 def class_bars(evaluations: dict[str, Lines]) -> Plain:
     """IoU of each class, a bar for each evaluation, lines of class and iou; lying where there are many classes."""
-    names = list(dict.fromkeys(_text(line["class"]) for lines in evaluations.values() for line in lines))
+    names = list(dict.fromkeys(text(line["class"]) for lines in evaluations.values() for line in lines))
     standing = len(names) <= FEW_CLASSES
     traces = [_bar(title, lines, standing) for title, lines in evaluations.items()]
     # Plotly writes a lying chart from below; the first class and the first evaluation belong on top.
     values = {"range": [0, 100], "title": {"text": "IoU (%)"}, "automargin": True}
     labels = {"type": "category", "categoryarray": names, "categoryorder": "array", "automargin": True, "ticks": ""}
-    layout = {"barmode": "group", "bargap": 0.25, "legend": _LEGEND, "margin": _MARGIN}
+    layout = {"barmode": "group", "bargap": 0.25, "legend": LEGEND, "margin": MARGIN}
     if standing:
-        return _figure(traces, layout | {"xaxis": labels, "yaxis": values, "height": 400})
+        return figure(traces, layout | {"xaxis": labels, "yaxis": values, "height": 400})
     height = 90 + len(names) * (10 + 7 * len(traces))
     labels |= {"autorange": "reversed", "tickmode": "linear", "tickfont": {"size": 11}}
     values |= {"side": "top"}
-    return _figure(traces, layout | {"yaxis": labels, "xaxis": values, "height": height})
+    return figure(traces, layout | {"yaxis": labels, "xaxis": values, "height": height})
 
 
 def _bar(title: str, lines: Lines, standing: bool) -> Plain:
-    names, values = [_text(line["class"]) for line in lines], [round(float(line["iou"]), 2) for line in lines]
+    names, values = [text(line["class"]) for line in lines], [round(float(line["iou"]), 2) for line in lines]
     where = {"x": names, "y": values} if standing else {"x": values, "y": names, "orientation": "h"}
     value = "y" if standing else "x"
-    hover = f"%{{{'x' if standing else 'y'}}}: %{{{value}:.1f}}<extra>{_text(title)}</extra>"
-    return {"type": "bar", "name": _text(title), "hovertemplate": hover} | where
+    hover = f"%{{{'x' if standing else 'y'}}}: %{{{value}:.1f}}<extra>{text(title)}</extra>"
+    return {"type": "bar", "name": text(title), "hovertemplate": hover} | where
 
 
 def price_points(rows: Sequence[Bought]) -> Plain | None:
     """mIoU against the minutes that the labels take, and a line through what no cheaper row beats.
 
-    None unless the rows have two prices at least. Minutes are on a log scale: outlines cost tens of times as much as
-    tags.
+    None unless the rows have two prices at least. The line's points have their names beside them. Minutes are on a log
+    scale: outlines cost tens of times as much as tags.
     """
     if len({row.minutes for row in rows}) < 2:
         return None
     best = frontier(rows)
+    middle = (rows[0].minutes * rows[-1].minutes) ** 0.5
     line = {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+text",
+        "text": [f"\u2002{text(row.label)}\u2002" for row in best],  # clear of its point
+        "textposition": ["bottom right" if row.minutes < middle else "top left" for row in best],
+        "textfont": {"size": 11},
+        "cliponaxis": False,
         "x": [round(row.minutes, 2) for row in best],
         "y": [round(row.miou, 2) for row in best],
         "line": {"width": 1, "dash": "dot"},
@@ -152,7 +115,7 @@ def price_points(rows: Sequence[Bought]) -> Plain | None:
         by_kinds.setdefault(" + ".join(row.kinds), []).append(row)
     for kinds, group in by_kinds.items():
         hover = [
-            f"{_text(row.label)}<br>{row.minutes:.0f} minutes: {row.miou:.1f}"
+            f"{text(row.label)}<br>{row.minutes:.0f} minutes: {row.miou:.1f}"
             + (f" ± {row.std:.1f} ({row.seeds} seeds)" if row.std is not None else "")
             for row in group
         ]
@@ -160,7 +123,7 @@ def price_points(rows: Sequence[Bought]) -> Plain | None:
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": _text(kinds),
+                "name": text(kinds),
                 "x": [round(row.minutes, 2) for row in group],
                 "y": [round(row.miou, 2) for row in group],
                 "error_y": {"type": "data", "array": [round(row.std or 0.0, 2) for row in group], "thickness": 1},
@@ -177,8 +140,8 @@ def price_points(rows: Sequence[Bought]) -> Plain | None:
         "xaxis": {"title": {"text": "minutes of a person"}, "type": "log", "tickvals": ticks, "automargin": True},
         "yaxis": {"title": {"text": "mIoU (%)"}, "automargin": True},
     }
-    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": 360}
-    return _figure(traces, layout | axes)
+    layout = {"legend": LEGEND, "showlegend": True, "margin": MARGIN, "height": 360}
+    return figure(traces, layout | axes)
 
 
 def sweep_lines(evaluations: dict[str, Lines]) -> Plain:
@@ -201,11 +164,11 @@ def _curves(evaluations: dict[str, Lines], column: str, x_title: str, y_title: s
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": f"{_text(name)}, best {y[best]:.1f} at {x[best]:.2f}",
+                "name": f"{text(name)}, best {y[best]:.1f} at {x[best]:.2f}",
                 "x": x,
                 "y": [round(value, 2) for value in y],
                 "marker": {"size": sizes, "opacity": 1, "line": {"width": 0}},
-                "hovertemplate": f"threshold %{{x:.2f}}: %{{y:.1f}}<extra>{_text(name)}</extra>",
+                "hovertemplate": f"threshold %{{x:.2f}}: %{{y:.1f}}<extra>{text(name)}</extra>",
             }
         )
     top = max((value for trace in traces for value in trace["y"]), default=100)
@@ -213,8 +176,8 @@ def _curves(evaluations: dict[str, Lines], column: str, x_title: str, y_title: s
         "xaxis": {"title": {"text": x_title}, "automargin": True},
         "yaxis": {"title": {"text": y_title}, "range": [0, min(100, top + 5)], "automargin": True},
     }
-    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": _height(traces, 4)}
-    return _figure(traces, layout | axes)
+    layout = {"legend": LEGEND, "showlegend": True, "margin": MARGIN, "height": height(traces, 4)}
+    return figure(traces, layout | axes)
 
 
 def loss_lines(lines: Lines) -> Plain:
@@ -226,10 +189,10 @@ def loss_lines(lines: Lines) -> Plain:
         {
             "type": "scatter",
             "mode": "lines+markers" if len(lines) < 3 else "lines",
-            "name": _text(part),
+            "name": text(part),
             "x": steps,
             "y": [float(f"{float(line[part]):.5g}") for line in lines],
-            "hovertemplate": f"step %{{x}}: %{{y:.4g}}<extra>{_text(part)}</extra>",
+            "hovertemplate": f"step %{{x}}: %{{y:.4g}}<extra>{text(part)}</extra>",
             "line": {"width": 3 if part == "total" else 2},
         }
         for part in shown
@@ -238,63 +201,12 @@ def loss_lines(lines: Lines) -> Plain:
         "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "automargin": True},
         "yaxis": {"title": {"text": "loss"}, "rangemode": "tozero", "automargin": True},
     }
-    layout = {"legend": _LEGEND, "showlegend": True, "margin": _MARGIN, "height": _height(traces, 2)}
-    return _figure(traces, layout | axes)
-
-
-def confusion_map(lines: Lines) -> Plain:
-    """Share of each true class's pixels by predicted class, in percent; lines as evaluate writes them."""
-    actual, predicted = (list(dict.fromkeys(line[key] for line in lines)) for key in ("actual", "predicted"))
-    share = {(line["actual"], line["predicted"]): float(line["percent_of_actual"]) for line in lines}
-    if not any(share.get((name, predicted[-1])) for name in actual):
-        predicted = predicted[:-1]  # "unlabelled", which only masks with an ignore band have
-    rows = [[round(share[name, other], 2) for other in predicted] for name in actual]
-    few = len(actual) <= FEW_CLASSES
-    trace = {
-        "type": "heatmap",
-        "x": [_text(name) for name in predicted],
-        "y": [_text(name) for name in actual],
-        "z": rows,
-        "zmin": 0,
-        "zmax": 100,
-        "xgap": 1 if few else 0,
-        "ygap": 1 if few else 0,
-        "colorbar": _COLORBAR,
-        "hovertemplate": "%{y} labelled %{x}: %{z:.1f} %<extra></extra>",
-    } | ({"texttemplate": "%{z:.0f}"} if few else {})
-    dense = {} if few else _DENSE
-    layout = {
-        "xaxis": _TICKS | dense | {"title": {"text": "predicted"}, "tickangle": -45 if few else -90},
-        "yaxis": _TICKS | dense | {"title": {"text": "actual"}, "autorange": "reversed"},
-        "margin": _MARGIN | {"t": 32},
-        "height": 400 if few else 140 + 13 * len(actual),
-    }
-    return _figure([trace], layout)
+    layout = {"legend": LEGEND, "showlegend": True, "margin": MARGIN, "height": height(traces, 2)}
+    return figure(traces, layout | axes)
 
 
 _ROUND = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
 """Ticks of a log scale that are written out: plotly's own leave the power of ten to the reader."""
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left", "font": {"size": 11}}
-_COLORBAR = {
-    "ticksuffix": " %", "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": 250, "y": 1, "yanchor": "top",
-}  # fmt: skip
-_TICKS = {"automargin": True, "ticks": "", "showgrid": False, "type": "category"}
-_DENSE = {"tickmode": "linear", "tickfont": {"size": 10}}
-_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
-
-
-def _height(traces: Sequence[Plain], beside: int) -> int:
-    """Of a chart whose legend has so many names side by side, so that the legend takes nothing from the lines."""
-    return 280 + 19 * -(-len(traces) // beside)
-
-
-def _figure(traces: Sequence[Plain], layout: Plain) -> Plain:
-    """The figure as JSON values, every name and value of it checked by plotly."""
-    import plotly.graph_objects as go
-
-    plain = go.Figure(data=list(traces), layout=layout, skip_invalid=False).to_plotly_json()
-    plain["layout"].pop("template", None)  # the page's own
-    return dict(plain)
 
 
 def _draw(draw: Callable[[], Plain], tables: dict[str, Lines]) -> Plain | None:
@@ -325,8 +237,3 @@ def _lines(path: Path) -> Lines:
             f"{path}: expected a table of numbers, found something else ({error}). Make it again."
         ) from None
     return lines
-
-
-def _text(name: str) -> str:
-    """Plotly takes some tags in texts for markup: a name has none."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
