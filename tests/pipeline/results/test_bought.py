@@ -67,7 +67,8 @@ def test_the_plot_has_a_colour_for_each_kind_and_the_names_are_no_markup() -> No
     rows = (Bought("A <b>", ("tags",), 10, 40), Bought("B", ("masks", "tags"), 90, 60, 1.25, 3))
     figure: Any = price_points(rows)
     line, tags, masks = figure["data"]
-    assert (line["mode"], list(line["x"]), list(line["y"])) == ("lines", [10, 90], [40, 60])
+    assert (line["mode"], list(line["x"]), list(line["y"])) == ("lines+text", [10, 90], [40, 60])
+    assert [name.strip() for name in line["text"]] == ["A &lt;b&gt;", "B"]
     assert (tags["name"], list(tags["text"])) == ("tags", ["A &lt;b&gt;<br>10 minutes: 40.0"])
     assert (masks["name"], list(masks["text"])) == ("masks + tags", ["B<br>90 minutes: 60.0 ± 1.2 (3 seeds)"])
     assert list(masks["error_y"]["array"]) == [1.25]
