@@ -46,7 +46,7 @@ def table_notes(book: Book, rows: Sequence[PaperRow], numbers: Mapping[str, Numb
     if any("best_threshold" in number.metrics for number in numbers.values()):
         yield "CAMs: mIoU and boundary F at the threshold of the best mIoU; 'at fixed': both at the one it names."
     if any(row.share is not None for row in rows):
-        yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images and test settings."
+        yield f"% of full: share of the mIoU of full supervision ({book.table.bound}), same images, scales and CRF."
     if any(number.provenance["proposals"] for number in numbers.values()):
         yield (
             "proposals have seen: what the proposer of class-agnostic masks learned from. A row whose proposer has "

@@ -70,7 +70,7 @@ def paper_table(book: Book, runs: Mapping[str, RecordedStage] | None = None, *, 
 
 
 def share_of_full(book: Book, name: str, numbers: Mapping[str, Number]) -> float | None:
-    """mIoU of an evaluation of predictions as a share, in percent, of full supervision's under equal test settings.
+    """mIoU of an evaluation of predictions as a share, in percent, of full supervision's with the same views and CRF.
 
     Full supervision is ``table.bound``, or another evaluation of the same checkpoint; None where there is none.
     """
@@ -87,9 +87,18 @@ def _full(book: Book, name: str, numbers: Mapping[str, Number]) -> Number | None
         if other in numbers and _predicted(book, other) and network_of(book, other) == network:
             same_images = numbers[other].metrics["split"] == numbers[name].metrics["split"]
             same_data = book.evaluate[other].data == book.evaluate[name].data
-            if same_images and same_data and test_settings(book, other) == test_settings(book, name):
+            if same_images and same_data and _views(book, other) == _views(book, name):
                 return numbers[other]
     return None
+
+
+def _views(book: Book, name: str) -> tuple[Any, ...]:
+    """What a test may give to any network: scales, mirror images and CRF.
+
+    What a method makes of its heads (a gate, a background, an average of logits or of probabilities) belongs to it.
+    """
+    settings = test_settings(book, name)
+    return settings["scales"], settings["flip"], settings["crf"]
 
 
 def _predicted(book: Book, name: str) -> bool:

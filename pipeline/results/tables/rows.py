@@ -39,7 +39,7 @@ class PaperRow:
         label: for a reader.
         names: column -> evaluation, also of those that have not been made.
         cells: column -> number, of those that have.
-        share: the final number as a share, in percent, of full supervision's under the same test settings.
+        share: the final number as a share, in percent, of full supervision's on the same images, scales and CRF.
         published: the published method beside it.
         published_data: the data set of that method's numbers, for a reader.
     """
