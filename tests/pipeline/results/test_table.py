@@ -77,6 +77,18 @@ def test_full_supervision_is_compared_under_the_same_test_settings_only(table: P
     assert table.shares["cam"] is None
 
 
+def test_a_background_of_the_methods_own_is_no_other_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = content()
+    options = {"average": "probabilities", "background": 0.3}
+    found["predict_masks"]["own"] = found["predict_masks"]["segmenter"] | {"options": options}
+    found["evaluate"]["val_own"] = {"data": "toy", "of": "masks/own"}
+    book = write_book(tmp_path, found)
+    write_results(book, MIOU | {"val_crf": 76.2, "val_own": 70.0})
+    write_lock(book, found)
+    assert paper_table(book, {}).shares["val_own"] == pytest.approx(100 * 70 / 84.922)
+
+
 def test_where_a_number_comes_from(table: PaperTable) -> None:
     cam, pseudo, raw = (table.numbers[name].provenance for name in ("cam", "pseudo_masks", "segmenter_val"))
     tested = table.numbers["val_crf"].provenance
