@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -235,8 +236,8 @@ def keep(targets: KeptArgument = None, book: BookOption = ".") -> None:
     After an edit or an upgrade every stage runs again whose code may compute something else. Where you know that it
     does not (a new option whose default is what was before), this has DVC record the new code beside the old results.
     You vouch for it: run one of the stages in another clone, and compare the `md5` of its outputs in dvc.lock. With
-    targets: these stages, and what they stand on; else all that ran. Stages whose settings or inputs have changed too
-    run again.
+    targets: these stages, and what they stand on; else all that ran. So name what stands before a step whose numbers
+    the edit does change. Stages whose settings or inputs have changed too run again.
 
     Examples: ``python -m pipeline keep --book recipes/voc_mini``;
     ``python -m pipeline keep train@classifier --book recipes/voc_mini``.
@@ -244,7 +245,9 @@ def keep(targets: KeptArgument = None, book: BookOption = ".") -> None:
     from pipeline.running.keep import keep as keep_results
 
     done = keep_results(book_to_run(book, targets), targets or [])
-    print(f"Kept, with the code of now: {len(done.kept)} stages." if done.kept else "Nothing to keep.")
+    verbs = Counter(stage.partition("@")[0] for stage in done.kept)
+    of_each = ", ".join(f"{count} {verb}" for verb, count in verbs.items())
+    print(f"Kept, with the code of now: {of_each}." if done.kept else "Nothing to keep.")
     left = [f"  {stage} {reason}" for stage, reason in done.left.items()]
     if left:
         print("\n".join(["These run again all the same:", *first_lines(left, CHANGES, "  and {} more")]))
