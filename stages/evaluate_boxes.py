@@ -179,7 +179,7 @@ def score_boxes(
         precision: of the ranking network's arithmetic.
 
     Raises:
-        DataError: a CAM without a map of its image's class, named by its id.
+        DataError: a CAM without a map of its image's class, or scores that are not finite, named by the image's id.
     """
     score = BoxScore()
 
@@ -187,6 +187,14 @@ def score_boxes(
         with evaluating(ranker, device, precision):
             views = torch.cat([squared(to_batch([image], device), square) for _, image in batch])
             logits = ranker.tag_scores(views).float().cpu().numpy()
+        for (sample, _), logit in zip(batch, logits, strict=True):
+            if not np.isfinite(
+                logit
+            ).all():  # every comparison with NaN is false: the class would come out as the first
+                raise DataError(
+                    f"Image '{sample.id}': expected finite scores of its classes, found nan or inf: weights or "
+                    "activations of the network are not finite. Remedy: precision float32, or train it again with a smaller lr."
+                )
         return [(sample, logit) for (sample, _), logit in zip(batch, logits, strict=True)]
 
     pairs = ((sample, sample.image()) for sample in _kept(samples, images, score))

@@ -83,8 +83,7 @@ def predict_masks(
     Raises:
         ConfigurationError: ``gate`` with averaged logits.
     """
-    if gate and average != "probabilities":
-        raise ConfigurationError(f"gate: true needs average: probabilities, found average: {average}.")
+    _require_probabilities(gate, average)
     finish: Callable[[Image, Tensor], Any] = _label if crf is None else partial(_refine, crf=crf, elsewhere=elsewhere)
     run = partial(
         _predict,
@@ -107,19 +106,33 @@ def predict_scored(
     scales: Scales = (1.0,),
     flip: bool = False,
     average: Literal["logits", "probabilities"] = "logits",
+    gate: bool = False,
+    background: InnerShare | None = None,
     crf: Crf | None = None,
 ) -> Scored:
-    """The mask of :func:`predict_masks` for one image, with the mean probability of each label (after the CRF)."""
+    """The mask of :func:`predict_masks` for one image, with the mean probability of each label (after the CRF).
+
+    With ``gate`` or ``background`` the scores are these, which do not add up to 1.
+
+    Raises:
+        ConfigurationError: ``gate`` with averaged logits.
+    """
+    _require_probabilities(gate, average)
     ((_, scored),) = _predict(
         [sample],
         finish=partial(_scored, crf=crf),
         segmenter=segmenter,
         device=device,
-        views={"scales": scales, "flip": flip, "average": average},
-        background=None,
+        views={"scales": scales, "flip": flip, "average": average, "gate": gate},
+        background=background,
         precision="float32",
     )
     return scored
+
+
+def _require_probabilities(gate: bool, average: str) -> None:
+    if gate and average != "probabilities":
+        raise ConfigurationError(f"gate: true needs average: probabilities, found average: {average}.")
 
 
 def _predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +27,7 @@ def table(
 
     Examples: ``python -m pipeline table``; ``python -m pipeline table --book recipes/voc_mini --json | jq .recipes``.
     """
-    from pipeline.results.tables.files import write_table
+    from pipeline.results.tables.files import to_json, write_table
     from pipeline.results.tables.paper import paper_table
     from pipeline.results.tables.results import print_table
     from pipeline.running.pull import pull_evaluations
@@ -35,11 +36,16 @@ def table(
     if pull:
         pull_evaluations(checked)
     results = paper_table(checked)
-    files = write_table(results)
     if as_json:
-        print(files["json"].read_text(encoding="utf-8"), end="")
+        print(to_json(results), end="")
     else:
         print_table(results, filled=filled)
+    try:
+        files = write_table(results)
+    except OSError as error:  # somebody else's project, which may be read
+        print(f"warning: no files are written under report/: {error.strerror}.", file=sys.stderr)
+        return
+    if not as_json:
         print(f"Written: {', '.join(path.as_posix() for path in files.values())}")
 
 

@@ -11,6 +11,9 @@ from pipeline.inference.predict import FORMATS
 from pipeline.inference.trained import Place
 from pipeline.inference.worker import PredictOptions
 
+VIEWS = ("scales", "flip", "average", "gate", "background")
+"""Options of ``predict_masks`` that decide what a pixel gets; the others are of the machine."""
+
 
 def parse_formats(text: str) -> tuple[str, ...]:
     """Some of :data:`FORMATS` (ConfigurationError for another name)."""
@@ -40,7 +43,7 @@ def predict_options(place: Place, scales: Sequence[float] | None, flip: bool | N
     Raises:
         ConfigurationError: unknown CRF preset.
     """
-    known: dict[str, Any] = {key: place.options[key] for key in ("scales", "flip", "average") if key in place.options}
+    known: dict[str, Any] = {key: place.options[key] for key in VIEWS if key in place.options}
     known |= {"crf": None if place.crf is None else dict(place.crf)}
     if crf is not None:
         if crf not in (*PRESETS, "none"):

@@ -94,7 +94,8 @@ def entries_to_add(segmenter: Trained, file: str) -> dict[str, Any]:
     corrections = "corrected" if rounds == 1 else f"corrected_{rounds}"
     options = {"only": ["masks"], "unannotated": "unlabelled", "brush": "areas"}
     shapes = {"data": entry.data, "split": segmenter.split, "kind": "shapes", "file": file, "options": options}
-    again = over_labels(segmenter, corrections, lambda name: name.removesuffix(f"_{rounds - 1}") + ending)
+    before = f"_{rounds - 1}" if rounds > 2 else ""  # what the round before added; a seed's number stays
+    again = over_labels(segmenter, corrections, lambda name: name.removesuffix(before) + ending)
     return {corrections: {"import_annotations": {corrections: shapes}} | again}
 
 

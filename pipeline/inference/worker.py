@@ -34,19 +34,23 @@ class PredictOptions:
     """How images are segmented; picklable.
 
     Attributes:
-        scales, flip, average: as in :func:`stages.predict_masks.predict_masks`.
+        scales, flip, average, gate, background: as in :func:`stages.predict_masks.predict_masks`.
         crf: options of the dense CRF, or None for none.
     """
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     average: str = "logits"
+    gate: bool = False
+    background: float | None = None
     crf: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         scales = ", ".join(f"{scale:g}" for scale in self.scales)
         crf = "no CRF" if self.crf is None else f"CRF {self.crf.get('preset', 'seg_test')}"
-        return f"scales {scales}, {'with' if self.flip else 'without'} mirror image, {crf}"
+        gate = ", classes times their probability in the image" if self.gate else ""
+        background = "" if self.background is None else f", background {self.background:g}"
+        return f"scales {scales}, {'with' if self.flip else 'without'} mirror image{gate}{background}, {crf}"
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def segment(
         image: uint8 [H,W,3].
         tags: the C classes that may win; None for all.
         checkpoint: folder of a segmenter, which is loaded once a process.
-        how: scales, mirror image, CRF.
+        how: scales, mirror image, gate, background, CRF.
         device: of the network.
 
     Raises:
@@ -177,6 +181,8 @@ def segment(
         scales=how.scales,
         flip=how.flip,
         average=how.average,  # type: ignore[arg-type]
+        gate=how.gate,
+        background=how.background,
         crf=None if how.crf is None else SegmentationCrf(**how.crf),
     )
 

@@ -20,7 +20,7 @@ import socketserver
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -35,6 +35,7 @@ SECONDS = 5.0  # after which the next metric takes the waiting ones along, so th
 FEW_FILES = 16  # a folder of no more files has each of them hashed too: DVC may track them one by one
 UNUSED = ("matplotlib", "pandas", "pyarrow", "scipy", "sklearn")
 """MLflow imports these where they are, a quarter of its start, for data sets and models; mlflow-skinny has none."""
+LONGEST = 250  # characters of a name that MLflow takes
 OUTPUT_TAG = "dvc.out."
 COMMIT_TAG, UNCOMMITTED_TAG = "mlflow.source.git.commit", "git.dirty"
 
@@ -80,6 +81,8 @@ class Recorder:
         self.run_id = ""
         self._waiting: list[Any] = []
         self._sent = monotonic()
+        self._keys: dict[str, str] = {}
+        self._taken: set[str] = set()
 
     def handle(self, event: str, content: dict[str, Any]) -> None:
         """Record one event: start, metrics, picture, tags or end."""
@@ -91,6 +94,11 @@ class Recorder:
         self.client.set_terminated(self.run_id, status)
         self.run_id = ""
 
+    def give_up(self) -> None:
+        """End a run of which something could not be recorded as failed: nobody works on it any more."""
+        if self.run_id:
+            self.client.set_terminated(self.run_id, "FAILED")
+
     def _on_start(self, name: str, book: str, parameters: dict[str, str], tags: dict[str, str], time: int) -> None:
         from mlflow.entities import Param
         from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
@@ -98,14 +106,14 @@ class Recorder:
         self.client = connect()
         run = self.client.create_run(self._experiment(book), start_time=time, run_name=name, tags=tags | _git_tags())
         self.run_id = run.info.run_id
-        pairs = [Param(_key(name), value[:MAX_PARAM_VAL_LENGTH]) for name, value in parameters.items()]
+        pairs = [Param(self._key(name), value[:MAX_PARAM_VAL_LENGTH]) for name, value in parameters.items()]
         for start in range(0, len(pairs), MOST_PARAMETERS):
             self.client.log_batch(self.run_id, params=pairs[start : start + MOST_PARAMETERS])
 
     def _on_metrics(self, values: dict[str, float], step: int, time: int) -> None:
         from mlflow.entities import Metric
 
-        self._waiting += [Metric(_key(name), value, time, step) for name, value in values.items()]
+        self._waiting += [Metric(self._key(name), value, time, step) for name, value in values.items()]
         if len(self._waiting) >= MOST_METRICS or monotonic() - self._sent > SECONDS:
             self._send_metrics()
 
@@ -123,7 +131,7 @@ class Recorder:
         from mlflow.entities import RunTag
         from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
-        cut = [RunTag(_key(name), value[:MAX_TAG_VAL_LENGTH]) for name, value in tags.items()]
+        cut = [RunTag(self._key(name), value[:MAX_TAG_VAL_LENGTH]) for name, value in tags.items()]
         self.client.log_batch(self.run_id, tags=cut)
 
     def _on_end(self, status: str, outputs: list[str]) -> None:
@@ -131,6 +139,18 @@ class Recorder:
         if hashes:
             self._on_tags(hashes)
         self.close(status)
+
+    def _key(self, name: str) -> str:
+        """A name with only the characters that MLflow allows, another one for each name: c+ and c# are not one."""
+        if name not in self._keys:
+            key = plain = plain_key(name)
+            number = 1
+            while key in self._taken:
+                number += 1
+                key = f"{plain[: LONGEST - 8]}__{number}"
+            self._keys[name] = key
+            self._taken.add(key)
+        return self._keys[name]
 
     def _experiment(self, book: str) -> str:
         """The id of the book's experiment, created once."""
@@ -157,6 +177,8 @@ def record(lines: Iterable[str], warn: TextIO = sys.stderr) -> bool:
             well = False
             reason = " ".join(str(error).split())[:300]
             print(f"warning: MLflow at {store_uri()} does not record this run: {reason}", file=warn)
+            with suppress(Exception):  # what cannot be reached cannot be ended
+                recorder.give_up()
     return well
 
 
@@ -184,9 +206,9 @@ def _hashes(path: Path) -> Iterator[tuple[str, str]]:
         yield from ((file.as_posix(), dvc_md5(file)) for file in files if file.is_file())
 
 
-def _key(name: str) -> str:
-    """A name with only the characters that MLflow allows."""
-    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+def plain_key(name: str) -> str:
+    """A name with only the characters, and no more of them, than MLflow allows."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:LONGEST]
 
 
 def _git_tags() -> dict[str, str]:

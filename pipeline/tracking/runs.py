@@ -12,7 +12,7 @@ import yaml
 
 from models.errors import DataError
 from pipeline.tracking.log import MACHINE_TAG, enabled, store_path, store_uri
-from pipeline.tracking.recorder import COMMIT_TAG, OUTPUT_TAG, UNCOMMITTED_TAG
+from pipeline.tracking.recorder import COMMIT_TAG, OUTPUT_TAG, UNCOMMITTED_TAG, plain_key
 from pipeline.tracking.stores import Store, StoredRun, open_store
 
 LOCAL_UI = "http://127.0.0.1:5000"
@@ -109,9 +109,9 @@ class RunFinder:
 
 
 def _find(store: Store, stage: str, outs: Sequence[Mapping[str, Any]]) -> RecordedStage:
-    tags = {OUTPUT_TAG + out["path"]: out["md5"] for out in outs}
+    tags = {plain_key(OUTPUT_TAG + out["path"]): out["md5"] for out in outs}
     for out in outs:
-        runs = store.tagged(OUTPUT_TAG + out["path"], out["md5"], LOOKED_AT)
+        runs = store.tagged(plain_key(OUTPUT_TAG + out["path"]), out["md5"], LOOKED_AT)
         # an output may be equal where the others differ: of most evaluations the sweep is an empty table
         runs = [run for run in runs if all(run.tags.get(tag, md5) == md5 for tag, md5 in tags.items())]
         if runs:

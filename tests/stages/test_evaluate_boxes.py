@@ -64,6 +64,15 @@ def test_right_box_and_right_class() -> None:
     assert found["best_threshold"] == pytest.approx(0.4), "the first level that cuts the rim off"
 
 
+def test_scores_that_are_no_numbers_are_no_hit() -> None:
+    class Lost:
+        def tag_scores(self, image: Tensor) -> Tensor:
+            return torch.full((len(image), 6), torch.nan)
+
+    with pytest.raises(DataError, match="Image 'a': expected finite scores of its classes, found nan"):
+        score_boxes([sample("a", GOOD)], Lost())
+
+
 def test_images_add_up_to_the_scores() -> None:
     samples = [sample(str(k), GOOD if k % 3 else BAD, label=1 + k % 4, best=1 + k % 2) for k in range(9)]
     found = score_boxes(samples, FirstPixel()).localisation()

@@ -57,6 +57,8 @@ def answers(method: Any, device: Any) -> Iterator[tuple[str, Any]]:
         gated: dict[str, Any] = {"gate": True, "average": "probabilities", "background": 0.17}
         ((_, mask),) = predict_masks([("a", IMAGE, None)], method, **views, **gated)
         yield "gated mask", mask
+        alone = predict_scored(("a", IMAGE, None), method, **views, **gated)
+        assert np.array_equal(alone.mask, mask)
     if isinstance(method, Propagator):
         objects = hasattr(method, "displacements")
         walk = RandomWalk("irn")

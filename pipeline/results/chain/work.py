@@ -9,6 +9,7 @@ from pipeline.book.lineage import Node, entry_inputs
 from pipeline.book.options import effective_options
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import FILE, Catalogue
+from pipeline.results.labelled import labelled_ids
 
 FOLLOWED = ("supervision", "cams", "of")
 """Inputs that say which images an entry works on, where it names no split itself."""
@@ -19,7 +20,7 @@ class Counting:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._counts: dict[str, dict[str, int]] = {}
+        self._catalogues: dict[str, Catalogue | None] = {}
 
     def work(self, node: Node) -> str:
         """In words, such as ``30 epochs of 240 images: 450 steps of 16``; "" where nothing can be counted."""
@@ -37,23 +38,28 @@ class Counting:
         return f"{images:,} images" + (f", {views} views of each" if views > 1 else "")
 
     def _images(self, node: Node) -> int | None:
-        """Images that an entry works on; None where its data set has not been prepared."""
-        split = self._split(node)
-        return None if split is None else self._of_splits(self._book.entry(*node).data).get(split)
+        """Images that an entry works on; None where its data set, or labels of a part of it, have not been made."""
+        source = self._source(node)
+        catalogue = None if source is None else self._catalogue(self._book.entry(*source).data)
+        if source is None or catalogue is None:
+            return None
+        if source[0] in ("annotate", "import_annotations"):
+            ids = labelled_ids(self._book, source, catalogue)
+            return None if ids is None else len(ids)
+        return len(catalogue.splits.get(self._book.entry(*source).split, ())) or None
 
-    def _split(self, node: Node) -> str | None:
-        split: str | None = getattr(self._book.entry(*node), "split", None)
-        if split is not None:
-            return split
+    def _source(self, node: Node) -> Node | None:
+        """The entry that says which images these are."""
+        if getattr(self._book.entry(*node), "split", None) is not None:
+            return node
         below = entry_inputs(self._book, *node)
-        return next((self._split(below[key]) for key in FOLLOWED if key in below), None)
+        return next((self._source(below[key]) for key in FOLLOWED if key in below), None)
 
-    def _of_splits(self, data: str) -> dict[str, int]:
-        if data not in self._counts:
+    def _catalogue(self, data: str) -> Catalogue | None:
+        if data not in self._catalogues:
             folder = artifact(self._book.book.work, "catalogues", data)
-            splits = Catalogue.load(folder).splits if (folder / FILE).is_file() else {}
-            self._counts[data] = {name: len(ids) for name, ids in splits.items()}
-        return self._counts[data]
+            self._catalogues[data] = Catalogue.load(folder) if (folder / FILE).is_file() else None
+        return self._catalogues[data]
 
 
 def _training(settings: dict[str, Any], batch: int, images: int | None) -> str:

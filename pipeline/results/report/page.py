@@ -16,7 +16,7 @@ from pipeline.results.report.choosing import Choice, chosen_images, default_judg
 from pipeline.results.report.figures import plotly_js
 from pipeline.results.report.plots import book_plots
 from pipeline.results.report.rows import Plain, RowWriter, hex_colour, write_rows
-from pipeline.results.report.sources import TRUTH, Column, Judge, find_columns, find_judges, prepared, root_of
+from pipeline.results.report.sources import TRUTH, Column, DataSet, Judge, find_columns, find_judges, prepared, root_of
 from pipeline.results.report.state import book_state
 from pipeline.results.tables.results import book_table, box_table, label_prices, seed_tables
 from pipeline.results.tables.text import NONE, TextTable
@@ -71,9 +71,8 @@ def _gallery(book: Book, columns: list[Column], choice: Choice, folder: Path) ->
     data = prepared(book)
     judges = find_judges(book, columns)
     by_split = default_judges(book, columns, judges, choice.by)
-    shown = {f"{column.data}/{column.split}" for column in columns}
-    splits = {f"{d.name}/{split}": ids for d in data for split, ids in d.catalogue.splits.items()}
-    splits = {place: ids for place, ids in splits.items() if place in shown}
+    splits = {f"{d.name}/{split}": _shown(d, split, columns) for d in data for split in d.catalogue.splits}
+    splits = {place: ids for place, ids in splits.items() if ids}
     names = list(dict.fromkeys(name for d in data for name in d.catalogue.class_names))
     images = chosen_images(book, columns, by_split, choice, splits)
     rows = write_rows(RowWriter(folder, book.book.work, images, columns, judges, names))
@@ -85,6 +84,16 @@ def _gallery(book: Book, columns: list[Column], choice: Choice, folder: Path) ->
         "evaluations": [{"name": judge.name, "column": judge.column} for judge in judges],
         "rows": rows,
     }
+
+
+def _shown(data: DataSet, split: str, columns: Sequence[Column]) -> Sequence[str]:
+    """The images of a split that a column has."""
+    ids = data.catalogue.splits[split]
+    stores = [data.store(column.key) for column in columns if (column.data, column.split) == (data.name, split)]
+    if any(len(store) == len(ids) for store in stores):
+        return ids
+    held = {id for store in stores for id in store.ids}
+    return [id for id in ids if id in held]
 
 
 def _split(place: str, images: int, judge: Judge | None, several: bool) -> Plain:

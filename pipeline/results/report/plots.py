@@ -50,7 +50,8 @@ def book_plots(book: Book, problems: list[str], prices: Sequence[Bought] = ()) -
         "sweep": _draw(lambda: sweep_lines(sweeps), sweeps),
         "boxes": _draw(lambda: box_lines(boxes), boxes),
         "training": [
-            {"title": name, "figure": loss_lines(lines)} for name, lines in _read(histories, problems).items()
+            {"title": name, "figure": loss_lines(lines)}
+            for name, lines in _read(histories, problems, gaps=True).items()
         ],
         "confusion": [{"title": titles[name], "figure": confusion_map(lines)} for name, lines in confusions.items()],
     }
@@ -184,18 +185,18 @@ def loss_lines(lines: Lines) -> Plain:
     """One training: every part of the loss against the step, and their total where there are several."""
     parts = [key for key in lines[0] if key not in NO_LOSS]
     shown = parts if len(parts) == 1 else ["total", *parts]
-    steps = [int(float(line["step"])) for line in lines]
     traces = [
         {
             "type": "scatter",
             "mode": "lines+markers" if len(lines) < 3 else "lines",
             "name": text(part),
-            "x": steps,
-            "y": [float(f"{float(line[part]):.5g}") for line in lines],
+            "x": [int(float(line["step"])) for line in lines if line[part]],  # a part that begins later is empty before
+            "y": [float(f"{float(line[part]):.5g}") for line in lines if line[part]],
             "hovertemplate": f"step %{{x}}: %{{y:.4g}}<extra>{text(part)}</extra>",
             "line": {"width": 3 if part == "total" else 2},
         }
         for part in shown
+        if any(line[part] for line in lines)
     ]
     axes = {
         "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "automargin": True},
@@ -213,24 +214,24 @@ def _draw(draw: Callable[[], Plain], tables: dict[str, Lines]) -> Plain | None:
     return draw() if tables else None
 
 
-def _read(files: dict[str, Path], problems: list[str]) -> dict[str, Lines]:
-    """The tables that are there and have lines."""
+def _read(files: dict[str, Path], problems: list[str], gaps: bool = False) -> dict[str, Lines]:
+    """The tables that are there and have lines; ``gaps``: cells may be empty."""
     lines_of: dict[str, Lines] = {}
     for name, path in files.items():
         with noting(problems):
-            lines = _lines(path) if path.is_file() else []
+            lines = _lines(path, gaps) if path.is_file() else []
             lines_of |= {name: lines} if lines else {}
     return lines_of
 
 
-def _lines(path: Path) -> Lines:
-    """The lines of a CSV file, every number of it finite or not, but a number."""
+def _lines(path: Path, gaps: bool) -> Lines:
+    """The lines of a CSV file, every number of it finite or not, but a number; with ``gaps`` all but the step or none."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
         for line in lines:
             for key, value in line.items():
-                if key not in ("class", "actual", "predicted"):
+                if key not in ("class", "actual", "predicted") and not (gaps and value == "" and key != "step"):
                     float(value)
     except (ValueError, TypeError, csv.Error) as error:
         raise DataError(

@@ -67,7 +67,8 @@ class RowWriter:
         one = _OneImage(self, number, data, data.catalogue.image(id), id)
         save_photo(self.folder / one.file("photo.jpg"), one.image)
         columns = [column for column in self.columns if f"{column.data}/{column.split}" == place]
-        items = {column.key: data.store(column.key)[id] for column in columns}
+        stores = {column.key: data.store(column.key) for column in columns}
+        items = {key: store[id] for key, store in stores.items() if id in store}
         truth = data.truth.mask(id) if data.has_truth(id) else None
         cells = {key: one.cell(position, key, item) for position, (key, item) in enumerate(items.items())}
         if truth is not None:

@@ -117,11 +117,15 @@ def find_columns(book: Book, problems: list[str]) -> list[Column]:
 
 
 def _split(data: DataSet, key: str) -> str:
-    """The split that a store is of; DataError where it comes from other images."""
+    """The split that a store is of, or of a part of it; DataError where it comes from other images."""
     store, catalogue = data.store(key), data.catalogue
     store.require((), "the report", catalogue.digest)
     for split, ids in catalogue.splits.items():
         if ids == store.ids:
+            return split
+    held = set(store.ids)
+    for split, ids in catalogue.splits.items():
+        if held <= set(ids):  # labels that leave images out (``unannotated: left_out``), and what is made of them
             return split
     raise DataError(
         f"{store.path} holds {len(store)} images that are no split of '{data.name}' ({', '.join(catalogue.splits)})."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -11,43 +11,64 @@ from pipeline.book.artifacts import artifact
 from pipeline.book.lineage import Node
 from pipeline.book.params import Book
 from pipeline.datasets import catalogue as listing
+from pipeline.results.labelled import labelled_ids
 
 
 def label_cost(book: Book, nodes: Sequence[Node]) -> dict[str, Any] | None:
     """Kinds, images and minutes of the labels among the stages that a number stands on.
 
-    Labels of several stages on one split are of the same images, whose classes are asked once.
+    Where labels of several stages are of the same image, its classes are asked once.
 
     Args:
         book: the recipe book, checked.
         nodes: the stages, as :func:`~pipeline.book.lineage.ancestors` has them.
 
     Returns:
-        None where the number stands on no labels or on a kind of unknown cost, where its images are not listed here, or
-        where more than tags was given and the data set publishes no tags, which say how many classes an image has.
+        None where the number stands on no labels or on a kind of unknown cost, where its images are not listed here,
+        where it is not known which of them are labelled (``labelled_ids``), or where more than tags was given and the
+        data set publishes no tags, which say how many classes an image has.
     """
-    given: dict[tuple[str, str], list[Any]] = {}
+    given: dict[str, list[Node]] = {}
     for verb, name in nodes:
         if verb in ("annotate", "import_annotations"):
-            entry = book.entry(verb, name)
-            given.setdefault((entry.data, entry.split), []).append(entry)
+            given.setdefault(book.entry(verb, name).data, []).append((verb, name))
     kinds: set[str] = set()
     images, seconds = 0, 0.0
-    for (data, split), entries in given.items():
+    for data, labels in given.items():
         folder = artifact(book.book.work, "catalogues", data)
-        named = [each for entry in entries for each in _kinds(entry)]
+        named = [each for node in labels for each in _kinds(book.entry(*node))]
         if not (folder / listing.FILE).is_file() or not set(named) <= set(TIMED):
             return None
         catalogue = listing.Catalogue.load(folder)
-        ids = catalogue.ids(split)
-        present = _present(catalogue, ids) if set(named) != {"tags"} else 0.0
-        if present is None:
+        known = ((node, labelled_ids(book, node, catalogue)) for node in labels)
+        labelled = {node: ids for node, ids in known if ids is not None}
+        if len(labelled) < len(set(labels)):
             return None
-        one = _one(entries, named, catalogue.num_classes, present)
+        for together, images_of in _groups(labelled):
+            entries = [book.entry(*node) for node in together]
+            of_image = [each for entry in entries for each in _kinds(entry)]
+            present = _present(catalogue, images_of) if set(of_image) != {"tags"} else 0.0
+            if present is None:
+                return None
+            images += len(images_of)
+            seconds += len(images_of) * _one(entries, of_image, catalogue.num_classes, present)
         kinds.update(named)
-        images += len(ids)
-        seconds += len(ids) * one
     return {"kinds": sorted(kinds), "images": images, "minutes": seconds / 60} if images else None
+
+
+def _groups(labelled: Mapping[Node, tuple[str, ...]]) -> list[tuple[tuple[Node, ...], Sequence[str]]]:
+    """Entries, and the images that have the labels of just these."""
+    first = next(iter(labelled.values()))
+    if all(ids == first for ids in labelled.values()):
+        return [(tuple(labelled), first)]
+    of_image: dict[str, list[Node]] = {}
+    for node, ids in labelled.items():
+        for id in ids:
+            of_image.setdefault(id, []).append(node)
+    groups: dict[tuple[Node, ...], list[str]] = {}
+    for id, nodes in of_image.items():
+        groups.setdefault(tuple(nodes), []).append(id)
+    return list(groups.items())
 
 
 def _present(catalogue: listing.Catalogue, ids: Sequence[str]) -> float | None:

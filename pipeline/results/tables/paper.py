@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.results.tables.notes import missing_rows, table_notes, todo_lines
 from pipeline.results.tables.provenance import data_sets, provenance
 from pipeline.results.tables.recipes import network_of, recipes, test_settings
 from pipeline.results.tables.repeats import repeats
-from pipeline.results.tables.rows import LAST, Number, PaperRow, PaperTable
+from pipeline.results.tables.rows import Number, PaperRow, PaperTable
 from pipeline.tracking.runs import RecordedStage, known_runs
 
 
@@ -120,10 +121,10 @@ def _runs(book: Book, warned: list[str]) -> dict[str, RecordedStage]:
 def _row(key: str, recipe: RecipeRow, numbers: Mapping[str, Number], shares: Mapping[str, float | None]) -> PaperRow:
     names: dict[Column, str] = {column: name for column in COLUMNS if (name := getattr(recipe, column))}
     cells = {column: numbers[name] for column, name in names.items() if name in numbers}
-    final = (shares[cells[column].evaluation] for column in LAST if column in cells)
-    share = next((share for share in final if share is not None), None)
-    label = recipe.label or key
+    row = PaperRow(key, recipe.label or key, names, cells)
+    if row.last is not None:
+        row = replace(row, share=shares[row.last.evaluation])
     if recipe.published is None:
-        return PaperRow(key, label, names, cells, share)
+        return row
     method = published().methods[recipe.published]
-    return PaperRow(key, label, names, cells, share, method, published().data_set(recipe.published))
+    return replace(row, published=method, published_data=published().data_set(recipe.published))

@@ -111,5 +111,5 @@ def _print(*shown: Table | str) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:  # 80 columns by default, which folds the numbers
         console = Console(width=120, highlight=False)
-    for each in shown:
-        console.print(each)
+    for each in shown:  # labels and file names may have square brackets, which rich would read as markup
+        console.print(each, markup=False)

@@ -49,15 +49,17 @@ class TextTable:
         """The table for a terminal, without its notes; headings are folded, numbers never."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=self.title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        title = Text(self.title, style="table.title") if self.title else None  # texts: "[a]" is no markup of rich
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.show_edge = table.pad_edge = False
         for index, column in enumerate(self.columns):
             widest = max((len(row[index]) for row in self.cells), default=0)
             heading = "\n".join(wrap(column, max(widest, HEADING, *(len(word) for word in column.split()))))
-            table.add_column(heading, justify="left" if index in self.left else "right", overflow="fold")
+            table.add_column(Text(heading), justify="left" if index in self.left else "right", overflow="fold")
         for row in self.cells:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         return table
 
 

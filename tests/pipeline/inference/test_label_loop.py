@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.book.lineage import ancestors
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.inference.label_loop import choose, disagreement, mask_of
-from pipeline.inference.rounds import entries_to_add, segmenter_of
+from pipeline.inference.rounds import Trained, entries_to_add, segmenter_of
 from pipeline.storage.checkpoints import build_method, save_checkpoint
 from pipeline.storage.stores import SupervisionStore
 from tests.helpers import made_book
@@ -115,6 +116,27 @@ def test_corrected_images_are_left_out_and_the_next_round_has_names_of_its_own(
     assert list(again["overlay_labels"]) == ["with_corrected_2"]
     assert list(again["train"]) == ["net_2"]
     assert again["overlay_labels"]["with_corrected_2"]["supervision"] == "with_corrected"
+
+
+def test_each_round_has_a_name_and_the_seed_stays_in_it(catalogue: Catalogue) -> None:
+    for name in ("one", "two"):
+        shutil.copytree("work/made/supervision/pseudo", f"work/made/supervision/{name}")
+
+    def named(training: str, *overlays: str) -> list[str]:
+        names = ["pseudo", *overlays]
+        sections = {
+            "train": {training: TRAIN | {"supervision": names[-1]}},
+            "overlay_labels": {
+                above: {"data": "made", "supervision": below, "over": "pseudo"}
+                for below, above in zip(names, overlays, strict=False)
+            },
+        }
+        return list(entries_to_add(Trained(book(**sections), training), "file.xml").popitem()[1]["train"])
+
+    assert named("net_0") == ["net_0_corrected"]
+    assert named("net_1") == ["net_1_corrected"]
+    assert named("net_1_corrected", "one") == ["net_1_corrected_2"]
+    assert named("net_1_corrected_2", "one", "two") == ["net_1_corrected_3"]
 
 
 def test_what_cannot_be_chosen_from_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:

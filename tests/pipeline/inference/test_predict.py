@@ -21,7 +21,7 @@ from models.structures import IGNORE
 from pipeline.__main__ import app
 from pipeline.book.entries import ImportWeightsEntry
 from pipeline.inference import options
-from pipeline.inference.inputs import find_images, passed_over
+from pipeline.inference.inputs import Input, find_images, passed_over
 from pipeline.inference.predict import TOOL_FORMATS, check_out, predict
 from pipeline.inference.tags import read_tags
 from pipeline.inference.trained import Place, find_checkpoint, load_segmenter
@@ -340,6 +340,21 @@ def test_tags_restrict_the_classes(photos: Path, checkpoint: Path, tmp_path: Pat
         read_tags(table, CLASSES, inputs)
 
 
+def test_a_row_of_tags_is_of_one_image(tmp_path: Path) -> None:
+    inputs = [Input("x_img", Path("x/img.jpg")), Input("y_img", Path("y/img.jpg"))]
+    table = tmp_path / "tags.csv"
+    table.write_text("image,tags\nx/img.jpg,cow\ny/img.jpg,dog\n")
+    assert read_tags(table, CLASSES, inputs) == {"x_img": [True, False], "y_img": [False, True]}
+    table.write_text("image,tags\nimg.jpg,cow\n")
+    assert read_tags(table, CLASSES, inputs[:1]) == {"x_img": [True, False]}
+    with pytest.raises(DataError, match=r"the folder too.*'img.jpg' for x/img.jpg, y/img.jpg"):
+        read_tags(table, CLASSES, inputs)
+    for twice in ("img.jpg,cow\nimg.jpg,dog", "a/img.jpg,cow\nb/img.jpg,dog"):
+        table.write_text(f"image,tags\n{twice}\n")
+        with pytest.raises(DataError, match=r"expected one row, found 2 \(.*2, .*3\)"):
+            read_tags(table, CLASSES, inputs[:1])
+
+
 @pytest.fixture
 def project(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A book whose segmenter is trained and whose classifier is not."""
@@ -358,6 +373,10 @@ def test_a_checkpoint_is_a_name_or_a_place(project: Path, checkpoint: Path) -> N
     assert place.folder == Path("work/toy/checkpoints/segmenter")
     assert str(options.predict_options(place, None, None, None)) == "scales 0.5, 1, with mirror image, CRF irn"
     assert str(options.predict_options(place, (1.0,), False, "none")) == "scales 1, without mirror image, no CRF"
+    gated = replace(place, options={"average": "probabilities", "gate": True, "background": 0.17, "batch_size": 4})
+    found = options.predict_options(gated, None, None, "none")
+    assert (found.average, found.gate, found.background) == ("probabilities", True, 0.17)
+    assert "background 0.17" in str(found)
     for named in (checkpoint, checkpoint / "model.safetensors"):
         assert find_checkpoint(str(named)).folder == checkpoint
     assert str(options.predict_options(find_checkpoint(str(checkpoint)), None, None, None)).startswith("scales 1,")

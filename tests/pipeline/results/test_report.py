@@ -14,15 +14,18 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from models.errors import ConfigurationError, DataError
+from models.structures import Supervision
 from pipeline.__main__ import app
+from pipeline.binders.common import header
 from pipeline.pictures.gallery import gallery_sheet
 from pipeline.results.report import rows as rows_module
 from pipeline.results.report.choosing import Choice, choose
 from pipeline.results.report.images import save_fill, save_heat, save_outline, save_photo
 from pipeline.results.report.page import write_report
-from pipeline.results.report.plots import class_figure, sweep_lines
+from pipeline.results.report.plots import class_figure, loss_lines, sweep_lines
 from pipeline.results.report.scores import image_iou, mean_iou
 from pipeline.results.report.state import book_state
+from pipeline.storage.stores import SupervisionStore
 from pipeline.storage.sums import FILE
 from tests.helpers import made_book, toy_results
 
@@ -96,6 +99,23 @@ def test_every_image_is_judged_by_every_evaluation_of_it(folder: Path) -> None:
     assert net["mean"] == pytest.approx((net["0"] + net["1"] + net["2"]) / 3, abs=0.06)
     assert net["mean"] < 90
     assert [split["by"] for split in Page(Path("report/made/index.html")).data["splits"]] == ["pseudo", "net"]
+
+
+def test_a_store_of_a_part_of_a_split_is_shown(folder: Path) -> None:
+    book = made_book.book()
+    catalogue = made_book.make(book, stages=("cams/cam",))
+    part = catalogue.ids("train")[1:3]
+    writer = SupervisionStore.create(folder / "work/made/supervision/pseudo", header(catalogue, part))
+    writer.write(0, [Supervision(np.array([True, False]), made_book.mask_of(catalogue, id)) for id in part])
+    writer.finish()
+    page = Page(write_report(book))
+    assert not any("no split" in words for words in page.words)
+    cells = {row["id"]: set(row["cells"]) for row in page.data["rows"]}
+    assert cells["t0"] == {"cams/cam", "truth"}
+    assert cells[part[0]] == {"cams/cam", "supervision/pseudo", "truth"}
+    shutil.rmtree(folder / "work/made/cams/cam")
+    rows = Page(write_report(book)).data["rows"]
+    assert [(row["id"], set(row["cells"])) for row in rows] == [(id, {"supervision/pseudo", "truth"}) for id in part]
 
 
 def test_iou_of_an_image_is_over_the_labels_that_are_there() -> None:
@@ -316,6 +336,16 @@ def test_classes_of_many_evaluations_are_a_matrix() -> None:
     assert trace["y"][0] == "0 (val)"
     assert trace["z"][0] == [90.0, 12.35, 0.0]
     assert trace["z"][8] == [90.0, 12.35, None]
+
+
+def test_a_part_of_the_loss_that_begins_later_has_no_points_before() -> None:
+    history = [
+        {"step": "1", "total": "2.0", "tags": "2.0", "masks": ""},
+        {"step": "2", "total": "1.5", "tags": "1.0", "masks": "0.5"},
+    ]
+    total, tags, masks = loss_lines(history)["data"]
+    assert (masks["x"], masks["y"]) == ([2], [0.5])
+    assert (total["x"], tags["y"]) == ([1, 2], [2.0, 1.0])
 
 
 def test_a_sweep_names_its_best_threshold() -> None:

@@ -277,6 +277,35 @@ def test_an_unreachable_server_is_said_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert output.getvalue().count("\n") == 1
 
 
+def test_names_that_mlflow_writes_alike_stay_apart(runs: Any) -> None:
+    lines = [
+        {
+            "event": "start",
+            "name": "train@c",
+            "book": "toy",
+            "parameters": {"c+": "1", "c#": "2"},
+            "tags": {},
+            "time": 1,
+        },
+        {"event": "metrics", "values": {"iou/c+": 0.1, "iou/c#": 0.2}, "step": 0, "time": 1},
+        {"event": "metrics", "values": {"iou/c+": 0.3, "iou/c#": 0.4}, "step": 1, "time": 2},
+        {"event": "end", "status": "FINISHED", "outputs": []},
+    ]
+    assert record([json.dumps(line) + "\n" for line in lines])
+    (run,) = connect().search_runs(["1"], "attributes.run_name = 'train@c'")
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"c_": "1", "c___2": "2"}
+    assert run.data.metrics == {"iou/c_": 0.3, "iou/c___2": 0.4}
+
+
+def test_a_run_that_cannot_be_recorded_has_an_end(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = {"event": "start", "name": "train@lost", "book": "toy", "parameters": {}, "tags": {}, "time": 1}
+    broken = {"event": "picture", "name": "a.png", "png": "no picture"}
+    assert not record([json.dumps(line) + "\n" for line in (start, broken)], io.StringIO())
+    (run,) = connect().search_runs(["1"], "attributes.run_name = 'train@lost'")
+    assert run.info.status == "FAILED"
+
+
 def test_a_torn_line_ends_a_killed_run(runs: Any) -> None:
     told_in_part = stage_messages("train@torn").getvalue()[:-30]
     assert record(io.StringIO(told_in_part))
