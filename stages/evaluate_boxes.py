@@ -188,12 +188,11 @@ def score_boxes(
             views = torch.cat([squared(to_batch([image], device), square) for _, image in batch])
             logits = ranker.tag_scores(views).float().cpu().numpy()
         for (sample, _), logit in zip(batch, logits, strict=True):
-            if not np.isfinite(
-                logit
-            ).all():  # every comparison with NaN is false: the class would come out as the first
+            if not np.isfinite(logit).all():  # comparisons with NaN are false: any class would come out as the first
                 raise DataError(
                     f"Image '{sample.id}': expected finite scores of its classes, found nan or inf: weights or "
-                    "activations of the network are not finite. Remedy: precision float32, or train it again with a smaller lr."
+                    "activations of the network are not finite. Remedy: precision float32, or train it again with a "
+                    "smaller lr."
                 )
         return [(sample, logit) for (sample, _), logit in zip(batch, logits, strict=True)]
 

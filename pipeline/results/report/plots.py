@@ -225,7 +225,7 @@ def _read(files: dict[str, Path], problems: list[str], gaps: bool = False) -> di
 
 
 def _lines(path: Path, gaps: bool) -> Lines:
-    """The lines of a CSV file, every number of it finite or not, but a number; with ``gaps`` all but the step or none."""
+    """The lines of a CSV file, every cell a number, finite or not; with ``gaps`` empty ones too, but for the step."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))

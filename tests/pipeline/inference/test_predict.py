@@ -416,7 +416,8 @@ def test_the_command_writes_and_says_json(project: Path, photos: Path) -> None:
     assert done.exit_code == 0, done.output
     summary = json.loads(done.stdout)
     assert (summary["images"], summary["problems"]) == (2, [])
-    assert summary["how"] == {"scales": [0.5, 1.0], "flip": True, "average": "logits", "crf": None}
+    views = {"scales": [0.5, 1.0], "flip": True, "average": "logits", "gate": False, "background": None}
+    assert summary["how"] == views | {"crf": None}
     assert Path("out/masks/a.png").is_file()
     again = CliRunner().invoke(app, words)
     assert isinstance(again.exception, DataError)
