@@ -21,6 +21,7 @@ from models.metrics.contour import BOUND_TH, ContourScore
 from models.metrics.image_counts import COLUMNS, ImageCounts, beside, mask_counts
 from models.ops.background import class_map, winner
 from models.ops.resize import resize_bilinear
+from models.options import NonNegative, Share, require
 from models.structures import Cam, Mask
 
 
@@ -152,7 +153,7 @@ class CamScore:
 
 
 def score_masks(
-    pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: float = BOUND_TH
+    pairs: Iterable[tuple[str, Mask, Mask]], class_names: Sequence[str], *, bound_th: NonNegative = BOUND_TH
 ) -> MaskScore:
     """Count over (id, prediction, truth), to be merged with other chunks.
 
@@ -163,7 +164,9 @@ def score_masks(
 
     Raises:
         DataError: a mask of another size than its truth or with a label that is no class, named by its id.
+        ConfigurationError: a number out of range.
     """
+    require("evaluate", score_masks, {"bound_th": bound_th})
     score = MaskScore(class_names, bound_th)
     for name, prediction, truth in pairs:
         with _named(name):
@@ -174,9 +177,9 @@ def score_masks(
 def score_cams(
     triples: Iterable[tuple[str, Cam, Mask]],
     class_names: Sequence[str],
-    fixed_threshold: float = 0.25,
+    fixed_threshold: Share = 0.25,
     *,
-    bound_th: float = BOUND_TH,
+    bound_th: NonNegative = BOUND_TH,
 ) -> CamScore:
     """Count over (id, cam, truth), to be merged with other chunks. Raises as :func:`score_masks`.
 
@@ -186,6 +189,7 @@ def score_cams(
         fixed_threshold: background score of ``miou_fixed`` and of ``boundary_f_fixed``.
         bound_th: as in :func:`score_masks`.
     """
+    require("evaluate", score_cams, {"fixed_threshold": fixed_threshold, "bound_th": bound_th})
     score = CamScore(class_names, fixed_threshold, bound_th=bound_th)
     for name, cam, truth in triples:
         with _named(name):
@@ -196,14 +200,15 @@ def score_cams(
 def score_cam_masks(
     triples: Iterable[tuple[str, Cam, Mask]],
     class_names: Sequence[str],
-    threshold: float,
+    threshold: Share,
     *,
-    bound_th: float = BOUND_TH,
+    bound_th: NonNegative = BOUND_TH,
 ) -> MaskScore:
     """Count over the masks of (id, cam, truth) at a background score of ``threshold``, to be merged with other chunks.
 
     Args and errors as :func:`score_cams`.
     """
+    require("evaluate", score_cam_masks, {"threshold": threshold, "bound_th": bound_th})
     score = MaskScore(class_names, bound_th)
     for name, cam, truth in triples:
         with _named(name):

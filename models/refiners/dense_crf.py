@@ -15,7 +15,7 @@ import numpy.typing as npt
 from models.errors import ConfigurationError, closest
 from models.ops.background import Scores, winner
 from models.ops.resize import resize_bilinear
-from models.options import Count, InnerShare, Positive, PositiveCount, Share, require
+from models.options import Count, InnerShare, NonNegative, Positive, PositiveCount, Share, ShareBelowOne, require
 from models.refiners.crf_picture import wrapped_picture
 from models.refiners.crf_unary import unary_from_labels, unary_from_probabilities, unary_from_scores
 from models.structures import Cam, Image
@@ -39,10 +39,10 @@ class CrfSettings:
     """
 
     gaussian_sxy: Positive = 3
-    gaussian_compat: float = 3
+    gaussian_compat: NonNegative = 3
     bilateral_sxy: Positive = 80
     bilateral_srgb: Positive = 13
-    bilateral_compat: float = 10
+    bilateral_compat: NonNegative = 10
     iterations: PositiveCount = 10
     unary: str = "scores"
     wrapped: bool = False
@@ -106,15 +106,15 @@ class DenseCrf:
         preset: str = "psa",
         unary: str = "preset",
         alpha: Positive = 4.0,
-        threshold: float = 0.3,
+        threshold: ShareBelowOne = 0.3,
         certainty: InnerShare = 0.7,
         num_labels: Count = 0,
         iterations: PositiveCount | None = None,
         gaussian_sxy: Positive | None = None,
-        gaussian_compat: float | None = None,
+        gaussian_compat: NonNegative | None = None,
         bilateral_sxy: Positive | None = None,
         bilateral_srgb: Positive | None = None,
-        bilateral_compat: float | None = None,
+        bilateral_compat: NonNegative | None = None,
         wrapped: bool | None = None,
     ) -> None:
         """Choose the numbers.
@@ -146,7 +146,7 @@ class DenseCrf:
         }
         chosen: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         self.settings = replace(crf_settings(preset), **chosen)
-        given = {"alpha": alpha, "certainty": certainty, "num_labels": num_labels}
+        given = {"alpha": alpha, "threshold": threshold, "certainty": certainty, "num_labels": num_labels}
         require("dense_crf", DenseCrf.__init__, given)
         self.alpha, self.threshold, self.certainty, self.num_labels = alpha, threshold, certainty, num_labels
 

@@ -29,8 +29,8 @@ BACKGROUNDS: dict[str, tuple[float, float]] = {
 def ir_label(
     image: Image,
     cam: Cam,
-    fg_threshold: float = 0.3,
-    bg_threshold: float = 0.05,
+    fg_threshold: ShareBelowOne = 0.3,
+    bg_threshold: ShareBelowOne = 0.05,
     *,
     unsure: Unsure = 255,
     certainty: InnerShare = 0.7,
@@ -52,8 +52,13 @@ def ir_label(
     Returns:
         uint8 [H,W].
 
+    Raises:
+        ConfigurationError: numbers out of range.
+
     Source: jiwoon-ahn/irn@a2ece00:step/cam_to_ir_label.py.
     """
+    given = {"fg_threshold": fg_threshold, "bg_threshold": bg_threshold, "unsure": unsure, "certainty": certainty}
+    require("ir_label", ir_label, given)
     if not len(cam.classes):
         return np.zeros(cam.size, np.uint8)
     scores = resize_bilinear(cam.scores, cam.size)

@@ -23,7 +23,9 @@ OTHER_NAMES = {
 }
 """Names that tools give the columns, in small letters and without blanks or underscores."""
 SIZE = ("width", "height")
-"""Columns that many tools add: of the image that was annotated."""
+"""Columns that many tools add: of the image that was annotated, or of the box."""
+INCLUSIVE = 1
+"""Pixels that the size of a box may differ from x2 - x1: some tools count the last pixel, others do not."""
 
 
 def marks_of_csv(path: Path, catalogue: Catalogue, columns: Sequence[str]) -> Marks:
@@ -42,7 +44,7 @@ def marks_of_csv(path: Path, catalogue: Catalogue, columns: Sequence[str]) -> Ma
     images, classes = ImageNames(catalogue), ClassNames(catalogue, background=True)
     marks = Marks(str(path))
     stated: dict[tuple[str, tuple[int, int]], str] = {}
-    sized = all(name in header for name in SIZE)
+    sized = all(name in header for name in SIZE) and not _of_boxes(rows, columns)
     for row in rows:
         id = images.find(row.cells["image"])
         if id is None and catalogue.limit is None:
@@ -56,7 +58,28 @@ def marks_of_csv(path: Path, catalogue: Catalogue, columns: Sequence[str]) -> Ma
     marks.problems += classes.refused()
     _refuse_strangers(marks, catalogue, images)
     check_sizes(marks, catalogue, [(id, where, size) for (id, size), where in stated.items()])
+    if marks.other_size:
+        marks.problems[0] += f" If columns {', '.join(SIZE)} are not of the images, leave them out or rename them."
     return marks
+
+
+def _of_boxes(rows: Sequence[TableLine], columns: Sequence[str]) -> bool:
+    """Whether the columns of :data:`SIZE` are the sides of the boxes, in every row that has one."""
+    if len(columns) != 4:
+        return False
+    sides = [_sides(row, columns) for row in rows if any(row.cells[name] for name in columns)]
+    return bool(sides) and all(
+        one is not None and all(abs(stated - side) <= INCLUSIVE for stated, side in one) for one in sides
+    )
+
+
+def _sides(row: TableLine, columns: Sequence[str]) -> list[tuple[float, float]] | None:
+    """(stated, between the corners) of width and height; None where one of them is no number."""
+    try:
+        x1, y1, x2, y2, width, height = (float(row.cells[name]) for name in (*columns, *SIZE))
+    except ValueError:
+        return None
+    return [(width, x2 - x1), (height, y2 - y1)]
 
 
 def _add(row: TableLine, id: str, classes: ClassNames, columns: Sequence[str], marks: Marks) -> None:

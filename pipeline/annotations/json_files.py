@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from pipeline.annotations.class_names import ClassNames
 from pipeline.annotations.geometry import check_sizes
 from pipeline.annotations.items import Mark, Marks, Numbers
 from pipeline.datasets.catalogue import Catalogue
-from pipeline.datasets.coco_values import key_of, without_regions
+from pipeline.datasets.class_names import VOC_CLASSES
+from pipeline.datasets.coco_values import key_of, whole_number, without_regions
 from pipeline.datasets.densepose import is_densepose, part_points
 from pipeline.datasets.exports import EXPORTS, json_export
 from pipeline.datasets.image_names import ImageNames
@@ -37,7 +39,7 @@ def marks_of_coco(path: Path, catalogue: Catalogue) -> Marks:
         raise _other(path, BOXES, content)
     marks, names, classes = Marks(str(path)), ImageNames(catalogue), ClassNames(catalogue)
     images = _coco_images(path, content, catalogue, names, marks)
-    categories = {key_of(item.get("id")): str(item.get("name")).strip() for item in _mappings(content["categories"])}
+    categories = _coco_categories(path, content, marks)
     strange = 0
     for place, item in enumerate(content["annotations"]):
         where = f"{path} annotation {item.get('id', place) if isinstance(item, Mapping) else place}"
@@ -70,14 +72,15 @@ def marks_of_points(path: Path, catalogue: Catalogue, supplementary: bool) -> Ma
     """Points of the JSON of What's the Point (Bearman et al., ECCV 2016): id -> {"main": [...], "supp": [...]}.
 
     A point has ``x``, ``y`` in pixels, ``cls`` in the data set's own numbers (VOC 1..20) and ``rank``. Points of
-    classes that the catalogue does not keep are left out. The JSON of DensePose-COCO is understood too: one point for
-    each part of each person, and one on the background.
+    classes that the catalogue does not keep are left out and counted. The JSON of DensePose-COCO is understood too: one
+    point for each part of each person, and one on the background.
 
     Raises:
         DataError: not such a file.
     """
     content = json_content(path, POINTS)
     marks, names, known = Marks(str(path)), ImageNames(catalogue), json_export(content)
+    unknown: Counter[int] = Counter()
     if known not in (None, EXPORTS["whats_the_point"], EXPORTS["coco"]) or not isinstance(content, Mapping):
         raise _other(path, POINTS, content)
     try:
@@ -89,7 +92,7 @@ def marks_of_points(path: Path, catalogue: Catalogue, supplementary: bool) -> Ma
         else:
             for name, points in content.items():
                 if (id := names.find(name)) in catalogue.entries and id is not None:
-                    _add_all(marks, id, _ranked(points, catalogue, supplementary))
+                    _add_all(marks, id, _ranked(points, catalogue, supplementary, unknown))
                 elif id is None:
                     marks.strangers.setdefault(name, str(path))
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
@@ -97,6 +100,7 @@ def marks_of_points(path: Path, catalogue: Catalogue, supplementary: bool) -> Ma
         raise DataError(f"{path}: expected {POINTS}, found {found}.") from None
     if known is None and not marks.images:
         raise _other(path, POINTS, content)
+    marks.notices += _unknown_numbers(path, unknown, catalogue)
     return marks
 
 
@@ -112,27 +116,75 @@ def _add_all(marks: Marks, id: str, points: Iterator[tuple[int, Numbers]]) -> No
         marks.add(Mark(marks.source, id, class_, numbers))
 
 
-def _ranked(points: Any, catalogue: Catalogue, supplementary: bool) -> Iterator[tuple[int, Numbers]]:
-    """(class, (x, y)) in the order of their ranks."""
+def _ranked(
+    points: Any, catalogue: Catalogue, supplementary: bool, unknown: Counter[int]
+) -> Iterator[tuple[int, Numbers]]:
+    """(class, (x, y)) in the order of their ranks; numbers of no class are counted in ``unknown``."""
     chosen = [*points["main"], *(points["supp"] if supplementary else [])]
     for point in sorted(chosen, key=lambda point: int(point["rank"])):
         numbers = float(point["x"]), float(point["y"])
-        if point["cls"] in catalogue.mask_values:
-            yield catalogue.mask_values.index(point["cls"]) + 1, numbers
+        value = whole_number(point["cls"])  # some programs write numbers as text
+        if value is None:
+            raise ValueError(f"cls {clipped(str(point['cls']), 40)} in place of a whole number")
+        if value in catalogue.mask_values:
+            yield catalogue.mask_values.index(value) + 1, numbers
+        else:
+            unknown[value] += 1
+
+
+def _unknown_numbers(path: Path, unknown: Counter[int], catalogue: Catalogue) -> Iterator[Notice]:
+    """Of points whose class the catalogue does not have; VOC's own that ``classes:`` leaves out are no news."""
+    own = dict(zip(catalogue.mask_values, catalogue.class_names, strict=True))
+    voc = dict(enumerate(VOC_CLASSES, start=1))
+    left_out = voc.keys() if own.items() <= voc.items() else ()
+    strange = Counter({value: count for value, count in unknown.items() if value not in left_out})
+    if not strange:
+        return
+    counted = [f"{value} ({count})" for value, count in sorted(strange.items(), key=lambda item: (-item[1], item[0]))]
+    yield Notice(
+        "unknown_classes",
+        strange.total(),
+        f"{path}: {strange.total()} points are left out, whose class (cls) the catalogue does not have: "
+        f"{first_of(counted, 8)}. It has {first_of([f'{value} {name}' for value, name in own.items()], 8)}. Remedy: "
+        "write the data set's own numbers where that is a slip.",
+    )
+
+
+def _two_of_one_id(path: Path, what: str, key: int | str | None, first: str, second: str) -> str:
+    return (
+        f"{path}: expected one {what} of each id, found id {key!r:.60} of '{first[:60]}' and of '{second[:60]}'. "
+        "Remedy: give each an id of its own, in its annotations too."
+    )
+
+
+def _coco_categories(path: Path, content: Mapping[str, Any], marks: Marks) -> dict[int | str | None, str]:
+    """The file's id of a category -> its name; two names of one id are a problem, for an annotation may mean either."""
+    categories: dict[int | str | None, str] = {}
+    for item in _mappings(content["categories"]):
+        name, key = str(item.get("name")).strip(), key_of(item.get("id"))
+        if (first := categories.setdefault(key, name)) != name:
+            marks.problems.append(_two_of_one_id(path, "category", key, first, name))
+    return categories
 
 
 def _coco_images(
     path: Path, content: Mapping[str, Any], catalogue: Catalogue, names: ImageNames, marks: Marks
 ) -> dict[int | str | None, str | None]:
-    """The file's id of an image -> its own, or None where the catalogue does not have it."""
+    """The file's id of an image -> its own, or None where the catalogue does not have it.
+
+    Two files of one id are a problem, for an annotation may mean either.
+    """
     images: dict[int | str | None, str | None] = {}
+    named: dict[int | str | None, str] = {}
     stated = []
     for item in _mappings(content["images"]):
-        name = str(item.get("file_name", ""))
+        name, key = str(item.get("file_name", "")), key_of(item.get("id"))
         id = names.find(name)
         if id is None and catalogue.limit is None:
             marks.strangers.setdefault(name, str(path))
-        images[key_of(item.get("id"))] = id if id in catalogue.entries else None
+        images[key] = id if id in catalogue.entries else None
+        if (first := named.setdefault(key, name)) != name:
+            marks.problems.append(_two_of_one_id(path, "image", key, first, name))
         if id is None or id not in catalogue.entries:
             continue
         marks.images.setdefault(id)

@@ -221,11 +221,14 @@ def _by_image(file: Path, cwd: Path, written: int, known: Known) -> tuple[dict[s
     names: dict[str, str] = {}
     if isinstance(content, Mapping):
         listed = content.get("images")
-        names = {
-            str(image.get("id")): str(image.get("file_name"))
-            for image in (listed if isinstance(listed, list) else ())
-            if isinstance(image, Mapping)
-        }
+        for image in listed if isinstance(listed, list) else ():
+            if isinstance(image, Mapping):
+                key, named = str(image.get("id")), str(image.get("file_name"))
+                if names.setdefault(key, named) != named:
+                    raise DataError(
+                        f"{file}: expected an id of its own for each image, found {key} twice: "
+                        f"'{names[key]}' and '{named}'."
+                    )
         content = content.get("annotations")
     if not isinstance(content, list) or not all(isinstance(mask, Mapping) for mask in content):
         raise DataError(f"{file}: expected {COCO}, found {short(content)}.")

@@ -36,8 +36,8 @@ CODE = ("models.ops.oversegmentation", "models.ops.region_merging")
 class RegionSource:
     """Gives the regions of an image by its id.
 
-    Made regions are kept in ``.scratch/regions``, by the content of the image, the options and the code, so that the
-    supervisions of one data set share them. They are the same bytes without it.
+    Made regions are kept in ``.scratch/regions``, by the content of the image, its orientation, the options and the
+    code, so that the supervisions of one data set share them. They are the same bytes without it.
     """
 
     options: RegionOptions
@@ -56,7 +56,9 @@ class RegionSource:
         """
         if self.options.method == FILES:
             return self._read(id)
-        kept = SCRATCH / "regions" / _identity(self.options) / f"{self.catalogue.entry(id).sha256}.npz"
+        turned = "upright" if self.catalogue.upright else "stored"  # a file's bytes do not say how it is turned
+        name = f"{self.catalogue.entry(id).sha256}_{turned}.npz"
+        kept = SCRATCH / "regions" / _identity(self.options) / name
         with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(kept) as arrays:
             regions: Regions = arrays["regions"]
             return regions  # where it is not there, or damaged, it is made again

@@ -84,9 +84,11 @@ def find_scribbles(folder: Path, catalogue: Catalogue, ids: Sequence[str], all_f
         DataError: images without a file, with several of them, or a folder of something else.
     """
     files = scribbles_there(folder, catalogue, ids, all_files)
-    if not files.paths and (other := foreign_folder(folder)):
-        raise DataError(f"{folder}: expected a folder of scribble PNGs (ID.png), found {with_remedy(other, REMEDY)}")
     raise_together(files.problems)
+    # of the whole folder: a part of the images may have no scribble, and these files may lie beside those of others
+    strange = not files.paths and not LabelFolder(folder, catalogue, SUFFIXES).ids()
+    if strange and (other := foreign_folder(folder)):
+        raise DataError(f"{folder}: expected a folder of scribble PNGs (ID.png), found {with_remedy(other, REMEDY)}")
     lossy = [id for id in ids if id not in files.paths and (folder / f"{id}.jpg").is_file()]
     if lossy:
         raise DataError(

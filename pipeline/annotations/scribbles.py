@@ -74,7 +74,8 @@ class Scribbles:
         folder = Path(self.file or "")
         if is_of_a_tool(folder):
             return self._drawn(str(folder)).labelled(catalogue, ids)
-        return list(scribble_files.scribbles_there(folder, catalogue, ids).paths)
+        there = scribble_files.scribbles_there(folder, catalogue, ids).ids
+        return [id for id in ids if id in there]
 
     def check(self, catalogue: Catalogue, ids: Sequence[str], workers: int = 0) -> list[Notice]:
         """Look at each file once: what may be wrong. Raises DataError with all files that are missing or wrong."""

@@ -111,5 +111,5 @@ def _over(source: AnnotationSource, annotators: Sequence[Annotator]) -> Supervis
 _IDS: Mapping[str, Callable[[Path, Catalogue, Sequence[str]], Any]] = {
     "boxes": lambda path, catalogue, ids: read_boxes(path, catalogue, ()).items,
     "points": lambda path, catalogue, ids: read_points(path, catalogue, ()).items,
-    "scribbles": lambda path, catalogue, ids: LabelFolder(path, catalogue, SUFFIXES).find(ids).paths,
+    "scribbles": lambda path, catalogue, ids: LabelFolder(path, catalogue, SUFFIXES).find(ids).ids,
 }

@@ -30,7 +30,7 @@ def marks_of_xml(folder: Path, catalogue: Catalogue, ids: Sequence[str], whole: 
     Unless these are the images of the ``whole`` split, nothing is concluded from the names of the classes.
     """
     marks, classes = Marks(str(folder)), ClassNames(catalogue)
-    files = LabelFolder(folder, catalogue, (".xml",)).find(ids)
+    files = LabelFolder(folder, catalogue, (".xml",)).find(ids, all_files=whole)
     names, stated, others = ImageNames(catalogue), [], []
     from_zero: list[bool] = []
     for id, path in files.paths.items():

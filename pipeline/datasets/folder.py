@@ -13,7 +13,7 @@ from models.errors import ConfigurationError, DataError, closest
 from models.options import Count, ShareBelowOne, require
 from models.structures import IGNORE
 from pipeline.datasets.file_names import nfc
-from pipeline.datasets.folder_images import FolderImages
+from pipeline.datasets.folder_images import FolderImages, inside
 from pipeline.datasets.folder_masks import MaskFiles, coverage, mask_files
 from pipeline.datasets.image_formats import SUFFIXES
 from pipeline.datasets.labelmap import LabelMap, coloured
@@ -73,7 +73,8 @@ def folder(
 
     Raises:
         ConfigurationError: options that contradict each other.
-        DataError: no such folder, a CSV that cannot be read, or masks of which none belongs to an image.
+        DataError: no such folder, one of ``split_folders`` without an image, a CSV that cannot be read, or masks of
+            which none belongs to an image.
     """
     require("folder", folder, {"val_fraction": val_fraction, "seed": seed})
     _check_classes(classes)
@@ -82,8 +83,9 @@ def folder(
     place = Path(root)
     colours = None if labelmap is None else LabelMap.of(labelmap, place)
     classes = list(colours.names) if colours is not None and classes is None else classes
-    within = list((split_folders or {}).values())
-    there = FolderImages(place, images, [masks] if masks is not None else [], within)
+    within = split_folders or {}
+    there = FolderImages(place, images, [masks] if masks is not None else [], list(within.values()))
+    there.require(within)
     table = None if tags is None else TagTable.read(place / tags, classes)
     if table is None and classes is None:
         raise ConfigurationError("folder: without a CSV of tags, name the `classes` in the order of the mask values.")
@@ -97,7 +99,7 @@ def folder(
         splits = _named_splits(table, listed)
     elif split_folders:
         known = [item for item in listed if item is not None]
-        splits = {name: _below(f"{images}/{folder}/", known) for name, folder in split_folders.items()}
+        splits = {name: _below(f"{images}/{inside(folder)}", known) for name, folder in split_folders.items()}
     else:
         splits = _drawn_splits([item for item in listed if item is not None], val_fraction, seed)
     masked = {name: {item.id: item.mask is not None for item in items} for name, items in splits.items()}
@@ -210,7 +212,7 @@ def _named_splits(table: TagTable, listed: Sequence[Listed | None]) -> dict[str,
 
 
 def _below(folder: str, listed: Sequence[Listed]) -> list[Listed]:
-    return [item for item in listed if item.image.startswith(folder)]
+    return [item for item in listed if nfc(item.image).startswith(nfc(folder))]
 
 
 def _drawn_splits(listed: Sequence[Listed], val_fraction: float, seed: int) -> dict[str, list[Listed]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
-from pipeline.datasets.file_names import NameIndex, path_id, shown
+from pipeline.datasets.file_names import NameIndex, nfc, path_id, shown
 from pipeline.datasets.image_formats import AS_JPEG, RAW_SUFFIXES, SUFFIXES
 from pipeline.problems.notices import Notice, first_of
 from stages.prepare import Problem
@@ -47,11 +47,19 @@ def _new(folder: Path, seen: set[Path]) -> bool:
     return True
 
 
+def inside(folder: str) -> str:
+    """What the paths below a folder begin with: "train/" for "train", "train/" and "./train", "" for "."."""
+    plain = nfc(PurePosixPath(folder).as_posix())
+    return "" if plain == "." else f"{plain}/"
+
+
 class FolderImages:
     """Images of a folder and of its subfolders.
 
     Attributes:
         folder: relative to the root; "." for the root itself, whose subfolders are not entered unless they are named.
+        folders: how many images there are in each folder (relative to ``folder``, "." for itself), also in those that
+            were not asked for.
         files: id to the paths (relative to ``folder``) that it may mean, in the order of the paths; one if all is well.
         index: finds the file that a table's cell means.
 
@@ -67,7 +75,9 @@ class FolderImages:
         self._flat = self.place.resolve() == root.resolve()
         deep = bool(within) or not self._flat
         files = list(files_below(self.place, {(root / name).resolve() for name in others}, deep=deep))
-        files = [path for path in files if not within or path.startswith(tuple(f"{name}/" for name in within))]
+        self.folders = Counter(path.rpartition("/")[0] or "." for path in files if path.lower().endswith(SUFFIXES))
+        beginnings = tuple(map(inside, within))
+        files = [path for path in files if not within or nfc(path).startswith(beginnings)]
         images = sorted((path for path in files if path.lower().endswith(SUFFIXES)), key=lambda path: path.split("/"))
         self._passed = sorted(path for path in files if not path.lower().endswith(SUFFIXES))
         self._unreadable = [path for path in images if shown(path) != path]
@@ -81,6 +91,20 @@ class FolderImages:
     def relative(self, path: str) -> str:
         """A path of the folder as a path under the root."""
         return f"{self.folder}/{path}"
+
+    def require(self, within: Mapping[str, str]) -> None:
+        """Refuse folders without an image (DataError): split -> folder below ``folder``."""
+        empty = [
+            f"'{name}' (for {split})"
+            for split, name in within.items()
+            if not any(f"{nfc(there)}/".startswith(inside(name)) for there in self.folders)
+        ]
+        if empty:
+            there = [f"{shown(name)} ({count})" for name, count in sorted(self.folders.items())]
+            raise DataError(
+                f"{self.place}: expected images in each folder of `split_folders`, found none in {first_of(empty)}. "
+                f"Remedy: name folders with images; these have some: {first_of(there, 8) or 'none'}."
+            )
 
     def problems(self) -> list[Problem]:
         """Images that share an id, and names that are no UTF-8: which image a table means cannot be known."""

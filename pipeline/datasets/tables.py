@@ -19,6 +19,9 @@ QUOTED = 80
 """Characters of a file that a message quotes at most."""
 LONGEST_HEADER = 100_000
 """Characters; a thousand columns are far below."""
+LONGEST_CELL = 131_072
+"""Characters of a cell of tags, boxes or points: what is longer has a quote that nobody closed."""
+csv.field_size_limit(2**30)  # of the process: a cell of a tool's export holds all brushes or vertices of an image
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
 """Characters that spreadsheets and web pages leave behind, and nobody sees."""
 NO_NAMES: Mapping[str, Sequence[str]] = {}
@@ -33,7 +36,10 @@ class TableLine:
 
 
 def read_table(
-    path: Path, required: Sequence[str], names: Mapping[str, Sequence[str]] = NO_NAMES
+    path: Path,
+    required: Sequence[str],
+    names: Mapping[str, Sequence[str]] = NO_NAMES,
+    longest: int | None = LONGEST_CELL,
 ) -> tuple[tuple[str, ...], list[TableLine]]:
     """Columns and rows of a CSV file (comma, semicolon or tab, UTF-8, header required). Empty lines are passed over.
 
@@ -42,9 +48,11 @@ def read_table(
         required: columns that must be there.
         names: column -> other names that files have for it. With them, capitals do not count either, and the columns
             come out under their own names.
+        longest: characters of a cell at most; None for any number.
 
     Raises:
-        DataError: no such file, no UTF-8, no table, a column missing or twice, or a row with another number of cells.
+        DataError: no such file, no UTF-8, no table, a column missing or twice, a row with another number of cells, or a
+            cell that is too long.
     """
     text = read_text(path, f"a CSV file with columns {', '.join(required) or 'image, tags'}")
     start = text.lstrip()[:1]
@@ -60,7 +68,7 @@ def read_table(
         written = tuple(map(_clean, next(lines, [])))
         header = _named(path, written, names)
         _check_header(path, header, required, written)
-        return header, list(_rows(path, lines, header, skipped))
+        return header, list(_rows(path, lines, header, skipped, longest))
     except csv.Error as error:
         raise DataError(f"{path} line {lines.line_num + skipped}: expected a CSV, found {error}.") from None
 
@@ -157,7 +165,7 @@ def _check_header(path: Path, header: tuple[str, ...], required: Sequence[str], 
         )
 
 
-def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iterator[TableLine]:
+def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int, longest: int | None) -> Iterator[TableLine]:
     """Rows of a ``csv.reader`` with the line on which they begin: a cell in quotes may hold line breaks."""
     number = lines.line_num + 1 + skipped
     for cells in lines:
@@ -168,6 +176,11 @@ def _rows(path: Path, lines: Any, header: tuple[str, ...], skipped: int) -> Iter
             columns = cut(", ".join(header))
             more = " A cell that holds the separator itself stands in quotes." if len(cells) > len(header) else ""
             raise DataError(f"{where}: expected {len(header)} cells ({columns}), found {len(cells)}.{more}")
+        if longest is not None and (found := max(map(len, cells))) > longest:
+            raise DataError(
+                f"{where}: expected cells of at most {longest:,} characters, found one of {found:,}. Remedy: close the "
+                "quote with which it begins."
+            )
         yield TableLine(where, dict(zip(header, map(_clean, cells), strict=True)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -15,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import DataError
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, UNLABELLED, Mask
-from pipeline.annotations.scribble_files import read_scribble
+from pipeline.annotations.label_folder import LabelFolder
+from pipeline.annotations.scribble_files import SUFFIXES, read_scribble
 from pipeline.compute.alone import one_by_one
 from pipeline.datasets.images import MAX_PIXELS
 from pipeline.look.images import ImageSet
@@ -86,12 +86,17 @@ class Drawings:
         self.images, self.targets = images, targets
         self._points = MarkTable(targets.points.path, POINTS, images.catalogue)
         self._boxes = MarkTable(targets.boxes.path, BOXES, images.catalogue)
+        self._scribbles = LabelFolder(targets.scribbles.path, images.catalogue, SUFFIXES)
         self._lock = Lock()
 
     def ids(self) -> dict[str, set[str]]:
         """Images that have labels, for each kind. Raises DataError where a file cannot be read."""
         with self._lock:
-            return {"points": self._points.ids(), "boxes": self._boxes.ids(), "scribbles": self._scribbled()}
+            return {
+                "points": self._points.ids(),
+                "boxes": self._boxes.ids(),
+                "scribbles": self._scribbles.ids(fresh=True),
+            }
 
     def of(self, id: str) -> Drawing:
         """What is drawn on an image. Raises DataError where a file cannot be read."""
@@ -118,10 +123,12 @@ class Drawings:
                     f"The labels of '{id}' changed since this page read them, in another window or program. Nothing "
                     "was saved. Remedy: load the image again, and say which labels are to stay."
                 )
+            file = self._file_to_write(id) if self._redrawn(id, seeds) else None  # refused before anything is written
             boxes = [Row(box.label, (box.x1, box.y1, box.x2, box.y2)) for box in drawing.boxes]
             self._points.replace(id, [Row(point.label, (point.x, point.y)) for point in drawing.points])
             self._boxes.replace(id, boxes or ([Row(BACKGROUND, ())] if drawing.no_object else []))
-            self._save_strokes(id, seeds)
+            if file is not None:
+                self._save_strokes(file, seeds)
             return self._of(id).version
 
     def _of(self, id: str) -> Drawing:
@@ -160,19 +167,31 @@ class Drawings:
             )
         return seeds if (seeds != UNLABELLED).any() else None
 
-    def _scribbled(self) -> set[str]:
-        folder = self.targets.scribbles.path
-        if not folder.is_dir():
-            return set()
-        return {name[:-4] for name in os.listdir(folder) if name.endswith(".png") and not name.startswith(".")}
+    def _file(self, id: str) -> Path | None:
+        """The file that ``import_annotations`` takes for an image, whatever its name; None without one.
 
-    def _file(self, id: str) -> Path:
-        return self.targets.scribbles.path / f"{id}.png"
+        Raises:
+            DataError: there are several, which it refuses.
+        """
+        files = self._scribbles.find([id], all_files=True)
+        if files.problems:
+            raise DataError(f"{files.problems[0]} None of them is written to.")
+        return files.paths.get(id)
+
+    def _file_to_write(self, id: str) -> Path:
+        """That file, or a new one under the image's id. Raises DataError for one of another format than PNG."""
+        path = self._file(id) or self.targets.scribbles.path / f"{id}.png"
+        if path.suffix.lower() != ".png":
+            raise DataError(
+                f"{path}: expected a PNG to draw strokes into, found another format. It is not written to. Remedy: "
+                f"save it as {id}.png in its place, or draw into another folder with --out."
+            )
+        return path
 
     def _strokes(self, id: str) -> Mask | None:
         """Seeds uint8 [H,W], or None for an image without a file."""
         path = self._file(id)
-        if not path.is_file():
+        if path is None:
             return None
         values = read_scribble(path, self.images.size(id))
         seeds = self.targets.scribbles.seeds[values]
@@ -182,8 +201,12 @@ class Drawings:
             )
         return seeds
 
-    def _save_strokes(self, id: str, seeds: Mask | None) -> None:
-        path = self._file(id)
+    def _redrawn(self, id: str, seeds: Mask | None) -> bool:
+        """Whether the strokes are others than those in the file: what nobody changed stays as it is."""
+        there = self._strokes(id)
+        return runs_of(seeds) != runs_of(None if there is None or (there == UNLABELLED).all() else there)
+
+    def _save_strokes(self, path: Path, seeds: Mask | None) -> None:
         if seeds is None:
             path.unlink(missing_ok=True)
             return

@@ -136,6 +136,9 @@ def test_label_unary_of_all_classes() -> None:
         ({"alpha": 0.0}, "alpha: expected a number above 0"),
         ({"iterations": 0}, "iterations: expected a whole number above 0"),
         ({"bilateral_srgb": -1.0}, "bilateral_srgb: expected a number above 0"),
+        ({"bilateral_compat": -1.0}, "bilateral_compat: expected a number of 0 or more"),
+        ({"gaussian_compat": -1.0}, "gaussian_compat: expected a number of 0 or more"),
+        ({"preset": "irn", "threshold": 30.0}, r"threshold: expected a share in \[0,1\), found 30"),
     ],
 )
 def test_wrong_options_are_configuration_errors(options: dict, message: str) -> None:
@@ -197,6 +200,9 @@ def test_ir_label_is_where_two_runs_agree() -> None:
         np.testing.assert_array_equal(label, np.array([0, unsure, 4])[stripes])
     empty = Cam(np.zeros(0, np.int64), np.zeros((0, 5, 6), np.float32), stripes.shape)
     np.testing.assert_array_equal(ir_label(image, empty), np.zeros(stripes.shape))
+    for wrong in ({"fg_threshold": 30.0}, {"bg_threshold": -0.1}):
+        with pytest.raises(ConfigurationError, match=r"ir_label\.[fb]g_threshold: expected a share in \[0,1\)"):
+            ir_label(image, empty, **wrong)  # type: ignore[arg-type]
 
 
 def test_cells_are_labelled_where_the_runs_leave_no_doubt() -> None:

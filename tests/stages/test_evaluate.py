@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
 from models.structures import Cam
 from stages.evaluate import CamScore, Evaluation, MaskScore, image_table, score_cam_masks, score_cams, score_masks
 
@@ -157,6 +157,20 @@ def test_errors_name_the_image() -> None:
         evaluate_cams([("odd", cam, np.zeros((4, 4), np.uint8))], NAMES)
     with pytest.raises(DataError, match="Nothing to evaluate"):
         evaluate_masks([], NAMES)
+
+
+@pytest.mark.parametrize(
+    ("judge", "options", "message"),
+    [
+        (score_masks, {"bound_th": -1}, "evaluate.bound_th: expected a number of 0 or more, found -1"),
+        (score_cams, {"bound_th": -1}, "evaluate.bound_th: expected a number of 0 or more, found -1"),
+        (score_cams, {"fixed_threshold": 25}, r"evaluate.fixed_threshold: expected a share in \[0,1\], found 25"),
+        (score_cam_masks, {"threshold": 25}, r"evaluate.threshold: expected a share in \[0,1\], found 25"),
+    ],
+)
+def test_numbers_out_of_range_blame_no_image(judge: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        judge(triples(1) if judge is not score_masks else pairs(1), NAMES, **options)
 
 
 @pytest.mark.parametrize("judged", ["masks", "cams"])

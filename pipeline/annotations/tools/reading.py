@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -207,12 +208,12 @@ class _Reading:
             return
         known = foreign_header(re.split(r"[,;\t]", first))
         if known == str(EXPORTS["via"]):
-            header, rows = read_table(file, [])
+            header, rows = read_table(file, [], longest=None)
             plain = {name.lstrip("#").strip(): name for name in header}
             if {"filename", "region_shape_attributes", "region_attributes"} <= plain.keys():
                 self._added("via", file, via.add_table, rows, plain)
         elif known == str(EXPORTS["label_studio"]):
-            self._added("label_studio", file, label_studio.add_table, read_table(file, [])[1])
+            self._added("label_studio", file, label_studio.add_table, read_table(file, [], longest=None)[1])
 
     def _add_via3_table(self, file: Path) -> None:
         lines = read_text(file, "a CSV of VIA 3").splitlines()
@@ -264,11 +265,13 @@ def read_lines(file: Path) -> list[str] | None:
 
 
 def _csv_rows(file: Path, lines: Sequence[str], header: Sequence[str]) -> Iterator[TableLine]:
-    import csv
-
+    """Rows of a CSV without a header; lines that begin with # are none. Raises DataError for what is no CSV."""
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):
-            cells = next(csv.reader([line]))
+            try:
+                cells = next(csv.reader([line]))
+            except csv.Error as error:
+                raise DataError(f"{file} line {number}: expected a row of VIA 3's CSV, found {error}.") from None
             if len(cells) == len(header):
                 yield TableLine(f"{file} line {number}", dict(zip(header, cells, strict=True)))
 

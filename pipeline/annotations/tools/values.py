@@ -53,7 +53,7 @@ def address_path(address: Any) -> str:
         return given
     parts = urlsplit(given)
     local = parse_qs(parts.query).get("d")
-    return unquote(local[0] if local else parts.path or given)
+    return local[0] if local else unquote(parts.path or given)  # parse_qs has decoded it: a name may hold %25
 
 
 def size_of(height: Any, width: Any) -> tuple[int, int] | None:

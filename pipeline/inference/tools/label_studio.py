@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -18,6 +19,8 @@ from pipeline.storage.whole import whole_file
 FILE, INTERFACE = "label_studio.json", "labelling_interface.xml"
 CONTROL, OBJECT = "label", "image"
 """Names in the labelling interface; predictions are shown only where they name the same."""
+WEB = ("http://", "https://", "/data/")
+"""Beginnings of addresses that servers unescape; s3:// and its like hold the names as they are."""
 
 
 def write(images: Images, folder: Path, how: How) -> None:
@@ -45,7 +48,13 @@ def _task(image: LabelledImage, how: How) -> dict[str, Any]:
     prediction: dict[str, Any] = {"model_version": how.source, "result": result}
     if image.score is not None:
         prediction["score"] = round(image.score, 4)
-    return {"data": {OBJECT: f"{how.url}{image.name}"}, "predictions": [prediction]}
+    return {"data": {OBJECT: _address(how.url, image.name)}, "predictions": [prediction]}
+
+
+def _address(url: str, name: str) -> str:
+    """Where Label Studio finds an image. In an address of the web, its own server's included, signs are escaped."""
+    escaped = url.lower().startswith(WEB)
+    return f"{url}{quote(name, safe='/') if escaped else name}"
 
 
 def _shapes(image: LabelledImage, how: How) -> Iterator[dict[str, Any]]:

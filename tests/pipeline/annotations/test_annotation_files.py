@@ -51,6 +51,16 @@ def test_a_voc_file_with_a_0_counts_from_0_and_others_beside_it_are_counted(tmp_
         assert "1 of 6 files with whole numbers have a 0 at left or top" in notices["boxes_from_zero"]
 
 
+def test_two_xml_files_for_an_image_are_refused(tmp_path: Path) -> None:
+    for id in IDS:
+        xml_of(tmp_path / "xml", id, [("cat", (11, 6, 60, 50)), ("dog", (5, 5, 30, 30))], (96, 64))
+    second = xml_of(tmp_path / "xml" / "old", "q3", [("dog", (11, 6, 60, 50))], (96, 64))
+    message = refused("boxes", tmp_path / "xml")
+    assert (
+        f"expected one file for image 'q3', found 2: {tmp_path / 'xml' / 'q3.xml'}, {second}. Remedy: keep" in message
+    )
+
+
 def test_shares_of_the_image_are_refused(tmp_path: Path) -> None:
     rows = [(id, name, x / 96, y / 64, r / 96, b / 64) for id, name, x, y, r, b in GOOD]
     message = refused("boxes", csv_of(tmp_path / "b.csv", rows))
@@ -171,6 +181,22 @@ def test_the_stated_size_is_checked(tmp_path: Path) -> None:
     assert "b.csv line 2 is of an image of 192 x 128" in refused("boxes", rows)
 
 
+def test_width_and_height_of_the_boxes_are_no_size_of_the_image(tmp_path: Path) -> None:
+    """Sides as x2 - x1, and counted with the last pixel; a row without an object has none."""
+    header = "image,class,x1,y1,x2,y2,width,height"
+    boxes = [(id, name, x, y, r, b, r - x + k % 2, b - y) for k, (id, name, x, y, r, b) in enumerate(GOOD)]
+    empty = ("q6", "background", "", "", "", "", "", "")
+    ids = catalogue_of((*IDS, "q6"))
+    assert notices_of("boxes", csv_of(tmp_path / "b.csv", [*boxes, empty], header), ids) == []
+    found = supervision("boxes", tmp_path / "b.csv", "q1", ids).boxes
+    assert found is not None
+    assert found.tolist() == [[10, 5, 60, 50]]
+    other = (*boxes[0][:6], 192, 128)
+    message = refused("boxes", csv_of(tmp_path / "b.csv", [*boxes[1:], other], header))
+    assert "b.csv line 2 is of an image of 51 x 45, this one has 96 x 64" in message
+    assert "If columns width, height are not of the images, leave them out or rename them." in message
+
+
 def test_names_of_classes_that_differ_in_little_are_refused(tmp_path: Path) -> None:
     for k, id in enumerate(IDS):
         xml_of(tmp_path / "xml", id, [("Cat" if k % 2 else "doggy", (5, 5, 30, 30))], (96, 64))
@@ -212,6 +238,25 @@ def test_crowds_have_no_class_and_are_no_background(tmp_path: Path) -> None:
     assert found.box_classes is not None
     assert found.box_classes.tolist() == [2]
     assert found.seeds[10, 10] == UNLABELLED
+
+
+def test_one_id_of_two_images_or_categories_of_coco_is_refused(tmp_path: Path) -> None:
+    file = coco_of(tmp_path / "b.json", {id: [("cat", (1, 2, 30, 40)), ("dog", (50, 2, 30, 40))] for id in IDS})
+    content = json.loads(file.read_text())
+    content["images"].append(content["images"][0])  # the same image twice means one
+    file.write_text(json.dumps(content))
+    assert notices_of("boxes", file) == []
+    for key, name, first, second, what in (
+        ("images", "file_name", "q0.png", "q1.png", "image"),
+        ("categories", "name", "cat", "dog", "category"),
+    ):
+        wrong = json.loads(file.read_text())
+        items = {item[name]: item for item in wrong[key]}
+        items[second]["id"] = number = items[first]["id"]
+        (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+        message = refused("boxes", tmp_path / "wrong.json")
+        assert f"expected one {what} of each id, found id {number} of '{first}' and of '{second}'" in message
+        assert "Remedy: give each an id of its own" in message
 
 
 def test_an_image_of_coco_without_annotations_has_no_object(tmp_path: Path) -> None:
@@ -291,6 +336,28 @@ def test_points_far_outside_of_a_published_file_are_refused(tmp_path: Path) -> N
     assert notices_of("points", tmp_path / "p.json") == []
     (tmp_path / "p.json").write_text(content(5))
     assert "6 of 6 lie outside of their image, up to 1.6 times its side" in refused("points", tmp_path / "p.json")
+
+
+def test_numbers_of_classes_of_published_points(tmp_path: Path) -> None:
+    """As text and with decimals they are numbers; those of no class are counted, but for VOC's that are left out."""
+
+    def file(*classes: object) -> Path:
+        points = [{"x": 5 * k, "y": 5, "cls": class_, "rank": k} for k, class_ in enumerate(classes)]
+        path = tmp_path / "p.json"
+        path.write_text(json.dumps({id: {"main": points if id == "q1" else []} for id in IDS}))
+        return path
+
+    assert notices_of("points", file("1", " 2 ", 1.0, "2.0")) == []
+    assert supervision("points", file("1", " 2 ", 1.0, "2.0"), "q1").seeds[5, [0, 5, 10, 15]].tolist() == [1, 2, 1, 2]
+    (notice,) = notices_of("points", file(1, 7, "7", 0))
+    assert (notice.topic, notice.count) == ("unknown_classes", 3)
+    assert "3 points are left out, whose class (cls) the catalogue does not have: 7 (2), 0 (1)" in notice.text
+    assert "It has 1 cat, 2 dog. Remedy: write the data set's own numbers" in notice.text
+    voc = catalogue_of(mask_values=(8, 12))
+    assert notices_of("points", file(8, 15, "3"), voc) == []
+    assert [one.count for one in notices_of("points", file(8, 15, 21), voc)] == [1]
+    for wrong in ("cat", 1.5, None, True):
+        assert f"cls '{wrong}' in place of a whole number" in refused("points", file(wrong))
 
 
 def test_boxes_are_no_points(tmp_path: Path) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from pycocotools import mask as pycoco
 
 from models.errors import ConfigurationError, DataError
-from models.ops.oversegmentation import RegionOptions
+from models.ops.oversegmentation import RegionOptions, oversegment
 from pipeline.annotations.proposers import CocoResults, RegionMaps, SamFiles
 from pipeline.annotations.regions import RegionSource
-from pipeline.datasets.catalogue import Catalogue
+from pipeline.datasets.catalogue import Catalogue, CatalogueImage
 from tests.helpers.made_book import SIZE, book, make
 
 BOX = np.zeros(SIZE, bool)
@@ -125,6 +127,10 @@ def test_bad_results_are_refused(catalogue: Catalogue, tmp_path: Path) -> None:
     percent = results(tmp_path / "c.json", [{"image_id": "t1", "segmentation": coded(BOX), "score": 55}])
     with pytest.raises(DataError, match=r"scores in \[0,1\], found 55"):
         CocoResults().bind(percent, catalogue)("t1")
+    images = [{"id": 1, "file_name": "t1.png"}, {"id": 1, "file_name": "v0.png"}]
+    twice = results(tmp_path / "d.json", {"images": images, "annotations": []})
+    with pytest.raises(DataError, match=r"an id of its own for each image, found 1 twice: 't1.png' and 'v0.png'"):
+        CocoResults().check(twice, catalogue, ["t1"])
 
 
 def test_regions_are_a_partition(catalogue: Catalogue) -> None:
@@ -136,3 +142,29 @@ def test_regions_are_a_partition(catalogue: Catalogue) -> None:
     np.testing.assert_array_equal(found.masks.argmax(0), regions)
     with pytest.raises(ConfigurationError, match="expected file: maps with regions of that folder, found others"):
         RegionMaps(method="files", folder="maps").check(Path("others"), catalogue, ["t1"])
+
+
+@pytest.mark.parametrize(("turned", "size"), [(3, (40, 60)), (6, (60, 40))])
+def test_regions_that_are_kept_are_those_of_the_orientation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned: int, size: tuple[int, int]
+) -> None:
+    """One file, whose EXIF says how it is turned: as its pixels are stored, then as it is seen."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:10, :20] = 255
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x112] = turned
+    picture.save("q.png", exif=exif)
+    options = RegionOptions("felzenszwalb")
+    for upright, shape in ((False, (40, 60)), (True, size)):
+        entries = {"q": CatalogueImage("q", "q.png", shape, None, sha256(Path("q.png").read_bytes()).hexdigest())}
+        catalogue = Catalogue("d", ("cat",), {"train": ("q",)}, entries, root="./", upright=upright)
+        right = oversegment(catalogue.image("q"), options)
+        for _ in ("made", "kept"):
+            np.testing.assert_array_equal(RegionSource(options, catalogue)("q"), right)
+    (kept,) = Path(".scratch/regions").iterdir()
+    assert sorted(path.name.removeprefix(entries["q"].sha256) for path in kept.iterdir()) == [
+        "_stored.npz",
+        "_upright.npz",
+    ]

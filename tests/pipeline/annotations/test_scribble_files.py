@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED, Supervision
-from pipeline.annotations.build import annotate_catalogue
+from pipeline.annotations.build import annotate_catalogue, check_annotations
 from pipeline.annotations.regions import RegionSource
 from pipeline.annotations.scribble_files import read_scribble
 from tests.helpers.made_annotations import SIZE, catalogue_of, notices_of, refused
@@ -89,12 +89,50 @@ def test_names_that_mean_one_image_are_taken(tmp_path: Path, name: str) -> None:
     assert (supervision(tmp_path / "s").seeds == 1).sum() == 16
 
 
-def test_two_files_for_an_image_are_refused_and_the_plain_name_counts(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "s", drawn(255, 0), "{}_mask.png")
-    folder_of(folder, drawn(255, 0), "{}.tif", ("q0",))
-    assert "expected one file for image 'q0', found 2" in refused("scribbles", folder, CATALOGUE)
-    folder_of(folder, drawn(255, 0))
+@pytest.mark.parametrize("name", ["{}.tif", "{}_scribble.png", "{}.PNG", "old/{}.png"])
+@pytest.mark.parametrize("plain", ["{}.png", "{}_mask.png"])
+def test_two_files_for_an_image_are_refused(tmp_path: Path, plain: str, name: str) -> None:
+    """Whatever they are called: which one counts, nobody can know; also where images without any are left out."""
+    folder = folder_of(tmp_path / "s", drawn(255, 0), plain)
+    (folder / name).parent.mkdir(exist_ok=True)
+    folder_of(folder, drawn(255, 0), name, ("q0",))
+    options: tuple[dict[str, Any], ...] = ({}, {"unannotated": "left_out"})
+    for more in options:
+        message = refused("scribbles", folder, CATALOGUE, **more)
+        assert "Bad annotations (1)" in message
+        assert "expected one file for image 'q0', found 2: " in message
+        assert all(str(folder / one.format("q0")) in message for one in (plain, name))
+    with pytest.raises(DataError, match="expected one file for image 'q0', found 2"):
+        check_annotations("mixture", CATALOGUE, IDS, {"file": str(mixture_of(tmp_path, folder))})
+    (folder / name.format("q0")).unlink()
     assert notices_of("scribbles", folder, CATALOGUE) == []
+
+
+def mixture_of(place: Path, folder: Path) -> Path:
+    """A folder of drawn labels with these scribbles."""
+    (place / "drawn").mkdir()
+    (place / "drawn" / "scribbles").symlink_to(folder)
+    return place / "drawn"
+
+
+def test_what_systems_and_editors_leave_behind_is_no_second_file(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "s", drawn(255, 0))
+    folder_of(folder / ".thumbnails", drawn(255, 0), ids=("q0",))
+    folder_of(folder, drawn(255, 0), ".q0_mask.png", ("q0",))
+    assert notices_of("scribbles", folder, CATALOGUE) == []
+
+
+def test_images_without_scribbles_may_come_together_where_a_table_lies_beside(tmp_path: Path) -> None:
+    """A part of the images has no scribble; the folder holds those of others."""
+    folder, options = folder_of(tmp_path / "s", drawn(255, 0), ids=("q0",)), {"unannotated": "unlabelled"}
+    (folder / "notes.csv").write_text("who,when\n")
+    (notice,) = notices_of("scribbles", folder, CATALOGUE, **options)
+    assert (notice.topic, notice.count) == ("images_unlabelled", 2)
+    given = {"file": str(folder), **options}
+    part = dict(annotate_catalogue("scribbles", CATALOGUE, None, ["q1", "q2"], given))
+    assert all((found.seeds == UNLABELLED).all() for found in part.values())
+    (folder / "q0.png").rename(folder / "r0.png")
+    assert "found notes.csv and its like: a table" in refused("scribbles", folder, CATALOGUE)
 
 
 def test_files_of_no_image_and_images_without_file_are_named(tmp_path: Path) -> None:
@@ -133,8 +171,6 @@ def test_what_is_no_folder_of_pngs(tmp_path: Path) -> None:
 
 
 def test_a_mixture_checks_its_parts(tmp_path: Path) -> None:
-    from pipeline.annotations.build import check_annotations
-
     ids = [f"i{k}" for k in range(20)]
     catalogue = catalogue_of(ids)
     folder = folder_of(tmp_path / "s", drawn(0), ids=tuple(ids))

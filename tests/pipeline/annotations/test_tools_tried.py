@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from models.structures import IGNORE
+from pipeline.annotations.tools.values import address_path
 from pipeline.datasets.image_names import ImageNames
 from pipeline.problems.notices import Notice
 from tests.helpers.dataset_files import coco, voc
@@ -170,6 +172,7 @@ def test_an_address_as_the_name_of_an_image(tmp_path: Path) -> None:
         content["images"][0]["file_name"] = name
         (tmp_path / "a.json").write_text(json.dumps(content))
         assert len(boxes(tmp_path / "a.json")) == 2
+    assert address_path("/data/local-files/?d=c%2B%2B%2525.png") == "c++%25.png"  # escaped once
 
 
 def test_a_table_with_tabs_in_a_folder(tmp_path: Path) -> None:
@@ -177,6 +180,32 @@ def test_a_table_with_tabs_in_a_folder(tmp_path: Path) -> None:
     rows = "image\tid\tchoice\tannotator\tannotation_id\n/data/upload/1/q0.png\t1\tcat\t1\t1\n"
     (tmp_path / "labels" / "a.tsv").write_text(rows)
     assert drawn(tmp_path / "labels", ("q0",))["q0"].tags.tolist() == [True, False]
+
+
+def test_a_cell_of_a_table_may_hold_all_vertices_of_an_image(tmp_path: Path) -> None:
+    """More than the csv module takes by itself: a triangle whose last corner stands there 40,000 times."""
+    corners = [[10, 10], [30, 10], *[[30, 30]] * 40_000]
+    flat = [number for corner in corners for number in corner]
+    header = "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata"
+    cells = [json.dumps(value) for value in (["q0.png"], 0, [], [7, *flat], {"1": "cat"})]
+    row = ",".join('"{}"'.format(cell.replace('"', '""')) for cell in ("1", *cells))
+    (tmp_path / "via3.csv").write_text(f'{header}\n# ATTRIBUTE = {{"1": {{"aname": "class"}}}}\n{row}\n')
+    shares = [[100 * x / 96, 100 * y / 64] for x, y in corners]
+    answer = [{"points": shares, "polygonlabels": ["cat"], "original_width": 96, "original_height": 64}]
+    columns = {"annotation_id": 1, "annotator": 1, "image": "q0.png", "label": json.dumps(answer)}
+    with (tmp_path / "studio.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns.keys(), columns.values()])
+    for name in ("via3.csv", "studio.csv"):
+        assert (tmp_path / name).stat().st_size > 300_000
+        seeds = drawn(tmp_path / name, ("q0",))["q0"].seeds
+        assert (seeds[12, 25], seeds[25, 12], seeds[25, 28]) == (1, 0, 1)
+    again = (tmp_path / "via3.csv").rename(tmp_path / "again.csv")  # what was read before is kept
+    before = csv.field_size_limit(1000)
+    try:
+        message = refused(again, ("q0",))
+    finally:
+        csv.field_size_limit(before)
+    assert "again.csv line 3: expected a row of VIA 3's CSV, found field larger than field limit (1000)." in message
 
 
 def test_brush_masks_of_label_studio_do_not_say_of_which_image_they_are(tmp_path: Path) -> None:

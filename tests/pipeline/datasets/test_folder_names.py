@@ -164,6 +164,41 @@ def test_the_images_of_the_folder_itself_are_not_those_of_its_subfolders(tmp_pat
     assert list(found(folder(str(root), images="."))) == ["b"]
 
 
+@pytest.mark.parametrize("form", ["{}", "{}/", "./{}", "{}//", "./{}/."])
+@pytest.mark.parametrize(("images", "below"), [("images", ""), (".", "images/"), ("images/", "")])
+def test_folders_of_splits_however_they_are_written(tmp_path: Path, form: str, images: str, below: str) -> None:
+    root = make(tmp_path, ["train/a.jpg", "train/deep/b.jpg", "val/c.jpg", "trainer/d.jpg"])
+    folders = {split: form.format(f"{below}{split}") for split in ("train", "val")}
+    listing = folder(str(root), images=images, tags=None, classes=["cat"], split_folders=folders)
+    stems = {split: [item.id.rpartition("_")[2] for item in items] for split, items in listing.splits.items()}
+    assert stems == {"train": ["a", "b"], "val": ["c"]}
+
+
+def test_the_folder_of_the_images_may_be_a_split(tmp_path: Path) -> None:
+    root = make(tmp_path, ["train/a.jpg", "b.jpg"])
+    for name in (".", "./"):
+        listing = folder(str(root), tags=None, classes=["cat"], split_folders={"train": name})
+        assert len(listing.splits["train"]) == 2
+
+
+def test_a_folder_of_a_split_in_another_unicode_form(tmp_path: Path) -> None:
+    root = make(tmp_path, [unicodedata.normalize("NFD", "Köder/a.jpg")])
+    listing = folder(str(root), tags=None, classes=["cat"], split_folders={"train": "Köder"})
+    assert len(listing.splits["train"]) == 1
+
+
+@pytest.mark.parametrize("name", ["trian", "train/a.jpg", "empty", "../images/train", "/train"])
+def test_a_folder_of_a_split_without_an_image_is_refused(tmp_path: Path, name: str) -> None:
+    root = make(tmp_path, ["train/a.jpg", "train/b.jpg", "val/c.jpg", "d.jpg"])
+    (root / "images" / "empty").mkdir()
+    with pytest.raises(DataError) as refused:
+        folder(str(root), tags=None, classes=["cat"], split_folders={"train": name, "val": "val"})
+    assert str(refused.value) == (
+        f"{root}/images: expected images in each folder of `split_folders`, found none in '{name}' (for train). "
+        "Remedy: name folders with images; these have some: . (1), train (2), val (1)."
+    )
+
+
 FORMS = ["NFC", "NFD"]
 
 

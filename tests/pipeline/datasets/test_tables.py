@@ -60,12 +60,21 @@ def test_tables_that_are_read(tmp_path: Path, content: str, expected: list[tuple
         ("a," * 20_000, "found 'a,a,"),
         ("image,tags\na,b,c\n", " line 2: expected 2 cells (image, tags), found 3."),
         (f"image,tags{''.join(f',c{k}' for k in range(500))}\na\n", " line 2: expected 502 cells (image, tags, c0, c1"),
-        ('image,tags\na,"' + "x" * 200_000, " line 2: expected a CSV, found field larger than field limit"),
+        (
+            'image,tags\na,"' + "x" * 200_000,
+            " line 2: expected cells of at most 131,072 characters, found one of 200,000. Remedy: close the quote",
+        ),
         ("a.png,1,2,3\n", "This is a table without a header. Remedy: write the names of the columns"),
     ],
 )
 def test_what_is_no_table_is_named_in_a_short_message(tmp_path: Path, content: str | bytes, message: str) -> None:
     assert message in refused(tmp_path / "t.csv", content)
+
+
+def test_a_cell_of_an_export_may_be_long(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"image,tag\na,{'x' * 200_000}\n")
+    _, (row,) = read_table(tmp_path / "t.csv", [], longest=None)
+    assert len(row.cells["tag"]) == 200_000
 
 
 def test_a_folder_or_nothing_is_no_table(tmp_path: Path) -> None:

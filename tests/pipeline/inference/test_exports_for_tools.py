@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
@@ -130,7 +131,7 @@ def from_label_studio(folder: Path) -> Iterator[tuple[str, Mask]]:
             else:
                 region = drawn(np.array(value["points"]) * np.array([size[1], size[0]]) / 100, size)
             mask[region] = CLASSES.index(value[result["type"]][0]) + 1
-        name = task["data"]["image"].rpartition("=")[2].removesuffix(".jpg")
+        name = unquote(task["data"]["image"]).rpartition("=")[2].removesuffix(".jpg")
         yield name, np.zeros((4, 7), np.uint8) if mask is None else mask
 
 
@@ -223,6 +224,31 @@ def test_the_readers_of_exports_give_the_mask_again(
         if shapes == "masks":
             np.testing.assert_array_equal(read[image.id].seeds, mask)
         assert min(ious(read[image.id].seeds, mask).values()) >= LEAST_IOU
+
+
+NAMES = ("plain", "two words", "Käse", "cat & dog", "c++", "50%25", "no#1", "a?b", "semi;colon", "deep/100% b")
+
+
+@pytest.mark.parametrize("url", ["/data/local-files/?d=", "/data/local-files/?d=farm/", "https://host/photos/", ""])
+def test_any_name_comes_back_from_label_studio(tmp_path: Path, url: str) -> None:
+    """In an address & begins another value, # a place in a page, and + and % stand for others."""
+    mask = np.zeros((4, 7), np.uint8)
+    mask[1:3, 2:5] = 1
+    segments = coco_segments(mask)
+    made = [LabelledImage(f"i{k}", f"{name}.jpg", Path(name), mask.shape, segments) for k, name in enumerate(NAMES)]
+    write_for("labelstudio", made, tmp_path / "out", How(CLASSES, "masks", url=url))
+    assert [task["data"]["image"] for task in json.loads((tmp_path / "out" / "label_studio.json").read_text())][:2] == [
+        f"{url}plain.jpg",
+        f"{url}two%20words.jpg" if url else "two words.jpg",
+    ]
+    file = as_people_save_it(tmp_path / "out", "labelstudio")
+    ids = [image.id for image in made]
+    entries = {image.id: CatalogueImage(image.id, f"images/{image.name}", image.size) for image in made}
+    options = {"file": str(file), "only": ["masks"], "brush": "areas"}
+    catalogue = Catalogue("photos", CLASSES, {"train": tuple(ids)}, entries)
+    assert check_annotations("shapes", catalogue, ids, options) == []
+    for _, found in annotate_catalogue("shapes", catalogue, None, ids, options):
+        np.testing.assert_array_equal(found.seeds, mask)
 
 
 def as_people_save_it(folder: Path, tool: str) -> Path:

@@ -235,6 +235,51 @@ def test_rows_of_others_stay(client: TestClient) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["t0_scribble.png", "t0.PNG", "old/t0.png"])
+def test_strokes_go_into_the_file_that_an_image_has_under_another_name(client: TestClient, name: str) -> None:
+    """A second file beside it would be refused by import_annotations."""
+    file = scribbles_of(name)
+    assert drawing(client, "t0")["runs"] == [[1, 20], [UNLABELLED, HEIGHT * WIDTH - 20]]
+    assert used(client)["counts"][2]["images"] == 1
+    assert client.get("api/page", params={"set": "made", "split": "train"}).json()["drawn"] == 1
+    before = file.read_bytes()
+    assert save(client, "t0", points=MARKS["points"], runs=drawing(client, "t0")["runs"]).status_code == 200
+    assert file.read_bytes() == before  # nobody changed the strokes
+    assert save(client, "t0", **MARKS).status_code == 200
+    assert drawing(client, "t0")["runs"] == MARKS["runs"]
+    assert [path for path in Path("annotations/made/made/scribbles").rglob("*") if path.is_file()] == [file]
+    assert save(client, "t0").status_code == 200
+    assert not file.exists()
+
+
+def test_files_of_strokes_that_cannot_be_written_to(client: TestClient) -> None:
+    """One in another format than PNG, and two of one image: nothing of a drawing is saved."""
+    tiff = scribbles_of("t0.tif")
+    runs = drawing(client, "t0")["runs"]
+    assert save(client, "t0", points=MARKS["points"], runs=runs).status_code == 200  # beside it
+    refused = save(client, "t0", **MARKS)
+    assert refused.status_code == 422
+    assert "t0.tif: expected a PNG to draw strokes into" in refused.json()["error"]
+    assert drawing(client, "t0")["boxes"] == []
+    scribbles_of("t0_mask.png")
+    both = client.get("api/image", params={"set": "made", "id": "t0"})
+    assert both.status_code == 422
+    assert "expected one file for image 't0', found 2: " in both.json()["error"]
+    assert used(client)["counts"][2]["images"] == 1
+    tiff.unlink()
+    assert save(client, "t0", **MARKS).status_code == 200
+
+
+def scribbles_of(name: str) -> Path:
+    """A file of 20 pixels of the first class."""
+    file = Path("annotations/made/made/scribbles", name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    values = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    values[0, :20] = 1
+    Image.fromarray(values).save(file)
+    return file
+
+
 def test_two_windows_do_not_write_over_each_other(client: TestClient) -> None:
     old = drawing(client, "t0")["version"]
     assert save(client, "t0", points=MARKS["points"]).status_code == 200
