@@ -73,5 +73,16 @@ class TrainSettings:
             )
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimiser steps of the whole training."""
-        return self.steps or self.epochs * steps_per_epoch
+        """Optimiser steps of the whole training.
+
+        Raises:
+            ConfigurationError: they end before the warm-up does.
+        """
+        total = self.steps or self.epochs * steps_per_epoch
+        if self.warmup_steps > total:
+            counted = "" if self.steps else f" ({self.epochs} epochs of {steps_per_epoch})"
+            raise ConfigurationError(
+                f"settings.warmup_steps: expected at most the {total} steps of the training{counted}, found "
+                f"{self.warmup_steps}. Remedy: a shorter warm-up, about a tenth, or a longer training."
+            )
+        return total

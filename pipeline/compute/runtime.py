@@ -33,7 +33,7 @@ def workers() -> int:
     value = os.environ.get("WEAK2MASK_WORKERS", "").strip()
     if not value:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not value.isdigit():
+    if not _is_whole(value):
         raise ConfigurationError(f"WEAK2MASK_WORKERS: expected a whole number of 0 or more, found '{value}'.")
     return int(value)
 
@@ -45,9 +45,14 @@ def devices() -> int:
         ConfigurationError: the variable is not a whole number of 1 or more.
     """
     value = os.environ.get("WEAK2MASK_DEVICES", "").strip() or "1"
-    if not value.isdigit() or int(value) < 1:
+    if not _is_whole(value) or int(value) < 1:
         raise ConfigurationError(f"WEAK2MASK_DEVICES: expected a whole number of 1 or more, found '{value}'.")
     return int(value)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether ``int`` takes it as a whole number of 0 or more: "²" is a digit too, for others."""
+    return text.isascii() and text.isdecimal()
 
 
 def device() -> str:
@@ -58,12 +63,12 @@ def device() -> str:
     """
     name = os.environ.get("WEAK2MASK_DEVICE", "").strip() or "auto"
     kind, _, index = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+    if kind not in ("auto", "cpu", "cuda") or (index and not _is_whole(index)):
         raise ConfigurationError(
             f"WEAK2MASK_DEVICE: unknown device '{name}'.{closest(name, ('cpu', 'cuda', 'cuda:0'))}"
         )
-    if kind == "cpu":
-        return name
+    if kind == "cpu":  # "cpu:0" too: there is one, and who asks compares with "cpu"
+        return kind
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -101,7 +106,7 @@ def fabric(
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
-    if precision == "bf16-mixed" and not _is_fast_in_bfloat16(kind):
+    if precision == "bf16-mixed" and not is_fast_in_bfloat16(kind):
         warnings.warn(
             "precision bf16-mixed: this CPU has no instructions for bfloat16, in which it would be many times slower. "
             "Computing in float32.",
@@ -129,7 +134,8 @@ def fabric(
     return built
 
 
-def _is_fast_in_bfloat16(kind: str) -> bool:
+def is_fast_in_bfloat16(kind: str) -> bool:
+    """Whether a device of this kind ("cpu", "cuda") has instructions for bfloat16."""
     import torch
 
     from models.ops.half_precision import is_fast_in

@@ -14,13 +14,14 @@ Style = Literal["fast", "small", "default"]
 
 @dataclass(frozen=True)
 class _Base:
-    """Backbone, crop, optimiser steps and least epochs of the two trainings, whether predictions are refined."""
+    """Backbone, crop, optimiser steps and least epochs of the two trainings, whether results are worth a longer way:
+    CAMs of SEAM with HFPL, which take twice the time of plain ones, and predictions over scales with a CRF."""
 
     backbone: str
     crop: int
     steps: tuple[int, int]
     least_epochs: tuple[int, int]
-    refined: bool
+    thorough: bool
 
 
 STYLES: dict[Style, _Base] = {
@@ -36,7 +37,12 @@ TRAINED_LONG_SIDE = 448
 
 @dataclass(frozen=True)
 class BookPlan:
-    """The numbers of one book; ``cam_scales`` and ``scales`` are factors of the user's images' size."""
+    """The numbers of one book; ``cam_scales`` and ``scales`` are factors of the user's images' size.
+
+    ``seam``: CAMs of SEAM with HFPL; random weights and more classes than a mask can hold get plain ones.
+    ``pretrained`` weights let layers stay as they are (``freeze_bn``, ``frozen_stages``). ``half``: this processor
+    computes in bfloat16, which halves the time.
+    """
 
     style: Style
     backbone: str
@@ -46,17 +52,30 @@ class BookPlan:
     cam_scales: tuple[float, ...]
     grid: int
     scales: tuple[float, ...]
-    refined: bool
+    thorough: bool
+    seam: bool
+    pretrained: bool
+    half: bool
     long_sides: tuple[tuple[int, int], tuple[int, int]]
+    warmup: tuple[int, int]
+
+    @property
+    def adamw(self) -> bool:
+        """The segmenter's optimiser; measured for MobileNetV2 alone (docs/lab/2026-11-30_adamw.md)."""
+        return self.backbone == "mobilenet_v2" and self.pretrained
 
 
-def plan_book(survey: Survey, style: Style, backbone: str | None = None) -> BookPlan:
+def plan_book(
+    survey: Survey, style: Style, backbone: str | None = None, *, pretrained: bool = True, half: bool = False
+) -> BookPlan:
     """Numbers for a folder of this many images of this size.
 
     Args:
         survey: the folder.
         style: key of :data:`STYLES`.
         backbone: instead of the style's.
+        pretrained: the weights to start from are not random.
+        half: train in bfloat16.
     """
     base = STYLES[style]
     taught = survey.train if survey.taught is None else survey.taught
@@ -78,9 +97,13 @@ def plan_book(survey: Survey, style: Style, backbone: str | None = None) -> Book
         epochs=(first, second),
         cam_scales=_times(unit, (1.0,) if style == "fast" else (0.5, 1.0, 1.5)),
         grid=max(4, round(4 / unit)),
-        scales=_times(unit, (0.75, 1.0, 1.25) if base.refined else (1.0,)),
-        refined=base.refined,
+        scales=_times(unit, (0.75, 1.0, 1.25) if base.thorough else (1.0,)),
+        thorough=base.thorough,
+        seam=base.thorough and pretrained and survey.makes_masks,
+        pretrained=pretrained,
+        half=half,
         long_sides=((round(0.5 * near), round(0.9 * near)), (round(0.55 * near), round(1.1 * near))),
+        warmup=(min(30, first * each // 6), min(30, second * each // 10)),
     )
 
 
@@ -94,8 +117,9 @@ def minutes(survey: Survey, chosen: BookPlan, cores: int, gpu: bool) -> int:
     heavy = 4 if chosen.backbone.startswith("resnet") else 1
     network = heavy / (40 if gpu else cores)
     crop = (chosen.crop / 256) ** 2
-    seen = survey.train * (0.12 * chosen.epochs[0] + 0.2 * chosen.epochs[1]) * crop
+    seen = survey.train * ((0.22 if chosen.seam else 0.12) * chosen.epochs[0] + 0.2 * chosen.epochs[1]) * crop
+    seen *= 0.5 if chosen.half else 1.0
     views = sum(scale**2 for scale in chosen.cam_scales) * 2 * pixels * survey.train
-    views += sum(scale**2 for scale in chosen.scales) * (2 if chosen.refined else 1) * pixels * survey.total
-    refined = 2.2 * pixels * (survey.train + (survey.total if chosen.refined else 0)) / cores
+    views += sum(scale**2 for scale in chosen.scales) * (2 if chosen.thorough else 1) * pixels * survey.total
+    refined = 2.2 * pixels * (survey.train + (survey.total if chosen.thorough else 0)) / cores
     return max(1, round((60 + network * (seen + 0.3 * views) + refined) / 60))

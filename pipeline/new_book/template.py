@@ -85,7 +85,7 @@ import_weights:
 
 # The chain from labels to {{ "masks" if survey.makes_masks else "CAMs" }}. For another method beside it, add a block \
 such as this one, with other names.
-# An entry there may begin as one of these, by its &name: `seam: {<<: *classifier, method: seam}`.
+# An entry there may begin as one of these, by its &name: `again: {<<: *segmenter, seed: 1}`.
 {% if "train" in measured %}
 # `judge:` measures what an entry makes against your masks.
 {% elif not measured %}
@@ -96,22 +96,37 @@ chain:
     classifier: &classifier  # which classes an image shows; its class activation maps (CAMs) say where
       data: mine
       supervision: {{ labels }}
+{% if plan.seam %}
+      method: seam  # its CAMs cover more of an object than those of `classifier`, which takes half the time
+      add_ons: {hfpl: {sigma_of: image, similarity: 0.2}}  # and follow outlines better
+{% else %}
       method: classifier
+{% endif %}
       init: start
-      model: {backbone: {{ plan.backbone }}, output_stride: 16}
+{% if plan.half %}
+      precision: bf16-mixed  # half the time on this processor; 32-true otherwise
+{% endif %}
+      model: {backbone: {{ plan.backbone }}, output_stride: 16\
+{{ ", second_size: " ~ (plan.crop // 2) ~ ", freeze_bn: true" if plan.seam }}}
       loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
 long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
-      settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, weight_decay: 1.0e-4, channels_last: true}
+      settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, warmup_steps: {{ plan.warmup[0] }}, \
+weight_decay: 1.0e-4, channels_last: true}
 {% if survey.makes_masks %}
     segmenter: &segmenter  # learns from the pseudo-masks
       data: mine
       supervision: cam_crf
       method: segmenter
       init: start
-      model: {backbone: {{ plan.backbone }}, output_stride: 16}
+{% if plan.half %}
+      precision: bf16-mixed
+{% endif %}
+      model: {backbone: {{ plan.backbone }}, output_stride: 16{{ ", frozen_stages: 2" if plan.adamw }}}
       loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
 long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
-      settings: {epochs: {{ plan.epochs[1] }}, lr: 0.007, weight_decay: 1.0e-4, channels_last: true}
+      settings: {epochs: {{ plan.epochs[1] }}, \
+{{ "optimizer: adamw, lr: 5.0e-4, " if plan.adamw else "lr: 0.007, " }}warmup_steps: {{ plan.warmup[1] }}, \
+weight_decay: {{ "0.01" if plan.adamw else "1.0e-4" }}, channels_last: true}
 {% endif %}
   export_cams:
     cam: &cam

@@ -94,7 +94,7 @@ def _init(
     made: list[Path],
 ) -> NewBook:
     """:func:`init`; what it makes is added to ``made``."""
-    from pipeline.compute.runtime import device, workers
+    from pipeline.compute.runtime import device, is_fast_in_bfloat16, workers
 
     _check_options(options)
     archive = data if is_archive(data) else None
@@ -113,7 +113,8 @@ def _init(
     gpu = machine != "cpu"
     chosen_style: Style = style or ("default" if gpu else "small")
     backbone = _backbone(weights, STYLES[chosen_style].backbone, normalisation)
-    chosen = plan_book(survey, chosen_style, backbone)
+    half = not gpu and is_fast_in_bfloat16(machine)
+    chosen = plan_book(survey, chosen_style, backbone, pretrained=weights != RANDOM, half=half)
     source, variable = _source(data, name, made)
     start = _weights_file(weights, name, made)
     text = _text(folder, name, data, survey, chosen, source, variable, start, normalisation)
@@ -258,7 +259,7 @@ def _text(
         "normalisation": normalisation,
         "labels": "tags" if survey.tags else next(iter(survey.annotations), "tags"),
         "marked": next(iter(survey.drawn), ""),
-        "how": refined if chosen.refined else plain,
+        "how": refined if chosen.thorough else plain,
         "measured": survey.measured if survey.masks else (),
         "cached": ", cache: true" if survey.train * survey.size[0] * survey.size[1] * 3 < CACHE_BYTES else "",
         "entries": slugs(survey.splits),

@@ -225,6 +225,9 @@ def test_settings_need_one_length() -> None:
     with pytest.raises(ConfigurationError, match="either epochs or steps"):
         TrainSettings(epochs=1, steps=1)
     assert TrainSettings(epochs=2).total_steps(5) == 10
+    assert TrainSettings(epochs=2, warmup_steps=10).total_steps(5) == 10
+    with pytest.raises(ConfigurationError, match=r"at most the 10 steps of the training \(2 epochs of 5\), found 11"):
+        TrainSettings(epochs=2, warmup_steps=11).total_steps(5)
     for wrong in ({"schedule": "step"}, {"decay_epochs": 2}):
         with pytest.raises(ConfigurationError, match="'step' and decay_epochs above 0 belong together"):
             TrainSettings(steps=1, **wrong)  # type: ignore[arg-type]

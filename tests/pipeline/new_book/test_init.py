@@ -169,6 +169,33 @@ def test_numbers_follow_the_size() -> None:
     assert minutes(found, voc, 2, True) < minutes(found, voc, 2, False)
 
 
+def test_the_way_depends_on_the_weights_and_on_how_thorough_it_is(data: Path, tmp_path: Path) -> None:
+    import torch
+
+    from models.backbones.mobilenet_v2 import MobileNetV2
+
+    torch.save(MobileNetV2().state_dict(), tmp_path / "weights.pth")
+    trained = {"weights": str(tmp_path / "weights.pth")}
+    found = written(data, book="recipes/small", style="small", **trained).train
+    assert (found["classifier"].method, list(found["classifier"].add_ons)) == ("seam", ["hfpl"])
+    assert found["classifier"].model["second_size"] == 32
+    assert found["segmenter"].settings["optimizer"] == "adamw"
+    assert found["segmenter"].model["frozen_stages"] == 2
+    fast = written(data, book="recipes/fast", style="fast", **trained).train
+    assert (fast["classifier"].method, fast["segmenter"].settings["optimizer"]) == ("classifier", "adamw")
+    for entry in written(data, book="recipes/random", style="small").train.values():
+        assert entry.method in ("classifier", "segmenter")
+        assert not {"freeze_bn", "frozen_stages"} & set(entry.model)
+        assert "optimizer" not in entry.settings
+
+
+def test_the_warm_up_ends_before_the_training() -> None:
+    for count, style in ((2, "fast"), (20, "small"), (474, "small"), (5000, "default")):
+        plan = plan_book(survey_of(count, (375, 500)), style)  # type: ignore[arg-type]
+        steps = [epochs * (count // plan.batch_size) for epochs in plan.epochs]
+        assert all(0 < warmup <= 30 and 6 * warmup <= total for warmup, total in zip(plan.warmup, steps, strict=True))
+
+
 def no_images(data: Path) -> None:
     shutil.rmtree(data / "images")
 
