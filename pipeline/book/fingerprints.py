@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from pipeline.book.module_facts import ROOMS, Facts, keep_facts, module_facts
 from pipeline.book.options import components
+from pipeline.book.outside_files import outside_lines
 from pipeline.book.params import Book
 from pipeline.compute.source import module_path
 from pipeline.storage.whole import whole_file
@@ -52,7 +53,13 @@ def write_fingerprints(book: Book, folder: Path) -> None:
         target = folder / verb / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(target, durable=False) as scratch:  # in place it would change DVC's cache, whose link it may be
-            scratch.write_text(fingerprint(verb, components(book, verb, name)) + "\n", encoding="utf-8")
+            scratch.write_text(fingerprint_text(book, verb, name), encoding="utf-8")
+
+
+def fingerprint_text(book: Book, verb: str, name: str) -> str:
+    """What stands in the file of an entry: its fingerprint, and the hash of each file that DVC does not watch."""
+    lines = [fingerprint(verb, components(book, verb, name)), *outside_lines(book, verb, name)]
+    return "\n".join(lines) + "\n"
 
 
 @cache

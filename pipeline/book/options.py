@@ -64,7 +64,7 @@ OPTIONS: dict[tuple[str, str], str] = {
 
 
 def components(book: Book, verb: str, name: str) -> tuple[str, ...]:
-    """Modules behind the door names of an entry: its method, backbone, head, refiner, rule, reader, annotator."""
+    """Modules behind the door names of an entry: its method, backbones, head, refiner, rule, reader, annotators."""
     entry = book.entry(verb, name)
     modules = list(_named_components(verb, entry))
     checkpoint = getattr(entry, "checkpoint", None)
@@ -80,6 +80,10 @@ def _named_components(verb: str, entry: Any) -> Iterator[str]:
         value = getattr(entry, key, None)
         if isinstance(value, str) and value in door:
             yield door[value].partition(":")[0]
+    if getattr(entry, "kind", "") == "mixture":  # its file or folder decides which of the kinds it takes from the door
+        yield from (target.partition(":")[0] for target in ANNOTATORS.values())
+    if (second := getattr(entry, "second", None)) is not None and second.architecture in BACKBONES:
+        yield BACKBONES[second.architecture].partition(":")[0]
     if verb == "train" and entry.method in METHODS:
         yield from _page_components(entry.method, entry.model, entry.add_ons)
     official = OFFICIAL.get(getattr(entry, "official", None) or "")
@@ -89,13 +93,13 @@ def _named_components(verb: str, entry: Any) -> Iterator[str]:
 
 
 def _page_components(method: str, options: Mapping[str, Any], add_ons: Mapping[str, Any]) -> Iterator[str]:
-    """What a page takes from doors by name: its backbone, its head, its add-ons."""
+    """What a page takes from doors by name: its backbones, its head, its add-ons."""
     model = options_model(METHODS[method])
-    for key in ("backbone", "head"):
+    for key, door in (("backbone", "backbone"), ("second", "backbone"), ("head", "head")):
         field = model.model_fields.get(key)
         value = options.get(key, field.default if field else None)
-        if isinstance(value, str) and value in DOORS[key]:
-            yield DOORS[key][value].partition(":")[0]
+        if isinstance(value, str) and value in DOORS[door]:
+            yield DOORS[door][value].partition(":")[0]
     yield from (ADD_ONS[name].partition(":")[0] for name in add_ons if name in ADD_ONS)
 
 

@@ -89,6 +89,11 @@ def run(
     if max_steps is not None or limit is not None or max_batch is not None:
         from pipeline.running.dry_run.limits import Limits
 
+        if force and resume:
+            raise ConfigurationError(
+                "--force runs every stage, --resume keeps those that ran before: expected one of them, found both. "
+                "A dry run without --resume runs every stage anyway."
+            )
         if everything:
             _no_targets(targets)
         bounds = Limits(max_steps, limit, max_batch, precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 GPU_FOLDER = Path("/proc/driver/nvidia/gpus")
@@ -44,10 +45,19 @@ def free_memory(meminfo: Path = MEMINFO, limits: Path = CGROUP) -> int | None:
 
 
 def _visible(count: int) -> int:
-    if os.environ.get("WEAK2MASK_DEVICE", "").strip() == "cpu":
+    if os.environ.get("WEAK2MASK_DEVICE", "").strip().partition(":")[0] == "cpu":
         return 0
+    named = named_gpus()
+    return count if named is None else min(count, len(named))
+
+
+def named_gpus() -> list[str] | None:
+    """The GPUs of ``CUDA_VISIBLE_DEVICES``, up to the first that is none (-1), as CUDA does; None: it is not set."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return count if named is None else min(count, len([name for name in named.split(",") if name.strip()]))
+    if named is None:
+        return None
+    names = [name.strip() for name in named.split(",")]
+    return list(takewhile(lambda name: not name.startswith("-"), filter(None, names)))
 
 
 def _counted(count: int, word: str) -> str:

@@ -76,16 +76,19 @@ def coco(
                 raise ConfigurationError(f"coco: {name} has an unknown split '{split}'.{closest(split, splits)}")
     base = Path(root)
     if download:
-        from pipeline.datasets.coco_download import download_coco
+        from pipeline.datasets.coco_download import fetch_annotations, fetch_images
 
-        download_coco(base, list(splits.values()))
+        fetch_annotations(base, list(splits.values()))
     listed: dict[str, list[Listed]] = {}
     sketches: dict[str, Sketch] = {}
     problems: list[Problem] = []
     categories: dict[int, str] = {}
     tally = Tally()
     for split, name in splits.items():
-        read = Split.read(base, name, classes, (images or {}).get(split))
+        folder = (images or {}).get(split)
+        read = Split.read(base, name, classes, folder)
+        if download:
+            fetch_images(base, name, folder, read.folders, list(read.image_names().values()))
         categories = _categories(read.content, categories, classes)
         listed[split] = read.list_all((lists or {}).get(split), without_objects == "skip", sketches, problems, tally)
         del read  # a gigabyte of the training split, before the next one is read

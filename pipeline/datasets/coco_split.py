@@ -18,6 +18,7 @@ from pipeline.datasets.coco_names import id_of, ids_apart, plain_name
 from pipeline.datasets.coco_shapes import LARGEST, Sketch, read_shape
 from pipeline.datasets.coco_values import short, whole_number
 from pipeline.datasets.ground_truth import Corners
+from pipeline.datasets.image_formats import SUFFIXES
 from pipeline.datasets.images import BadFileError
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed
@@ -42,6 +43,11 @@ class Tally:
     notices: list[Notice] = field(default_factory=list)
 
 
+def annotations_path(base: Path, name: str) -> Path:
+    """The file of a split: a JSON under the root, or COCO's own of that name."""
+    return base / (name if name.endswith(".json") else f"annotations/instances_{name}.json")
+
+
 @dataclass(frozen=True)
 class Split:
     """One file of annotations, ``values`` by category id, and the folders where its images may lie.
@@ -57,7 +63,7 @@ class Split:
     @classmethod
     def read(cls, base: Path, name: str, classes: Sequence[str] | None, folder: str | None) -> Split:
         """Raises DataError or ConfigurationError as :func:`pipeline.datasets.coco.coco`."""
-        path = base / (name if name.endswith(".json") else f"annotations/instances_{name}.json")
+        path = annotations_path(base, name)
         content = read_instances(path)
         names = tuple(content.categories.values()) if classes is None else classes
         stem = PurePosixPath(name).stem
@@ -65,6 +71,10 @@ class Split:
         usual = [stem, *(f"{root}/{stem}" for root in ROOTS), *ROOTS, ".", *beside]
         folders = list(dict.fromkeys(usual)) if folder is None else [folder]
         return cls(base, content, _values(content.categories, names), folders)
+
+    def image_names(self) -> dict[Key, str]:
+        """Names of the images that the file lists, as :func:`pipeline.datasets.coco_images.find_images` wants them."""
+        return {number: plain_name(entry["file_name"]) for number, entry in self.content.images.items()}
 
     def list_all(
         self,
@@ -76,7 +86,7 @@ class Split:
     ) -> list[Listed]:
         """The images, with a sketch of each mask; what is wrong with the file goes to ``problems``."""
         wanted = self._wanted(list_file, objects_only, problems)
-        names = {number: plain_name(entry["file_name"]) for number, entry in self.content.images.items()}
+        names = self.image_names()
         places = find_images(self.base, self.folders, [names[number] for number in wanted])
         paths = {names[number]: one.path for number, one in zip(wanted, places, strict=True)}
         problems += [replace(bad, id=paths.get(bad.id, bad.id)) for bad in self.content.problems]
@@ -103,14 +113,13 @@ class Split:
         """Numbers of the images to take."""
         numbers = list(self.content.images)
         if list_file is not None:
-            by_name = _by_name({number: plain_name(self.content.images[number]["file_name"]) for number in numbers})
+            by_name = _by_name(self.image_names())
             numbers = []
-            for line in read_lines(Path(list_file)):
-                name = plain_name(line.key)
-                keys = (name, id_of(name), id_of(name).zfill(12))
-                number = next((by_name[key] for key in keys if key in by_name), None)
+            for line in read_lines(Path(list_file), "\n"):
+                number = next((by_name[key] for key in _keys(line.key) if key in by_name), None)
                 if number is None:
-                    problems.append(Problem(name, line.where, f"an image of {self.content.path}", f"'{line.key}'"))
+                    name, found = plain_name(line.key), f"'{short(line.key)}'"
+                    problems.append(Problem(name, line.where, f"an image of {self.content.path}", found))
                 else:
                     numbers.append(number)
         return [number for number in numbers if not objects_only or self._tags(number)]
@@ -199,6 +208,15 @@ def _ambiguous(place: ImagePlace, where: str, entry: Mapping[str, Any]) -> Probl
     else:
         seen = f"{len(place.rivals)}: {', '.join(place.rivals[:3])}"
     return Problem(place.path, where, f"one file for '{name}' (name its folder in `images`)", seen)
+
+
+def _keys(line: str) -> Iterator[str]:
+    """What a line of a list may call its image: all of the line, or its first word, where others stand behind it."""
+    yield plain_name(line)
+    first = line.split()[0]
+    words = [first] if first.lower().endswith(SUFFIXES) else [line, first]
+    for name in map(plain_name, words):
+        yield from (name, id_of(name), id_of(name).zfill(12))
 
 
 def _by_name(names: Mapping[Key, str]) -> dict[str, Key]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
 from pipeline.datasets.ground_truth import Corners
-from pipeline.datasets.lines import Line, by_key, read_lines
+from pipeline.datasets.lines import Line, by_key, path_problem, read_lines
 from pipeline.datasets.listing import Listed, Listing
 from stages.prepare import Problem
 
@@ -33,14 +33,20 @@ def cub(root: str, *, upright: bool = False) -> Listing:
     """
     folder = _folder(Path(root))
     problems: list[Problem] = []
+    twice: list[Problem] = []
     names = _class_names(folder / "classes.txt")
-    lists = {name: by_key(read_lines(folder / f"{name}.txt"), problems, "number") for name in FILES}
+    lists = {name: by_key(read_lines(folder / f"{name}.txt"), twice, "number") for name in FILES}
     _strangers(folder, lists, problems)
     splits: dict[str, list[Listed]] = {name: [] for name in FIXED_SPLITS}
+    ids = {number: PurePosixPath(line.rest).stem for number, line in lists["images"].items()}
+    problems += [replace(bad, id=ids.get(bad.id, f"number {bad.id}")) for bad in twice]
     for number, line in lists["images"].items():
+        if (outside := path_problem(line.rest, line.where)) is not None:
+            problems.append(outside)
+            continue
         image = _Image(folder, number, PurePosixPath(line.rest), lists, problems)
         item = Listed(
-            id=image.path.stem,
+            id=ids[number],
             image=f"images/{image.path}",
             tags=image.tags(len(names)),
             where=line.where,

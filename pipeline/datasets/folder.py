@@ -163,7 +163,6 @@ def _all(images: FolderImages, masks: Mapping[str, str]) -> _Found:
 def _tagged(table: TagTable, images: FolderImages, masks: Mapping[str, str], names: Sequence[str]) -> _Found:
     """The image of each row, None where it is not there; what is wrong with rows; what may be."""
     paths, problems, notices = table.match(images)
-    problems = table.problems + problems
     numbers = {name: number for number, name in enumerate(names, start=1)}
     listed: list[Listed | None] = []
     silent: Counter[str] = Counter()

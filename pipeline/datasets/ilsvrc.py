@@ -6,12 +6,13 @@ Tags and boxes, no masks: more classes than a mask can hold are welcome.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from models.errors import ConfigurationError, DataError, closest
+from pipeline.datasets.folder_images import files_below
 from pipeline.datasets.image_lists import listed_in
 from pipeline.datasets.lines import read_lines
 from pipeline.datasets.listing import Listed, Listing
@@ -71,7 +72,9 @@ def ilsvrc(
     if not wnids:
         raise DataError(f"{base}: expected a folder for each class in {', '.join(splits.values())}, found no class.")
     names = tuple(f"{wnid} {words}".strip() for wnid, words in known) if known else tuple(wnids)
-    placed = {split: [_below(item, images) for item in items] for split, items in _named(listed).items()}
+    ids = _ids(item.image for items in listed.values() for item in items)
+    placed = {split: [_placed(item, ids, images) for item in items] for split, items in listed.items()}
+    problems = [replace(bad, id=ids.get(bad.id, bad.id)) for bad in problems]
     values = tuple(range(1, len(names) + 1))
     return Listing(base.as_posix(), names, placed, values, len(names), problems, upright=upright)
 
@@ -92,10 +95,9 @@ File: TypeAlias = tuple[PurePosixPath, str | None]
 
 
 def _files(folder: Path, name: PurePosixPath) -> list[File]:
-    """Images of a split, sorted."""
-    there = _folder_at(folder / name, "splits")
-    listed = (path.relative_to(there) for path in there.rglob("*") if path.suffix.lower() in SUFFIXES)
-    paths = sorted(PurePosixPath(path.as_posix()) for path in listed)
+    """Images of a split, sorted; class folders may be links to folders elsewhere."""
+    listed = map(PurePosixPath, files_below(_folder_at(folder / name, "splits")))
+    paths = sorted(path for path in listed if path.suffix.lower() in SUFFIXES)
     return [(name / path, path.parts[0] if len(path.parts) > 1 else None) for path in paths]
 
 
@@ -107,22 +109,23 @@ def _folders(by_split: dict[str, list[File]]) -> list[str]:
 def _by_folder(
     files: Sequence[File], wnids: Sequence[str], folder: Path, xml: Path | None, problems: list[Problem]
 ) -> list[Listed]:
+    """Images and problems, called by their paths: ids are given when all splits are listed."""
     number = {wnid: k for k, wnid in enumerate(wnids, start=1)}
     items = []
     for path, class_folder in files:
-        where = str(folder / path)
+        id, where = path.as_posix(), str(folder / path)
         annotation = None if xml is None else xml / path.with_suffix(".xml")
         objects = _objects(path, annotation, problems) if annotation is not None and annotation.is_file() else []
         classes = {class_folder} if class_folder is not None else {name for name, _ in objects}
         label = next(iter(classes)) if len(classes) == 1 else None
         if label is None:
             found = f"{', '.join(sorted(classes))}" if classes else f"no class folder and no {annotation or 'XML file'}"
-            problems.append(Problem(path.stem, where, "one class", found))
+            problems.append(Problem(id, where, "one class", found))
         elif label not in number:
-            problems.append(Problem(path.stem, where, "a known class", f"'{label}'.{closest(label, number)}"))
+            problems.append(Problem(id, where, "a known class", f"'{label}'.{closest(label, number)}"))
         tags = (number[label],) if label in number else None
         corners = tuple(box for name, box in objects if name == label)
-        items.append(Listed(path.stem, path.as_posix(), tags=tags, where=where, boxes=corners or None))
+        items.append(Listed(id, id, tags=tags, where=where, boxes=corners or None))
     return items
 
 
@@ -133,21 +136,20 @@ def _objects(
     try:
         return [(name, box) for name, _, box in object_boxes(annotation, first=0)]
     except DataError as error:
-        problems.append(Problem(path.stem, str(annotation), "a VOC annotation XML", str(error).partition("found ")[2]))
+        found = str(error).partition("found ")[2]
+        problems.append(Problem(path.as_posix(), str(annotation), "a VOC annotation XML", found))
         return []
 
 
-def _named(listed: dict[str, list[Listed]]) -> dict[str, list[Listed]]:
-    """Items by split; where files of different folders share a name, their ids are their whole paths."""
-    paths = {item.image for items in listed.values() for item in items}
-    shared = {stem for stem, count in Counter(PurePosixPath(path).stem for path in paths).items() if count > 1}
-
-    def named(item: Listed) -> Listed:
-        path = PurePosixPath(item.image)
-        return replace(item, id="_".join(path.with_suffix("").parts)) if path.stem in shared else item
-
-    return {split: [named(item) for item in items] for split, items in listed.items()}
+def _ids(images: Iterable[str]) -> dict[str, str]:
+    """Path to id: the name, or the whole path where files of different folders share a name."""
+    paths = {path: PurePosixPath(path) for path in images}
+    counts = Counter(path.stem for path in paths.values())
+    return {
+        name: path.stem if counts[path.stem] == 1 else "_".join(path.with_suffix("").parts)
+        for name, path in paths.items()
+    }
 
 
-def _below(item: Listed, images: str) -> Listed:
-    return replace(item, image=(PurePosixPath(images) / item.image).as_posix())
+def _placed(item: Listed, ids: Mapping[str, str], images: str) -> Listed:
+    return replace(item, id=ids[item.image], image=(PurePosixPath(images) / item.image).as_posix())

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
 from pipeline.datasets.ground_truth import Corners
-from pipeline.datasets.lines import Line, by_key, read_lines
+from pipeline.datasets.lines import Line, by_key, path_problem, read_lines
 from pipeline.datasets.listing import Listed
 from stages.prepare import Problem
 
@@ -18,7 +18,7 @@ IDS, LABELS, BOXES, SIZES = "image_ids.txt", "class_labels.txt", "localization.t
 def listed_in(
     folder: Path, splits: Mapping[str, str], problems: list[Problem]
 ) -> tuple[list[str], dict[str, list[Listed]]]:
-    """Class names and the images of each split, with paths as the lists have them.
+    """Class names and the images of each split, with paths as the lists have them, also in place of ids.
 
     A class is called like the folder of its images, where that is one folder for each class in some split; else
     ``class_0``, ``class_1``, ...
@@ -65,38 +65,40 @@ class _Lists:
     def images(self, problems: list[Problem]) -> list[Listed]:
         items = []
         for line in self.ids:
-            id = PurePosixPath(line.key).stem
+            if (outside := path_problem(line.key, line.where)) is not None:
+                problems.append(outside)
+                continue
             label = self.labels.get(line.key)
             number = label.number() if label else None
             if number is None:
                 where, found = (label.where, f"'{label.rest}'") if label else (str(self.folder / LABELS), "no line")
-                problems.append(Problem(id, where, f"a class number from 0 for {line.key}", found))
+                problems.append(Problem(line.key, where, f"a class number from 0 for {line.key}", found))
             tags = None if number is None else (number + 1,)
-            boxes, size = self._boxes(line.key, id, problems), self._size(line.key, id, problems)
-            items.append(Listed(id, line.key, tags=tags, where=line.where, boxes=boxes, size=size))
+            boxes, size = self._boxes(line.key, problems), self._size(line.key, problems)
+            items.append(Listed(line.key, line.key, tags=tags, where=line.where, boxes=boxes, size=size))
         return items
 
-    def _boxes(self, path: str, id: str, problems: list[Problem]) -> tuple[Corners, ...] | None:
+    def _boxes(self, path: str, problems: list[Problem]) -> tuple[Corners, ...] | None:
         if not self.boxes:
             return None
         if path not in self.boxes:
-            problems.append(Problem(id, str(self.folder / BOXES), f"a box of {path}", "no line"))
+            problems.append(Problem(path, str(self.folder / BOXES), f"a box of {path}", "no line"))
         corners: list[Corners] = []
         for line in self.boxes.get(path, []):
             numbers = line.numbers(4, ",")
             if numbers is None:
-                problems.append(Problem(id, line.where, "path,x0,y0,x1,y1", f"'{line.rest}'"))
+                problems.append(Problem(path, line.where, "path,x0,y0,x1,y1", f"'{line.rest}'"))
             else:
                 corners.append((numbers[0], numbers[1], numbers[2], numbers[3]))
         return tuple(corners) or None
 
-    def _size(self, path: str, id: str, problems: list[Problem]) -> tuple[int, int] | None:
+    def _size(self, path: str, problems: list[Problem]) -> tuple[int, int] | None:
         line = self.sizes.get(path)
         if line is None:
             return None
         numbers = line.numbers(2, ",")
         if numbers is None:
-            problems.append(Problem(id, line.where, "path,width,height", f"'{line.rest}'"))
+            problems.append(Problem(path, line.where, "path,width,height", f"'{line.rest}'"))
             return None
         return int(numbers[1]), int(numbers[0])
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from models.errors import ConfigurationError, DataError, closest
 from models.structures import BACKGROUND, IGNORE, MAX_CLASSES, Mask
 from pipeline.datasets.class_names import VOC_CLASSES
+from pipeline.datasets.coco_values import short, whole_number
 from pipeline.datasets.images import LOSSY, REFUSED, BadFileError, opened, write_indices
 from pipeline.datasets.listing import Listed, Listing
 from pipeline.datasets.parallel import in_processes
@@ -222,8 +223,8 @@ def _entries(path: Path) -> Iterator[tuple[str, str, Colour]]:
             continue
         where, match = f"{path} line {number}", next((m for form in _LINES if (m := form.fullmatch(plain))), None)
         if match is not None:
-            colour = (int(match[key]) for key in _groups(match))
-            yield where, match["name"].strip().strip("'\"").strip(), _checked(where, list(colour))
+            colour = [int(match[key]) for key in _groups(match)]
+            yield where, match["name"].strip().strip("'\"").strip(), _checked(where, colour, colour)
         elif not (first and not any(mark.isdigit() for mark in plain)):  # a table's header
             raise DataError(f"{where}: expected NAME:R,G,B with 0..255 for each, found '{plain[:80]}'.")
         first = False
@@ -240,9 +241,13 @@ def _of_json(path: Path, text: str) -> Iterator[tuple[str, str, Colour]]:
     try:
         content: Any = json.loads(text)
         for name, colour in _pairs(content):
-            hexadecimal = isinstance(colour, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", colour)
-            numbers = list(bytes.fromhex(colour[1:])) if hexadecimal else [int(value) for value in colour]
-            yield f"{path} '{name}'", str(name), _checked(f"{path} '{name}'", numbers)
+            where = f"{path} '{name}'"
+            if isinstance(colour, str):
+                if re.fullmatch(r"#[0-9a-fA-F]{6}", colour) is None:
+                    raise DataError(f"{where}: expected a colour [r, g, b] or '#rrggbb', found '{short(colour)}'.")
+                colour = bytes.fromhex(colour[1:])
+            numbers = [whole_number(value) for value in colour]
+            yield where, str(name), _checked(where, numbers, list(colour))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         kind = type(error).__name__
         raise DataError(f'{path}: expected JSON as {{"cat": [64, 0, 0]}}, found another kind ({kind}).') from None
@@ -258,7 +263,11 @@ def _pairs(content: Any) -> Iterable[tuple[Any, Any]]:
     return content.items()
 
 
-def _checked(where: str, numbers: Sequence[int]) -> Colour:
-    if len(numbers) != 3 or not all(0 <= value <= 255 for value in numbers):
-        raise DataError(f"{where}: expected a colour of three values 0..255, found {list(numbers)[:5]}.")
-    return numbers[0], numbers[1], numbers[2]
+def _checked(where: str, numbers: Sequence[int | None], written: Sequence[Any]) -> Colour:
+    """A colour of three whole numbers; None is what is ``written`` and is none, such as shares of 1."""
+    red, green, blue = numbers if len(numbers) == 3 else (None, None, None)
+    if red is None or green is None or blue is None or not all(0 <= value <= 255 for value in (red, green, blue)):
+        remedy = " Remedy: multiply shares of 1 by 255, and round." if None in numbers else ""
+        found = short(list(written)[:5])
+        raise DataError(f"{where}: expected a colour of three whole numbers 0..255, found {found}.{remedy}")
+    return red, green, blue

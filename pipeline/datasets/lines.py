@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.datasets.tables import read_text
 from stages.prepare import Problem
@@ -60,3 +60,11 @@ def by_key(lines: Sequence[Line], problems: list[Problem], name: str = "key") ->
             problems.append(Problem(line.key, line.where, f"each {name} once", f"'{line.key}' again"))
         keyed.setdefault(line.key, line)
     return keyed
+
+
+def path_problem(path: str, where: str) -> Problem | None:
+    """A path of a list leads down from the folder of images; one that leads elsewhere is not followed."""
+    plain = PurePosixPath(path)
+    if not plain.is_absolute() and ".." not in plain.parts:
+        return None
+    return Problem(path, where, "a path below the folder of images, without '..'", f"'{path}'")

@@ -98,7 +98,7 @@ def _copy(files: MasksToCopy, truth: Path) -> Problem | None:
     if files.instances is not None:
         shutil.copyfile(files.instances, truth / INSTANCES / f"{files.id}.png")
     target = truth / MASKS / f"{files.id}.png"
-    if files.mask.suffix == ".png":
+    if files.mask.suffix.lower() != ".mat":  # VOC's own may be of several formats; readers go by the content
         shutil.copyfile(files.mask, target)
         return None
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.errors import DataError
@@ -28,15 +28,17 @@ class TagTable:
     Attributes:
         path: of the file.
         rows: one for each image as the CSV names it, with cells "image" and, where it has the column, "split".
+        lines: all rows of the file, where ``rows`` has one for several of them.
         tags: names of the tags of each row, None where nothing is said.
         cells_read: what stands in the cell, where nothing is said.
         classes: all names, sorted.
-        problems: rows that cannot be used.
+        problems: rows that cannot be used. Until :meth:`match` finds the images, an id is made of the row's cell.
         notices: what was read otherwise than it is written.
     """
 
     path: Path
     rows: list[TableLine]
+    lines: list[TableLine]
     tags: list[list[str] | None]
     cells_read: list[str]
     classes: tuple[str, ...]
@@ -59,8 +61,8 @@ class TagTable:
         header, raw = read_table(path, [])
         given = None if classes is None else [nfc(name) for name in classes]
         taken = tag_columns(path, header, raw, given)
-        rows = [_plain(row, taken) for row in raw]
-        problems = _split_problems(rows)
+        lines = rows = [_plain(row, taken) for row in raw]
+        problems: list[Problem] = []
         if taken.tags is not None:
             words = read_words(raw, taken.tags, given)
             tags, words_of, notices = words.names, words.cells_read, words.notices
@@ -80,7 +82,7 @@ class TagTable:
         counts.update(name for names in tags for name in names or ())
         about = [] if classes is not None else list(name_notices(counts))
         notices = [*taken.notices, *notices, *about, *_split_notices(rows)]
-        return cls(path, rows, tags, words_of, tuple(sorted(named)), problems, notices)
+        return cls(path, rows, lines, tags, words_of, tuple(sorted(named)), problems, notices)
 
     @property
     def has_splits(self) -> bool:
@@ -88,7 +90,9 @@ class TagTable:
         return bool(self.rows) and "split" in self.rows[0].cells
 
     def match(self, images: FolderImages) -> tuple[list[str | None], list[Problem], list[Notice]]:
-        """For each row the path of its image, or None; rows and images that do not find each other; loose matches.
+        """For each row the path of its image, or None; what is wrong, by the images' ids; loose matches.
+
+        Wrong are rows that cannot be used, images in two splits, and rows and images that do not find each other.
 
         A row that names an image exactly comes before one that nearly does, and of several that nearly do none counts.
 
@@ -106,9 +110,20 @@ class TagTable:
             raise DataError(self._none_agrees(images))
         claimed = {images.ids[path] for path in paths if path is not None}
         free = [id for id in images.files if id not in claimed]
-        problems = [*self._without_image(images, paths, free), *self._without_row(images, free)]
+        problems = [
+            *self._of_rows(images, paths),
+            *self._without_image(images, paths, free),
+            *self._without_row(images, free),
+        ]
         nearly = [(row, path) for row, path in zip(self.rows, paths, strict=True) if path and path not in exact]
         return paths, problems, list(self._nearly(nearly))
+
+    def _of_rows(self, images: FolderImages, paths: Sequence[str | None]) -> list[Problem]:
+        """What is wrong with rows, under the ids of the images that they mean: a cell may call an image otherwise."""
+        found = zip(self.rows, paths, strict=True)
+        named = {nfc(row.cells["image"]): images.ids[path] for row, path in found if path is not None}
+        ids = {line.where: named.get(nfc(line.cells["image"]), _id_of(line)) for line in self.lines}
+        return [*_split_problems(self.lines, ids), *(replace(bad, id=ids[bad.path]) for bad in self.problems)]
 
     def _none_agrees(self, images: FolderImages) -> str:
         cells = [row.cells["image"] for row in self.rows]
@@ -131,7 +146,7 @@ class TagTable:
             if not found:
                 near = nearest_name(cell, [images.files[id][0] for id in free]) if number < NEAREST else ""
                 found = f"'{cut(cell)}'" + (f". Did you mean '{near}'?" if near else "")
-            yield Problem(path_id(cell) or row.where, row.where, f"an image of {images.place}", found)
+            yield Problem(_id_of(row), row.where, f"an image of {images.place}", found)
 
     def _without_row(self, images: FolderImages, free: Sequence[str]) -> Iterator[Problem]:
         for id in free:
@@ -153,6 +168,11 @@ def _plain(row: TableLine, taken: Columns) -> TableLine:
     if taken.split is not None:
         cells["split"] = row.cells[taken.split]
     return TableLine(row.where, cells)
+
+
+def _id_of(row: TableLine) -> str:
+    """The id that a row's cell asks for, for rows without an image."""
+    return path_id(row.cells["image"]) or row.where
 
 
 def _merged(
@@ -184,14 +204,14 @@ def _marked(row: TableLine, taken: Columns, problems: list[Problem]) -> list[str
     return names
 
 
-def _split_problems(rows: Sequence[TableLine]) -> list[Problem]:
-    """An image in two splits would be trained on and tested on."""
+def _split_problems(rows: Sequence[TableLine], ids: Mapping[str, str]) -> list[Problem]:
+    """An image in two splits would be trained on and tested on. ``ids`` are by the rows' places."""
     first: dict[str, str] = {}
     problems = []
     for row in rows:
-        split = first.setdefault(path_id(row.cells["image"]), row.cells.get("split", ""))
+        id = ids[row.where]
+        split = first.setdefault(id, row.cells.get("split", ""))
         if split != row.cells.get("split", ""):
-            id = path_id(row.cells["image"]) or row.where
             found = f"'{cut(row.cells['split'])}'"
             problems.append(Problem(id, row.where, f"one split for each image ('{cut(split)}')", found))
     return problems

@@ -59,7 +59,8 @@ def voc(
         sbd: folder of SBD (benchmark_RELEASE, or its cls/*.mat) or SegmentationClassAug anywhere, relative to the
             project root (DVC watches it where it lies in ``root``): masks of the images that have none in ``masks``.
         upright: apply EXIF orientation, where masks were drawn on upright photos. VOC's are of the stored pixels.
-        download: fetch VOC 2012 and SBD with torchvision when ``root`` has no VOC folder.
+        download: fetch VOC 2012 with torchvision when ``root`` has no VOC folder, and SBD when train_aug or
+            SegmentationClassAug is asked for and not there.
 
     Raises:
         ConfigurationError: unknown class, list or label key; or most of a split's masks are not there.
@@ -68,7 +69,7 @@ def voc(
     if download:
         from pipeline.datasets.voc_download import download_voc
 
-        download_voc(Path(root))
+        download_voc(Path(root), list(splits.values()), masks, sbd)
     folder = devkit(Path(root))
     colours = _colours(labelmap, names, sbd, Path(root), folder)
     known = colours.names if colours is not None else tuple(names) if names is not None else VOC_CLASSES

@@ -20,6 +20,21 @@ def devkit(root: Path) -> Path:
     Raises:
         DataError: there is none, or several.
     """
+    folder = find_devkit(root)
+    if folder is None:
+        raise DataError(
+            f"{root}: expected a VOC folder (JPEGImages/, ImageSets/Segmentation/) here or below VOCdevkit/VOC2012, "
+            "found none. Point `root` to it, or set `download: true` where there is internet."
+        )
+    return folder
+
+
+def find_devkit(root: Path) -> Path | None:
+    """The same, or None where there is none.
+
+    Raises:
+        DataError: there are several.
+    """
     named = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012", root / "VOCdevkit")
     devkit_folder = next((folder for folder in named if _is_devkit(folder)), None)
     if devkit_folder is not None:
@@ -31,12 +46,7 @@ def devkit(root: Path) -> Path:
         raise DataError(
             f"{root}: expected one VOC folder, found {first_of(list(map(str, others)))}. Point `root` to one."
         )
-    if others:
-        return others[0]
-    raise DataError(
-        f"{root}: expected a VOC folder (JPEGImages/, ImageSets/Segmentation/) here or below VOCdevkit/VOC2012, found "
-        "none. Point `root` to it, or set `download: true` where there is internet."
-    )
+    return others[0] if others else None
 
 
 def _is_devkit(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -65,14 +66,19 @@ class LoaderOptions:
                 f"scale {tuple(self.scale)} and long_side {tuple(self.long_side)}."
             )
         paired = [number for pair in self.mirrored_classes for number in pair]
-        if any(len(pair) != 2 for pair in self.mirrored_classes) or len({*paired}) < len(paired) or 0 in paired:
+        single = len({*paired}) == len(paired) and min(paired, default=1) >= 1
+        if not single or any(len(pair) != 2 for pair in self.mirrored_classes):
             raise ConfigurationError(
                 "loader.mirrored_classes: expected pairs of classes 1..C, each class in one pair at most, "
                 f"found {[list(pair) for pair in self.mirrored_classes]}."
             )
-        for name, pair in (("scale", self.scale), ("long_side", self.long_side)):
-            if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name == "scale" and pair[0] == 0):
-                raise ConfigurationError(f"loader.{name}: expected [lowest, highest], both positive, found {pair}.")
+        off = tuple(self.long_side) == (0, 0)
+        for name, pair, more in (("scale", self.scale, ""), ("long_side", self.long_side, ", or [0, 0] for scale")):
+            ordered = len(pair) == 2 and 0 < pair[0] <= pair[1] < inf
+            if not ordered and not (off and name == "long_side"):
+                raise ConfigurationError(
+                    f"loader.{name}: expected [lowest, highest], both positive and finite{more}, found {list(pair)}."
+                )
 
 
 def fitting(batch_size: int, accumulate: int, images: int) -> tuple[int, int]:

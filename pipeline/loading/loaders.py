@@ -25,6 +25,7 @@ from pipeline.loading.transforms import (
     draw_window,
     jitter_colour,
     place_image,
+    require_classes,
     shift_hsv,
     swap_classes,
     without_colour,
@@ -82,7 +83,8 @@ class TrainLoader:
     optimiser sees. The last incomplete batch of an epoch is dropped.
 
     Raises:
-        ConfigurationError: fewer images than a batch, or a batch that the parts and processes do not divide.
+        ConfigurationError: fewer images than a batch, a batch that the parts and processes do not divide, or
+            mirrored classes that the supervision does not have.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class TrainLoader:
                 f"loader.batch_size: {options.batch_size} is more than the {count} images of the supervision, so that "
                 f"no batch could be filled. Remedy: {fits}, or more images."
             )
+        if options.mirrored_classes:  # here, and not where a loading process would die of it
+            require_classes(options.mirrored_classes, len(supervision[supervision.ids[0]].tags))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -99,13 +99,22 @@ def crop_supervision(supervision: Supervision, window: Window) -> Supervision:
     return replace(moved, boxes=boxes[kept], box_classes=supervision.box_classes[kept])
 
 
-def swap_classes(supervision: Supervision, pairs: Sequence[tuple[int, int]]) -> Supervision:
-    """Classes of each pair change places, in tags, seeds and boxes: what is left in a mirrored image was right."""
-    count = len(supervision.tags)
+def require_classes(pairs: Sequence[tuple[int, int]], count: int) -> None:
+    """Refuse pairs of classes that are not among ``count`` ones.
+
+    Raises:
+        ConfigurationError: names them.
+    """
     if any(number > count for pair in pairs for number in pair):
         raise ConfigurationError(
             f"loader.mirrored_classes: expected classes 1..{count}, found {[list(pair) for pair in pairs]}."
         )
+
+
+def swap_classes(supervision: Supervision, pairs: Sequence[tuple[int, int]]) -> Supervision:
+    """Classes of each pair change places, in tags, seeds and boxes: what is left in a mirrored image was right."""
+    count = len(supervision.tags)
+    require_classes(pairs, count)
     names = np.arange(256, dtype=np.uint8)
     for one, other in pairs:
         names[[one, other]] = other, one

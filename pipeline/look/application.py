@@ -134,7 +134,7 @@ def _use(desk: Desk, request: Request, content: bytes) -> Response:
 
 
 def _save(desk: Desk, request: Request, content: bytes) -> Response:
-    return JSONResponse(desk.save(*_which(request), _drawing(content)))
+    return JSONResponse(desk.save(*_which(request), _drawing(content), request.query_params.get("split")))
 
 
 def _predict(desk: Desk, request: Request, content: bytes) -> Response:

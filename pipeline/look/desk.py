@@ -44,7 +44,7 @@ class Desk:
     folder: Path
     predictions: Predictions
     program: str = "python -m pipeline"
-    _drawings: dict[str, Drawings] = field(default_factory=dict)
+    _drawings: dict[tuple[str, str], Drawings] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     @cached_property
@@ -64,7 +64,7 @@ class Desk:
     def _set(self, name: str) -> Plain:
         try:
             images = self._images(name)
-            drawings = self._drawn(name)
+            targets = {split: self._drawn(name, split).targets for split in images.splits}
         except Weak2MaskError as error:
             return {"name": name, "problem": str(error), "classes": [], "splits": []}
         names = enumerate(images.catalogue.class_names, start=1)
@@ -73,14 +73,20 @@ class Desk:
             "problem": None,
             "prepared": images.prepared,
             "classes": [{"name": each, "colour": hex_colour(label)} for label, each in names],
-            "splits": [{"name": split, "images": len(ids)} for split, ids in images.splits.items()],
-            "files": {target.kind: target.path.as_posix() for target in drawings.targets.all},
+            "splits": [
+                {
+                    "name": split,
+                    "images": len(ids),
+                    "files": {target.kind: target.path.as_posix() for target in targets[split].all},
+                }
+                for split, ids in images.splits.items()
+            ],
         }
 
     def page(self, data: str, query: Query) -> Plain:
         """As :func:`pipeline.look.paging.page`."""
         images = self._images(data)
-        drawn = set().union(*self._drawn(data).ids().values())
+        drawn = set().union(*self._drawn(data, query.split).ids().values())
         return page(images, query, drawn, lambda id: self._layers.tags(images, id))
 
     def image(self, data: str, id: str, split: str | None = None) -> Plain:
@@ -100,7 +106,7 @@ class Desk:
             "tags": None if tags is None else list(tags),
             "layers": layers,
             "problems": problems,
-            "drawing": self._drawn(data).of(id).model_dump(),
+            "drawing": self._drawn(data, images.split_of(id, split)).of(id).model_dump(),
         }
 
     def photo(self, data: str, id: str, whole: bool = False) -> bytes:
@@ -115,14 +121,15 @@ class Desk:
         """As :func:`pipeline.look.pictures.layer_picture`."""
         return pictures.layer_picture(self._layers.item(self._images(data), key, id), part, label)
 
-    def save(self, data: str, id: str, drawing: Drawing) -> Plain:
-        """Save what is drawn on an image. Raises as :meth:`pipeline.look.drawings.Drawings.save`."""
-        self._images(data).catalogue.entry(id)
-        return {"version": self._drawn(data).save(id, drawing)}
+    def save(self, data: str, id: str, drawing: Drawing, split: str | None = None) -> Plain:
+        """Save what is drawn on an image of a split. Raises as :meth:`pipeline.look.drawings.Drawings.save`."""
+        images = self._images(data)
+        images.catalogue.entry(id)
+        return {"version": self._drawn(data, images.split_of(id, split)).save(id, drawing)}
 
     def use(self, data: str, split: str) -> Plain:
         """What to do with the drawn labels of a split; see :func:`pipeline.look.using.use`."""
-        return use(self.book, self._images(data), self._drawn(data), split, self.program)
+        return use(self.book, self._images(data), self._drawn(data, split), split, self.program)
 
     def predict(self, checkpoint: str, data: str, id: str) -> Plain:
         """A mask of an image of the data set; see :meth:`Predictions.of_image`."""
@@ -136,11 +143,13 @@ class Desk:
         with self._lock:
             return self.sets[data]
 
-    def _drawn(self, data: str) -> Drawings:
-        """Anew where the catalogue is another one than before."""
+    def _drawn(self, data: str, split: str) -> Drawings:
+        """Those of a split: each may have entries, and files, of its own. Anew where the catalogue is another one."""
         images = self._images(data)
         with self._lock:
-            if data not in self._drawings or self._drawings[data].images is not images:
+            kept = self._drawings.get((data, split))
+            if kept is None or kept.images is not images:
                 folder = self.folder / data if self.book else self.folder
-                self._drawings[data] = Drawings(images, find_targets(self.book, images, folder))
-            return self._drawings[data]
+                kept = Drawings(images, find_targets(self.book, images, split, folder))
+                self._drawings[data, split] = kept
+            return kept

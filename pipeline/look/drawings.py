@@ -75,7 +75,7 @@ class Drawing(BaseModel):
 
 
 class Drawings:
-    """The drawn labels of one data set.
+    """The drawn labels of one split of a data set.
 
     Args:
         images: of the data set.

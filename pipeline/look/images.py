@@ -63,6 +63,11 @@ class ImageSet:
         ids = self.splits.get(split or "", ())
         return ids.index(id) if id in ids else None
 
+    def split_of(self, id: str, asked: str | None = None) -> str:
+        """The split that is asked for where it has the image, or else the first that has it; "" where none has it."""
+        names = [*([asked] if asked in self.splits else []), *self.splits]
+        return next((name for name in names if id in self.splits[name]), "")
+
     def path(self, id: str) -> Path:
         """The image's file. Raises DataError for an id that the data set does not have."""
         return self.catalogue.path(self.catalogue.entry(id).image)
@@ -136,7 +141,8 @@ class DataSets:
 def _listed(book: Book, name: str) -> ImageSet:
     """What the reader of a data set lists, before ``prepare``."""
     entry = book.prepare[name]
-    listing: Listing = resolve(READERS, entry.reader, "reader")(root=entry.root, **entry.options)
+    options = entry.options | ({"download": False} if "download" in entry.options else {})  # to look fetches nothing
+    listing: Listing = resolve(READERS, entry.reader, "reader")(root=entry.root, **options)
     if listing.root == ".":
         where = "" if book.book.path == "." else f" --book {book.book.path}"
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from pipeline.annotations.scribble_files import UNMARKED
 from pipeline.annotations.scribbles import Scribbles
 from pipeline.annotations.tool_files import is_of_a_tool
 from pipeline.book.agreement import SOURCE
+from pipeline.book.entries import ImportAnnotationsEntry
 from pipeline.book.params import Book
 from pipeline.datasets.catalogue import Catalogue
 from pipeline.look.images import ImageSet
@@ -59,7 +60,7 @@ class ScribbleTarget(Target):
 
 @dataclass(frozen=True)
 class Targets:
-    """The files of one data set's drawn labels."""
+    """The files of the drawn labels of one split of a data set."""
 
     points: Target
     boxes: Target
@@ -72,21 +73,44 @@ class Targets:
         return self.points, self.boxes, self.scribbles
 
 
-def find_targets(book: Book | None, images: ImageSet, folder: Path) -> Targets:
-    """The files of the book's entries where they are in the form that the page writes, else new ones in ``folder``."""
-    points, boxes = (_target(book, images, kind, folder) for kind in ("points", "boxes"))
-    scribbles = _target(book, images, "scribbles", folder)
+def find_targets(book: Book | None, images: ImageSet, split: str, folder: Path) -> Targets:
+    """The files of the book's entries where they are in the form that the page writes, else new ones in ``folder``.
+
+    Args:
+        book: None for a folder.
+        images: of the data set.
+        split: of the data set; an entry that reads it alone comes before one that reads more than it.
+        folder: for the labels of kinds that no entry reads.
+    """
+    entries = _entries(book, images, split)
+    points, boxes = (_target(entries, kind, folder) for kind in ("points", "boxes"))
+    scribbles = _target(entries, "scribbles", folder)
     options = _scribble_options(book.import_annotations[scribbles.entry]) if book and scribbles.entry else None
     return Targets(points, boxes, _scribbles(scribbles, images.catalogue, options), folder)
 
 
-def _target(book: Book | None, images: ImageSet, kind: str, folder: Path) -> Target:
+def _entries(book: Book | None, images: ImageSet, split: str) -> list[tuple[str, ImportAnnotationsEntry]]:
+    """The entries that read labels of every image of the split: those of this split, then those of larger ones.
+
+    Labels in the file of an entry of another split would be read by nobody.
+    """
+    entries = [*book.import_annotations.items()] if book else []
+    of_data = [(name, entry) for name, entry in entries if entry.data == images.catalogue.name]
+    wanted = set(images.splits.get(split, ()))
+    own = [(name, entry) for name, entry in of_data if entry.split == split]
+    return own + [
+        (name, entry)
+        for name, entry in of_data
+        if entry.split != split and wanted and wanted.issubset(images.splits.get(entry.split, ()))
+    ]
+
+
+def _target(entries: Sequence[tuple[str, ImportAnnotationsEntry]], kind: str, folder: Path) -> Target:
     """That of an entry of the kind, or else of one that reads a folder of them."""
-    entries = [(name, entry) for name, entry in (book.import_annotations if book else {}).items()]
     for wanted in (kind, "mixture"):
         for name, entry in entries:
             path = Path(entry.file) / (KINDS[kind] if wanted == "mixture" else "")
-            if (entry.data, entry.kind) == (images.catalogue.name, wanted) and _writes(kind, path):
+            if entry.kind == wanted and _writes(kind, path):
                 return Target(kind, path, name)
     return Target(kind, folder / KINDS[kind])
 

@@ -96,7 +96,8 @@ def _name(member: zipfile.ZipInfo) -> str:
 
 def _check_size(archive: Path, members: list[tuple[str, zipfile.ZipInfo]], target: Path) -> None:
     unpacked, packed = sum(member.file_size for _, member in members), archive.stat().st_size
-    free = shutil.disk_usage(target.absolute().anchor if not Path("data").is_dir() else "data").free
+    there = next(folder for folder in target.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(there).free
     if unpacked > max(ALWAYS_TAKEN, MOST_PER_BYTE * packed) or unpacked > free:
         raise DataError(
             f"{archive}: expected an archive that unpacks to at most {MOST_PER_BYTE} times its {packed:,} bytes and to "

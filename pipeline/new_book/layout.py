@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
 from pipeline.datasets.file_names import nfc
@@ -135,16 +135,17 @@ def _class_folders(images: Path) -> list[str]:
     return sorted(folders) if paths and all("/" in path for path in paths) else []
 
 
-def layout_notes(data: Path, images: str, masks: str | None) -> Iterator[str]:
-    """Folders that look as if they should have been found."""
-    used = {images, masks, ANNOTATIONS["scribbles"]}
+def layout_notes(data: Path, images: str, masks: str | None, folders: Mapping[str, str]) -> Iterator[str]:
+    """Folders that look as if they should have been found; ``folders`` are those of the splits, where they are used."""
+    used = {images, masks, ANNOTATIONS["scribbles"], *(PurePosixPath(name).parts[0] for name in folders.values())}
     others = [path for path in sorted(data.iterdir()) if path.is_dir() and path.name not in used]
     others = [path for path in others if not is_unseen(path.name) and _has_images(path)]
     if others:
         names = first_of([f"{path.name}/" for path in others], 5)
         like = [path.name for path in others if path.name.lower() in LIKE_MASKS] if masks is None else []
         hint = f" If {like[0]}/ holds masks, call it {MASKS}/." if like else ""
-        yield f"Images in {names} are not used: those of {images}/ are.{hint}"
+        taken = first_of([f"{name}/" for name in folders.values() or [images]])
+        yield f"Images in {names} are not used: those of {taken} are.{hint}"
 
 
 def annotated_classes(data: Path) -> list[str]:

@@ -137,7 +137,7 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
         )
     masks = MASKS if (data / MASKS).is_dir() else None
     given: dict[str, Any] = {"images": images, "tags": tags, "masks": masks}
-    given |= {"split_folders": folders} if folders and tags is None else {}
+    given |= {"split_folders": folders} if folders else {}
     if tags is None:
         given["classes"] = exported_classes(exports) if exports else annotated_classes(data)
     given |= {name: value for name, value in (options or {}).items() if name not in LABEL_OPTIONS}
@@ -165,7 +165,7 @@ def survey(data: Path, options: Mapping[str, Any] | None = None, file: Path | No
     size, size_notes = _sizes(trial.catalogue)
     notes = [
         *_left_out_notes(trial, twice),
-        *layout_notes(data, images, masks),
+        *layout_notes(data, images, masks, folders),
         *_data_notes(trial, listing, splits, masked),
         *size_notes,
         *annotation_notes,

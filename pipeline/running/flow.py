@@ -39,7 +39,7 @@ from pipeline.running.flow_log import quieten, shorten_task_lines
 from pipeline.running.graph import FIRST, Stage, plan, read_graph
 from pipeline.running.plan import PlanRun
 from pipeline.running.prefork import prefork
-from pipeline.running.repro import check_environment, recording
+from pipeline.running.repro import check_environment, must_fingerprint, recording
 from pipeline.running.stage_notes import MADE, Notes
 from pipeline.running.stage_process import StageOutcome
 
@@ -145,7 +145,8 @@ def run_book(
         check_environment()
         targets = targets or checked.book.targets
         check_targets(checked, targets)
-        plan_run = PlanRun(plan(read_graph(Path(checked.book.path) / "dvc.yaml"), targets), force, jobs)
+        forced = [FIRST] if must_fingerprint(checked) else []
+        plan_run = PlanRun(plan(read_graph(Path(checked.book.path) / "dvc.yaml"), targets), force, jobs, forced)
     except Weak2MaskError as error:
         return Failed(name="Refused", message=str(error), data=error.exit_code)
     notes = Notes(checked)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
 from pipeline.book.artifacts import SCORED, artifact, kind_of
 from pipeline.book.check_inputs import check_targets
 from pipeline.book.lineage import Node, ancestors
@@ -17,6 +17,7 @@ from pipeline.book.yaml_text import parse_yaml
 from pipeline.problems.notices import first_of
 from pipeline.results.tables.freshness import NO_RECORD, OTHER_CODE, Record
 from pipeline.running.dvc_books import one_book_command
+from pipeline.running.graph import FIRST
 from pipeline.running.repro import run
 from pipeline.storage.whole import whole_file
 
@@ -44,14 +45,19 @@ def keep(book: Book, targets: Sequence[str] = ()) -> Kept:
         targets: stages, with what they stand on; none for all that ran.
 
     Raises:
-        ConfigurationError: a target is no stage of the book.
+        ConfigurationError: a target is no stage of the book, or the stage ``code``.
         DataError: an output is gone, or is not what its stage wrote.
         TransientError: another command is at work on the book.
         subprocess.CalledProcessError: DVC refused, and has said why.
     """
     check_targets(book, targets)
-    named = [(verb, name) for verb, _, name in (target.partition("@") for target in targets) if name]
-    nodes = dict.fromkeys(node for start in named or book.entries() for node in ancestors(book, *start))
+    if FIRST in targets:
+        raise ConfigurationError(
+            f"{FIRST}: expected stages whose results are kept, such as evaluate@cam, found the stage that "
+            "fingerprints the code, which has none. Leave it out."
+        )
+    named = [(verb, name) for verb, _, name in (target.partition("@") for target in targets)]
+    nodes = dict.fromkeys(node for start in (named if targets else book.entries()) for node in ancestors(book, *start))
     record = Record(book)
     reasons = {node: found for node in nodes if (found := record.reasons(node)) and found != (NO_RECORD,)}
     keeping = [node for node, found in reasons.items() if found == (OTHER_CODE,)]

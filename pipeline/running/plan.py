@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from pipeline.compute.bars import CHANNEL
@@ -18,15 +18,19 @@ SPEAKING = {CHANNEL: "lines", "PYTHONUNBUFFERED": "1"}
 class PlanRun:
     """Stages run by DVC, one process each; safe to be used from many threads."""
 
-    def __init__(self, graph: Graph, force: bool = False, jobs: int | None = None) -> None:
+    def __init__(
+        self, graph: Graph, force: bool = False, jobs: int | None = None, forced: Collection[str] = ()
+    ) -> None:
         """
         Args:
             graph: the plan (``pipeline.running.graph.plan``).
             force: run every stage of it, changed or not.
             jobs: how many at once; default: as the machine allows (``pipeline.running.slots``).
+            forced: stages that run, changed or not, where not every one does.
         """
         self.graph = graph
         self.force = force
+        self._forced = frozenset(forced)
         self.waits_for = nearest_upstream(graph)
         self.slots = Slots(jobs)
         self.outcomes: dict[str, StageOutcome] = {}
@@ -40,7 +44,8 @@ class PlanRun:
         """
         forget_the_dead()
         if not self.force:
-            self._unchanged = set(self.graph) - downstream(self.graph, changed(self.graph))
+            begin = changed(self.graph) | (self._forced - set(self.outcomes))
+            self._unchanged = set(self.graph) - downstream(self.graph, begin & set(self.graph))
 
     def blocked(self, name: str) -> StageOutcome | None:
         """Why a stage cannot run: the first failed stage above it and what it said; None when it can."""
@@ -62,7 +67,9 @@ class PlanRun:
 
     def run(self, stage: Stage, on_line: Callable[[str], None], device: dict[str, str]) -> StageOutcome:
         """Run one stage in a place that the caller has taken from ``slots``."""
-        outcome = self._processes.run(stage.address, on_line, SPEAKING | device, self.force)
+        outcome = self._processes.run(
+            stage.address, on_line, SPEAKING | device, self.force or stage.name in self._forced
+        )
         if outcome.held_by:
             outcome = replace(outcome, message=busy_message(stages_made_by(self.graph, outcome.held_by)))
         self.outcomes[stage.name] = outcome

@@ -40,18 +40,26 @@ LIBRARIES = ("torch", PROGRAM, "pipeline.binders.train", "pipeline.binders.evalu
 """What most stages load. The rest is loaded by those that need it."""
 
 
+LONGEST_PATH = 100
+"""Bytes of a socket's path: Linux takes 107, macOS 103."""
+
+
 @contextmanager
 def prefork(libraries: Sequence[str] = LIBRARIES) -> Iterator[int]:
     """Stages that start inside, in any process, are forks of one process; yields its id.
 
     It loads the libraries (names of modules) when the first stage starts: a run without one costs nothing. Where
-    ``WEAK2MASK_PREFORK`` is ``off`` there is no such process (0), and each stage loads the libraries itself.
+    ``WEAK2MASK_PREFORK`` is ``off``, or the folder of temporary files (``TMPDIR``) has too long a path for a socket,
+    there is no such process (0), and each stage loads the libraries itself.
     """
     if os.environ.get(SOCKET) == OFF:
         yield 0
         return
     with TemporaryDirectory(prefix="weak2mask-") as folder:
         path = str(Path(folder) / "prefork")
+        if len(os.fsencode(path)) > LONGEST_PATH:  # each stage loads the libraries itself
+            yield 0
+            return
         command = [sys.executable, "-m", "pipeline.running.prefork", path, *libraries]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), start_new_session=True

@@ -6,19 +6,29 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from models.errors import TransientError
 from pipeline.book.check_inputs import check_targets
+from pipeline.book.outside_files import changed_outside, outside_lines
 from pipeline.book.params import Book
 from pipeline.compute import runtime
 from pipeline.compute.engines import setting
 from pipeline.running.at_work import at_work, being_written, busy_message, forget_the_dead, made_of
 from pipeline.running.dvc_books import one_book_command
-from pipeline.running.graph import plan, read_graph
+from pipeline.running.graph import FIRST, plan, read_graph
+from pipeline.running.own_group import own_group
 from pipeline.running.plan import changed
 from pipeline.running.prefork import prefork
-from pipeline.running.stage_process import EXIT_FILE, environment, listening, read_exit, read_killed
+from pipeline.running.stage_process import (
+    EXIT_FILE,
+    changed_stages,
+    environment,
+    listening,
+    read_exit,
+    read_killed,
+)
 from pipeline.tracking.log import enabled
 from pipeline.tracking.recording import shared_recorder
 
@@ -44,15 +54,37 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
     if being_written() and _up_to_date(book, targets, force):
         return
     forget_the_dead()
-    command = one_book_command(Path(dvc_yaml), "--wait-for-lock", "repro", *names, *(["--force"] if force else []))
+    repro = partial(one_book_command, Path(dvc_yaml), "--wait-for-lock", "repro")
+    commands = [repro(*names, *(["--force"] if force else []))]
+    if not force and must_fingerprint(book):
+        commands.insert(0, repro(f"{dvc_yaml}:{FIRST}", "--single-item", "--force"))
     with recording(), prefork(), listening() as exit_file:
-        for tries_left in reversed(range(TRIES)):
-            code, met = _repro(command, exit_file)
-            reported, killed = read_exit(exit_file), read_killed(exit_file)
-            if not code:
-                return
-            if reported or killed or not _in_the_way(book, met, tries_left):
-                break
+        for command in commands:
+            _run(book, command, exit_file)
+
+
+def must_fingerprint(book: Book) -> bool:
+    """Whether the stage ``code`` has to run whatever DVC says, for it does not watch all that ``code`` reads.
+
+    Of a book whose options name files outside of their data set's ``root``: where one of them is another one than
+    before, and where ``code`` is not up to date, since DVC's run-cache may have what it wrote for another one.
+    """
+    if changed_outside(book):
+        return True
+    address = f"{(Path(book.book.path) / 'dvc.yaml').as_posix()}:{FIRST}"
+    named = any(outside_lines(book, "prepare", name) for name in book.prepare)
+    return named and bool(changed_stages([address]))
+
+
+def _run(book: Book, command: Sequence[str], exit_file: Path) -> None:
+    """One ``dvc repro``. Raises as :func:`run`."""
+    for tries_left in reversed(range(TRIES)):
+        code, met = _repro(command, exit_file)
+        reported, killed = read_exit(exit_file), read_killed(exit_file)
+        if not code:
+            return
+        if reported or killed or not _in_the_way(book, met, tries_left):
+            break
     if reported is None and killed is not None:
         raise TransientError(
             f"{killed} was ended by a signal, most often for want of memory. Nothing that was finished is lost: run "
@@ -65,15 +97,11 @@ def run(book: Book, targets: Sequence[str] = (), force: bool = False) -> None:
 def _repro(command: Sequence[str], exit_file: Path) -> tuple[int, dict[str, int]]:
     """DVC's exit code, and what other processes wrote meanwhile: DVC says only on the terminal that it met them."""
     met: dict[str, int] = {}
-    with subprocess.Popen(command, env=environment() | {EXIT_FILE: str(exit_file)}) as process:
-        try:
-            while process.poll() is None:
-                met |= {path: pid for path, pid in being_written().items() if pid != process.pid}
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(LOOK)
-        except BaseException:  # Ctrl-C, which DVC gets too
-            process.kill()
-            raise
+    with own_group(command, environment() | {EXIT_FILE: str(exit_file)}) as process:
+        while process.poll() is None:
+            met |= {path: pid for path, pid in being_written().items() if pid != process.pid}
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK)
     return process.returncode, met
 
 
@@ -104,7 +132,7 @@ def _up_to_date(book: Book, targets: Sequence[str], force: bool) -> bool:
     working = at_work(graph)
     if not working:
         return False
-    if force or changed(plan(graph, targets)):
+    if force or changed_outside(book) or changed(plan(graph, targets)):
         raise TransientError(busy_message(working))
     return True
 

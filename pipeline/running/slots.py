@@ -12,6 +12,7 @@ from threading import Semaphore
 
 from models.errors import ConfigurationError, TransientError
 from pipeline.compute import runtime
+from pipeline.compute.machine import named_gpus
 
 MACHINE: dict[str, str] = {}
 """The environment of a stage that has the whole machine to compute on."""
@@ -93,9 +94,8 @@ def device_environments() -> list[dict[str, str]]:
 
 def _visible_gpus() -> list[str]:
     """Names of the GPUs for CUDA_VISIBLE_DEVICES, found without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    if (named := named_gpus()) is not None:
+        return named
     if not shutil.which("nvidia-smi"):
         return []
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)

@@ -29,6 +29,8 @@ from pipeline.compute.scratch import SCRATCH
 EXIT_FILE = "WEAK2MASK_EXIT_FILE"
 GRACE = 20.0
 """Seconds that a stage gets to save its state (a training ends at a step) before it is killed."""
+KEPT_LINES = 400
+"""Of what a stage and DVC wrote, the last ones: enough to say why a stage failed."""
 
 _HELD = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
 _HOLDER = re.compile(r"^\s+\(PID (\d+)\):", re.MULTILINE)
@@ -139,10 +141,12 @@ class StageProcesses:
             process = self._start(command, environment() | dict(extra) | {EXIT_FILE: str(exit_file)})
             if process is None:
                 return _ENDING
-            lines: deque[str] = deque(maxlen=400)
+            lines: deque[str] = deque(maxlen=KEPT_LINES)
+            started = False
             assert process.stdout is not None
             for line in _lines(process.stdout):
                 lines.append(line)
+                started = started or _starts(line)  # a long stage writes more lines than are kept
                 if not _LOCK_TALK.match(line):
                     on_line(line)
             returncode = process.wait()
@@ -150,7 +154,7 @@ class StageProcesses:
                 self._running.discard(process)
             if returncode and self.stopped:
                 return _ENDING
-            return judge(returncode, read_exit(exit_file), list(lines))
+            return judge(returncode, read_exit(exit_file), list(lines), started)
 
     def stop(self) -> None:
         """End what runs, with all its children; nothing starts any more."""
@@ -181,17 +185,20 @@ class StageProcesses:
             return process
 
 
-def judge(returncode: int, reported: tuple[int, str] | None, lines: Sequence[str]) -> StageOutcome:
+def judge(
+    returncode: int, reported: tuple[int, str] | None, lines: Sequence[str], started: bool = False
+) -> StageOutcome:
     """How a ``dvc repro --single-item`` ended.
 
     Args:
         returncode: DVC's.
         reported: the exit code and the message that the stage's command left, if it could.
-        lines: what both wrote.
+        lines: what both wrote last.
+        started: DVC said that it runs the stage, in these lines or before them.
     """
     text = "\n".join(lines)
     if returncode == 0:
-        ran = any(line.startswith("Running stage") for line in lines)
+        ran = started or any(map(_starts, lines))
         return StageOutcome("ran" if ran else "restored" if "is cached - skipping run" in text else "cached")
     if reported is not None:
         code, message = reported
@@ -221,6 +228,11 @@ def changed_stages(addresses: Sequence[str]) -> set[str]:
     except ValueError:
         return set(addresses)
     return {address for address in addresses if address in names or address.removeprefix("dvc.yaml:") in names}
+
+
+def _starts(line: str) -> bool:
+    """Whether DVC says in this line that it runs the stage."""
+    return line.startswith("Running stage")
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:

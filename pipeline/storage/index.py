@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,8 @@ LARGE = 20_000
 LISTS = ("keys", "tags")
 """Attributes with a list of classes for each image."""
 REST = "rest.json"
+PARTIAL = ".partial"
+"""Ends the name of a folder whose arrays are not all there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,16 +106,21 @@ class Index:
         return Header(self.ids, sizes, tuple(self.rest["class_names"]), self.rest["catalogue"])
 
     def save(self, folder: Path) -> None:
-        """Write the arrays into ``folder``, whole or not at all; another process may do the same."""
-        writing = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+        """Write the arrays into ``folder``, whole or not at all; another process may do the same.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        writing = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
         writing.mkdir(parents=True, exist_ok=True)
-        for name, array in self._arrays().items():
-            np.save(writing / f"{name}.npy", array)
-        (writing / REST).write_text(json.dumps(self.rest), encoding="utf-8")
         try:
-            writing.rename(folder)
-        except OSError:  # another process was first
-            shutil.rmtree(writing)
+            for name, array in self._arrays().items():
+                np.save(writing / f"{name}.npy", array)
+            (writing / REST).write_text(json.dumps(self.rest), encoding="utf-8")
+            with suppress(OSError):  # another process was first
+                writing.rename(folder)
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -141,11 +149,18 @@ def kept_at(path: Path) -> Path:
 
 
 def keep(index: Index, place: Path) -> None:
-    """Keep the arrays of a large store, in the place of those of an earlier store at its path."""
+    """Keep the arrays of a large store, in the place of those of an earlier store at its path.
+
+    Raises:
+        OSError: they cannot be written: no space, or a folder that is read alone.
+    """
     if len(index) < LARGE:
         return
-    shutil.rmtree(place.parent, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)  # arrays that could not be read
     index.save(place)
+    for other in place.parent.iterdir():
+        if other != place and not other.name.endswith(PARTIAL):  # into that one another process is saving
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _short(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -137,7 +138,8 @@ def _index(path: Path, schema: str) -> Index:
         index = Index.load(place)
     except (OSError, ValueError, KeyError, EOFError):
         index = Index.of(_opened(path, schema))
-        keep(index, place)
+        with suppress(OSError):  # kept for speed alone: a full or a read-only disk stops nobody from reading
+            keep(index, place)
     _check_kind(path, index.rest, schema)
     return index
 

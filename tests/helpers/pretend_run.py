@@ -61,7 +61,7 @@ class PretendRuntime:
     def no_backward_sync(self, module: Any, enabled: bool) -> Any:
         return nullcontext()
 
-    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any:
+    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float, error_if_nonfinite: bool) -> Any:
         """Torch's own asks C++ for the device of a gradient, to which it is the CPU."""
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
         length = torch.stack([gradient.norm() for gradient in gradients]).norm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -81,6 +82,29 @@ def test_nothing_goes_on(command: str, variables: dict[str, str], tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "variables", [{}, pytest.param({"WEAK2MASK_PREFORK": "off"}, marks=pytest.mark.slow)], ids=["run", "run-alone"]
+)
+def test_an_interruption_of_the_command_alone_ends_it(variables: dict[str, str], tmp_path: Path) -> None:
+    """An editor's stop button, ``kill -INT`` or ``timeout -s INT`` tells the command and nobody else."""
+    folder = project(tmp_path / "book", {})
+    write_book(folder, IMAGES)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "run"],
+            cwd=folder,
+            env=ENVIRONMENT | variables,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    wait_for(lambda: process.poll() is not None or any(pictures(folder)), LONGEST, "a stage is at work")
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 128 + signal.SIGINT
+    assert all(gone(pid) for pid in below)
+
+
 def test_nothing_of_a_deployment_goes_on(tmp_path: Path) -> None:
     """SIGKILL of ``serve`` in a run of its deployment: the server stays, and another ``serve`` goes on."""
     folder, port = project(tmp_path / "book", {}), free_port()

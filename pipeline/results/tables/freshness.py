@@ -17,15 +17,16 @@ from pydantic import ValidationError
 from models.errors import ConfigurationError, DataError
 from pipeline.book.artifacts import VERBS, artifact, code_fingerprint, kind_of
 from pipeline.book.check import check
-from pipeline.book.fingerprints import fingerprint
+from pipeline.book.fingerprints import fingerprint_text
 from pipeline.book.lineage import Node, ancestors, artefact_name, entry_inputs
-from pipeline.book.options import components
+from pipeline.book.outside_files import outside_lines, outside_of
 from pipeline.book.params import Book
 from pipeline.book.yaml_text import parse_once, parse_yaml
 from pipeline.tracking.log import dvc_md5, flatten
 
 NO_RECORD = "has no record in dvc.lock"
 OTHER_CODE = "ran with other code"
+OTHER_FILES = "ran with other code, or on another file that its options name"
 FEW = 3
 
 
@@ -101,17 +102,27 @@ class Record:
         if differing := _differing(ran_with, self._settings[verb][name]):
             yield f"ran with other settings: {differing}"
         used = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
-        if used.get(code_fingerprint(self.book.book.work, verb, name).as_posix()) != self._code(node):
-            yield OTHER_CODE
+        recorded = used.get(code_fingerprint(self.book.book.work, verb, name).as_posix())
+        if recorded != _md5(fingerprint_text(self.book, verb, name)):
+            yield OTHER_CODE if self._same_files(node, recorded) else OTHER_FILES
         for below in entry_inputs(self.book, verb, name).values():
             path = artifact(self.book.book.work, *artefact_name(below).split("/"))
             if used.get(path.as_posix()) != self.md5(path):
                 yield f"ran on another {artefact_name(below)}"
 
-    def _code(self, node: Node) -> str:
-        """The hash that the fingerprint file of the code would have now."""
-        content = fingerprint(node[0], components(self.book, *node)) + "\n"
-        return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+    def _same_files(self, node: Node, recorded: str | None) -> bool:
+        """Whether the files that an entry's options name are known to be those of then.
+
+        Of a fingerprint the lock has the hash alone; its text is where nobody has written another one since.
+        """
+        lines, file = outside_lines(self.book, *node), code_fingerprint(self.book.book.work, *node)
+        text = file.read_text(encoding="utf-8") if lines and file.is_file() else ""
+        return not lines or (_md5(text) == recorded and outside_of(text) == lines)
+
+
+def _md5(text: str) -> str:
+    """As DVC has it of a file with this text."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _differing(then: Any, now: Any) -> str:

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.book.artifacts import artifact, kind_of
-from pipeline.book.fingerprints import fingerprint
+from pipeline.book.fingerprints import fingerprint_text
 from pipeline.book.lineage import Node, entry_inputs
-from pipeline.book.options import components
 from pipeline.book.params import Book
 from pipeline.running.dry_run.derive import Derived
 from pipeline.running.dry_run.outcome import DryRunOutcome
@@ -21,8 +20,8 @@ from pipeline.storage.whole import remove, whole_file
 class Kept:
     """What ran, each stage with a key of all that decides its output; a file beside the outputs.
 
-    The key of a stage covers its entry within the limits, its code, size and time of the file that it imports, and the
-    keys of what it stands on; not the images of a data set.
+    The key of a stage covers its entry within the limits, its code, size and time of the file that it imports, the
+    files that a data set's options name, and the keys of what it stands on; not the images of a data set.
     """
 
     def __init__(self, derived: Derived, file: Path) -> None:
@@ -64,7 +63,7 @@ def work_keys(derived: Derived) -> Mapping[Node, str]:
     for verb, name in derived.order:
         decides = [
             derived.book.entry(verb, name).model_dump_json(),
-            fingerprint(verb, components(derived.book, verb, name)),
+            fingerprint_text(derived.book, verb, name),
             _imported(derived.book, verb, name),
             *(by_node[below] for below in entry_inputs(derived.book, verb, name).values()),
         ]

@@ -14,6 +14,7 @@ const PAUSE = 1500; // milliseconds after the last change, until it is saved
 const MANY = 9; // classes; more of them have a field to find one
 
 let stage, drawing = null, image = "", tool = "look", label = 1, last = null, started = null, saving = null, waiting = 0, theirs = null;
+let home = { set: "", split: "" }; // of the image: the address may name another already
 
 export function setUp(theStage) {
   stage = theStage;
@@ -37,13 +38,14 @@ export function setUp(theStage) {
   find("#keep-mine").addEventListener("click", keepMine);
   find("#take-theirs").addEventListener("click", takeTheirs);
   addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") save(); });
-  addEventListener("beforeunload", (event) => { if (isChanged() && !drafts.keep(state.set, image, drawing.plain())) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if (isChanged() && !drafts.keep(home, image, drawing.plain())) event.preventDefault(); });
   choose("look");
 }
 
 /** Begin with what is drawn on an image, or with what could not be saved of it; null for one that cannot be drawn on. */
 export function start(id, size, plain) {
-  const draft = plain && drafts.kept(state.set, id);
+  home = { set: state.set, split: state.split };
+  const draft = plain && drafts.kept(home, id);
   clearTimeout(waiting);
   [image, theirs, started] = [id, null, null];
   drawing = plain && new Drawing(size, draft ?? plain);
@@ -81,7 +83,7 @@ async function keepMine() {
 }
 
 function takeTheirs() {
-  drafts.drop(state.set, image);
+  drafts.drop(home, image);
   stage.canvas.getContext("2d").clearRect(0, 0, drawing.width, drawing.height);
   start(image, [drawing.height, drawing.width], theirs);
 }
@@ -153,7 +155,7 @@ function changed(part = null) {
   showState();
   clearTimeout(waiting);
   if (isChanged()) waiting = setTimeout(saveByItself, PAUSE);
-  else if (drawing.stale && drawing.changed) drafts.keep(state.set, image, drawing.plain());
+  else if (drawing.stale && drawing.changed) drafts.keep(home, image, drawing.plain());
 }
 
 function saveByItself() {
@@ -245,21 +247,21 @@ function eraseMark([x, y]) {
 export async function save({ quiet = false } = {}) {
   while (saving) await saving;
   if (!isChanged()) return true;
-  const [target, count, set, id] = [drawing, drawing.done.length, state.set, image];
+  const [target, count, of, id] = [drawing, drawing.done.length, home, image];
   const plain = target.plain();
-  saving = drafts.put(set, id, plain).catch((error) => error);
+  saving = drafts.put(of, id, plain).catch((error) => error);
   const answer = await saving;
   saving = null;
   if (answer instanceof Error) {
-    const safe = drafts.keep(set, id, plain);
+    const safe = drafts.keep(of, id, plain);
     if (answer.status === CONFLICT) {
-      const now = await trying(() => ask("image", { set, id }));
+      const now = await trying(() => ask("image", { ...of, id }));
       if (target === drawing && now) differs(now.drawing);
     } else say(`${answer.message}${safe ? "\nWhat is drawn is kept in this browser, and saved when the page is opened again." : ""}`, true);
     if (target === drawing) showState();
     return false;
   }
-  drafts.drop(set, id);
+  drafts.drop(of, id);
   target.version = answer.version;
   target.saved = count;
   if (!quiet) say(`Labels of ${id} are saved.`);

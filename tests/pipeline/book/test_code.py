@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from models.backbones import BACKBONES
 from pipeline.book.fingerprints import closure, fingerprint
 from pipeline.book.module_facts import plain_source
+from pipeline.book.options import components
+from tests.helpers import made_book
 
 
 def test_closure_follows_imports_and_stays_in_its_own_verb() -> None:
@@ -36,6 +39,24 @@ def test_fingerprint_depends_on_the_named_components() -> None:
     assert first == fingerprint("train", ("models.backbones.resnet",))
     assert first != fingerprint("train", ("models.backbones.mobilenet_v2",))
     assert first != fingerprint("export_cams", ("models.backbones.resnet",))
+
+
+@pytest.mark.parametrize("verb", ["annotate", "import_annotations"])
+def test_the_kinds_of_a_mixture_count(verb: str) -> None:
+    mixed = {"data": "made", "split": "train", "kind": "mixture", **({} if verb == "annotate" else {"file": "labels"})}
+    found = components(made_book.book(**{verb: {"mixed": mixed}}), verb, "mixed")
+    assert {f"pipeline.annotations.{kind}" for kind in ("mixture", "tags", "boxes", "points", "scribbles")} <= {*found}
+
+
+@pytest.mark.parametrize("model", [{}, {"second": "resnet18"}])
+def test_both_encoders_of_a_method_count(model: dict[str, str]) -> None:
+    net = {"data": "made", "supervision": "tags", "init": "both", "method": "weclip_plus", "model": model}
+    both = {"official": "weclip_plus", "file": "weights", "second": {"architecture": "resnet18", "file": "b.pth"}}
+    book = made_book.book(train={"net": net}, import_weights={"both": both})
+    second = BACKBONES[model.get("second", "timm/vit_small_patch14_dinov2")].partition(":")[0]
+    assert second in components(book, "train", "net")
+    assert BACKBONES["resnet18"].partition(":")[0] in components(book, "import_weights", "both")
+    assert second in components(book, "export_cams", "cam")
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,13 @@ def test_all_stages_and_some_stages_are_not_asked_for_at_once(
     assert "expected no targets beside it, found evaluate@cam" in str(done.exception)
 
 
+def test_all_anew_and_what_is_left_are_not_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["run", "--force", "--resume", "--max-steps", "1"])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "expected one of them, found both" in str(done.exception)
+
+
 def test_an_unexpected_error_fills_one_screen(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,18 +16,27 @@ from pipeline.compute import runtime
 def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_WORKERS", "5")
     assert runtime.workers() == 5
-    monkeypatch.setenv("WEAK2MASK_WORKERS", "many")
-    with pytest.raises(ConfigurationError, match="'many'"):
-        runtime.workers()
+    for name in ("many", "²", "-1"):
+        monkeypatch.setenv("WEAK2MASK_WORKERS", name)
+        with pytest.raises(ConfigurationError, match=f"'{name}'"):
+            runtime.workers()
+        monkeypatch.setenv("WEAK2MASK_DEVICES", name)
+        with pytest.raises(ConfigurationError, match=f"'{name}'"):
+            runtime.devices()
     monkeypatch.delenv("WEAK2MASK_WORKERS")
     assert runtime.workers() == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", "cuda:²"])
 def test_a_device_that_is_not_there_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAK2MASK_DEVICE", name)
     with pytest.raises(ConfigurationError, match="WEAK2MASK_DEVICE"):
         runtime.device()
+
+
+def test_a_cpu_with_a_number_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEAK2MASK_DEVICE", "cpu:0")
+    assert runtime.device() == "cpu"
 
 
 def test_precisions_are_checked_before_anything_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:

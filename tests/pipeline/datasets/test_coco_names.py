@@ -127,6 +127,20 @@ def test_one_name_in_several_folders(tmp_path: Path) -> None:
     assert "list.txt line 1: expected an image of" in refused(tmp_path, lists={"train": str(tmp_path / "list.txt")})
 
 
+def test_names_with_blanks_in_a_list(tmp_path: Path) -> None:
+    names = [entry(1, "my photo 1.png"), entry(2, "my photo 2.png"), entry(3, "plain.png"), entry(4, "my.png")]
+    write(tmp_path, names, files=[f"images/{one['file_name']}" for one in names])
+    listed = tmp_path / "list.txt"
+    listed.write_text("my photo 2.png\nmy photo 1\nplain.png my.png\nmy 1\n")
+    catalogue, _, _ = make(tmp_path, lists={"train": str(listed)})
+    assert catalogue.ids("train") == ("my photo 2", "my photo 1", "plain", "my")
+    listed.write_text("images/my photo 1.png\nmine 3.png\n")
+    message = refused(tmp_path, lists={"train": str(listed)})
+    assert "1 problem with 1 image:" in message
+    assert "list.txt line 2: expected an image of" in message
+    assert "found 'mine 3.png'" in message
+
+
 def test_one_name_in_two_splits(tmp_path: Path) -> None:
     one = [entry(1, "a.png")]
     for split, category in (("train", 1), ("valid", 2)):

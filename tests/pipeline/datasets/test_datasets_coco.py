@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,50 @@ def test_a_download_moves_whole_archives_into_place(tmp_path: Path, monkeypatch:
     assert len(catalogue.entries) == 4
     assert sorted(path.name for path in (tmp_path / "coco").iterdir()) == ["annotations", "train2014", "val2014"]
     make(tmp_path, download=True)
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"),
+    [
+        (None, {}),
+        ("images/train2014", {}),
+        ("images", {}),
+        (".", {}),
+        ("pictures", {}),
+        ("pictures", {"images": {"train": "pictures"}}),
+    ],
+)
+def test_images_that_are_there_are_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None, options: dict[str, object]
+) -> None:
+    def unpack(url: str, *_: object, **__: object) -> None:
+        raise AssertionError(f"{url} is not to be fetched")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", unpack)
+    write_coco(
+        tmp_path / "coco", {"train2014": [annotation(1, 9, 18, square(0, 0, 5, 8))]}, {"train2014": (9,)}, folder
+    )
+    catalogue, _ = make(tmp_path, download=True, splits={"train": "train2014"}, **options)
+    assert catalogue.ids("train") == ("000000000009",)
+
+
+def test_images_of_another_split_are_not_those_that_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """images/ holds train2014's alone; val2014's are fetched to where the user says that they are."""
+    write_coco(tmp_path / "coco", folder="images")
+    (tmp_path / "coco/images/COCO_val2014_000000000042.jpg").rename(tmp_path / "kept.jpg")
+
+    def unpack(url: str, root: str, extract_root: str, **_: object) -> None:
+        assert url.endswith("val2014.zip")
+        (Path(extract_root) / "val2014").mkdir(parents=True)
+        shutil.copyfile(tmp_path / "kept.jpg", Path(extract_root) / "val2014/COCO_val2014_000000000042.jpg")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", unpack)
+    catalogue, _ = make(tmp_path, download=True, images={"val": "photos/val"})
+    assert catalogue.entry("000000000042").image == "photos/val/COCO_val2014_000000000042.jpg"
+    assert len(catalogue.entries) == 4
+    (tmp_path / "coco/photos/val/COCO_val2014_000000000042.jpg").unlink()
+    (tmp_path / "coco/photos/val").rmdir()
+    assert make(tmp_path, download=True)[0].entry("000000000042").image == "val2014/COCO_val2014_000000000042.jpg"
 
 
 def test_the_same_bytes_in_several_processes(tmp_path: Path) -> None:

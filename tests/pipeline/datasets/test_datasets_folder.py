@@ -32,6 +32,12 @@ def make(root: Path, **options: object) -> tuple[Catalogue, GroundTruth]:
     return catalogue, GroundTruth(catalogue, places[1])
 
 
+def make_skipping(root: Path, **options: object) -> tuple[Catalogue, GroundTruth]:
+    places = root / "c" / "own", root / "g" / "own"
+    catalogue = make_catalogue("folder", *places, {"root": str(root), **options}, on_bad_image="skip")
+    return catalogue, GroundTruth(catalogue, places[1])
+
+
 def problems(root: Path, **options: object) -> str:
     with pytest.raises(DataError) as error:
         make(root, **options)
@@ -92,6 +98,25 @@ def test_every_bad_row_is_in_one_message(root: Path) -> None:
     assert "line 12: expected each id once in split 'train', found 'i9' 2 times" in message
     assert f"line 13: expected an image of {root}/images, found 'ghost.jpg'" in message
     assert "i5.jpg: expected a row in tags.csv, found none" in message
+
+
+@pytest.mark.parametrize("before", ["", "images/", "/data/x/images/"])
+def test_a_bad_row_leaves_out_the_image_that_it_means(root: Path, before: str) -> None:
+    lines = ["image,dog,cat"] + [f"{before}i{k}.jpg,{'?' if k == 3 else k % 2},{(k + 1) % 2}" for k in range(10)]
+    (root / "tags.csv").write_text("\n".join(lines))
+    catalogue, _ = make_skipping(root)
+    assert list(catalogue.left_out) == ["i3"]
+    assert "i3" not in catalogue.entries
+
+
+@pytest.mark.parametrize("column", ["tags", "tag"])
+@pytest.mark.parametrize("other", ["i0.jpg", "images/i0.jpg", "i0"])
+def test_an_image_in_two_splits_whatever_it_is_called(root: Path, column: str, other: str) -> None:
+    rows = [f"i{k}.jpg,cat,{'val' if k > 7 else 'train'}" for k in range(10)]
+    (root / "tags.csv").write_text("\n".join([f"image,{column},split", *rows, f"{other},cat,val"]))
+    assert "1 problem with 1 image:" in problems(root)
+    assert "line 12: expected one split for each image ('train'), found 'val'" in problems(root)
+    assert list(make_skipping(root)[0].left_out) == ["i0"]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from scipy.io import savemat
 from models.errors import ConfigurationError, DataError
 from pipeline.annotations.build import annotate_catalogue
 from pipeline.datasets.voc import VOC_CLASSES, voc
+from pipeline.datasets.voc_download import PARTS_OF_SBD
 from tests.helpers.voc_folder import CAT, DOG, make, write_devkit
 
 SHARED = Path(os.environ.get("WEAK2MASK_SHARED", Path(__file__).parents[3].parent / "shared"))
@@ -134,11 +134,14 @@ def test_names_are_checked(devkit: Path, tmp_path: Path) -> None:
         voc(str(tmp_path / "nowhere"))
 
 
+UNPACK = "torchvision.datasets.utils.download_and_extract_archive"
+
+
 def test_a_failed_download_names_the_local_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("Name or service not known")
 
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", SimpleNamespace(VOCSegmentation=refuse, SBDataset=refuse))
+    monkeypatch.setattr(UNPACK, refuse)
     with pytest.raises(DataError, match=r"Name or service not known(.|\n)*by hand(.|\n)*download: false"):
         voc(str(tmp_path), download=True)
 
@@ -147,6 +150,8 @@ def test_a_download_makes_the_train_aug_list(devkit: Path, tmp_path: Path, monke
     """SBD has masks for c (a VOC val id, to be left out), b (VOC's own counts) and d (new)."""
 
     class SBD(list[tuple[None, Image.Image]]):
+        url, filename, md5 = "https://none/sbd", "sbd.tgz", "0"
+
         def __init__(self, *_: object, image_set: str, **__: object) -> None:
             ids = {"train": ["b", "c"], "val": ["d"]}[image_set]
             self.masks = [f"cls/{id}.mat" for id in ids]
@@ -154,12 +159,80 @@ def test_a_download_makes_the_train_aug_list(devkit: Path, tmp_path: Path, monke
 
     (devkit / "ImageSets/Segmentation/val.txt").write_text("c\n")
     Image.new("RGB", (8, 6)).save(devkit / "JPEGImages" / "d.jpg")
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", SimpleNamespace(VOCSegmentation=None, SBDataset=SBD))
+    fetched = []
+
+    def unpack(url: str, root: str, extract_root: str, **_: object) -> None:
+        fetched.append(url)
+        for part in PARTS_OF_SBD:
+            (Path(extract_root) / "benchmark_RELEASE" / "dataset" / part).mkdir(parents=True)
+        Path(root).mkdir()
+
+    monkeypatch.setattr("torchvision.datasets.SBDataset", SBD)
+    monkeypatch.setattr(UNPACK, unpack)
     splits = {"train": "train_aug", "val": "val"}
     catalogue, truth = make(tmp_path, download=True, splits=splits, masks="SegmentationClassAug")
     assert catalogue.ids("train") == ("a", "b", "d")
+    assert fetched == [SBD.url]
+    make(tmp_path, download=True, splits=splits, masks="SegmentationClassAug")
+    assert fetched == [SBD.url], "what is there is not fetched again"
     assert (truth.mask("d") == 3).all()
     assert CAT in truth.mask("b")
+
+
+def no_network(*_: object, **__: object) -> None:
+    raise AssertionError("nothing is to be fetched")
+
+
+@pytest.mark.parametrize("below", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
+def test_a_voc_that_is_there_is_not_fetched(
+    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    monkeypatch.setattr(UNPACK, no_network)
+    catalogue, _ = make(tmp_path, root=str(tmp_path / below), download=True)
+    assert catalogue.ids("train") == ("a", "b")
+
+
+def test_masks_and_sbd_that_are_there_are_not_fetched(
+    devkit: Path, sbd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UNPACK, no_network)
+    catalogue, _ = make(tmp_path, splits=AUG, sbd=str(sbd), download=True)
+    assert catalogue.ids("train") == ("a", "b", "d")
+    shutil.copytree(devkit / "SegmentationClass", devkit / "SegmentationClassAug")
+    shutil.copyfile(devkit / "SegmentationClass/a.png", devkit / "SegmentationClassAug/d.png")
+    catalogue, _ = make(tmp_path, splits=AUG, masks="SegmentationClassAug", download=True)
+    assert catalogue.ids("train") == ("a", "b", "d")
+
+
+def test_a_voc_archive_is_unpacked_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpack(url: str, root: str, extract_root: str, **_: object) -> None:
+        write_devkit(Path(extract_root))
+        if "interrupted" in root:
+            raise OSError("no space left")
+
+    monkeypatch.setattr(UNPACK, unpack)
+    with pytest.raises(DataError, match="no space left"):
+        voc(str(tmp_path / "interrupted"), download=True)
+    assert list((tmp_path / "interrupted").iterdir()) == []
+    assert make(tmp_path, root=str(tmp_path / "whole"), download=True)[0].ids("train") == ("a", "b")
+    assert [path.name for path in (tmp_path / "whole").iterdir()] == ["VOCdevkit"]
+
+
+def test_a_voc_that_was_unpacked_half_way_names_what_it_lacks(
+    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UNPACK, no_network)
+    (devkit / "SegmentationClass/b.png").unlink()
+    with pytest.raises(
+        DataError, match=r"without 1 of 3 masks \(SegmentationClass/b\.png\)\..*Remedy: remove or rename"
+    ):
+        make(tmp_path, splits=AUG, download=True)
+    shutil.rmtree(devkit / "SegmentationClass")
+    with pytest.raises(DataError, match=r"VOC2012: expected a whole folder.* without SegmentationClass/\. "):
+        make(tmp_path, download=True)
+    shutil.rmtree(devkit / "JPEGImages")
+    with pytest.raises(DataError, match="without JPEGImages/ and ImageSets/"):
+        make(tmp_path, download=True)
 
 
 @pytest.fixture
@@ -205,6 +278,20 @@ def test_segmentation_class_aug_as_it_is_shared(devkit: Path, sbd: Path, tmp_pat
     catalogue, truth = make(tmp_path, splits=AUG, masks="SegmentationClassAug")
     assert catalogue.ids("train") == ("a", "b", "d")
     assert (truth.mask("a") == 7).all()
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".PNG"])
+def test_masks_of_voc_in_other_formats_beside_sbd(devkit: Path, sbd: Path, tmp_path: Path, suffix: str) -> None:
+    for path in sorted((devkit / "SegmentationClass").iterdir()):
+        Image.open(path).save(
+            path.with_suffix(".tmp"), "png" if suffix == ".PNG" else suffix.replace(".tif", ".tiff")[1:]
+        )
+        path.unlink()
+        path.with_suffix(".tmp").rename(path.with_suffix(suffix))
+    catalogue, truth = make(tmp_path, splits=AUG, sbd=str(sbd))
+    assert catalogue.splits == {"train": ("a", "b", "d"), "val": ("c",)}
+    assert truth.mask("b")[1].tolist() == [CAT, CAT, DOG, DOG, 0, 0, 0, 0]
+    assert (truth.mask("d") == 3).all()
 
 
 def test_what_is_wrong_with_sbd(devkit: Path, sbd: Path, tmp_path: Path) -> None:

@@ -131,6 +131,28 @@ def test_everything_wrong_with_ilsvrc_is_said_together(tmp_path: Path) -> None:
     assert "Set `root` and `images`" in message or "splits" in message
 
 
+def test_class_folders_may_be_links(tmp_path: Path) -> None:
+    folder, store = write_ilsvrc(tmp_path / "ilsvrc"), tmp_path / "store"
+    there = folder / "Data/CLS-LOC/train/n01443537"
+    there.rename(store)
+    there.symlink_to(store)
+    (store / "loop").symlink_to(store)
+    catalogue, _ = make("ilsvrc", tmp_path, folder, **DEVKIT)
+    assert catalogue.class_names == ("n01440764", "n01443537")
+    assert [catalogue.entry(id).tags for id in catalogue.ids("train")] == [(1,), (1,), (2,), (2,)]
+    assert catalogue.entry("n01443537_0").image == "Data/CLS-LOC/train/n01443537/n01443537_0.JPEG"
+
+
+def test_images_that_share_a_name_are_left_out_one_by_one(tmp_path: Path) -> None:
+    for label, wnid in enumerate(("cat", "dog", "zebra")):
+        picture(tmp_path / "ilsvrc" / "train" / wnid / "0.jpg", label, [])
+    (tmp_path / "ilsvrc" / "classes.txt").write_text("cat\ndog\n")
+    options: dict[str, Any] = {"splits": {"train": "train"}, "classes": "classes.txt"}
+    catalogue, _ = make("ilsvrc", tmp_path, tmp_path / "ilsvrc", bad="skip", **options)
+    assert list(catalogue.entries) == ["train_cat_0", "train_dog_0"]
+    assert list(catalogue.left_out) == ["train_zebra_0"]
+
+
 LISTS: dict[str, Any] = {"splits": {"train": "train", "test": "test"}, "metadata": "metadata"}
 
 
@@ -163,6 +185,41 @@ def test_everything_wrong_with_the_lists_is_said_together(tmp_path: Path) -> Non
     assert "metadata/tset: expected a folder" in message_of(
         "ilsvrc", tmp_path, folder, splits={"test": "tset"}, metadata="metadata"
     )
+
+
+def test_what_is_wrong_with_the_lists_leaves_out_the_image_that_it_is_of(tmp_path: Path) -> None:
+    """Files share the name 0.jpeg: 2 has no label, 1 has two lines of it, and 0 of the training split is good."""
+    folder = write_lists(tmp_path / "lists")
+    train = folder / "metadata/train"
+    change(train / "class_labels.txt", "train/2/0.jpeg,2\n", "train/2/0.jpeg,two\ntrain/1/0.jpeg,1\n")
+    catalogue, _ = make("ilsvrc", tmp_path, folder, bad="skip", **LISTS)
+    assert catalogue.ids("train") == ("train_0_0",)
+    assert list(catalogue.left_out) == ["train_1_0", "train_2_0"]
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "a/../../secret.jpg", "{root}/secret.jpg"])
+@pytest.mark.parametrize("reader", ["ilsvrc", "cub"])
+def test_a_path_of_a_list_that_leads_elsewhere_is_not_followed(tmp_path: Path, reader: str, path: str) -> None:
+    picture(tmp_path / "secret.jpg", 0, [])
+    path = path.format(root=tmp_path)
+    if reader == "cub":
+        folder, options = write_cub(tmp_path / "data"), {}
+        change(folder / "images.txt", "1 001.Bird_1/Bird_0000.jpg", f"1 {path}")
+    else:
+        folder, options = write_lists(tmp_path / "data"), LISTS
+        for name in ("image_ids.txt", "class_labels.txt"):
+            change(folder / "metadata/train" / name, "train/0/0.jpeg", path)
+    message = message_of(reader, tmp_path, folder, **options)
+    assert "1 problem with 1 image:" in message
+    assert f"line 1: expected a path below the folder of images, without '..', found '{path}'" in message
+    assert "secret" not in make(reader, tmp_path, folder, bad="skip", **options)[0].entries
+
+
+def test_a_number_of_cub_that_stands_twice_leaves_out_its_image(tmp_path: Path) -> None:
+    folder = write_cub(tmp_path / "cub")
+    change(folder / "image_class_labels.txt", "2 2\n", "2 2\n2 3\n")
+    catalogue, _ = make("cub", tmp_path, folder, bad="skip")
+    assert list(catalogue.left_out) == ["Bird_0001"]
 
 
 def test_a_thousand_classes_without_masks(tmp_path: Path) -> None:

@@ -209,7 +209,11 @@ def test_colours_without_meaning_are_counted_with_the_nearest(coloured: Path, tm
     ("text", "message"),
     [
         ("cat:64,0\n", r"line 1: expected NAME:R,G,B"),
-        ("cat:64,0,300\n", r"line 1: expected a colour of three values 0\.\.255"),
+        ("cat:64,0,300\n", r"line 1: expected a colour of three whole numbers 0\.\.255"),
+        ('{"cat": [0.5, 0.25, 0.75]}', r"'cat': expected a colour .* found \[0\.5, 0\.25, 0\.75\]\. Remedy: multiply"),
+        ('{"cat": [true, 0, 0]}', r"'cat': expected a colour of three whole numbers 0\.\.255, found \[True, 0, 0\]"),
+        ('{"cat": [64, 0]}', r"'cat': expected a colour of three whole numbers 0\.\.255, found \[64, 0\]"),
+        ('{"cat": "123"}', r"'cat': expected a colour \[r, g, b\] or '#rrggbb', found '123'"),
         ("cat:64,0,0\ndog:64,0,0\n", r"line 2: expected each name and each colour once, found 'dog' \(64, 0, 0\)"),
         ("background:0,0,0\n", "found no class"),
         ("{", "expected JSON"),

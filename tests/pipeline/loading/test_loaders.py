@@ -248,6 +248,30 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         LoaderOptions(scale=(1.5, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale", (0.0, 1.0)),
+        ("scale", (0.5, float("inf"))),
+        ("scale", (float("nan"), 1.0)),
+        ("long_side", (0, 640)),
+        ("long_side", (-1, 640)),
+        ("mirrored_classes", ((-1, 2),)),
+        ("mirrored_classes", ((0, 2),)),
+        ("mirrored_classes", ((1, 1),)),
+    ],
+)
+def test_ranges_and_pairs_that_no_image_could_take_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=rf"loader\.{name}: expected"):
+        LoaderOptions(**{name: value})  # type: ignore[arg-type]
+
+
+def test_mirrored_classes_are_checked_before_a_loading_process_is_started() -> None:
+    with pytest.raises(ConfigurationError, match=r"mirrored_classes: expected classes 1\.\.2, found \[\[1, 7\]\]"):
+        loader(replace(OPTIONS, mirrored_classes=((1, 7),)))
+    assert len(next(loader(replace(OPTIONS, mirrored_classes=((1, 2),))).batches(0, 1)).ids) == 4
+
+
 def test_colour_jitter_stays_in_its_bounds() -> None:
     grey = np.full((4, 4, 3), 100, np.uint8)
     levels = [int(jitter_colour(grey, 0.3, 0, 0, 0, np.random.default_rng(n))[0, 0, 0]) for n in range(40)]

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from starlette.testclient import TestClient
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, DataError
 from models.structures import UNLABELLED
 from pipeline.binders import import_annotations
 from pipeline.book.params import Book
@@ -22,6 +22,7 @@ from pipeline.look import application as server
 from pipeline.look.drawings import ConflictError, Drawing
 from pipeline.look.guard import HEADERS, Guard
 from pipeline.look.serving import address, open_desk, who_can_reach
+from pipeline.look.targets import find_targets
 from pipeline.storage.stores import SupervisionStore
 from pipeline.tracking.log import Log
 from tests.helpers import look_book, made_book
@@ -465,3 +466,53 @@ def photos(folder: Path, tags: bool = True) -> None:
         Image.new("RGB", (40, 30), (90 * number, 80, 60)).save(folder / "images" / f"{name}.png")
     if tags:
         (folder / "tags.csv").write_text("image,tags\na.png,cow\nb.png,dog\nc.png,cow;dog\n")
+
+
+def test_each_split_has_the_files_of_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    clicks = {"data": "made", "kind": "points"}
+    entries = {split: clicks | {"split": split, "file": f"data/{split}.csv"} for split in ("train", "val")}
+    book = look_book.book(import_annotations=entries)
+    made_book.make(book, stages=())
+    Path("data").mkdir()
+    for split, id in (("train", "t0"), ("val", "v0")):
+        Path(f"data/{split}.csv").write_text(f"image,class,x,y\n{id},cat,1,1\n")
+    client = client_of(look_book.desk(book))
+    for split, first, id in (("val", "v0", "v1"), ("train", "t0", "t2")):
+        image = {"set": "made", "split": split, "id": id}
+        version = client.get("api/image", params=image).json()["drawing"]["version"]
+        body = {"version": version, "points": [{"label": 1, "x": 3, "y": 4}]}
+        assert client.put("api/drawing", params=image, json=body).status_code == 200
+        assert Path(f"data/{split}.csv").read_text() == f"image,class,x,y\n{first},cat,1,1\n{id},cat,3,4\n"
+        page = client.get("api/page", params={"set": "made", "split": split}).json()
+        assert page["drawn"] == 2
+        use = used(client, split)
+        (count,) = (one for one in use["counts"] if one["kind"] == "points")
+        assert (count["entry"], count["images"]) == (split, 2)
+        assert [way["commands"] for way in use["ways"]] == [[f"python -m pipeline run import_annotations@{split}"]]
+    files = client.get("api/overview").json()["sets"][0]["splits"]
+    assert [split["files"]["points"] for split in files] == ["data/train.csv", "data/val.csv"]
+    assert len(drawing(client, "v0")["points"]) == 1  # without a split: the one that has the image
+
+
+def test_a_split_that_an_entry_reads_among_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    entry = {"data": "made", "split": "all", "kind": "points", "file": "clicks.csv"}
+    book = look_book.book(import_annotations={"clicks": entry})
+    made_book.make(book, stages=())
+    desk = look_book.desk(book)
+    images = desk.sets["made"]
+    images.splits["all"] = (*images.splits["train"], "v0")
+    found = {split: find_targets(book, images, split, tmp_path).points.entry for split in images.splits}
+    assert found == {"train": "clicks", "val": None, "all": "clicks"}
+
+
+def test_to_look_fetches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def coco(root: str, *, download: bool = False) -> None:
+        raise DataError(f"download: {download}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.datasets.coco.coco", coco)
+    entry = {"reader": "coco", "root": "coco", "options": {"download": True}}
+    (found,) = client_of(look_book.desk(look_book.book(prepare={"made": entry}))).get("api/overview").json()["sets"]
+    assert found["problem"] == "download: False"

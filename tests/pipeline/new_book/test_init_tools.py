@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 
 from models.errors import ConfigurationError, DataError
 from pipeline.book.params import load_book
+from pipeline.new_book.archive import unpack_archive
 from pipeline.new_book.survey import survey
 from pipeline.new_book.tool_exports import exports_in
 from pipeline.new_book.write import init
@@ -112,6 +114,17 @@ def test_folders_of_splits_as_roboflow_has_them(tmp_path: Path) -> None:
     found = survey(data)
     assert {split: len(names) for split, names in found.splits.items()} == {"train": 6, "val": 2}
     assert found.classes == ("cat", "dog")
+    assert not [note for note in found.notes if "are not used" in note]
+    images_in(data / "more", ("m0",))
+    assert [note for note in survey(data).notes if "are not used" in note] == [
+        "Images in more/ are not used: those of train/images/, valid/images/ are."
+    ]
+    (data / "tags.csv").write_text(
+        "image,tags\n" + "".join(f"train/images/{id}.png,cat;dog\n" for id in ids) + "v0.png,dog\nvalid/images/v1,cat\n"
+    )
+    tagged = survey(data)
+    assert (tagged.tags, tagged.splits, tagged.val_fraction) == ("tags.csv", found.splits, None)
+    (data / "tags.csv").unlink()
     assert written(data).prepare["mine"].options["split_folders"] == {"train": "train/images", "val": "valid/images"}
 
 
@@ -175,6 +188,23 @@ def test_an_export_that_is_still_an_archive(tmp_path: Path, data: Path) -> None:
     assert sorted(path.name for path in Path("data/task_1_unpacked").iterdir()) == ["task"]
     with pytest.raises(ConfigurationError, match="is there already"):
         written(archive)
+
+
+def test_an_archive_needs_the_space_where_it_is_unpacked(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    usage = shutil.disk_usage
+
+    def disk_usage(place: Path) -> Any:
+        asked.append(Path(place))
+        return usage(place)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    archive = archive_of(data, tmp_path / "a.zip")
+    unpack_archive(archive, Path("data/new/a_unpacked"), [])
+    unpack_archive(archive, tmp_path / "elsewhere" / "a", [])
+    assert asked == [tmp_path / "project", tmp_path], "the nearest folders that are there"
 
 
 @pytest.mark.parametrize(

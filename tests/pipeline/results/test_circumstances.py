@@ -66,7 +66,10 @@ def test_the_json_of_a_table_says_how_its_numbers_were_made(tmp_path: Path, monk
         ({}, ", 2 GPUs"),
         ({"CUDA_VISIBLE_DEVICES": "1"}, ", 1 GPU"),
         ({"CUDA_VISIBLE_DEVICES": ""}, ", no GPU"),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, ", no GPU"),
+        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, ", 1 GPU"),
         ({"WEAK2MASK_DEVICE": "cpu"}, ", no GPU"),
+        ({"WEAK2MASK_DEVICE": "cpu:0"}, ", no GPU"),
     ],
 )
 def test_a_machine_by_its_cores_and_gpus(

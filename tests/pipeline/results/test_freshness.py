@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from models.errors import DataError
+from pipeline.book import fingerprints
 from pipeline.book.params import Book, load_book
-from pipeline.results.tables import freshness
 from pipeline.results.tables.freshness import Record
 from tests.helpers.toy_results import toy_content, write_book, write_lock, write_results
 
@@ -57,8 +57,10 @@ def test_titles_and_rows_of_the_table_do_not_count(book: Book, tmp_path: Path) -
 
 def test_code_counts(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     edited = {"refine_cams"}
-    real = freshness.fingerprint
-    monkeypatch.setattr(freshness, "fingerprint", lambda verb, named: "edited" if verb in edited else real(verb, named))
+    real = fingerprints.fingerprint
+    monkeypatch.setattr(
+        fingerprints, "fingerprint", lambda verb, named: "edited" if verb in edited else real(verb, named)
+    )
     assert Record(book).changes("cam") == ()
     assert Record(book).changes("pseudo_masks") == ("refine_cams@cam_crf ran with other code",)
 

@@ -52,7 +52,7 @@ def first(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def book() -> Any:
     path = SimpleNamespace(path=".", params="params.yaml", targets=[])
-    return SimpleNamespace(book=path, entries=lambda: [("right", "x")])
+    return SimpleNamespace(book=path, prepare={}, entries=lambda: [("right", "x")])
 
 
 def test_the_stage_and_its_process_are_known(first: subprocess.Popen[bytes]) -> None:

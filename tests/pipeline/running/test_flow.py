@@ -90,6 +90,8 @@ def test_states_say_what_dvc_did_and_why_a_stage_did_not_run(folder: Path) -> No
     (folder / "params.txt").write_text("1\n")
     _, states = run(read_graph())
     assert states["code"].name == "Restored"
+    _, states = run(read_graph(), forced=["code"])
+    assert (states["code"].name, states["right"].name) == ("Completed", "Cached")
 
 
 def test_only_what_the_machine_ended_is_tried_again(folder: Path) -> None:

@@ -101,3 +101,10 @@ def test_an_output_that_was_touched_is_not_kept(book: Any) -> None:
         keep(book)
     with pytest.raises(ConfigurationError, match="has no stage 'train@nothing'"):
         keep(book, ["train@nothing"])
+
+
+def test_the_fingerprints_are_no_result_to_keep(book: Any) -> None:
+    before = lock(book).read_text()
+    with pytest.raises(ConfigurationError, match=r"code: expected stages whose results are kept.*Leave it out"):
+        keep(book, ["code", f"annotate@{next(iter(book.annotate))}"])
+    assert lock(book).read_text() == before

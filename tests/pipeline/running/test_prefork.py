@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from pipeline.book.artifacts import VERBS
-from pipeline.running.handover import Request
+from pipeline.running.handover import SOCKET, Request
 from pipeline.running.prefork import prefork
 from pipeline.running.stage_process import environment
 from tests.helpers.processes import gone
@@ -133,6 +133,18 @@ def test_what_would_not_be_the_same_is_done_without_a_fork(server: int, what: st
         seen += forks(server)
     assert ends_with(command) == 2
     assert seen == []
+
+
+def test_a_folder_with_too_long_a_path_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / ("t" * 100)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with prefork([]) as pid:
+        assert pid == 0
+        assert SOCKET not in os.environ
+    assert capfd.readouterr().err == ""
 
 
 def test_what_may_differ_between_a_run_and_its_stages() -> None:

@@ -53,6 +53,14 @@ def test_a_stage_runs_then_is_cached_then_restored(folder: Path) -> None:
     assert run("code", force=True)[0].state == "ran"
 
 
+def test_a_stage_that_writes_much_ran(folder: Path) -> None:
+    many = stage_process.KEPT_LINES + 50
+    project(folder, {"code": stage("a.txt", "params.txt", command=f"seq {many}")})
+    outcome, lines = run("code")
+    assert str(many) in lines
+    assert outcome.state == "ran"
+
+
 def test_a_stage_that_fails_says_its_own_code(folder: Path) -> None:
     project(folder, {"code": stage("a.txt", "params.txt", command="echo no luck; exit 7")})
     outcome, _ = run("code")

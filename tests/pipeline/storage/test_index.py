@@ -100,3 +100,27 @@ def test_small_stores_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write(Path("cams"))
     check(CamStore(Path("cams")))
     assert not index.PLACE.exists()
+
+
+def test_what_another_process_is_saving_stays(store: Path) -> None:
+    CamStore(store)
+    saving = kept()[0].with_name("1234.5.partial")
+    saving.mkdir()
+    (saving / "names.npy").write_bytes(b"half")
+    write(store, scale=0.5)
+    check(CamStore(store), scale=0.5)
+    assert saving in kept()
+    assert len(kept()) == 2
+
+
+def test_arrays_that_cannot_be_kept_stop_nobody(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(index.np, "save", full)
+        check(CamStore(store))
+    assert kept() == []
+    index.PLACE.parent.rename("gone")
+    index.PLACE.parent.write_text("no folder")
+    check(CamStore(store))
