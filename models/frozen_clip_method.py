@@ -7,7 +7,7 @@ decoder has learned too, is the same. Equations: docs/methods/weclip.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -32,7 +32,6 @@ from models.structures import IGNORE, Batch, Outputs, StepContext
 
 ITERATIONS = 20
 """Of PAR on the online labels."""
-PAIRS = {"product": product_affinity, "centred": centred_affinity}
 
 
 class FrozenClipMethod(OnlineLabelMethod):
@@ -62,6 +61,7 @@ class FrozenClipMethod(OnlineLabelMethod):
 
     reads_texts = True
     from_init: ClassVar[Sequence[str]] = ("texts",)
+    starts: ClassVar[Mapping[str, Sequence[str]]] = {"affinity_start": ()}
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class FrozenClipMethod(OnlineLabelMethod):
             )
         self.fusion = LevelFusion(channels, len(self.levels), head_width, dropout)
         self.decoder = TokenDecoder(head_width, 1 + num_classes, decoder_blocks, heads)
-        self.pair_affinity, self.threshold, self.radius = PAIRS[pairs], threshold, radius
+        self.centred, self.threshold, self.radius = pairs == "centred", threshold, radius
         self.last, self.plain_last = last, plain_last
         self.affinity, self.affinity_start = affinity, affinity_start
         self.refine = PixelAdaptive("par", ITERATIONS)
@@ -131,7 +131,16 @@ class FrozenClipMethod(OnlineLabelMethod):
     def _decoded(self, tokens: Tokens, image: Tensor) -> Outputs:
         """``scores``, and ``affinity`` (1)."""
         maps = self._fused(tokens)
-        return {"scores": self.decoder(maps), "affinity": self.pair_affinity(maps.float())}
+        return {"scores": self.decoder(maps), "affinity": self._affinity(maps)}
+
+    def _affinity(self, maps: Tensor) -> Tensor:
+        """Between all patches of maps [B,D,h,w], float32 [B,n,n].
+
+        Outside training each image stands alone, so that its CAMs do not depend on its neighbours in the batch.
+        """
+        with torch.autocast(maps.device.type, enabled=False):  # of half precision the loss is a sum beyond its range
+            maps = maps.float()
+            return centred_affinity(maps, alone=not self.training) if self.centred else product_affinity(maps)
 
     def forward(self, batch: Batch) -> Outputs:
         """Those of :meth:`look`."""

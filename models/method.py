@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from models.errors import ConfigurationError
 from models.structures import Batch, CamView, Outputs, StepContext
 
 
@@ -44,6 +45,9 @@ class Method(nn.Module):
         reads_tokens: its backbone must be a vision transformer with a class token (``tokens``).
         switches: function of the page -> the option that takes it away where it is 0.
         bands: pairs of options of which the first may be at most the second.
+        starts: options of the type ``StartEpoch``, which the page keeps under their names -> the options (weights) of
+            which one must be above 0 for it to matter; none where it always does. Those of base classes stay. A
+            training that ends before it warns.
     """
 
     learns_from_pixels: ClassVar[bool] = False
@@ -54,6 +58,7 @@ class Method(nn.Module):
     reads_tokens: ClassVar[bool] = False
     switches: ClassVar[Mapping[str, str]] = {}
     bands: ClassVar[Sequence[tuple[str, str]]] = ()
+    starts: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -66,6 +71,14 @@ class Method(nn.Module):
                 if all(p.kind is not p.VAR_KEYWORD for p in parameters):
                     break
         return options
+
+    @classmethod
+    def all_starts(cls) -> dict[str, Sequence[str]]:
+        """``starts`` of this class and of its base classes; the nearer one says what an option needs."""
+        merged: dict[str, Sequence[str]] = {}
+        for owner in reversed(cls.__mro__):
+            merged |= vars(owner).get("starts", {})
+        return merged
 
     def forward(self, batch: Batch) -> Outputs:
         raise NotImplementedError
@@ -99,6 +112,9 @@ class Method(nn.Module):
     def begin(self) -> None:
         """Called before the first step of a training, when weights to start from are in place; not when it goes on."""
 
+    def before_step(self, context: StepContext) -> None:
+        """Called before each optimiser step, for a ``forward`` that depends on when it is; without a generator."""
+
     def remember(self, outputs: Outputs, batch: Batch) -> None:
         """Called after each backward pass, to keep what later steps need: ``forward`` and ``losses`` keep nothing.
 
@@ -113,6 +129,7 @@ class AddOn(Method):
     """More losses on top of another page, which stays what it is: it is the base that is exported and predicts.
 
     An add-on's constructor takes the base and keyword options; its own modules, if any, are needed in training alone.
+    Its ``losses`` put its own parts beside the base's with :meth:`joined`, which loses none.
 
     Attributes:
         name: its name in the door (``models.methods.ADD_ONS``), under which its own weights are kept.
@@ -132,6 +149,19 @@ class AddOn(Method):
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = self.base.losses(outputs, batch, context)
         return parts
+
+    def joined(self, parts: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The base's parts and the add-on's own, each a scalar: what ``losses`` returns.
+
+        Raises:
+            ConfigurationError: both have a part of the same name, of which one would be lost.
+        """
+        if both := sorted(parts.keys() & own.keys()):
+            raise ConfigurationError(
+                f"{self.name}: expected loss parts with names of its own, found {', '.join(both)} in "
+                f"{type(self.base).__name__} too. Remedy: in the add-on's code, another name."
+            )
+        return {**parts, **own}
 
     def cam_views(self, outputs: Outputs, batch: Batch) -> tuple[CamView, ...]:
         """Those of the base."""
@@ -162,6 +192,9 @@ class AddOn(Method):
 
     def begin(self) -> None:
         self.base.begin()
+
+    def before_step(self, context: StepContext) -> None:
+        self.base.before_step(context)
 
     def remember(self, outputs: Outputs, batch: Batch) -> None:
         self.base.remember(outputs, batch)

@@ -6,7 +6,7 @@ them as options, and is what it was without them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +28,8 @@ class OnlineLabelMethod(BackboneMethod):
         noise_start: epoch from which (DuPL: 8,000 of 20,000 steps).
         on_backbone: options of :class:`models.backbone_method.BackboneMethod`.
     """
+
+    starts: ClassVar[Mapping[str, Sequence[str]]] = {"noise_start": ("noise_certainty",)}
 
     def __init__(
         self, *, noise_certainty: ShareBelowOne = 0.0, noise_start: StartEpoch = 4.0, **on_backbone: Any

@@ -21,7 +21,7 @@ class PrototypeBank(nn.Module):
         labels: int64 [capacity]; 0..C, or 254.
         tags: bool [capacity,C], of the image that each comes from.
         born: int64 [capacity], the step at which it came, counted from 1; 0 where there is none yet.
-        steps, cursor: int64 scalars: steps so far, and where the next one goes.
+        steps, cursor: int64 scalars: optimiser steps that are over, and where the next prototype goes.
     """
 
     vectors: Tensor
@@ -49,20 +49,28 @@ class PrototypeBank(nn.Module):
 
     @torch.no_grad()
     def add(self, vectors: Tensor, labels: Tensor, tags: Tensor) -> None:
-        """Keep the prototypes of a step: [n,width], int64 [n], bool [n,C]; of more than fit every so-manieth."""
+        """Keep prototypes of the running step: [n,width], int64 [n], bool [n,C]; of more than fit every so-manieth.
+
+        A step of several accumulated batches calls it for each of them, and :meth:`advance` once.
+        """
         capacity = len(self.vectors)
         if len(vectors) > capacity:
             chosen = torch.arange(capacity, device=vectors.device) * len(vectors) // capacity
             vectors, labels, tags = vectors[chosen], labels[chosen], tags[chosen]
-        self.steps += 1
         places = (self.cursor + torch.arange(len(vectors), device=self.cursor.device)) % max(capacity, 1)
         self.vectors[places] = vectors.to(self.vectors.dtype)
-        self.labels[places], self.tags[places], self.born[places] = labels, tags, self.steps
+        self.labels[places], self.tags[places], self.born[places] = labels, tags, self.steps + 1
         self.cursor.copy_((self.cursor + len(vectors)) % max(capacity, 1))
 
+    @torch.no_grad()
+    def advance(self) -> None:
+        """The running step is over."""
+        self.steps += 1
+
     def recent(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors [m,width], labels [m] and tags [m,C] of the last so many steps."""
-        chosen = ((self.born > 0) & (self.born > self.steps - steps)).nonzero()[:, 0]
+        """Vectors [m,width], labels [m] and tags [m,C] of the last so many steps that are over."""
+        over = (self.born > 0) & (self.born <= self.steps)
+        chosen = (over & (self.born > self.steps - steps)).nonzero()[:, 0]
         return self.vectors[chosen], self.labels[chosen], self.tags[chosen]
 
     def labelled(self) -> tuple[Tensor, Tensor]:

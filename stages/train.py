@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from models.ema import Ema
 from models.errors import TrainingError
-from models.method import Method
+from models.method import Method, layers
 from models.ops.batch_norm import synchronise_batch_norm
 from models.optim import build_optimizer, lr_factor, set_lr
 from models.settings import TrainSettings
@@ -61,7 +62,7 @@ class Runtime(Protocol):
     def setup_optimizers(self, *optimizers: torch.optim.Optimizer) -> Any: ...
     def backward(self, tensor: Tensor) -> None: ...
     def no_backward_sync(self, module: Any, enabled: bool) -> AbstractContextManager[Any]: ...
-    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any: ...
+    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float, error_if_nonfinite: bool) -> Any: ...
     def all_reduce(self, data: Any, *, reduce_op: str) -> Any: ...
 
 
@@ -89,16 +90,21 @@ def train(
         on_row: called with every new row of the history.
         on_step: called after every optimiser step with the number of steps done and a function that takes the state.
 
+    A loss whose start lies behind the end of the training (``Method.starts``) is warned of where the training begins.
+
     Raises:
         TrainingError: a loss part is not finite; the message names step, part and images. Losses are read at the next
             row of the history, or before the next state is taken: no row and no state has any after that step.
     """
     total, per_epoch = settings.total_steps(source.steps_per_epoch), source.steps_per_epoch
     run = _Run(method, fabric, settings)
+    if state is None and fabric.global_rank == 0:
+        _warn_of_late_starts(method, total, per_epoch)
     start = run.begin() if state is None else run.restore(state)
     with closing(source.batches(start, total)) as batches, run.meter.explaining():
         for step in range(start, total):
             rate = run.set_learning_rate(step, total, per_epoch)
+            method.before_step(StepContext(step, total, per_epoch))
             for part in range(settings.accumulate):
                 batch = run.place(next(batches))
                 context = StepContext(step, total, per_epoch, step_generator(fabric, seed, step, part))
@@ -108,6 +114,7 @@ def train(
                     run.meter.add(losses, batch.ids, step)
                     fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
                 method.remember(outputs, batch)
+                del outputs, losses  # or they lie in memory beside those of the next forward
             run.update(context)
             done = step + 1
             if done % settings.log_every == 0 or done == total:
@@ -117,6 +124,22 @@ def train(
     if run.ema is not None:
         method.load_state_dict(run.ema.average)
     return TrainResult(run.history, total)
+
+
+def _warn_of_late_starts(method: Method, total: int, per_epoch: int) -> None:
+    """Say which options put the start of a loss behind the last of ``total`` steps: it would never act, silently."""
+    last = StepContext(total - 1, total, per_epoch)
+    for layer, page in layers(method):
+        for option, needs in page.all_starts().items():
+            start = getattr(page, option)
+            if start > last.epoch and (not needs or any(getattr(page, need) for need in needs)):
+                where = f"add_ons.{layer}" if layer else "model"
+                warnings.warn(
+                    f"{where}.{option}: expected an epoch before the end of the training, found {start:g} in one of "
+                    f"{total / max(per_epoch, 1):g} epochs. What starts there never acts. Remedy: an earlier "
+                    f"{option}, or a longer training.",
+                    stacklevel=3,
+                )
 
 
 class _Run:
@@ -134,7 +157,7 @@ class _Run:
             groups, settings.optimizer, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
         self.optimizer = fabric.setup_optimizers(built)
-        self.ema = Ema(method, settings.ema) if settings.ema else None
+        self.ema: Ema | None = None
         self.meter = _Meter()
         self.history: list[HistoryRow] = []
 
@@ -161,7 +184,11 @@ class _Run:
 
     def update(self, context: StepContext) -> None:
         if self.settings.clip_norm:
-            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.settings.clip_norm)
+            # a loss scale that was too large makes gradients infinite: the scaler leaves the step out and shrinks
+            scaled = getattr(self.fabric.strategy.precision, "scaler", None) is not None
+            self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=not scaled
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.method.after_step(context)
@@ -183,11 +210,17 @@ class _Run:
     def begin(self) -> int:
         """Start at step 0."""
         self.method.begin()
+        self._follow()
         return 0
+
+    def _follow(self) -> None:
+        """The average starts as what the method is once it has begun: a second network may have changed in that."""
+        self.ema = Ema(self.method, self.settings.ema) if self.settings.ema else None
 
     def restore(self, state: TrainingState) -> int:
         """Take over a snapshot; returns the number of steps done."""
         self.method.load_state_dict(state["method"])
+        self._follow()
         self.optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         if self.ema is not None:

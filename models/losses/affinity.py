@@ -72,10 +72,12 @@ def dense_affinity_loss(affinity: Tensor, alike: Tensor, different: Tensor) -> T
     """Half the mean of ``1 - a`` over alike pairs plus half the mean of ``a`` over different ones, one pair added.
 
     Args:
-        affinity: [B,n,n] in [0,1]. alike, different: bool [B,n,n].
+        affinity: [B,n,n] in [0,1]; half precision, whose range the sums exceed, is summed in float32.
+        alike, different: bool [B,n,n].
 
     Source: rulixiang/afa@adcfa29:utils/losses.py (get_aff_loss).
     """
+    affinity = affinity.float()
     pull = ((1 - affinity) * alike).sum() / (alike.sum() + 1)
     push = (affinity * different).sum() / (different.sum() + 1)
     return (pull + push) / 2

@@ -59,6 +59,7 @@ class Afa(BandLabelMethod):
 
     reads_attention = True
     switches = {"scores": "segmentation"}
+    starts = {"pretrain": ("segmentation", "affinity", "energy")}
 
     def __init__(
         self,

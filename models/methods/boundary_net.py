@@ -19,6 +19,7 @@ from models.losses.affinity import affinity_loss, displacement_losses
 from models.method import ParameterGroup
 from models.ops.affinity import pair_labels, path_affinity
 from models.ops.pixel_pairs import fitting_radius, pair_paths
+from models.ops.processes import mean_over_processes
 from models.ops.random_walk import PairLinks
 from models.options import OutputStride, Positive, PositiveCount, Side
 from models.structures import Batch, Links, Outputs, StepContext
@@ -66,9 +67,12 @@ class BoundaryNet(BackboneMethod):
         )
         self.radius, self.walk_radius, self.canvas = radius, walk_radius, canvas
         self.register_buffer("averaged", torch.zeros(()))
+        self._seen: list[Tensor] = []
 
     averaged: Tensor
     """Batches in the mean displacement."""
+    _seen: list[Tensor]
+    """Mean displacements [2] of the batches of an optimiser step that is not over; empty between two steps."""
 
     def forward(self, batch: Batch) -> Outputs:
         """``boundary`` logits [B,1,h,w] and ``displacement`` [B,2,h,w] at stride 4."""
@@ -92,7 +96,6 @@ class BoundaryNet(BackboneMethod):
         }
         if self.displacement is not None:
             displacement = outputs["displacement"].float()
-            self._average_displacement(self.displacement.mean, displacement.detach(), context)
             foreground, background = displacement_losses(displacement, labels, offsets, radius)  # (3)
             losses |= {"displacement_foreground": foreground / 2, "displacement_background": background / 2}
         return losses
@@ -143,15 +146,25 @@ class BoundaryNet(BackboneMethod):
         if self.displacement is not None:
             yield self.displacement
 
-    def _average_displacement(self, mean: Tensor, displacement: Tensor, context: StepContext) -> None:
-        """Mean over the crops of the last epoch (IRN: over the images, in a pass of its own)."""
+    def begin(self) -> None:
+        self._seen.clear()
+
+    def remember(self, outputs: Outputs, batch: Batch) -> None:
+        """Keep the batch's mean displacement until the step is over, which knows whether it is of the last epoch."""
+        if self.displacement is not None:
+            self._seen.append(outputs["displacement"].detach().float().mean((0, 2, 3)))
+
+    def after_step(self, context: StepContext) -> None:
+        """Mean over the crops of the last epoch, of all processes (IRN: over the images, in a pass of its own)."""
+        seen, self._seen = self._seen, []
         start = max(context.total_steps - context.steps_per_epoch, 0)
-        if context.step < start:
+        if self.displacement is None or not seen or context.step < start:
             return
         if context.step == start:
             self.averaged.zero_()
-        self.averaged += 1
-        mean += (displacement.mean((0, 2, 3)) - mean) / self.averaged
+        for displacement in mean_over_processes(torch.stack(seen)):
+            self.averaged += 1
+            self.displacement.mean += (displacement - self.displacement.mean) / self.averaged
 
 
 def boundary_links(boundary: Tensor, radius: int, stride: int = 1) -> PairLinks:

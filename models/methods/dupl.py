@@ -53,6 +53,8 @@ class Dupl(TokenMethod):
     Source: Wu0409/DuPL@b21990f:train_final_voc.py.
     """
 
+    starts = {"pretrain": ("segmentation", "agreement")}
+
     def __init__(
         self,
         num_classes: int,

@@ -79,7 +79,7 @@ class Excel(FrozenClipMethod):
     def _decoded(self, tokens: Tokens, image: Tensor) -> Outputs:
         """As there, and the decoder's map F as ``fused`` [B,width,h,w]."""
         maps = self._fused(tokens)
-        return {"scores": self.decoder(maps), "affinity": self.pair_affinity(maps.float()), "fused": maps}  # (7)
+        return {"scores": self.decoder(maps), "affinity": self._affinity(maps), "fused": maps}  # (7)
 
     def _kept(self, tokens: Tokens) -> Outputs:
         """``before`` [B,S,1+n,D], tokens before each of the S blocks with a second path, ``image_token`` [B,1,D] after
@@ -92,10 +92,14 @@ class Excel(FrozenClipMethod):
             "attention": torch.stack(tokens.attention[-count:], 1),
         }
 
+    def _guide(self, fused: Tensor) -> Tensor:
+        with torch.autocast(fused.device.type, enabled=False):  # as of the affinity
+            return similar_cells(fused.float(), alone=not self.training)
+
     def _answers(self, outputs: Outputs, pairs: TaggedPairs, learned: bool) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Patch-text maps M_c of the classes of each image, in which all texts compete, whatever the tags."""
         grid = (outputs["scores"].shape[2], outputs["scores"].shape[3])
-        guide = similar_cells(outputs["fused"].float()) if learned else None  # (8)
+        guide = self._guide(outputs["fused"]) if learned else None  # (8)
         features = second_features(self.backbone, outputs["before"].unbind(1), outputs["image_token"], guide)
         texts = torch.cat([self.texts.classes, self.texts.background])
         maps = to_map(surgery_maps(normalised_over_tokens(features).float(), texts), grid)  # (4), (5)

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.errors import ConfigurationError
 from models.losses.feature_similarity import cam_scores, feature_similarity, sigma_in_cells
 from models.losses.importance_sampling import (
     draw_pixels,
@@ -21,7 +22,7 @@ from models.losses.importance_sampling import (
     multinomial_sampling_loss,
     sampling_weights,
 )
-from models.method import AddOn
+from models.method import AddOn, layers
 from models.options import NonNegative, Number, PositiveCount, Share, Weight
 from models.structures import Batch, CamView, Outputs, StepContext
 
@@ -42,6 +43,9 @@ class Hfpl(AddOn):
             crop, whatever the network's ("image"): on a grid of 16, a sigma of 5 is then one of 1.43 cells.
         reach: pairs whose rows are further apart than this many sigma are left out; 0 keeps all.
 
+    Raises:
+        ConfigurationError: a base with ``labels: single``.
+
     Source: arvijj/hfpl@1038a68:train_cam_voc.py; arvijj/icam@5f04fdc:train_cam.py.
     """
 
@@ -61,6 +65,12 @@ class Hfpl(AddOn):
         reach: NonNegative = 4.0,
     ) -> None:
         super().__init__(base)
+        (_, page), *_ = layers(base)
+        if getattr(page, "labels", "multi") == "single":
+            raise ConfigurationError(
+                "hfpl: expected a base with labels: multi, whose classes are yes/no questions, found "
+                f"{type(page).__name__} with labels: single. Remedy: model.labels: multi, or no hfpl."
+            )
         self.reading, self.sampling, self.draws = reading, sampling, draws
         self.similarity, self.mu, self.sigma, self.reach = similarity, mu, sigma, reach
         self.sigma_of = sigma_of
@@ -70,17 +80,17 @@ class Hfpl(AddOn):
 
         L = .. (1 - sampling) GAP + sampling IS .. + similarity FS (docs/methods/hfpl.md, (3) and (5)).
         """
-        parts = super().losses(outputs, batch, context)
+        parts, own = super().losses(outputs, batch, context), {}
         views = self.cam_views(outputs, batch)
         if self.sampling:
             # released: HFPL samples the first of SEAM's two views, ICAM both
             sampled = views if self.reading == "multinomial" else views[:1]
             drawn = [view.weight * self._sampled(view, batch.tags, context.generator) for view in sampled]
             parts |= {view.part: (1 - self.sampling) * parts[view.part] for view in sampled}  # (3)
-            parts["importance_sampling"] = self.sampling * torch.stack(drawn).sum()
+            own["importance_sampling"] = self.sampling * torch.stack(drawn).sum()
         if self.similarity:
-            parts["feature_similarity"] = self.similarity * self._similar(views[0], batch.tags)
-        return parts
+            own["feature_similarity"] = self.similarity * self._similar(views[0], batch.tags)
+        return self.joined(parts, own)
 
     def _sampled(self, view: CamView, tags: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.reading == "multinomial":

@@ -59,6 +59,7 @@ class OneStage(OnlineLabelMethod):
 
     grid = "layer1"
     align_corners = True
+    starts = {"pretrain": ("mask",)}
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class Ppc(AddOn):
     """
 
     name = "ppc"
+    starts = {"start": ("weight",)}
 
     def __init__(
         self,
@@ -84,7 +85,10 @@ class Ppc(AddOn):
         return outputs | {"projected": projected[0].float(), "projected_2": projected[1].float()}
 
     def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """(8): the base's parts, and the contrast across prototypes, across labels, and within each view."""
+        """(8): the base's parts, and the contrast across prototypes, across labels, and within each view.
+
+        A name that the base has already gets ``ppc_`` in front (RTC: ``ppc_cross_prototype``, ``ppc_cross_label``).
+        """
         first, second = (  # pseudo-labels (1), (2) and prototypes (3)
             contrast_view(projected, _with_channel(view.refined), batch.tags, self.background, top=self.cells)
             for view, projected in zip(
@@ -95,11 +99,14 @@ class Ppc(AddOn):
         present = present_classes(batch.tags) if self.negatives == "present" else None
         contrast = prototype_contrast(first, second, (draws[0], draws[1]), self.tau, present, self.semi_hard)
         weight = self.weight if context.epoch >= self.start else 0.0
-        return super().losses(outputs, batch, context) | {
+        parts = super().losses(outputs, batch, context)
+        own = {
             "cross_prototype": weight * contrast.cross_prototype,  # (5)
             "cross_label": weight * contrast.cross_label,  # (6)
             "intra_view": weight * contrast.intra,  # (7)
         }
+        # RTC has parts of these names: both count, and histories of other bases keep the names that they have
+        return self.joined(parts, {f"{self.name}_{name}" if name in parts else name: own[name] for name in own})
 
     def _small(self, batch: Batch) -> Batch:
         size = [max(1, int(length * self.second_scale)) for length in batch.image.shape[2:]]

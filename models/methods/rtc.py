@@ -93,6 +93,7 @@ class Rtc(BandLabelMethod):
     """
 
     switches = {"scores": "segmentation", "gated_scores": "segmentation"}
+    starts = {"transform_start": ("contrast", "compensator"), "segmentation_start": ("segmentation",)}
 
     def __init__(
         self,
@@ -253,6 +254,8 @@ class Rtc(BandLabelMethod):
     def gated_scores(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B,1+C,h,w] of the decoder, and the probability [B,C] that each class is in the image.
 
+        With ``labels: single`` the probabilities of the classes add up to 1.
+
         Raises:
             ConfigurationError: the page was trained without a decoder.
         """
@@ -263,7 +266,9 @@ class Rtc(BandLabelMethod):
             )
         features = self.backbone(image)
         maps = self.cam_head(features)[1][:, 1:].float()
-        return self.decoder(features), maps.mean((2, 3)).sigmoid()
+        means = maps.mean((2, 3))
+        # cross-entropy leaves a common shift of the logits free, which a sigmoid would read as a probability
+        return self.decoder(features), means.softmax(1) if self.labels == "single" else means.sigmoid()
 
     def new_modules(self) -> Iterator[Any]:
         yield from (module for module in (self.cam_head, self.affinity, self.decoder) if isinstance(module, nn.Module))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from models.backbone_method import BackboneMethod
 from models.doors import resolve
+from models.errors import ConfigurationError
 from models.heads import HEADS
 from models.losses.cross_entropy import seed_cross_entropy
 from models.options import Positive, PositiveCount, Share, ShareBelowOne
@@ -35,6 +36,9 @@ class SegmenterNetwork(BackboneMethod):
         also_scales: scores are the largest of those of the image and of its copies at these scales, each of which has a
             loss of its own in training (DeepLab v2's MSC: 0.5 and 0.75).
         on_backbone: options of :class:`models.backbone_method.BackboneMethod`.
+
+    Raises:
+        ConfigurationError: ``also_scales`` with 1, or with a scale twice.
     """
 
     learns_from_pixels = True
@@ -52,6 +56,12 @@ class SegmenterNetwork(BackboneMethod):
         also_scales: Sequence[Positive] = (),
         **on_backbone: Any,
     ) -> None:
+        names = [f"{scale:g}" for scale in (1.0, *also_scales)]
+        if len(set(names)) < len(names):
+            raise ConfigurationError(
+                "segmenter.also_scales: expected different scales beside 1, the image itself, found "
+                f"{', '.join(names[1:])}. Remedy: leave out 1, and each scale that is named twice."
+            )
         super().__init__(**on_backbone)
         stride = self.backbone.output_stride
         self.head = resolve(HEADS, head, "head")(

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from models.backbone_method import BackboneMethod
 from models.doors import resolve
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
 from models.heads import HEADS
 from models.heads.pixel_classifier import PixelClassifier
 from models.losses.cross_entropy import seed_cross_entropy
@@ -65,7 +65,7 @@ class Spml(BackboneMethod):
         anchors: pixels an image that the annotation and the co-occurrence term draw; 0 takes all of them (SPML).
         untagged_anchors: pixels of images without tags are anchors of the co-occurrence term, as in the published code,
             where their loss is ln 2 or more (``models.losses.segment_relations``); false leaves them out.
-        memory: steps whose prototypes stay in the contrast (SPML 2, body parts 0).
+        memory: optimiser steps whose prototypes stay in the contrast (SPML 2, body parts 0).
         bank: prototypes that are kept, for the memory and as neighbours.
         frozen: embeddings stay as they are, and the classifier learns alone: the stage after label propagation.
         inference: scores of the classifier ("softmax"), or shares of labels among the nearest prototypes of the bank
@@ -76,6 +76,7 @@ class Spml(BackboneMethod):
             (SPML: ``output_stride`` 8, ``frozen_stages`` 2).
 
     Raises:
+        ConfigurationError: a bank smaller than the number of neighbours.
         DataError: neighbours are asked for, and the bank has too few labelled prototypes.
 
     Source: twke18/SPML@0800afd:spml/models/predictions/segsort_softmax.py, spml/models/embeddings/resnet_deeplab.py.
@@ -108,6 +109,11 @@ class Spml(BackboneMethod):
         neighbours: PositiveCount = 20,
         **on_backbone: Any,
     ) -> None:
+        if inference == "neighbours" and bank < neighbours:
+            raise ConfigurationError(
+                f"spml: expected a bank of at least the {neighbours} neighbours that are asked, found bank: {bank}. "
+                "Remedy: a larger bank, fewer neighbours, or inference: softmax."
+            )
         super().__init__(**on_backbone)
         stride = self.backbone.output_stride
         self.head = resolve(HEADS, head, "head")(self.backbone.channels, embedding, output_stride=stride)
@@ -187,7 +193,17 @@ class Spml(BackboneMethod):
         return parts if self.frozen else parts | self._relations(_read_segments(outputs), batch, context)
 
     def begin(self) -> None:
-        """What an earlier training left in the bank has other labels."""
+        """What an earlier training left in the bank has other labels.
+
+        Raises:
+            ConfigurationError: a memory without a bank; not for embeddings that are frozen, whose loss has none, and
+                not where the page is built, for a checkpoint that predicts needs neither.
+        """
+        if self.memory and not self.frozen and not len(self.bank.vectors):
+            raise ConfigurationError(
+                f"spml: expected a bank above 0 for memory: {self.memory}, found bank: 0, which keeps no prototypes. "
+                "Remedy: memory: 0, or a bank."
+            )
         self.bank.clear()
 
     def remember(self, outputs: Outputs, batch: Batch) -> None:
@@ -195,6 +211,11 @@ class Spml(BackboneMethod):
         if self._kept:
             segments = _read_segments(outputs)
             self.bank.add(segments.prototypes.detach(), segments.segment_label, batch.tags[segments.segment_image])
+
+    def after_step(self, context: StepContext) -> None:
+        """The memory counts optimiser steps, however many batches each accumulates."""
+        if self._kept:
+            self.bank.advance()
 
     def _relations(self, segments: LabelledSegments, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         w, s = self.weights, segments

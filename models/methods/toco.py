@@ -47,6 +47,8 @@ class Toco(TokenMethod):
     Source: rulixiang/ToCo@e13514d:scripts/dist_train_voc_seg_neg.py, model/model_seg_neg.py.
     """
 
+    starts = {"pretrain": ("segmentation", "energy")}
+
     def __init__(
         self,
         num_classes: int,
@@ -66,6 +68,7 @@ class Toco(TokenMethod):
         self.class_contrast, self.crops, self.crop_side = class_contrast, crops, crop_side
         self.temperature, self.momentum = temperature, momentum
         self.segmentation, self.energy = segmentation, energy
+        self._step: StepContext | None = None
 
     def forward(self, batch: Batch) -> Outputs:
         """Those of :meth:`look`, the page's own CAMs ``cams`` and ``cams_early`` [B,C,H,W] of scales and mirror images,
@@ -81,7 +84,8 @@ class Toco(TokenMethod):
         if self.projector is None or self.teacher is None:
             return {}
         image, count = batch.image, len(batch.image)
-        levels, side = certainty_levels(cams, batch.tags, self.high, self.low), min(image.shape[2:]) // 2
+        high = self.high if self._step is None else self.high_now(batch.tags, self._step, self.pretrain)
+        levels, side = certainty_levels(cams, batch.tags, high, self.low), min(image.shape[2:]) // 2
         side_of_crops = min(self.crop_side, side)
         rows, columns = corner_places((image.shape[2], image.shape[3]), side_of_crops)
         corners = draw_corners(levels, side_of_crops, self.crops, self._draws(image, rows * columns))
@@ -136,6 +140,10 @@ class Toco(TokenMethod):
         """The teacher starts as the projector."""
         if self.teacher is not None and self.projector is not None:
             self.teacher.start(self.projector)
+
+    def before_step(self, context: StepContext) -> None:
+        """Crops are chosen by the threshold that labels have in the same step."""
+        self._step = context
 
     def after_step(self, context: StepContext) -> None:
         if self.teacher is not None and self.projector is not None:

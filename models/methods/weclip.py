@@ -7,7 +7,7 @@ docs/methods/weclip.md, those of WeCLIP+ of docs/methods/weclip_plus.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -69,6 +69,7 @@ class WeClipPlus(WeClip):
     """
 
     from_init: ClassVar[Sequence[str]] = ("texts", "second")
+    starts: ClassVar[Mapping[str, Sequence[str]]] = {"own_labels": ()}
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class WeClipPlus(WeClip):
         maps, other = self._fused(tokens), self._seen_by_second(image)
         other = F.interpolate(other, maps.shape[2:], mode="bilinear", align_corners=False)
         sides = {"scores_clip": self.decoder(maps), "scores_second": self.decoder(other)}
-        affinity = self.pair_affinity(torch.cat([maps, other], 1).float())
+        affinity = self._affinity(torch.cat([maps, other], 1))
         return sides | {"scores": sum(sides.values()) / 2, "affinity": affinity}
 
     def _seen_by_second(self, image: Tensor) -> Tensor:

@@ -170,28 +170,31 @@ def product_affinity(features: Tensor) -> Tensor:
     return (flat.transpose(1, 2) @ flat).sigmoid()
 
 
-def centred_affinity(features: Tensor, beta: float = 1.0, gamma: float = 3.0) -> Tensor:
+def centred_affinity(features: Tensor, beta: float = 1.0, gamma: float = 3.0, *, alone: bool = False) -> Tensor:
     """``sigmoid(gamma (cos_ij - beta mean))`` between all cells, [B,n,n] in (0,1), for features [B,D,h,w].
 
-    The mean is over all pairs of the batch.
+    The mean is over all pairs of the batch, as released; ``alone``: over those of each image.
 
     Source: zwyang6/ExCEL@2cd7f510d627:model/model_excel.py.
     """
-    return _centred_cosines(features, beta, gamma).sigmoid()
+    return _centred_cosines(features, beta, gamma, alone).sigmoid()
 
 
-def similar_cells(features: Tensor, beta: float = 1.0, gamma: float = 3.0) -> Tensor:
+def similar_cells(features: Tensor, beta: float = 1.0, gamma: float = 3.0, *, alone: bool = False) -> Tensor:
     """How each cell's attention is shared among the cells that are more like it than most: [B,n,n], rows add up to 1.
 
-    A softmax over :func:`centred_affinity`'s logits that are not negative.
+    A softmax over :func:`centred_affinity`'s logits that are not negative, and over the cell's own, which rounding may
+    make negative where all features are alike.
 
     Source: zwyang6/ExCEL@2cd7f510d627:clip/clip_surgery_model.py.
     """
-    logits = _centred_cosines(features, beta, gamma)
-    return logits.masked_fill(logits < 0, float("-inf")).softmax(-1)
+    logits = _centred_cosines(features, beta, gamma, alone)
+    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    return logits.masked_fill((logits < 0) & ~own, float("-inf")).softmax(-1)
 
 
-def _centred_cosines(features: Tensor, beta: float, gamma: float) -> Tensor:
+def _centred_cosines(features: Tensor, beta: float, gamma: float, alone: bool) -> Tensor:
     directions = F.normalize(features.flatten(2), dim=1)
     cosines = directions.transpose(1, 2) @ directions
-    return gamma * (cosines - beta * cosines.mean())
+    mean = cosines.mean((1, 2), keepdim=True) if alone else cosines.mean()
+    return gamma * (cosines - beta * mean)

@@ -10,17 +10,18 @@ OBJECT_SHARE = 0.2
 """Mean level of a crop above which it counts as one of an object."""
 
 
-def certainty_levels(cams: Tensor, tags: Tensor, high: float, low: float) -> Tensor:
+def certainty_levels(cams: Tensor, tags: Tensor, high: float | Tensor, low: float) -> Tensor:
     """0 where no tagged class is above ``low``, 2 where one reaches ``high``, 1 between: int64 [N,H,W].
 
     Args:
         cams: [N,C,H,W] in [0,1]. tags: bool or float [N,C].
-        high, low: scores, low below high.
+        high, low: scores, low below high; the high one may be [N], one for each image.
 
     Source: rulixiang/ToCo@e13514d:utils/camutils.py (cam_to_roi_mask2).
     """
     best = (cams * tags[:, :, None, None]).amax(1)
-    return (best > low).long() * UNSURE_LEVEL + (best >= high) * (OBJECT_LEVEL - UNSURE_LEVEL)
+    upper = high[:, None, None] if torch.is_tensor(high) else high
+    return (best > low).long() * UNSURE_LEVEL + (best >= upper) * (OBJECT_LEVEL - UNSURE_LEVEL)
 
 
 def corner_places(size: tuple[int, int], side: int) -> tuple[int, int]:

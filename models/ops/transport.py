@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.errors import DataError
+
 ENOUGH = 1e-2
 """Mean change of the cells' factors in a round, below which no further round follows."""
 LEAST_RANGE = 1e-5
@@ -23,6 +25,9 @@ def transport_plan(similarity: Tensor, eps: float = 0.1, rounds: int = 100) -> t
         (plan float [n,K], scaled by class to [0,1]; rounds that were done). The plan of a single class says nothing:
         it is constant, and 0 but for rounding.
 
+    Raises:
+        DataError: the plan is not finite, because ``eps`` is too small for these numbers.
+
     Source: shjo-april/DHR@94d5189:core/ot_utils.py; docs/methods/dhr.md, (1).
     """
     count, classes = similarity.shape
@@ -38,11 +43,19 @@ def transport_plan(similarity: Tensor, eps: float = 0.1, rounds: int = 100) -> t
         if (of_cells - before).abs().mean() < ENOUGH:
             break
     plan = of_cells[:, None] * kernel * of_classes
+    if not plan.isfinite().all():  # a row of the kernel is 0: maps times this plan would be silently empty
+        raise DataError(
+            f"transport: expected a finite plan, found one that is not: with eps {eps:g} the likeness of some cell to "
+            "every class rounds to 0. Remedy: a larger eps (DHR 0.1)."
+        )
     low = plan.amin(0)
     return (plan - low) / (plan.amax(0) - low).clamp(min=LEAST_RANGE), done
 
 
 def balanced(maps: Tensor, eps: float = 0.1, rounds: int = 100) -> Tensor:
-    """Maps [K,h,w] times their own transport plan, so that no class takes what belongs to the others."""
+    """Maps [K,h,w] times their own transport plan, so that no class takes what belongs to the others.
+
+    DataError: as of :func:`transport_plan`.
+    """
     plan, _ = transport_plan(maps.flatten(1).T, eps, rounds)
     return maps * plan.T.view_as(maps)

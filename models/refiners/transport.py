@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from models.errors import ConfigurationError, closest
 from models.ops.background import Scores, complement_background, winner
 from models.ops.resize import resize_bilinear
-from models.options import Positive, PositiveCount, ShareBelowOne, require
+from models.options import Number, PositiveCount, ShareBelowOne, require
 from models.structures import Cam
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Transport:
         layer: str = "layer4",
         others: Sequence[str] = ("layer3",),
         alike: ShareBelowOne = 0.8,
-        eps: Positive = 0.1,
+        eps: Annotated[Number, Field(ge=0.02, description="a number of 0.02 or more")] = 0.1,
         rounds: PositiveCount = 100,
     ) -> None:
         """Choose the seeds, the features and the transport.
@@ -41,7 +42,7 @@ class Transport:
             layer: features of the heat maps.
             others: layers that decide between classes that are alike in ``layer``; none leaves them as they are.
             alike: cosine of two classes' mean features above which they are alike.
-            eps: strength of the transport's entropy; smaller makes harder plans.
+            eps: strength of the transport's entropy; smaller makes harder plans, below 0.02 none in float32.
             rounds: of Sinkhorn, at most.
 
         Raises:
@@ -65,6 +66,7 @@ class Transport:
 
         Raises:
             ConfigurationError: the network has no such layer.
+            DataError: a plan that is not finite: ``eps`` is too small for the image.
         """
         scores = resize_bilinear(cam.scores, cam.size)
         seeds = winner(scores, self.threshold or complement_background(scores))  # 0..K

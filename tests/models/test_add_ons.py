@@ -217,6 +217,38 @@ def test_the_multinomial_reading_samples_every_view_of_a_softmax(base: str, batc
     assert mixed.keys() - plain.keys() == {"importance_sampling", "feature_similarity"}
 
 
+@pytest.mark.parametrize("base", BASES)
+def test_an_add_on_loses_no_part_of_its_base(base: str, batch: Batch) -> None:
+    method = stacked(base, {"ppc": {"width": 8}}).eval()
+    assert isinstance(method, AddOn)
+    outputs = method(batch)
+    plain, joined = method.base.losses(outputs, batch, context()), method.losses(outputs, batch, context())
+    assert all(torch.equal(joined[name], value) for name, value in plain.items())
+    contrasts = ("cross_prototype", "cross_label", "intra_view")
+    renamed = {"rtc": ("ppc_cross_prototype", "ppc_cross_label", "intra_view")}
+    assert joined.keys() - plain.keys() == set(renamed.get(base, contrasts))
+
+
+def test_a_name_of_the_base_is_refused(batch: Batch) -> None:
+    class Same(AddOn):
+        name = "same"
+
+        def losses(
+            self, outputs: dict[str, torch.Tensor], batch: Batch, context: StepContext
+        ) -> dict[str, torch.Tensor]:
+            return self.joined(super().losses(outputs, batch, context), {"classification": torch.zeros(())})
+
+    method = Same(build("classifier"))
+    with pytest.raises(ConfigurationError, match=r"same: expected loss parts with names of its own, found classif"):
+        losses(method, batch)
+
+
+def test_hfpl_refuses_a_base_of_one_label_an_image() -> None:
+    for add_ons in ({"hfpl": {}}, {"ppc": {}, "hfpl": {}}):
+        with pytest.raises(ConfigurationError, match=r"found Classifier with labels: single\. Remedy: model\.labels"):
+            build_method("classifier", CLASSES, SMALL | {"labels": "single"}, 0, add_ons)
+
+
 def test_unknown_add_on_gets_the_closest_name() -> None:
     with pytest.raises(ConfigurationError, match="Did you mean 'hfpl'"):
         stacked("seam", {"hflp": {}})

@@ -9,13 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from models.doors import resolve
-from models.errors import DataError
+from models.errors import ConfigurationError, DataError
 from models.heads import HEADS
 from models.heads.cam import CamHead, pool
 from models.heads.psp import BINS, grid_means
 from models.losses.cross_entropy import seed_cross_entropy
-from models.methods import METHODS
+from models.methods import ADD_ONS, METHODS
 from models.ops.affinity import within
+from models.options import StartEpoch
 from models.structures import (
     IGNORE,
     UNLABELLED,
@@ -27,6 +28,7 @@ from models.structures import (
     StepContext,
     Trainable,
 )
+from pipeline.book.signatures import options_of_type
 from tests.helpers.pages import CLASSES, TRAINED, VARIANTS, build
 
 CONTEXT = StepContext(step=0, total_steps=10, steps_per_epoch=5)
@@ -242,6 +244,25 @@ def test_labels_of_pixels_teach_the_methods_that_the_check_thinks_they_do(name: 
         sum(method.losses(method(b), b, CONTEXT).values()) for b in (replace(batch, seeds=blocks), silent)
     )
     assert torch.equal(taught, untaught) == (not method.learns_from_pixels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [*METHODS, *ADD_ONS])
+def test_every_start_of_a_loss_says_which_weights_it_needs(name: str) -> None:
+    """Or a training that ends before it would say nothing."""
+    door = METHODS if name in METHODS else ADD_ONS
+    page = resolve(door, name, "page")
+    starts = page.all_starts()
+    assert set(starts) == set(options_of_type(door[name], StartEpoch))
+    assert {need for needs in starts.values() for need in needs} <= page.defaults().keys()
+    if name in TRAINED:
+        method = build(name)
+        assert all(hasattr(method, one) for option, needs in starts.items() for one in (option, *needs))
+
+
+def test_scales_beside_the_image_are_different_ones() -> None:
+    for scales in ([1.0], [0.5, 1], [0.5, 0.5]):
+        with pytest.raises(ConfigurationError, match=r"also_scales: expected different scales beside 1"):
+            build("segmenter", also_scales=scales)
 
 
 def test_deeplab_v2s_scores_are_the_largest_of_its_scales(batch: Batch) -> None:

@@ -132,18 +132,40 @@ def test_a_network_links_every_cell_of_any_image(name: str, backbone: str, size:
     assert ones.max() <= 1 + 1e-9
 
 
-def test_the_mean_displacement_is_that_of_the_last_epoch() -> None:
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_mean_displacement_is_that_of_the_last_epoch(accumulate: int) -> None:
     from models.structures import Batch, StepContext
 
     torch.manual_seed(0)
     network = resolve(METHODS, "boundary_net", "method")(2, backbone="resnet18", width=0.25).train()
-    batch = Batch(torch.rand(2, 3, 64, 64), torch.ones(2, 2).bool(), torch.randint(0, 3, (2, 64, 64)))
     means = []
     for step in range(4):
-        outputs = network(batch)
-        network.losses(outputs, batch, StepContext(step, 4, 2))
-        means.append(outputs["displacement"].mean((0, 2, 3)))
-    assert torch.allclose(network.displacement.mean, (means[2] + means[3]) / 2, atol=1e-6)
+        context = StepContext(step, 4, 2)
+        for _ in range(accumulate):
+            batch = Batch(torch.rand(2, 3, 64, 64), torch.ones(2, 2).bool(), torch.randint(0, 3, (2, 64, 64)))
+            outputs = network(batch)
+            network.losses(outputs, batch, context)
+            network.remember(outputs, batch)
+            means.append(outputs["displacement"].detach().mean((0, 2, 3)))
+        network.after_step(context)
+    last = torch.stack(means[2 * accumulate :])
+    assert network.averaged == len(last)
+    torch.testing.assert_close(network.displacement.mean, last.mean(0), atol=1e-6, rtol=0)
+
+
+def test_the_mean_displacement_is_that_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.structures import Batch, StepContext
+
+    torch.manual_seed(0)
+    network = resolve(METHODS, "boundary_net", "method")(2, backbone="resnet18", width=0.25).train()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.add_(1.0))  # the other says 1
+    batch = Batch(torch.rand(1, 3, 64, 64), torch.ones(1, 2).bool(), torch.zeros(1, 64, 64, dtype=torch.long))
+    outputs = network(batch)
+    network.remember(outputs, batch)
+    network.after_step(StepContext(0, 1, 1))
+    torch.testing.assert_close(network.displacement.mean, (outputs["displacement"].detach().mean((0, 2, 3)) + 1) / 2)
 
 
 def test_posteriors_enter_at_their_peaks_with_what_they_leave_as_background() -> None:

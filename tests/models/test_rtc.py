@@ -218,6 +218,21 @@ def test_the_gate_multiplies_probabilities_and_a_constant_takes_the_backgrounds_
         list(predict_masks([("a", image, None)], Known(), gate=True))
 
 
+def test_the_gate_of_single_labels_does_not_see_a_common_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = page(labels="single").eval()
+    plain = network.cam_head.forward
+    gates = []
+    for shift in (0.0, -8.0):
+        monkeypatch.setattr(
+            network.cam_head, "forward", lambda features, by=shift: tuple(m + by for m in plain(features))
+        )
+        gates.append(network.gated_scores(batch().image)[1])
+    torch.testing.assert_close(*gates)
+    torch.testing.assert_close(gates[0].sum(1), torch.ones(2))
+    network.labels = "multi"
+    assert network.gated_scores(batch().image)[1].max() < 0.01
+
+
 def test_posteriors_are_cams_of_the_tagged_classes() -> None:
     image = torch.zeros(8, 16, 3, dtype=torch.uint8).numpy()
     tags = torch.tensor([True, False]).numpy()

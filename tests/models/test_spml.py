@@ -342,6 +342,7 @@ def test_the_bank_is_first_in_first_out_and_knows_its_steps() -> None:
     tags = torch.tensor([[True, False]]).expand(3, 2)
     for step in (1.0, 2.0, 3.0):
         bank.add(torch.full((3, 2), step), torch.full((3,), int(step)), tags)
+        bank.advance()
     assert sorted(bank.recent(1)[1].tolist()) == [3, 3, 3]
     assert sorted(bank.recent(2)[1].tolist()) == [2, 2, 3, 3, 3]  # one of three has made room
     assert len(bank.recent(0)[1]) == 0
@@ -351,6 +352,27 @@ def test_the_bank_is_first_in_first_out_and_knows_its_steps() -> None:
     assert sorted(other.labelled()[1].tolist()) == [2, 3, 3, 3]
     other.clear()
     assert len(other.labelled()[1]) == len(other.recent(9)[1]) == 0
+
+
+def test_steps_of_the_bank_are_optimiser_steps() -> None:
+    """Two batches accumulated in each step; those of the running one are not yet the memory's."""
+    bank, tags = PrototypeBank(8, 2, 2), torch.tensor([[True, False]])
+    for step in (1, 2, 3):
+        for _ in range(2):
+            bank.add(torch.full((1, 2), float(step)), torch.tensor([step]), tags)
+        assert step not in bank.recent(9)[1].tolist()
+        bank.advance()
+    assert bank.steps == 3
+    assert sorted(bank.recent(2)[1].tolist()) == [2, 2, 3, 3]
+
+
+def test_a_bank_is_large_enough_for_what_is_asked_of_it() -> None:
+    with pytest.raises(ConfigurationError, match=r"a bank above 0 for memory: 2, found bank: 0"):
+        build(bank=0).begin()
+    build(bank=0, memory=0).begin()
+    build(bank=0, frozen=True).begin()
+    with pytest.raises(ConfigurationError, match=r"a bank of at least the 20 neighbours that are asked, found bank: 9"):
+        build(bank=9, inference="neighbours")
 
 
 def test_more_than_the_bank_holds_is_thinned() -> None:
@@ -423,6 +445,7 @@ def test_prototypes_of_earlier_steps_stay_in_the_contrast(batch: Batch) -> None:
     outputs = method(batch)
     alone = method.losses(outputs, batch, CONTEXT)["annotation"]
     method.remember(outputs, batch)
+    method.after_step(CONTEXT)
     joined = method.losses(outputs, batch, CONTEXT)["annotation"]
     assert alone != joined
     method.memory = 0

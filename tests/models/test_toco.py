@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -187,6 +189,29 @@ def test_the_teacher_starts_as_the_projector_and_follows_it() -> None:
         weight += 1  # type: ignore[operator]
     method.after_step(StepContext(0, 1, 1))
     torch.testing.assert_close(weight - slow, torch.full_like(weight, 0.9))  # type: ignore[operator, arg-type]
+
+
+def test_a_threshold_that_falls_reaches_the_crops(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def levels(cams: torch.Tensor, tags: torch.Tensor, high: float | torch.Tensor, low: float) -> torch.Tensor:
+        seen.append(high)
+        return certainty_levels(cams, tags, high, low)
+
+    monkeypatch.setattr("models.methods.toco.certainty_levels", levels)
+    small = {"cam_scales": [1.0], "high": 0.7, "low": 0.2, "pretrain": 0.0}
+    falling: Any = build("toco", high_end=[0.4, 0.5, 0.6], **small).train()
+    plain: Any = build("toco", **small).train()
+    for step in (0, 9):
+        context = StepContext(step, 10, 5)
+        for method in (falling, plain):
+            method.before_step(context)
+            method(batch)
+        assert torch.equal(seen[-2], falling.high_now(batch.tags, context, 0.0))
+        assert seen[-1] == 0.7
+    assert seen[-2].tolist() == pytest.approx([0.6, 0.5])  # tags of classes 1 and 3, and of 2
+    cams = torch.tensor([0.5, 0.5])[:, None, None, None].expand(2, CLASSES, 4, 4)
+    assert certainty_levels(cams, batch.tags, torch.tensor([0.6, 0.5]), 0.2).amax((1, 2)).tolist() == [1, 2]
 
 
 def test_both_branches_start_from_the_weights_of_the_backbone() -> None:

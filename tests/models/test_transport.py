@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, DataError
 from models.ops.heat_maps import cell_majority, look_alikes, prototype_correlation
 from models.ops.transport import transport_plan
 from models.refiners.transport import Transport
@@ -70,8 +70,17 @@ def test_a_class_smaller_than_a_cell_is_nowhere() -> None:
 def test_an_unknown_layer_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"no layer 'layer5'\. Did you mean 'layer4'"):
         Transport(layer="layer5")(halves(), seeds(3))
-    with pytest.raises(ConfigurationError, match=r"transport\.eps: expected a number above 0"):
-        Transport(eps=0)
+    for eps in (0, 0.01):
+        with pytest.raises(ConfigurationError, match=r"transport\.eps: expected a number of 0\.02 or more"):
+            Transport(eps=eps)
+
+
+def test_a_plan_that_is_not_finite_is_refused() -> None:
+    """exp(-1 / .005) is 0 in float32: a cell that is like no class gives to none."""
+    similarity = torch.tensor([[0.0, 0.0], [1.0, 0.5], [0.5, 1.0]])
+    assert transport_plan(similarity, 0.02)[0].isfinite().all()
+    with pytest.raises(DataError, match=r"found one that is not: with eps 0\.005"):
+        transport_plan(similarity, 0.005)
 
 
 def test_the_most_frequent_label_of_a_cell_and_the_smallest_of_several() -> None:

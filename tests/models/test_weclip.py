@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from models.errors import ConfigurationError, DataError
+from models.losses.affinity import dense_affinity_loss
 from models.losses.dice import dice_loss
-from models.ops.affinity import similar_cells
+from models.ops.affinity import centred_affinity, similar_cells
 from models.ops.attention_choice import chosen_attention
 from models.ops.attention_spread import spread_in_boxes
 from models.ops.online_labels import complete_labels
@@ -90,6 +91,30 @@ def test_attention_to_similar_cells_adds_up_to_one_and_leaves_out_the_others() -
     assert (guide == 0).any()
 
 
+def test_cells_that_are_all_alike_attend_to_themselves_at_least() -> None:
+    """Rounding puts some of their cosines below the mean, and all of a row's perhaps."""
+    constant = torch.rand(16, generator=seeded())[None, :, None, None].expand(2, 16, 5, 5)
+    for alone in (False, True):
+        guide = similar_cells(constant, alone=alone)
+        torch.testing.assert_close(guide.sum(2), torch.ones(2, 25))
+
+
+def test_images_that_stand_alone_do_not_see_the_mean_of_the_batch() -> None:
+    features = torch.randn(3, 6, 2, 4, generator=seeded())
+    for function in (centred_affinity, similar_cells):
+        one_by_one = torch.cat([function(features[n : n + 1]) for n in range(3)])
+        torch.testing.assert_close(function(features, alone=True), one_by_one)
+        assert not torch.allclose(function(features), one_by_one)
+
+
+def test_the_loss_of_many_pairs_is_finite_in_half_precision() -> None:
+    """300,000 pairs of .5 add up to more than float16 holds."""
+    every = torch.ones(2, 400, 400, dtype=torch.bool)
+    loss = dense_affinity_loss(torch.full((2, 400, 400), 0.5, dtype=torch.float16), every, ~every)
+    assert loss.dtype == torch.float32
+    assert loss == pytest.approx(0.25, abs=1e-5)
+
+
 def batch() -> Batch:
     image = torch.rand(2, 3, 64, 48, generator=seeded())
     seeds = torch.full((2, 64, 48), UNLABELLED)
@@ -102,6 +127,27 @@ def test_the_encoders_do_not_learn(name: str) -> None:
     learning = {key.split(".")[0] for key, value in method.named_parameters() if value.requires_grad}
     assert learning == {"fusion", "decoder"} | ({"second_fusion"} if name == "weclip_plus" else set())
     assert not method.backbone.training
+
+
+@pytest.mark.parametrize("name", ["excel", "weclip", "weclip_plus"])
+def test_affinities_are_float32_within_autocast(name: str) -> None:
+    method: Any = build(name, dropout=0.0).eval()
+    maps = torch.randn(2, 16, 4, 3, generator=seeded())
+    plain, guide = method._affinity(maps), similar_cells(maps, alone=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(method._affinity(maps), plain)
+        assert method(batch())["affinity"].dtype == torch.float32
+        if name == "excel":
+            assert torch.equal(method._guide(maps), guide)
+
+
+@pytest.mark.parametrize("name", ["excel", "weclip"])
+def test_cams_do_not_depend_on_the_neighbours_in_a_batch(name: str) -> None:
+    method, made = build(name, threshold=0.0).eval(), batch()
+    with torch.inference_mode():
+        together = method.cams(made.image, made.tags)  # type: ignore[operator]
+        alone = [method.cams(made.image[n : n + 1], made.tags[n : n + 1]) for n in range(2)]  # type: ignore[operator]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["excel", "weclip"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import re
+import warnings
+import weakref
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -203,6 +206,96 @@ def test_clipping_bounds_the_step(fabric: Any) -> None:
     train(method, Made(), fabric, settings, seed=1)
     moved = torch.cat([(a - b).flatten() for a, b in zip(method.parameters(), start.parameters(), strict=True)])
     assert 0 < moved.norm() <= 1.001 * SETTINGS.lr * 20 * 1e-3
+
+
+def test_clipping_lets_the_scaler_leave_out_a_step_whose_gradients_are_infinite() -> None:
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.precision import MixedPrecision
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)  # type: ignore[attr-defined]
+    mixed = Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", device="cpu", scaler=scaler)])
+    method, start = tiny(), tiny()
+    train(method, Made(), mixed, replace(SETTINGS, steps=2, clip_norm=1.0), seed=1)
+    assert scaler.get_scale() == 2.0**38
+    assert weights(method) == weights(start)
+
+
+def test_without_a_scaler_clipping_refuses_gradients_that_are_not_finite(fabric: Any) -> None:
+    class Broken(Tiny):
+        def losses(self, outputs: Outputs, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+            return {"root": (outputs["logits"].sum() * 0).sqrt()}  # 0, with a gradient that is none
+
+    with pytest.raises(RuntimeError, match="non-finite"):
+        train(Broken(), Made(), fabric, replace(SETTINGS, clip_norm=1.0), seed=1)
+
+
+def test_the_average_starts_where_the_method_begins(fabric: Any) -> None:
+    class Second(Tiny):
+        """A second network, which becomes the first as the training begins."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.second = nn.Conv2d(3, 4, 3).requires_grad_(False)
+
+        def begin(self) -> None:
+            self.second.load_state_dict(self.conv.state_dict())
+
+    torch.manual_seed(0)
+    method = Second()
+    first = method.conv.weight.detach().clone()
+    train(method, Made(), fabric, replace(SETTINGS, steps=1, ema=0.9), seed=1)
+    torch.testing.assert_close(method.second.weight.detach(), first)
+
+
+def test_outputs_of_a_micro_batch_are_gone_before_the_next_forward(fabric: Any) -> None:
+    class Watched(Tiny):
+        alive: ClassVar[list[weakref.ref[Tensor]]] = []
+        found: ClassVar[list[bool]] = []
+
+        def forward(self, batch: Batch) -> Outputs:
+            self.found.append(any(one() is not None for one in self.alive))
+            outputs = super().forward(batch)
+            self.alive.append(weakref.ref(outputs["logits"]))
+            return outputs
+
+    train(Watched(), Made(accumulate=2), fabric, replace(SETTINGS, steps=2, accumulate=2), seed=1)
+    assert Watched.found == [False] * 4
+
+
+class Late(Tiny):
+    starts: ClassVar[Mapping[str, Sequence[str]]] = {"start": ("weight",), "own_start": ()}
+
+    def __init__(self, start: float, own_start: float = 0.0, weight: float = 1.0) -> None:
+        super().__init__()
+        self.start, self.own_start, self.weight = start, own_start, weight
+
+
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [
+        (Late(start=2.0), "model.start: expected an epoch before the end of the training, found 2 in one of 2 epochs"),
+        (Late(start=0.0, own_start=7.5), "model.own_start: .*found 7.5 in one of 2 epochs"),
+        (Late(start=5 / 3), None),  # the last of six steps
+        (Late(start=9.0, weight=0.0), None),  # there is no such loss
+    ],
+)
+def test_a_loss_that_starts_after_the_end_is_warned_of(fabric: Any, method: Late, named: str | None) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(method, Made(), fabric, replace(SETTINGS, steps=0, epochs=2), seed=1)
+    said = [str(one.message) for one in caught if "expected an epoch" in str(one.message)]
+    assert len(said) == (named is not None)
+    assert not named or re.search(named, said[0])
+
+
+def test_a_training_that_goes_on_does_not_warn_again(fabric: Any) -> None:
+    states: list[TrainingState] = []
+    settings = replace(SETTINGS, steps=2)
+    with pytest.warns(UserWarning, match="expected an epoch"):
+        train(Late(9.0), Made(), fabric, settings, seed=1, on_step=lambda done, snapshot: states.append(snapshot()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(Late(9.0), Made(), fabric, settings, seed=1, state=states[-1])
 
 
 def test_bf16_autocast_and_channels_last_train_in_float32_weights() -> None:
