@@ -110,8 +110,8 @@ chain:
 {{ ", second_size: " ~ (plan.crop // 2) ~ ", freeze_bn: true" if plan.seam }}}
       loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
 long_side: {{ plan.long_sides[0] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
-      settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, warmup_steps: {{ plan.warmup[0] }}, \
-weight_decay: 1.0e-4, channels_last: true}
+      settings: {epochs: {{ plan.epochs[0] }}, lr: 0.005, \
+{{ "warmup_steps: " ~ plan.warmup[0] ~ ", " if plan.seam }}weight_decay: 1.0e-4, channels_last: true}
 {% if survey.makes_masks %}
     segmenter: &segmenter  # learns from the pseudo-masks
       data: mine
@@ -125,7 +125,7 @@ weight_decay: 1.0e-4, channels_last: true}
       loader: {crop: {{ plan.crop }}, batch_size: {{ plan.batch_size }}, \
 long_side: {{ plan.long_sides[1] | list }}, brightness: 0.3, contrast: 0.3, saturation: 0.3{{ cached }}}
       settings: {epochs: {{ plan.epochs[1] }}, \
-{{ "optimizer: adamw, lr: 5.0e-4, " if plan.adamw else "lr: 0.007, " }}warmup_steps: {{ plan.warmup[1] }}, \
+{{ "optimizer: adamw, lr: 5.0e-4, warmup_steps: " ~ plan.warmup[1] if plan.adamw else "lr: 0.007" }}, \
 weight_decay: {{ "0.01" if plan.adamw else "1.0e-4" }}, channels_last: true}
 {% endif %}
   export_cams:
