@@ -20,7 +20,7 @@ def run() -> None:
     """All stages through ``pipeline.running.repro``."""
     repro.check_targets = lambda *_: None  # a project without a book
     place = SimpleNamespace(path=".", params="params.yaml", targets=[])
-    book: Any = SimpleNamespace(book=place)
+    book: Any = SimpleNamespace(book=place, prepare={})
     repro.run(book)
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,13 @@ def test_an_interruption_of_the_command_alone_ends_it(variables: dict[str, str],
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # a shell that starts tests in the background has them ignore it, and all that they start
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     wait_for(lambda: process.poll() is not None or any(pictures(folder)), LONGEST, "a stage is at work")
     below = descendants(process.pid)
     process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE) == 128 + signal.SIGINT
+    assert process.wait(LONGEST) == 128 + signal.SIGINT
     assert all(gone(pid) for pid in below)
 
 

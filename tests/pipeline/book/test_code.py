@@ -169,7 +169,7 @@ def test_one_line_of_hfpl_re_runs_its_recipes_alone(copy: Path, before: dict[str
     edited = shutil.copytree(copy, tmp_path / "edited")
     page = edited / "models" / "methods" / "hfpl.py"
     text = page.read_text()
-    line = 'parts["importance_sampling"] = self.sampling * '
+    line = 'own["importance_sampling"] = self.sampling * '
     assert text.count(line) == 1
     page.write_text(text.replace(line, f"{line}2 * "))
     after = prints(edited)
