@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import yaml
 
 from pipeline.book.artifacts import VERBS
 from tests.helpers.ports import free_port
-from tests.helpers.processes import descendants, gone
+from tests.helpers.processes import descendants, gone, hear_interruptions
 from tests.test_end_to_end import ENVIRONMENT, ROOT, project
 
 PATIENCE = 30.0
@@ -98,8 +97,7 @@ def test_an_interruption_of_the_command_alone_ends_it(variables: dict[str, str],
             stdout=log,
             stderr=log,
             start_new_session=True,
-            # a shell that starts tests in the background has them ignore it, and all that they start
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=hear_interruptions,
         )
     wait_for(lambda: process.poll() is not None or any(pictures(folder)), LONGEST, "a stage is at work")
     below = descendants(process.pid)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.processes import descendants, gone
+from tests.helpers.processes import descendants, gone, hear_interruptions
 
 LONGEST = 120
 """Seconds: no measure of anything, so that a test ends on a busy machine too."""
@@ -58,7 +58,11 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A run whose stage is at work; the run alone is known to who interrupts it."""
     with subprocess.Popen(
-        [sys.executable, "run.py"], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+        [sys.executable, "run.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hear_interruptions,
     ) as process:
         wait_for((folder / "begun").exists)
         yield process
