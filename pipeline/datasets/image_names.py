@@ -58,7 +58,7 @@ class ImageNames:
             return self._candidates(named) or self._uploaded.get(_as_uploaded(named), [])
         if len(candidates) < 2:
             return [id for id, _ in candidates]
-        agree = [(_common_tail(parts, other), id) for id, other in candidates]
+        agree = [(common_tail(parts, other), id) for id, other in candidates]
         most = max(length for length, _ in agree)
         return sorted({id for length, id in agree if length == most})
 
@@ -101,7 +101,7 @@ def _parts(name: str) -> _Parts:
     return (*parts[:-1], *map(without_suffix, parts[-1:]))
 
 
-def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
+def common_tail(one: Sequence[str], other: Sequence[str]) -> int:
     """How many parts from the end are equal."""
     length = 0
     for a, b in zip(reversed(one), reversed(other), strict=False):

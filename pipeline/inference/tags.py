@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.errors import DataError, closest
 from pipeline.datasets.file_names import nfc
+from pipeline.datasets.image_names import common_tail
 from pipeline.datasets.tag_table import TagTable
 from pipeline.inference.inputs import Input
 from pipeline.problems.notices import first_of, warn_of
@@ -64,16 +65,10 @@ def _rows_of(rows: Sequence[tuple[str, ...]], inputs: Sequence[Input]) -> dict[s
     for item in inputs:
         folders = _parts(item.path.absolute().as_posix())[:-1]
         fit = by_name.get(nfc(item.path.name)) or by_name.get(nfc(item.path.stem)) or []
-        common = {k: _common_tail(rows[k][:-1], folders) for k in fit}
+        common = {k: common_tail(rows[k][:-1], folders) for k in fit}
         found[item.name] = [k for k in fit if common[k] == max(common.values())]
     return found
 
 
 def _parts(name: str) -> tuple[str, ...]:
     return tuple(part for part in nfc(name).strip().replace("\\", "/").split("/") if part not in ("", "."))
-
-
-def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many folders, from the last one on, are equal."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((length for length, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
